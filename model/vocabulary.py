@@ -1,0 +1,128 @@
+"""Sub-word vocabulary and lexicon, both learnt from public text only: no client's words shape what a model can say.
+
+Pieces come from a SentencePiece unigram model (Kudo 2018) with identity normalisation. Every word and every mark is
+segmented by itself and starts with the word-boundary sign, so a token's pieces never depend on its neighbours.
+"""
+
+import functools
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import sentencepiece
+
+from model.text import CLASSES, Token, tokenise
+
+PAD, UNKNOWN, BOUNDARY = 0, 1, 2
+"""The special ids. BOUNDARY stands before the first message of a row and after every message."""
+
+_WORD_START = "▁"
+
+
+class VocabularyError(ValueError):
+    """A vocabulary file is missing, damaged, or not of this project."""
+
+
+class Vocabulary:
+    """The pieces a network predicts, and the lexicon of words that may be suggested.
+
+    Args:
+        sentencepiece_model: a serialised SentencePiece model, as `train` writes it.
+        lexicon: occurrences of each suggestable word in the public text.
+    """
+
+    def __init__(self, sentencepiece_model: bytes, lexicon: dict[str, int]) -> None:
+        self._model = sentencepiece_model
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model)
+        except RuntimeError as error:
+            raise VocabularyError("the SentencePiece model does not load: prepare the vocabulary anew") from error
+        self.size: int = self._processor.get_piece_size()
+        self.pieces: tuple[str, ...] = tuple(self._processor.id_to_piece(i) for i in range(self.size))
+        self._classes = {name: self._processor.piece_to_id(name) for name in CLASSES}
+        if UNKNOWN in self._classes.values() or self._processor.bos_id() != BOUNDARY:
+            raise VocabularyError("the SentencePiece model was not trained by fedkey: prepare the vocabulary anew")
+        self.lexicon = dict(sorted(lexicon.items()))
+        self.words: tuple[str, ...] = tuple(self.lexicon)
+        self.starts_token: npt.NDArray[np.bool_] = np.array(
+            [piece.startswith(_WORD_START) or i in {BOUNDARY, *self._classes.values()} for i, piece in enumerate(self.pieces)]
+        )  # [size]: pieces that can only follow a finished word
+        self._encode_symbol = functools.lru_cache(maxsize=200_000)(self._segment)
+
+    @classmethod
+    def train(cls, messages: Iterable[str], *, size: int = 8000) -> "Vocabulary":
+        """Learn pieces and lexicon from public messages.
+
+        Args:
+            messages: public text; the only text that may ever shape a vocabulary.
+            size: an upper bound; a small corpus yields fewer pieces.
+        """
+        lines = []
+        counts: Counter[str] = Counter()
+        for message in messages:
+            tokens = tokenise(message)
+            plain = [token.symbol for token in tokens if token.symbol not in CLASSES]
+            lines.append(" ".join(plain))
+            counts.update(token.symbol for token in tokens if token.is_word and token.symbol not in CLASSES)
+        written = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_writer=written,
+            model_type="unigram",
+            vocab_size=size,
+            hard_vocab_limit=False,
+            character_coverage=1.0,
+            normalization_rule_name="identity",
+            split_by_unicode_script=False,
+            split_by_number=False,
+            control_symbols=list(CLASSES),
+            pad_id=PAD,
+            unk_id=UNKNOWN,
+            bos_id=BOUNDARY,
+            eos_id=-1,
+            num_threads=1,  # several threads sum in no fixed order
+            minloglevel=2,
+        )
+        return cls(written.getvalue(), dict(counts))
+
+    @functools.cached_property
+    def key(self) -> str:
+        """SHA-256 (hex) of pieces and lexicon: names what was encoded with this vocabulary."""
+        return hashlib.sha256(self._model + json.dumps(self.lexicon).encode()).hexdigest()
+
+    def encode_symbol(self, symbol: str) -> tuple[int, ...]:
+        """Return the piece ids of one word, mark or class."""
+        return self._encode_symbol(symbol)
+
+    def encode(self, tokens: Sequence[Token]) -> list[int]:
+        """Return the piece ids of a message, without boundaries."""
+        return [piece for token in tokens for piece in self._encode_symbol(token.symbol)]
+
+    def save(self, directory: Path) -> None:
+        """Write `sentencepiece.model` and `lexicon.json` into an existing directory."""
+        (directory / "sentencepiece.model").write_bytes(self._model)
+        (directory / "lexicon.json").write_text(json.dumps(self.lexicon, ensure_ascii=False, indent=0))
+
+    @classmethod
+    def load(cls, directory: Path) -> "Vocabulary":
+        """Read what `save` wrote.
+
+        Raises:
+            VocabularyError: a file is missing or damaged.
+        """
+        try:
+            model = (directory / "sentencepiece.model").read_bytes()
+            lexicon = json.loads((directory / "lexicon.json").read_text())
+        except (OSError, ValueError) as error:
+            raise VocabularyError(f"no usable vocabulary in {directory}: prepare it anew") from error
+        return cls(model, lexicon)
+
+    def _segment(self, symbol: str) -> tuple[int, ...]:
+        if symbol in self._classes:
+            return (self._classes[symbol],)
+        return tuple(self._processor.encode(symbol))
