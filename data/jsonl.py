@@ -1,0 +1,52 @@
+"""The uniform format: one JSON object a line, `{"user": ..., "text": ..., "time"?: ...}`, plain or gzipped.
+
+The time is a number of seconds, or a date and time in ISO 8601.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from data.corpus import Corpus, CorpusError, Message, seconds
+
+
+def load(path: Path) -> Corpus:
+    """Read a JSONL corpus; a user's messages stand in order unless all of them have a time.
+
+    Raises:
+        CorpusError: with the line that is not of the format.
+    """
+    return Corpus.from_messages(path.name.split(".", maxsplit=1)[0], _messages(path))
+
+
+def _messages(path: Path) -> Iterator[tuple[str, Message]]:
+    number = 0
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _parse(line, path, number)
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise CorpusError(path, f"cannot be read further: {error}", number + 1) from error
+
+
+def _parse(line: str, path: Path, number: int) -> tuple[str, Message]:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise CorpusError(path, f"not JSON: {error.msg}", number) from error
+    if not isinstance(record, dict) or not isinstance(record.get("user"), str) or not isinstance(record.get("text"), str):
+        raise CorpusError(path, 'needs an object with the strings "user" and "text"', number)
+    return record["user"], Message(record["text"], _time(record.get("time"), path, number))
+
+
+def _time(value: object, path: Path, number: int) -> float | None:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    try:
+        return seconds(datetime.fromisoformat(str(value)))
+    except ValueError as error:
+        raise CorpusError(path, '"time" must be seconds or an ISO 8601 date and time', number) from error

@@ -1,0 +1,145 @@
+"""Every setting of a simulated training run, as one typed value that a TOML file and options fill in.
+
+The file has a table for each part, for example::
+
+    rounds = 200
+    cohort = 20
+
+    [client]
+    learning_rate = 0.5
+
+    [server]
+    name = "adam"
+"""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from federation.simulation.fedavg import ClientTraining, ServerOptimizer
+
+Schedule = Literal["constant", "cosine"]
+
+
+class ConfigError(ValueError):
+    """A settings file or option that cannot be used; the message says which and what is allowed."""
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Central training on the public seed before the first round.
+
+    Attributes:
+        epochs: passes over the seed; 0 starts from random weights.
+        learning_rate: of Adam, at its peak.
+        batch_rows: rows in a batch.
+        dropout: share of the embedding and output units dropped.
+    """
+
+    epochs: int = 6
+    learning_rate: float = 2e-3
+    batch_rows: int = 16
+    dropout: float = 0.2
+
+
+@dataclass(frozen=True)
+class SimulationConfig:
+    """A simulated training run.
+
+    Attributes:
+        corpus: `chitchat` or the path of a corpus file.
+        size: of the network: `small` or `gboard`.
+        row_length: targets in a packed row.
+        rounds: of federated averaging.
+        cohort: clients in a round.
+        local_epochs: passes of a client over its rows in a round.
+        client_rows: at most so many rows of a client are used in a round; 0 is no limit.
+        schedule: of the server's learning rate over the rounds; `cosine` falls to a fiftieth.
+        evaluate_every: rounds between federated evaluations.
+        keep_states: how many of the latest states stay on disk.
+        worker_limit_mb: the TFF worker is replaced when it holds more.
+        seed: everything random follows from it.
+    """
+
+    corpus: str = "chitchat"
+    size: str = "small"
+    row_length: int = 20
+    rounds: int = 200
+    cohort: int = 20
+    local_epochs: int = 1
+    client_rows: int = 0
+    schedule: Schedule = "cosine"
+    evaluate_every: int = 20
+    keep_states: int = 2
+    worker_limit_mb: int = 1500
+    seed: int = 1
+    warm_start: WarmStart = field(default_factory=WarmStart)
+    client: ClientTraining = field(default_factory=ClientTraining)
+    server: ServerOptimizer = field(default_factory=ServerOptimizer)
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "cohort", "local_epochs", "row_length", "evaluate_every", "keep_states"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+    @classmethod
+    def from_toml(cls, path: Path) -> "SimulationConfig":
+        """Read a settings file; what it leaves out keeps its default.
+
+        Raises:
+            ConfigError: the file cannot be read, or a key or value is not one of those documented above.
+        """
+        try:
+            table = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{path}: {error}") from error
+        return _build(cls, table, str(path))
+
+    def with_options(self, options: dict[str, Any]) -> "SimulationConfig":
+        """Return a copy with `options` applied; a dotted name such as `server.name` reaches into a part."""
+        table = self.to_dict()
+        for name, value in options.items():
+            *parents, last = name.split(".")
+            part = table
+            for parent in parents:
+                part = part[parent]
+            part[last] = value
+        return _build(SimulationConfig, table, "options")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain nested tables, as a TOML or JSON file holds them."""
+        return dataclasses.asdict(self)
+
+
+def _build(kind: type[Any], table: dict[str, Any], where: str) -> Any:  # noqa: ANN401
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(table) - set(hints))
+    if unknown:
+        raise ConfigError(f"{where}: unknown setting {unknown[0]!r}; known are {', '.join(hints)}")
+    values = {}
+    for name, value in table.items():
+        hint = hints[name]
+        place = f"{where}: {name}"
+        if dataclasses.is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise ConfigError(f"{place} must be a table")
+            values[name] = _build(typing.cast("type[Any]", hint), value, place)
+        else:
+            values[name] = _checked(value, hint, place)
+    return kind(**values)
+
+
+def _checked(value: object, hint: type | types.GenericAlias, place: str) -> object:
+    if typing.get_origin(hint) is Literal:
+        if value not in typing.get_args(hint):
+            raise ConfigError(f"{place} must be one of {', '.join(typing.get_args(hint))}, not {value!r}")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, typing.cast("type", hint)) or isinstance(value, bool) != (hint is bool):
+        raise ConfigError(f"{place} must be a {hint.__name__ if isinstance(hint, type) else hint}, not {value!r}")
+    return value

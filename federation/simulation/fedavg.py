@@ -1,0 +1,274 @@
+"""Federated averaging (McMahan et al. 2017) with adaptive server optimizers (Reddi et al. 2021), from TFF's templates.
+
+A round has two halves that know nothing of each other. `Cohort` broadcasts the model, trains on every simulated
+client and returns the weighted *sum* of their deltas. `Server` turns a mean delta into the next model. What phones
+send is a weighted sum as well, so it is added between the halves and enters the same server state.
+
+TFF's delta is initial minus final weights, so that the server optimizer can treat it as a gradient.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tensorflow_federated as tff
+from tensorflow_federated.python.learning.templates import proximal_client_work
+
+from model.batches import Rows
+from model.network import NetworkConfig, loss_and_hits
+
+ServerOptimizerName = Literal["sgd", "adam", "yogi", "adagrad"]
+Weighting = Literal["examples", "uniform"]
+FlatWeights = list[npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class ClientTraining:
+    """What a client does with its rows.
+
+    Attributes:
+        learning_rate: of plain SGD on the mean loss of a batch.
+        batch_rows: rows in a batch.
+        weighting: clients count by their trained rows, or all alike.
+        proximal_strength: FedProx's mu (Li et al. 2020); 0 is FedAvg.
+    """
+
+    learning_rate: float = 0.5
+    batch_rows: int = 8
+    weighting: Weighting = "examples"
+    proximal_strength: float = 0.0
+
+
+@dataclass(frozen=True)
+class ServerOptimizer:
+    """How the server steps along the mean delta.
+
+    Attributes:
+        name: of the optimizer.
+        learning_rate: at the start; a schedule may change it every round.
+        momentum: of `sgd`; the first-moment decay of `adam` and `yogi`.
+        second_moment: decay of `adam`'s and `yogi`'s second moment.
+        epsilon: added to the root of the second moment (tau in Reddi et al.).
+    """
+
+    name: ServerOptimizerName = "sgd"
+    learning_rate: float = 1.0
+    momentum: float = 0.9
+    second_moment: float = 0.99
+    epsilon: float = 1e-3
+
+
+class Totals(NamedTuple):
+    """Sums over targets; divide by `targets` for means."""
+
+    loss: float
+    hits: float
+    targets: float
+
+    @property
+    def mean_loss(self) -> float:
+        """Cross-entropy in nats a piece."""
+        return self.loss / max(self.targets, 1.0)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of pieces predicted first."""
+        return self.hits / max(self.targets, 1.0)
+
+
+class CohortResult(NamedTuple):
+    """The weighted sum of a cohort's deltas (initial minus final), the sum of weights, and training totals."""
+
+    delta_sum: FlatWeights
+    weight: float
+    training: Totals
+
+
+class ServerState(NamedTuple):
+    """The one global state: model weights in layout order, and what the server optimizer remembers."""
+
+    weights: FlatWeights
+    optimizer: list[npt.NDArray[Any]]
+
+
+def _batch_spec(row_length: int) -> tuple[tf.TensorSpec, tf.TensorSpec]:
+    return (tf.TensorSpec([None, row_length + 1], tf.int32), tf.TensorSpec([None, row_length], tf.int32))
+
+
+def functional_model(network: NetworkConfig, row_length: int) -> tff.learning.models.FunctionalModel:
+    """Return the network as TFF trains it: batches are (rows, targets); the loss is the mean over a batch's targets."""
+
+    @tf.function
+    def predict_on_batch(weights: Any, rows: tf.Tensor, training: bool) -> Any:  # noqa: ANN401, ARG001, FBT001
+        loss, hits, targets = loss_and_hits(list(weights[0]), rows)
+        # TFF counts examples by the first dimension of the first output.
+        return rows[:, 0], loss, hits, targets
+
+    def mean_loss(output: Any, label: Any, sample_weight: Any = None) -> tf.Tensor:  # noqa: ANN401, ARG001
+        return output[1] / tf.maximum(output[3], 1.0)
+
+    def initial_totals() -> OrderedDict[str, tf.Tensor]:
+        return OrderedDict((name, tf.constant(0.0)) for name in Totals._fields)
+
+    def add_totals(state: Any, labels: Any, batch_output: Any, sample_weight: Any = None) -> Any:  # noqa: ANN401, ARG001
+        _, loss, hits, targets = batch_output.predictions
+        return OrderedDict(
+            loss=state["loss"] + loss, hits=state["hits"] + hits, targets=state["targets"] + targets
+        )
+
+    zeros = tuple(np.zeros(shape, np.float32) for shape in network.layout.values())
+    return tff.learning.models.FunctionalModel(
+        initial_weights=(zeros, ()),
+        predict_on_batch_fn=predict_on_batch,
+        loss_fn=mean_loss,
+        metrics_fns=(initial_totals, add_totals, lambda state: state),
+        input_spec=_batch_spec(row_length),
+    )
+
+
+def _client_work(
+    network: NetworkConfig, row_length: int, training: ClientTraining
+) -> tff.learning.templates.ClientWorkProcess:
+    options = {
+        "model": functional_model(network, row_length),
+        "optimizer": tff.learning.optimizers.build_sgdm(training.learning_rate),
+        "client_weighting": (
+            tff.learning.ClientWeighting.NUM_EXAMPLES
+            if training.weighting == "examples"
+            else tff.learning.ClientWeighting.UNIFORM
+        ),
+        "loop_implementation": tff.learning.LoopImplementation.DATASET_ITERATOR,
+    }
+    if training.proximal_strength:
+        return proximal_client_work.build_functional_model_delta_client_work(
+            **options, delta_l2_regularizer=training.proximal_strength
+        )
+    return tff.learning.templates.build_functional_model_delta_client_work(**options)
+
+
+def build_server_optimizer(options: ServerOptimizer) -> tff.learning.optimizers.Optimizer:
+    """Return TFF's optimizer for `options`.
+
+    Raises:
+        ValueError: the name is not one of the four.
+    """
+    build = tff.learning.optimizers
+    if options.name == "sgd":
+        return build.build_sgdm(options.learning_rate, options.momentum or None)
+    if options.name == "adagrad":
+        return build.build_adagrad(options.learning_rate, initial_preconditioner_value=0.0, epsilon=options.epsilon)
+    adaptive = {"adam": build.build_adam, "yogi": build.build_yogi}.get(options.name)
+    if adaptive is None:
+        raise ValueError(f"unknown server optimizer {options.name!r}: choose sgd, adam, yogi or adagrad")
+    return adaptive(options.learning_rate, options.momentum, options.second_moment, epsilon=options.epsilon)
+
+
+class Cohort:
+    """Simulated clients: the half of a round that sees data. Runs on the TFF context of the calling thread."""
+
+    def __init__(self, network: NetworkConfig, row_length: int, training: ClientTraining) -> None:
+        self._work = _client_work(network, row_length, training)
+        self._row_length = row_length
+        work_state = self._work.initialize.type_signature.result.member
+        weights_type = tff.types.to_type(
+            tff.learning.models.ModelWeights(
+                tuple(tff.types.TensorType(np.float32, shape) for shape in network.layout.values()), ()
+            )
+        )
+        rows_type = tff.types.TensorType(np.int32, [None, row_length + 1])
+        totals_work = self._work
+
+        @tff.tensorflow.computation(rows_type)
+        def to_batches(rows: tf.Tensor) -> tf.data.Dataset:
+            dataset = tf.data.Dataset.from_tensor_slices(rows).batch(training.batch_rows)
+            return dataset.map(lambda batch: (batch, batch[:, 1:]))
+
+        @tff.tensorflow.computation
+        def weigh(result: Any) -> Any:  # noqa: ANN401
+            return tf.nest.map_structure(lambda delta: delta * result.update_weight, result.update)
+
+        @tff.federated_computation(
+            tff.types.FederatedType(work_state, tff.SERVER),
+            tff.types.FederatedType(weights_type, tff.SERVER),
+            tff.types.FederatedType(rows_type, tff.CLIENTS),
+        )
+        def train(state: Any, weights: Any, rows: Any) -> Any:  # noqa: ANN401
+            output = totals_work.next(state, tff.federated_broadcast(weights), tff.federated_map(to_batches, rows))
+            delta_sum = tff.federated_sum(tff.federated_map(weigh, output.result))
+            weight = tff.federated_sum(output.result.update_weight)
+            return delta_sum, weight, output.measurements
+
+        @tff.tensorflow.computation(weights_type, rows_type)
+        @tf.function
+        def evaluate_client(weights: Any, rows: tf.Tensor) -> Any:  # noqa: ANN401
+            totals = (tf.constant(0.0), tf.constant(0.0), tf.constant(0.0))
+            for batch in tf.data.Dataset.from_tensor_slices(rows).batch(64):
+                totals = tuple(a + b for a, b in zip(totals, loss_and_hits(list(weights[0]), batch), strict=True))
+            return totals
+
+        @tff.federated_computation(
+            tff.types.FederatedType(weights_type, tff.SERVER), tff.types.FederatedType(rows_type, tff.CLIENTS)
+        )
+        def evaluate(weights: Any, rows: Any) -> Any:  # noqa: ANN401
+            return tff.federated_sum(tff.federated_map(evaluate_client, (tff.federated_broadcast(weights), rows)))
+
+        self._train, self._evaluate = train, evaluate
+        self._work_state: Any = None
+
+    def train(self, weights: FlatWeights, clients: Sequence[Rows]) -> CohortResult:
+        """Train every client on its rows, in order, from `weights`; a client without rows adds nothing."""
+        if self._work_state is None:
+            self._work_state = self._work.initialize()
+        delta_sum, weight, measurements = self._train(self._work_state, _model_weights(weights), list(clients))
+        totals = measurements["train"] if "train" in measurements else measurements
+        return CohortResult(
+            [np.asarray(d) for d in delta_sum], float(weight), Totals(**{k: float(v) for k, v in totals.items()})
+        )
+
+    def evaluate(self, weights: FlatWeights, clients: Sequence[Rows]) -> Totals:
+        """Return the sums over all clients' rows, each computed on its client."""
+        return Totals(*(float(value) for value in self._evaluate(_model_weights(weights), list(clients))))
+
+
+def _model_weights(weights: FlatWeights) -> tff.learning.models.ModelWeights:
+    return tff.learning.models.ModelWeights(tuple(weights), ())
+
+
+class Server:
+    """The half of a round that sees only a mean delta. Runs on the TFF context of the calling thread."""
+
+    def __init__(self, network: NetworkConfig, options: ServerOptimizer) -> None:
+        self._options = options
+        self._finalizer = tff.learning.templates.build_apply_optimizer_finalizer(
+            build_server_optimizer(options),
+            tff.types.to_type(
+                tff.learning.models.ModelWeights(
+                    tuple(tff.types.TensorType(np.float32, shape) for shape in network.layout.values()), ()
+                )
+            ),
+        )
+        self._template: Any = None
+
+    def initialize(self, weights: FlatWeights) -> ServerState:
+        """Return the state before the first round."""
+        return ServerState(list(weights), [np.asarray(x) for x in tf.nest.flatten(self._structure())])
+
+    def apply(self, state: ServerState, mean_delta: FlatWeights, learning_rate: float) -> ServerState:
+        """Take one step of the server optimizer along `mean_delta` (initial minus final)."""
+        structure = tf.nest.pack_sequence_as(self._structure(), state.optimizer)
+        structure = self._finalizer.set_hparams(
+            structure, {**self._finalizer.get_hparams(structure), "learning_rate": np.float32(learning_rate)}
+        )
+        output = self._finalizer.next(structure, _model_weights(state.weights), tuple(mean_delta))
+        return ServerState(
+            [np.asarray(w) for w in output.result.trainable], [np.asarray(x) for x in tf.nest.flatten(output.state)]
+        )
+
+    def _structure(self) -> Any:  # noqa: ANN401
+        if self._template is None:
+            self._template = self._finalizer.initialize()
+        return self._template
