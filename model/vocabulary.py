@@ -1,4 +1,4 @@
-"""Sub-word vocabulary and lexicon, both learnt from public text only: no client's words shape what a model can say.
+"""Sub-word vocabulary and lexicon, both made of public text only: no client's words shape what a model can say.
 
 Pieces come from a SentencePiece unigram model (Kudo 2018) with identity normalisation. Every word and every mark is
 segmented by itself and starts with the word-boundary sign, so a token's pieces never depend on its neighbours.
@@ -33,7 +33,7 @@ class Vocabulary:
 
     Args:
         sentencepiece_model: a serialised SentencePiece model, as `train` writes it.
-        lexicon: occurrences of each suggestable word in the public text.
+        lexicon: occurrences of each suggestable word in the public text; 0 for one of the word list alone.
     """
 
     def __init__(self, sentencepiece_model: bytes, lexicon: dict[str, int]) -> None:
@@ -55,12 +55,13 @@ class Vocabulary:
         self._encode_symbol = functools.lru_cache(maxsize=200_000)(self._segment)
 
     @classmethod
-    def train(cls, messages: Iterable[str], *, size: int = 8000) -> "Vocabulary":
+    def train(cls, messages: Iterable[str], *, size: int = 8000, word_list: Iterable[str] = ()) -> "Vocabulary":
         """Learn pieces and lexicon from public messages.
 
         Args:
             messages: public text; the only text that may ever shape a vocabulary.
             size: an upper bound; a small corpus yields fewer pieces.
+            word_list: public words that may be suggested although no message has them.
         """
         lines = []
         counts: Counter[str] = Counter()
@@ -88,7 +89,7 @@ class Vocabulary:
             num_threads=1,  # several threads sum in no fixed order
             minloglevel=2,
         )
-        return cls(written.getvalue(), dict(counts))
+        return cls(written.getvalue(), dict.fromkeys(word_list, 0) | counts)
 
     @functools.cached_property
     def key(self) -> str:
