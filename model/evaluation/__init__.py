@@ -1,8 +1,25 @@
-"""Every quality metric of the project, defined once: offline evaluation, federated evaluation and phones use these."""
+"""Every quality metric of the project, defined once: offline evaluation, federated evaluation and phones use these.
+
+Figures are drawn by `model.evaluation.plot`, which alone needs matplotlib.
+"""
 
 from model.evaluation.evaluate import evaluate
-from model.evaluation.metrics import Comparison, Evaluation, compare, table
-from model.evaluation.strip import Lexicon
+from model.evaluation.metrics import COUNTS, METRICS, QUANTILES, Comparison, Evaluation, Metric, compare, table
+from model.evaluation.strip import STRIP, Lexicon
 from model.evaluation.word_model import MessageScores, WordModel
 
-__all__ = ["Comparison", "Evaluation", "Lexicon", "MessageScores", "WordModel", "compare", "evaluate", "table"]
+__all__ = [
+    "COUNTS",
+    "METRICS",
+    "QUANTILES",
+    "STRIP",
+    "Comparison",
+    "Evaluation",
+    "Lexicon",
+    "MessageScores",
+    "Metric",
+    "WordModel",
+    "compare",
+    "evaluate",
+    "table",
+]

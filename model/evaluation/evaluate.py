@@ -1,25 +1,25 @@
 """Run a model over users' messages and count."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from model.evaluation.metrics import COUNTS, Evaluation
 from model.evaluation.strip import Lexicon
-from model.evaluation.word_model import WordModel
+from model.evaluation.word_model import MessageScores, WordModel
 from model.text import CLASSES, Token
 
-_WORDS_AT_ONCE = 1000
-_CLASS_CHARACTER_NATS = math.log(64)
-"""What a character inside a number, link or address costs: no model predicts them, so all pay the same."""
+_SCORES_AT_ONCE = 12_000_000  # of 4 bytes
+_CLASS_CHARACTER_NATS = math.log(96)  # printable ASCII and an end
 
-Messages = Sequence[Sequence[Token]]
+Message = Sequence[Token]
 
 
 def evaluate(
     model: WordModel,
-    users: Mapping[str, Messages],
+    users: Mapping[str, Sequence[Message]],
     *,
     fixed_vocabulary: frozenset[str],
     progress: Callable[[int], None] = lambda _: None,
@@ -27,71 +27,109 @@ def evaluate(
     """Measure `model` on every message of every user.
 
     * recall@k: the next word is among the k best of the lexicon, over all word positions; a word that the lexicon
-      lacks is a miss. Numbers count as words.
-    * keystroke saving: a typist looks at the strip of three before every letter and taps as soon as it shows his
-      word; a tap costs one keystroke and brings the space. All else, marks and spaces included, costs one keystroke
-      a character; sending costs nothing.
-    * bits per character: total loss over characters typed, spaces and one line end a message included.
+      lacks is a miss. Numbers count as words, and are always missed.
+    * keystroke saving: a typist who makes no mistakes looks at the strip of three before every letter and taps as soon
+      as it shows his word. A tap costs one keystroke and brings the space; where a mark follows without one, the
+      keyboard takes the space back for nothing. All else, marks and spaces included, costs a keystroke a character.
+      Sending costs nothing. A word typed to its last letter was not tapped.
+    * bits per character: total loss over characters, spaces and one end a message included. What a class stands for
+      (a number, a link, an address) is spelled with 96 equally likely characters, its end included, for every model
+      alike.
     * perplexity: a word, over the positions whose word is in `fixed_vocabulary`.
 
     Args:
-        model: what is judged.
-        users: tokenised messages of each user.
+        model: what is judged. It sees about a thousand words at a time, and never a part of a message.
+        users: tokenised messages of each user; empty messages do not count.
         fixed_vocabulary: the words that perplexity is about, the same for all models compared.
-        progress: called with the number of words just judged.
+        progress: called with the number of word positions just judged.
+
+    Raises:
+        ValueError: the model answers with arrays of the wrong shape, or with what is no log probability or score.
     """
     lexicon = Lexicon(model.words)
-    counts = np.zeros((len(users), len(COUNTS)))
-    column = {name: i for i, name in enumerate(COUNTS)}
-    for row, messages in enumerate(users.values()):
-        for batch in _batches(messages):
-            scores = model.score(batch)
-            position = word = 0
-            own = dict.fromkeys(COUNTS, 0.0)
-            for message in batch:
-                for token in message:
-                    loss = -float(scores.log_probabilities[position])
-                    position += 1
-                    typed = len(token.surface) + token.space_after
-                    own["characters"] += typed
-                    own["nats"] += loss
-                    if token.symbol in CLASSES:
-                        own["nats"] += _CLASS_CHARACTER_NATS * len(token.surface)
-                    if token.is_word:
-                        own["words"] += 1
-                        if token.symbol in fixed_vocabulary:
-                            own["fixed_words"] += 1
-                            own["fixed_nats"] += loss
-                        target = lexicon.index.get(token.symbol)
-                        if target is not None:
-                            row_scores = scores.word_scores[word]
-                            rank = lexicon.better(row_scores, target)
-                            own["known_words"] += 1
-                            own["hits_at_1"] += rank < 1
-                            own["hits_at_3"] += rank < 3
-                            letters = lexicon.letters_until_shown(row_scores, token.symbol, rank=rank)
-                            if letters is not None:
-                                own["saved"] += typed - letters - 1
-                        word += 1
-                own["nats"] -= float(scores.log_probabilities[position])
-                own["message_ends"] += 1
-                position += 1
-            counts[row] += [own[name] for name in COUNTS]
-            progress(word)
-    return Evaluation(model.name, tuple(users), {name: counts[:, i] for name, i in column.items()})
+    counts = {name: np.zeros(len(users)) for name in COUNTS}
+    for batch in _batches(users.values(), max(1, _SCORES_AT_ONCE // max(1, len(model.words)))):
+        messages = [message for _, message in batch]
+        scores = model.score(messages)
+        _check(model, messages, scores)
+        losses = -scores.log_probabilities.astype(np.float64)
+        position = word = 0
+        for user, message in batch:
+            words = [token for token in message if token.is_word]
+            for name, count in {
+                **_loss(message, losses[position : position + len(message) + 1].tolist(), fixed_vocabulary),
+                **_typing(words, scores.word_scores[word:], lexicon),
+            }.items():
+                counts[name][user] += count
+            position += len(message) + 1
+            word += len(words)
+        progress(word)
+    return Evaluation(model.name, tuple(users), counts)
 
 
-def _batches(messages: Messages) -> Iterator[list[Sequence[Token]]]:
-    """Group messages so that the scores of a group fit in some tens of megabytes."""
-    batch: list[Sequence[Token]] = []
+def _batches(users: Iterable[Sequence[Message]], most_words: int) -> Iterator[list[tuple[int, Message]]]:
+    """Group all users' messages, each with its user's index, so that the scores of a group fit in memory."""
+    batch: list[tuple[int, Message]] = []
     words = 0
-    for message in messages:
-        if not message:
-            continue
-        batch.append(message)
-        words += len(message)
-        if words >= _WORDS_AT_ONCE:
-            yield batch
-            batch, words = [], 0
+    for user, messages in enumerate(users):
+        for message in messages:
+            own = sum(token.is_word for token in message)
+            if batch and words + own > most_words:
+                yield batch
+                batch, words = [], 0
+            if message:
+                batch.append((user, message))
+                words += own
     if batch:
         yield batch
+
+
+def _check(model: WordModel, messages: Sequence[Message], scores: MessageScores) -> None:
+    positions = sum(len(message) + 1 for message in messages)
+    words = sum(token.is_word for message in messages for token in message)
+    shapes = (scores.log_probabilities.shape, scores.word_scores.shape)
+    expected = ((positions,), (words, len(model.words)))
+    if shapes != expected:
+        raise ValueError(f"{model.name} answers with shapes {shapes} where {expected} are due")
+    # A NaN would compare as better than every word, and so count as a hit.
+    if np.isnan(scores.word_scores).any():
+        raise ValueError(f"{model.name} scores a word as NaN")
+    if not np.all((scores.log_probabilities <= 1e-4) & np.isfinite(scores.log_probabilities)):
+        raise ValueError(f"{model.name} gives log probabilities that are above 0 or not finite")
+
+
+def _loss(message: Message, losses: Sequence[float], fixed_vocabulary: frozenset[str]) -> dict[str, float]:
+    """Count nats and what they are divided by; `losses` has one for each token and one for the end."""
+    spelled = sum(len(token.surface) + 1 for token in message if token.symbol in CLASSES)
+    fixed = [
+        loss for token, loss in zip(message, losses, strict=False) if token.is_word and token.symbol in fixed_vocabulary
+    ]
+    return {
+        "characters": sum(map(_characters, message)),
+        "message_ends": 1,
+        "nats": sum(losses) + spelled * _CLASS_CHARACTER_NATS,
+        "fixed_words": len(fixed),
+        "fixed_nats": sum(fixed),
+    }
+
+
+def _typing(words: Sequence[Token], scores: npt.NDArray[np.float32], lexicon: Lexicon) -> dict[str, float]:
+    """Count what the strip shows of a message's words; `scores` is [at least these words, lexicon]."""
+    known = at_1 = at_3 = saved = 0
+    for token, row in zip(words, scores, strict=False):
+        target = lexicon.index.get(token.symbol)
+        if target is None:
+            continue
+        known += 1
+        letters = lexicon.letters_until_shown(row, target)
+        if letters is None:
+            continue
+        saved += _characters(token) - letters - 1
+        if letters == 0:
+            at_3 += 1
+            at_1 += lexicon.rank(row, target) == 0
+    return {"words": len(words), "known_words": known, "hits_at_1": at_1, "hits_at_3": at_3, "keystrokes_saved": saved}
+
+
+def _characters(token: Token) -> int:
+    return len(token.surface) + token.space_after

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,37 +15,64 @@ COUNTS = (
     "hits_at_1",
     "hits_at_3",
     "characters",
-    "saved",
+    "keystrokes_saved",
     "nats",
     "message_ends",
     "fixed_words",
     "fixed_nats",
 )
+"""What is counted of every user.
+
+`words`: word positions. `known_words`: those whose word is in the lexicon. `hits_at_1`, `hits_at_3`: among the best one
+and three. `characters`: typed, with spaces. `keystrokes_saved`: characters less keystrokes. `nats`: loss of all tokens
+and `message_ends`. `fixed_words`, `fixed_nats`: positions whose word is in the fixed vocabulary, and their loss.
+"""
+
+QUANTILES = (5, 25, 50, 75, 95)
+"""Percent of users."""
 
 Floats = npt.NDArray[np.float64]
-QUANTILES = (5, 25, 50, 75, 95)
 
 
-class _Ratio(NamedTuple):
+class Metric(NamedTuple):
+    """A ratio of counts, or the exponential of one.
+
+    Attributes:
+        label: for tables and plots.
+        numerator: a count.
+        denominators: counts, added.
+        scale: the ratio is multiplied by it.
+        exponential: whether the metric is the exponential of the ratio.
+        lower_is_better: whether less is better.
+        decimals: worth showing.
+    """
+
     label: str
     numerator: str
     denominators: tuple[str, ...]
-    scale: float
+    scale: float = 100.0
+    exponential: bool = False
+    lower_is_better: bool = False
     decimals: int = 1
 
 
-RATIOS = {
-    "top1": _Ratio("top-1 %", "hits_at_1", ("words",), 100),
-    "top3": _Ratio("top-3 %", "hits_at_3", ("words",), 100),
-    "top1_known": _Ratio("top-1 % known", "hits_at_1", ("known_words",), 100),
-    "top3_known": _Ratio("top-3 % known", "hits_at_3", ("known_words",), 100),
-    "ksr": _Ratio("keystrokes saved %", "saved", ("characters",), 100),
-    "bits_per_character": _Ratio("bits / character", "nats", ("characters", "message_ends"), 1 / math.log(2), 3),
+METRICS: Mapping[str, Metric] = {
+    "top1": Metric("top-1 %", "hits_at_1", ("words",)),
+    "top3": Metric("top-3 %", "hits_at_3", ("words",)),
+    "top1_known": Metric("known top-1 %", "hits_at_1", ("known_words",)),
+    "top3_known": Metric("known top-3 %", "hits_at_3", ("known_words",)),
+    "ksr": Metric("KSR %", "keystrokes_saved", ("characters",)),
+    "bits_per_character": Metric(
+        "bits/char", "nats", ("characters", "message_ends"), scale=1 / math.log(2), lower_is_better=True, decimals=3
+    ),
+    "perplexity": Metric(
+        "perplexity", "fixed_nats", ("fixed_words",), scale=1.0, exponential=True, lower_is_better=True
+    ),
 }
-"""Every metric that is a ratio of counts, by its name in files; perplexity is the exponential of one more."""
+"""Every metric, by its name in files. Recall and keystroke saving rate (KSR) are in percent."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Counts of one model on one set of users.
 
@@ -53,53 +80,61 @@ class Evaluation:
         name: of the model.
         users: ids.
         counts: float64 [users] for each name in COUNTS.
+
+    Raises:
+        ValueError: a count is missing or not one number a user.
     """
 
     name: str
     users: tuple[str, ...]
-    counts: dict[str, Floats]
+    counts: Mapping[str, Floats]
+
+    def __post_init__(self) -> None:
+        for name in COUNTS:
+            if name not in self.counts or self.counts[name].shape != (len(self.users),):
+                raise ValueError(f"an evaluation needs {name!r} of each of its {len(self.users)} users")
 
     def value(self, metric: str) -> float:
-        """Return a metric of RATIOS over all users' positions together."""
+        """Return a metric of METRICS over all users' positions together; NaN if there are none."""
         numerator, denominator = self._parts(metric)
-        return float(numerator.sum() / max(denominator.sum(), 1e-12))
+        return float(_ratio(METRICS[metric], numerator.sum(), denominator.sum()))
 
     def standard_error(self, metric: str) -> float:
-        """Return the standard error of `value`, with users as the independent units (linearised ratio estimator)."""
-        numerator, denominator = self._parts(metric)
-        return _ratio_error(numerator - self.value(metric) * denominator, denominator)
+        """Return the standard error of `value`; NaN for fewer than two users.
+
+        Users are the independent units and their positions are not: the linearised ratio estimator (Cochran 1977,
+        Sampling Techniques, chapter 6), with the delta method for perplexity.
+        """
+        return _standard_error(self.influence(metric))
 
     def per_user(self, metric: str) -> Floats:
-        """Return the metric of each user alone; NaN for a user without positions."""
-        numerator, denominator = self._parts(metric)
-        return np.divide(numerator, denominator, out=np.full(len(denominator), np.nan), where=denominator > 0)
+        """Return the metric of each user alone, float64 [users]; NaN for a user without positions."""
+        return _ratio(METRICS[metric], *self._parts(metric))
 
     def quantiles(self, metric: str) -> tuple[float, ...]:
-        """Return the metric at the QUANTILES of users."""
-        return tuple(float(q) for q in np.nanpercentile(self.per_user(metric), QUANTILES))
+        """Return the metric at the QUANTILES of users that have one; NaN if no user has."""
+        values = self.per_user(metric)
+        values = values[~np.isnan(values)]
+        if not len(values):
+            return (math.nan,) * len(QUANTILES)
+        return tuple(np.percentile(values, QUANTILES).tolist())
 
-    @property
-    def perplexity(self) -> float:
-        """A word, on the fixed vocabulary."""
-        return float(np.exp(self.counts["fixed_nats"].sum() / max(self.counts["fixed_words"].sum(), 1)))
-
-    def summary(self) -> dict[str, Any]:
-        """Return every figure as plain numbers."""
-        figures: dict[str, Any] = {
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """Return, for each metric, its value, standard error and user quantiles as plain numbers; None for a NaN."""
+        return {
             metric: {
-                "value": self.value(metric),
-                "standard_error": self.standard_error(metric),
-                "user_quantiles": dict(zip(map(str, QUANTILES), self.quantiles(metric), strict=True)),
+                "value": _plain(self.value(metric)),
+                "standard_error": _plain(self.standard_error(metric)),
+                "user_quantiles": {str(q): _plain(x) for q, x in zip(QUANTILES, self.quantiles(metric), strict=True)},
             }
-            for metric in RATIOS
+            for metric in METRICS
         }
-        figures["perplexity"] = {"value": self.perplexity}
-        return figures
 
     def to_json(self) -> str:
-        """Return figures and per-user counts as a JSON document."""
-        counts = {name: values.tolist() for name, values in self.counts.items()}
-        return json.dumps({"name": self.name, "figures": self.summary(), "users": self.users, "counts": counts}, indent=1)
+        """Return figures and per-user counts as a JSON document; `from_json` reads the counts."""
+        counts = {name: self.counts[name].tolist() for name in COUNTS}
+        document = {"name": self.name, "figures": self.summary(), "users": self.users, "counts": counts}
+        return json.dumps(document, allow_nan=False)
 
     @classmethod
     def from_json(cls, document: str) -> "Evaluation":
@@ -110,25 +145,37 @@ class Evaluation:
         """
         try:
             read = json.loads(document)
-            counts = {name: np.array(read["counts"][name], float) for name in COUNTS}
-            return cls(read["name"], tuple(read["users"]), counts)
-        except (KeyError, TypeError) as error:
+            counts = {name: np.array(read["counts"][name], np.float64) for name in COUNTS}
+            return cls(str(read["name"]), tuple(read["users"]), counts)
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError("not an evaluation: write one with `fedkey evaluate`") from error
 
+    def influence(self, metric: str) -> Floats:
+        """Return by how much each user moves `value`, to first order; [users], summing to 0."""
+        numerator, denominator = self._parts(metric)
+        total = denominator.sum()
+        if not total:
+            return np.full(len(self.users), np.nan)
+        own = METRICS[metric]
+        slope = own.scale * (self.value(metric) if own.exponential else 1.0)
+        residuals: Floats = numerator - denominator * (numerator.sum() / total)
+        return residuals * (slope / total)
+
     def _parts(self, metric: str) -> tuple[Floats, Floats]:
-        ratio = RATIOS[metric]
-        denominator = sum((self.counts[name] for name in ratio.denominators), np.zeros(len(self.users)))
-        return self.counts[ratio.numerator] * ratio.scale, denominator
+        """Return numerator and denominator of each user."""
+        own = METRICS[metric]
+        denominator: Floats = np.sum([self.counts[name] for name in own.denominators], axis=0)
+        return self.counts[own.numerator], denominator
 
 
 class Comparison(NamedTuple):
-    """How `other` differs from `base`, paired by user.
+    """How one evaluation differs from another, paired by user.
 
     Attributes:
-        difference: of the pooled metric, other minus base.
+        difference: of the pooled metric: other minus base.
         standard_error: of the difference.
-        helped: share of users for whom the metric rose by more than the margin.
-        harmed: share for whom it fell by more.
+        helped: share of users for whom the metric is better by more than the margin.
+        harmed: share for whom it is worse by more.
     """
 
     difference: float
@@ -138,48 +185,64 @@ class Comparison(NamedTuple):
 
 
 def compare(base: Evaluation, other: Evaluation, metric: str = "top1", *, margin: float = 0.0) -> Comparison:
-    """Compare two evaluations of the same users.
+    """Compare two models on the same messages of the same users.
+
+    The standard error is that of the paired difference, far smaller than either model's own.
+
+    Args:
+        base: what it is compared with.
+        other: what is judged.
+        metric: of METRICS.
+        margin: a smaller change of a user's metric neither helps nor harms.
 
     Raises:
-        ValueError: the users differ.
+        ValueError: users or messages differ.
     """
-    if base.users != other.users:
-        raise ValueError("evaluations of different users cannot be paired: evaluate both on the same corpus")
-    numerator, denominator = base._parts(metric)  # noqa: SLF001
-    numerator_other, denominator_other = other._parts(metric)  # noqa: SLF001
-    residuals = (
-        (numerator_other - other.value(metric) * denominator_other) / denominator_other.mean()
-        - (numerator - base.value(metric) * denominator) / denominator.mean()
-    ) * denominator.mean()
-    by_user = other.per_user(metric) - base.per_user(metric)
-    by_user = by_user[~np.isnan(by_user)]
+    if base.users != other.users or not np.array_equal(base.counts["characters"], other.counts["characters"]):
+        raise ValueError("evaluations of different messages cannot be paired: evaluate both on the same corpus")
+    gain = other.per_user(metric) - base.per_user(metric)
+    gain = gain[~np.isnan(gain)] * (-1 if METRICS[metric].lower_is_better else 1)
     return Comparison(
-        other.value(metric) - base.value(metric),
-        _ratio_error(residuals, denominator),
-        float(np.mean(by_user > margin)),
-        float(np.mean(by_user < -margin)),
+        difference=other.value(metric) - base.value(metric),
+        standard_error=_standard_error(other.influence(metric) - base.influence(metric)),
+        helped=float(np.mean(gain > margin)) if len(gain) else math.nan,
+        harmed=float(np.mean(gain < -margin)) if len(gain) else math.nan,
     )
-
-
-def _ratio_error(residuals: Floats, denominator: Floats) -> float:
-    users = len(residuals)
-    if users < 2 or not denominator.sum():
-        return math.nan
-    return float(math.sqrt(np.sum(residuals**2) * users / (users - 1)) / denominator.sum())
 
 
 def table(evaluations: Sequence[Evaluation]) -> str:
     """Return a text table, a model a line, with standard errors in brackets."""
-    header = ["model", *(ratio.label for ratio in RATIOS.values()), "perplexity"]
-    lines = [header]
-    for evaluation in evaluations:
-        cells = [
-            f"{evaluation.value(metric):.{ratio.decimals}f} ({evaluation.standard_error(metric):.{ratio.decimals}f})"
-            for metric, ratio in RATIOS.items()
+    lines = [["", *(metric.label for metric in METRICS.values())]]
+    lines += [
+        [
+            evaluation.name,
+            *(
+                f"{evaluation.value(name):.{metric.decimals}f} ({evaluation.standard_error(name):.{metric.decimals}f})"
+                for name, metric in METRICS.items()
+            ),
         ]
-        lines.append([evaluation.name, *cells, f"{evaluation.perplexity:.1f}"])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+        for evaluation in evaluations
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
-        for line in lines
+        "  ".join([name.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(cells, widths[1:], strict=True))])
+        for name, *cells in lines
     )
+
+
+def _ratio(metric: Metric, numerator: Floats, denominator: Floats) -> Floats:
+    ratio = np.divide(
+        metric.scale * numerator, denominator, out=np.full(np.shape(denominator), np.nan), where=denominator > 0
+    )
+    return np.exp(ratio) if metric.exponential else ratio
+
+
+def _standard_error(influence: Floats) -> float:
+    users = len(influence)
+    if users < 2:
+        return math.nan
+    return math.sqrt(float(np.sum(influence**2)) * users / (users - 1))
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,5 +1,6 @@
 """The strip of three: which words it shows after some letters, and what a typist saves by it."""
 
+import itertools
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -13,16 +14,19 @@ _AFTER_ANY_LETTER = "\U0010ffff"
 class Lexicon:
     """Sorted words, in which those that start alike stand together.
 
+    Of words with equal scores the one that sorts first is the better.
+
     Args:
-        words: sorted, each once.
+        words: sorted by code point, each once.
 
     Raises:
         ValueError: they are not.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
-        if any(a >= b for a, b in zip(words, words[1:], strict=False)):
-            raise ValueError("a lexicon must be sorted and free of duplicates")
+        for word, following in itertools.pairwise(words):
+            if word >= following:
+                raise ValueError(f"a lexicon must be sorted and free of duplicates, but {following!r} follows {word!r}")
         self.words = words
         self.index = {word: i for i, word in enumerate(words)}
         self._ranges: dict[str, tuple[int, int]] = {"": (0, len(words))}
@@ -39,8 +43,8 @@ class Lexicon:
             self._ranges[prefix] = found
         return found
 
-    def better(self, scores: npt.NDArray[np.float32], target: int, prefix: str = "") -> int:
-        """Return how many words that start with `prefix` come before word `target`; of equals the earlier one does.
+    def rank(self, scores: npt.NDArray[np.float32], target: int, prefix: str = "") -> int:
+        """Return how many words that start with `prefix` are better than word `target`.
 
         Args:
             scores: [words].
@@ -52,23 +56,25 @@ class Lexicon:
         return int(np.count_nonzero(scores[low:target] >= mine) + np.count_nonzero(scores[target + 1 : high] > mine))
 
     def top(self, scores: npt.NDArray[np.float32], prefix: str = "", count: int = STRIP) -> list[str]:
-        """Return the best words that start with `prefix`, best first."""
+        """Return the best words that start with `prefix`, best first; fewer than `count` if there are no more."""
         low, high = self.range(prefix)
-        order = np.argsort(-scores[low:high], kind="stable")[:count]
-        return [self.words[low + i] for i in order]
+        own = scores[low:high]
+        least = np.partition(own, -count)[-count] if len(own) > count else -np.inf
+        good = np.flatnonzero(own >= least)
+        return [self.words[low + i] for i in good[np.argsort(-own[good], kind="stable")[:count]]]
 
-    def letters_until_shown(self, scores: npt.NDArray[np.float32], word: str, *, rank: int) -> int | None:
-        """Return how many letters of `word` must be typed until it is on the strip; None if it never is.
+    def letters_until_shown(self, scores: npt.NDArray[np.float32], target: int) -> int | None:
+        """Return how many letters of word `target` must be typed until it is on the strip.
 
         Args:
             scores: [words].
-            word: what is being typed.
-            rank: of the word before any letter, as `better` gives it.
+            target: index of the word.
+
+        Returns:
+            0 to one less than the word's length; None if it is never shown before it is typed.
         """
-        if rank < STRIP:
-            return 0
-        target = self.index[word]
-        for letters in range(1, len(word)):
-            if self.better(scores, target, word[:letters]) < STRIP:
+        word = self.words[target]
+        for letters in range(len(word)):
+            if self.rank(scores, target, word[:letters]) < STRIP:
                 return letters
         return None

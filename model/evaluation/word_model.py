@@ -14,7 +14,8 @@ class MessageScores(NamedTuple):
 
     Attributes:
         log_probabilities: float32 [tokens + messages]: natural log probability of each token, and of the end of each
-            message after its last token, given what precedes it in the message.
+            message after its last token, given what precedes it in the message. A token that the model does not know
+            has the probability of an unknown one times that of its spelling.
         word_scores: float32 [word positions, words]: a score, higher is better, of each word of the lexicon as the
             next word, at the positions whose token is a word.
     """
