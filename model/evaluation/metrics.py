@@ -153,7 +153,7 @@ class Evaluation:
     def influence(self, metric: str) -> Floats:
         """Return by how much each user moves `value`, to first order; [users], summing to 0."""
         numerator, denominator = self._parts(metric)
-        total = denominator.sum()
+        total = float(denominator.sum())
         if not total:
             return np.full(len(self.users), np.nan)
         own = METRICS[metric]
