@@ -1,84 +1,20 @@
 """The network: next-piece prediction with a coupled input-forget LSTM (Hard et al. 2018), defined once.
 
 Pure functions of (weights, tokens). TFF trains them as a functional model, `model.export` turns them into the file
-a phone trains with, and the flat weight vector that travels between the two has the layout given here.
+a phone trains with. The order of the weights is that of `model.layout`.
 
 The three differentiable pieces carry hand-written gradients: plain autodiff of the same network needs operations that
 LiteRT's built-in set lacks, and is slower on a processor.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from model.vocabulary import BOUNDARY, PAD
 
 Weights = Sequence[tf.Tensor]
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Sizes of a network.
-
-    Attributes:
-        vocabulary_size: pieces, special ids included.
-        embedding: width of the tied embedding and of the projected recurrent state.
-        hidden: cells of the LSTM.
-    """
-
-    vocabulary_size: int
-    embedding: int = 96
-    hidden: int = 256
-
-    @classmethod
-    def named(cls, size: str, vocabulary_size: int) -> "NetworkConfig":
-        """Return the configuration called `size`: one of `SIZES`."""
-        if size not in SIZES:
-            raise ValueError(f"unknown network size {size!r}: choose one of {', '.join(SIZES)}")
-        return cls(vocabulary_size, **SIZES[size])
-
-    @property
-    def layout(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of each weight, in the order of the flat vector."""
-        v, e, h = self.vocabulary_size, self.embedding, self.hidden
-        return {
-            "embedding": (v, e),
-            "output_bias": (v,),
-            "input_kernel": (e, 3 * h),  # candidate, forget, output
-            "recurrent_kernel": (e, 3 * h),
-            "gate_bias": (3 * h,),
-            "projection": (h, e),
-        }
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers a model of this configuration has."""
-        return sum(int(np.prod(shape)) for shape in self.layout.values())
-
-
-SIZES = {"small": {"embedding": 96, "hidden": 256}, "gboard": {"embedding": 96, "hidden": 670}}
-
-
-def initial_weights(config: NetworkConfig, seed: int) -> list[npt.NDArray[np.float32]]:
-    """Return random weights in layout order: Glorot-uniform kernels, forget bias 1."""
-    random = np.random.default_rng(seed)
-    weights = []
-    for name, shape in config.layout.items():
-        if name == "embedding":
-            value = random.normal(0, 1 / np.sqrt(shape[1]), shape)
-        elif name == "gate_bias":
-            value = np.repeat([0.0, 1.0, 0.0], config.hidden)
-        elif name == "output_bias":
-            value = np.zeros(shape)
-        else:
-            limit = np.sqrt(6 / sum(shape))
-            value = random.uniform(-limit, limit, shape)
-        weights.append(value.astype(np.float32))
-    return weights
 
 
 @tf.custom_gradient
@@ -194,12 +130,16 @@ def _softmax_loss(
     return (loss, hits), gradient
 
 
-def loss_and_hits(weights: Weights, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def loss_and_hits(
+    weights: Weights, rows: tf.Tensor, *, dropout: float = 0.0, seed: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return summed cross-entropy in nats, top-1 hits and targets (each a float32 scalar) of packed `rows`.
 
     Args:
         weights: in layout order.
         rows: int32 [batch, length + 1] as `model.batches.pack` makes them; the length is static.
+        dropout: share of the embedded inputs and of the outputs set to zero.
+        seed: int32 [2], what the dropped units follow from; needed with `dropout`.
     """
     embedding, output_bias, input_kernel, recurrent_kernel, gate_bias, projection = weights
     steps = rows.shape[1] - 1
@@ -208,7 +148,11 @@ def loss_and_hits(weights: Weights, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     keep = tf.cast(tf.not_equal(inputs, BOUNDARY), tf.float32)[:, :, None]
     embedded = _lookup(embedding, tf.reshape(inputs, [-1]))
     embedded = tf.reshape(embedded, [steps, -1, embedding.shape[1]])
+    if dropout:
+        embedded = tf.nn.experimental.stateless_dropout(embedded, dropout, seed)
     outputs = _cifg(embedded, keep, input_kernel, recurrent_kernel, gate_bias, projection)
+    if dropout:
+        outputs = tf.nn.experimental.stateless_dropout(outputs, dropout, seed + 1)
     mask = tf.cast(tf.not_equal(targets, PAD), tf.float32)
     flat = tf.reshape(outputs, [-1, embedding.shape[1]])
     loss, hits = _softmax_loss(flat, embedding, output_bias, targets, mask)

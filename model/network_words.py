@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from model.checkpoint import Checkpoint
 from model.evaluation import MessageScores
-from model.network import NetworkConfig, log_probabilities, step
+from model.network import log_probabilities, step
 from model.text import Token
 from model.vocabulary import BOUNDARY, PAD, UNKNOWN, Vocabulary
 
@@ -73,29 +74,20 @@ class Spellings:
 
 
 class NetworkWordModel:
-    """Weights and vocabulary as a `WordModel`; scores are log probabilities of whole words.
+    """A trained network as a `WordModel`; scores are log probabilities of whole words.
 
     Args:
-        config: of the network.
-        weights: in layout order.
-        vocabulary: that the network was trained with.
+        checkpoint: the network and its vocabulary.
         name: for tables.
-
-    Raises:
-        ValueError: the weights are not of this configuration and vocabulary.
     """
 
-    def __init__(
-        self, config: NetworkConfig, weights: Sequence[npt.NDArray[np.float32]], vocabulary: Vocabulary, *, name: str
-    ) -> None:
-        shapes = list(config.layout.values())
-        if config.vocabulary_size != vocabulary.size or [w.shape for w in weights] != shapes:
-            raise ValueError("the weights do not fit this vocabulary: evaluate a model with the vocabulary beside it")
+    def __init__(self, checkpoint: Checkpoint, *, name: str) -> None:
+        vocabulary = checkpoint.vocabulary
         self.name = name
         self.words = vocabulary.words
         self._vocabulary = vocabulary
-        self._config = config
-        self._weights = [tf.constant(w) for w in weights]
+        self._config = checkpoint.network
+        self._weights = [tf.constant(w) for w in checkpoint.weights]
         self._spellings = Spellings(vocabulary)
         self._step = tf.function(step, reduce_retracing=True)
         self._log_probabilities = tf.function(log_probabilities, reduce_retracing=True)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from federation.simulation.central import CentralTraining
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
 
 Schedule = Literal["constant", "cosine"]
@@ -27,23 +28,6 @@ Schedule = Literal["constant", "cosine"]
 
 class ConfigError(ValueError):
     """A settings file or option that cannot be used; the message says which and what is allowed."""
-
-
-@dataclass(frozen=True)
-class WarmStart:
-    """Central training on the public seed before the first round.
-
-    Attributes:
-        epochs: passes over the seed; 0 starts from random weights.
-        learning_rate: of Adam, at its peak.
-        batch_rows: rows in a batch.
-        dropout: share of the embedding and output units dropped.
-    """
-
-    epochs: int = 6
-    learning_rate: float = 2e-3
-    batch_rows: int = 16
-    dropout: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -60,9 +44,13 @@ class SimulationConfig:
         client_rows: at most so many rows of a client are used in a round; 0 is no limit.
         schedule: of the server's learning rate over the rounds; `cosine` falls to a fiftieth.
         evaluate_every: rounds between federated evaluations.
+        evaluate_clients: at most so many clients take part in one, always the same.
         keep_states: how many of the latest states stay on disk.
         worker_limit_mb: the TFF worker is replaced when it holds more.
         seed: everything random follows from it.
+        warm_start: training on the public seed before the first round.
+        client: what a client does with its rows.
+        server: how the server steps along the mean delta.
     """
 
     corpus: str = "chitchat"
@@ -74,15 +62,16 @@ class SimulationConfig:
     client_rows: int = 0
     schedule: Schedule = "cosine"
     evaluate_every: int = 20
+    evaluate_clients: int = 100
     keep_states: int = 2
     worker_limit_mb: int = 1500
     seed: int = 1
-    warm_start: WarmStart = field(default_factory=WarmStart)
+    warm_start: CentralTraining = field(default_factory=CentralTraining)
     client: ClientTraining = field(default_factory=ClientTraining)
     server: ServerOptimizer = field(default_factory=ServerOptimizer)
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "cohort", "local_epochs", "row_length", "evaluate_every", "keep_states"):
+        for name in ("rounds", "cohort", "local_epochs", "row_length", "evaluate_every", "evaluate_clients", "keep_states"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
 

@@ -19,11 +19,11 @@ import tensorflow_federated as tff
 from tensorflow_federated.python.learning.templates import proximal_client_work
 
 from model.batches import Rows
-from model.network import NetworkConfig, loss_and_hits
+from model.layout import FlatWeights, NetworkConfig
+from model.network import loss_and_hits
 
 ServerOptimizerName = Literal["sgd", "adam", "yogi", "adagrad"]
 Weighting = Literal["examples", "uniform"]
-FlatWeights = list[npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,72 @@
+"""From a corpus to what a run needs: roles, vocabulary, packed rows; and to what an evaluation needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import data
+from data.corpus import Split, SplitOptions, Users
+from data.tokens import TokenTable, prepare
+from federation.simulation.run import FederatedRows
+from model.batches import Rows, pack
+from model.text import Token, tokenise
+from model.vocabulary import Vocabulary
+from model.word_list import common_words
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus made ready.
+
+    Attributes:
+        split: users by role.
+        vocabulary: learnt from the seed users and the public word list.
+        tables: encoded messages of every part.
+    """
+
+    split: Split
+    vocabulary: Vocabulary
+    tables: dict[str, TokenTable]
+
+    def rows(self, length: int) -> FederatedRows:
+        """Return packed rows of `length` targets; clients without training messages are left out."""
+        train = [self._user_rows("train", user, length) for user in range(len(self.tables["train"].users))]
+        validation = [self._user_rows("validation", user, length) for user in range(len(train))]
+        return FederatedRows(
+            pack(self.tables["seed"].all_messages(), length),
+            [rows for rows in train if len(rows)],
+            validation,
+        )
+
+    def central_rows(self, length: int) -> Rows:
+        """Return the seed's and all clients' training messages in one pile."""
+        return pack(self.tables["seed"].all_messages() + self.tables["train"].all_messages(), length)
+
+    def _user_rows(self, part: str, user: int, length: int) -> Rows:
+        return pack(self.tables[part].messages(user), length)
+
+
+def prepared(corpus: str, cache: Path, options: SplitOptions | None = None) -> Prepared:
+    """Read a corpus, train its vocabulary and encode everything, or take the arrays from `cache`.
+
+    Raises:
+        CorpusError: the corpus cannot be used.
+    """
+    options = options or SplitOptions()
+    read = data.load(corpus)
+    split = data.split(read, options)
+    vocabulary = Vocabulary.train(
+        (text for texts in split.seed.values() for text in texts), word_list=common_words()
+    )
+    tables = prepare(read, split, options, lambda text: vocabulary.encode(tokenise(text)), vocabulary.key, cache)
+    return Prepared(split, vocabulary, tables)
+
+
+def tokenised(users: Users) -> dict[str, list[list[Token]]]:
+    """Return every user's messages as tokens, as evaluation reads them."""
+    return {user: [tokenise(text) for text in texts] for user, texts in users.items()}
+
+
+def flat(users: dict[str, list[list[Token]]]) -> Sequence[Sequence[Token]]:
+    """Return all users' messages in one list."""
+    return [message for messages in users.values() for message in messages]

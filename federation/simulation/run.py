@@ -1,0 +1,226 @@
+"""A training run on disk: warm start, rounds of federated averaging, a state saved after every round.
+
+A run can be killed at any point; started again with the same settings it goes on from its last state and ends with the
+same weights, since everything random is derived from (seed, round, client).
+"""
+
+import asyncio
+import dataclasses
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow_federated as tff
+
+from federation.simulation import central
+from federation.simulation.config import ConfigError, SimulationConfig
+from federation.simulation.execution import Worker
+from federation.simulation.fedavg import Cohort, Server, ServerState, Totals
+from model.batches import Rows
+from model.checkpoint import Checkpoint
+from model.layout import FlatWeights, NetworkConfig
+from model.vocabulary import Vocabulary
+
+_FINAL_LEARNING_RATE = 0.02
+_SAMPLING, _SHUFFLING, _EVALUATION = range(3)
+
+
+@dataclass(frozen=True)
+class FederatedRows:
+    """What a run trains on and watches.
+
+    Attributes:
+        seed: packed public messages.
+        train: each client's packed training messages.
+        validation: each client's packed later messages.
+    """
+
+    seed: Rows
+    train: Sequence[Rows]
+    validation: Sequence[Rows]
+
+
+class RoundReport(NamedTuple):
+    """What one round did.
+
+    Attributes:
+        number: of the round, from 1.
+        training: totals over the clients' local training.
+        clients: that took part.
+        seconds: it took.
+        validation: federated evaluation after the round, in the rounds that have one.
+    """
+
+    number: int
+    training: Totals
+    clients: int
+    seconds: float
+    validation: Totals | None
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Callbacks that show progress; each does nothing by default."""
+
+    warm_start: Callable[[int, int, float], None] = lambda _step, _steps, _loss: None
+    round_done: Callable[[RoundReport], None] = lambda _report: None
+
+
+class Run:
+    """One training run and its folder.
+
+    Args:
+        directory: holds `config.json`, `warm_start/`, `states/`, `model/`, `metrics.csv` and `tensorboard/`.
+        config: all settings.
+        vocabulary: of the network.
+        rows: what clients and server hold.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings.
+    """
+
+    def __init__(self, directory: Path, config: SimulationConfig, vocabulary: Vocabulary, rows: FederatedRows) -> None:
+        self.directory, self.config, self._vocabulary, self._rows = directory, config, vocabulary, rows
+        self.network = NetworkConfig.named(config.size, vocabulary.size)
+        self._states = directory / "states"
+        order = np.random.default_rng([config.seed, _EVALUATION]).permutation(len(rows.validation))
+        self._validation = [rows.validation[client] for client in order[: config.evaluate_clients]]
+        _claim(directory, config, vocabulary)
+
+    @property
+    def warm_start_path(self) -> Path:
+        """Where the model before the first round is."""
+        return self.directory / "warm_start"
+
+    @property
+    def model_path(self) -> Path:
+        """Where the trained model is, once there is one."""
+        return self.directory / "model"
+
+    def train(self, watcher: Watcher | None = None) -> Checkpoint:
+        """Train to the last round, from wherever the run stands, and write the model."""
+        watcher = watcher or Watcher()
+        weights = self._warm_start(watcher)
+        with Worker() as worker:
+            cohort = Cohort(self.network, self.config.row_length, self.config.client)
+            server = Server(self.network, self.config.server)
+            done, state = self._latest() or (0, server.initialize(weights))
+            csv = tff.program.CSVFileReleaseManager(self.directory / "metrics.csv", key_fieldname="round")
+            board = tff.program.TensorBoardReleaseManager(self.directory / "tensorboard")
+            for number in range(done + 1, self.config.rounds + 1):
+                state, report = self._round(cohort, server, state, number)
+                figures = _figures(report)
+                asyncio.run(board.release(figures, key=number))
+                asyncio.run(csv.release(figures, key=number))
+                self._save(number, state)
+                watcher.round_done(report)
+                worker.recycle_if_above(self.config.worker_limit_mb << 20)
+        checkpoint = self._checkpoint(state.weights)
+        checkpoint.save(self.model_path)
+        return checkpoint
+
+    def _warm_start(self, watcher: Watcher) -> FlatWeights:
+        if self.warm_start_path.exists():
+            return Checkpoint.load(self.warm_start_path).weights
+        options = self.config.warm_start
+        steps = options.epochs * -(-len(self._rows.seed) // options.batch_rows)
+        weights = central.train(
+            self.network,
+            self._rows.seed,
+            options,
+            seed=self.config.seed,
+            progress=lambda step, loss: watcher.warm_start(step, steps, loss),
+        )
+        self._checkpoint(weights).save(self.warm_start_path)
+        return weights
+
+    def _round(
+        self, cohort: Cohort, server: Server, state: ServerState, number: int
+    ) -> tuple[ServerState, RoundReport]:
+        config = self.config
+        started = time.monotonic()
+        size = min(config.cohort, len(self._rows.train))
+        chosen = np.random.default_rng([config.seed, _SAMPLING, number]).choice(len(self._rows.train), size, replace=False)
+        result = cohort.train(state.weights, [self._client_rows(number, int(client)) for client in chosen])
+        done = number / config.rounds
+        rate = config.server.learning_rate * (
+            central.cosine(done, _FINAL_LEARNING_RATE) if config.schedule == "cosine" else 1.0
+        )
+        mean = [delta / max(result.weight, 1e-12) for delta in result.delta_sum]
+        state = server.apply(state, mean, rate)
+        due = number % config.evaluate_every == 0 or number == config.rounds
+        validation = cohort.evaluate(state.weights, self._validation) if due else None
+        return state, RoundReport(number, result.training, size, time.monotonic() - started, validation)
+
+    def _client_rows(self, number: int, client: int) -> Rows:
+        """Return a client's rows in the order it trains on them this round, once for each local epoch."""
+        rows = self._rows.train[client]
+        random = np.random.default_rng([self.config.seed, _SHUFFLING, number, client])
+        if self.config.client_rows:
+            rows = rows[random.permutation(len(rows))[: self.config.client_rows]]
+        return np.concatenate([rows[random.permutation(len(rows))] for _ in range(self.config.local_epochs)])
+
+    def _checkpoint(self, weights: FlatWeights) -> Checkpoint:
+        return Checkpoint(self.network, weights, self._vocabulary)
+
+    def _save(self, number: int, state: ServerState) -> None:
+        self._states.mkdir(exist_ok=True)
+        arrays = dict(zip(self.network.layout, state.weights, strict=True))
+        arrays |= {f"optimizer.{i}": value for i, value in enumerate(state.optimizer)}
+        path = self._states / f"round-{number:06}.npz"
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        for old in sorted(self._states.glob("round-*.npz"))[: -self.config.keep_states]:
+            old.unlink()
+
+    def _latest(self) -> tuple[int, ServerState] | None:
+        for path in sorted(self._states.glob("round-*.npz"), reverse=True):
+            try:
+                with np.load(path, allow_pickle=False) as arrays:
+                    weights = [arrays[name] for name in self.network.layout]
+                    optimizer = [arrays[f"optimizer.{i}"] for i in range(len(arrays.files) - len(weights))]
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+                continue  # a torn disk write: the state before it is good
+            return int(path.stem.removeprefix("round-")), ServerState(weights, optimizer)
+        return None
+
+
+def _claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) -> None:
+    """Make the folder this run's, or check that it is."""
+    ours = {"config": dataclasses.asdict(config), "vocabulary": vocabulary.key}
+    path = directory / "config.json"
+    if path.exists():
+        theirs = json.loads(path.read_text())
+        if theirs != ours:
+            before = theirs.get("config", {})
+            differing = [name for name, value in ours["config"].items() if before.get(name) != value] or ["vocabulary"]
+            raise ConfigError(
+                f"{directory} holds a run with another {differing[0]}: choose another folder, or start over with --restart"
+            )
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(ours, indent=1))
+    partial.replace(path)
+
+
+def _figures(report: RoundReport) -> dict[str, float]:
+    figures = {
+        "loss": report.training.mean_loss,
+        "accuracy": report.training.accuracy,
+        "clients_per_s": report.clients / report.seconds,
+    }
+    if report.validation is not None:
+        figures["validation_loss"] = report.validation.mean_loss
+        figures["validation_accuracy"] = report.validation.accuracy
+    return figures

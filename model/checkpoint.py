@@ -1,0 +1,65 @@
+"""A trained model on disk: a folder with its sizes, its weights by name, and the vocabulary it speaks."""
+
+import dataclasses
+import json
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model.layout import FlatWeights, NetworkConfig
+from model.vocabulary import Vocabulary
+
+
+class CheckpointError(ValueError):
+    """A model folder that cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model as it is stored.
+
+    Attributes:
+        network: its sizes.
+        weights: in layout order.
+        vocabulary: its pieces and lexicon.
+    """
+
+    network: NetworkConfig
+    weights: FlatWeights
+    vocabulary: Vocabulary
+
+    def save(self, directory: Path) -> None:
+        """Write the model; a folder that is there already is replaced only once the new one is whole."""
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
+        (partial / "network.json").write_text(json.dumps(dataclasses.asdict(self.network), indent=1))
+        np.savez(partial / "weights.npz", **dict(zip(self.network.layout, self.weights, strict=True)))
+        self.vocabulary.save(partial)
+        if directory.exists():
+            shutil.rmtree(directory)
+        partial.replace(directory)
+
+    @classmethod
+    def load(cls, directory: Path) -> "Checkpoint":
+        """Read a model.
+
+        Raises:
+            CheckpointError: it is not there, damaged, or its parts do not fit together.
+        """
+        try:
+            network = NetworkConfig(**json.loads((directory / "network.json").read_text()))
+            with np.load(directory / "weights.npz", allow_pickle=False) as arrays:
+                weights = [arrays[name] for name in network.layout]
+            vocabulary = Vocabulary.load(directory)
+        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            raise CheckpointError(
+                f"no usable model in {directory}: train one with `fedkey simulate` ({error})"
+            ) from error
+        shapes = list(network.layout.values())
+        if network.vocabulary_size != vocabulary.size or [weight.shape for weight in weights] != shapes:
+            raise CheckpointError(f"the weights in {directory} do not fit its vocabulary: train the model again")
+        return cls(network, weights, vocabulary)

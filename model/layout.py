@@ -1,0 +1,71 @@
+"""Sizes of the network and the named layout of its weights, for all who hold weights without computing with them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FlatWeights = list[npt.NDArray[np.float32]]
+"""One array a weight, in layout order."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of a network.
+
+    Attributes:
+        vocabulary_size: pieces, special ids included.
+        embedding: width of the tied embedding and of the projected recurrent state.
+        hidden: cells of the LSTM.
+    """
+
+    vocabulary_size: int
+    embedding: int = 96
+    hidden: int = 256
+
+    @classmethod
+    def named(cls, size: str, vocabulary_size: int) -> "NetworkConfig":
+        """Return the configuration called `size`: one of `SIZES`."""
+        if size not in SIZES:
+            raise ValueError(f"unknown network size {size!r}: choose one of {', '.join(SIZES)}")
+        return cls(vocabulary_size, **SIZES[size])
+
+    @property
+    def layout(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each weight, in the order of the flat vector."""
+        v, e, h = self.vocabulary_size, self.embedding, self.hidden
+        return {
+            "embedding": (v, e),
+            "output_bias": (v,),
+            "input_kernel": (e, 3 * h),  # candidate, forget, output
+            "recurrent_kernel": (e, 3 * h),
+            "gate_bias": (3 * h,),
+            "projection": (h, e),
+        }
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers a model of this configuration has."""
+        return sum(int(np.prod(shape)) for shape in self.layout.values())
+
+
+SIZES = {"small": {"embedding": 96, "hidden": 256}, "gboard": {"embedding": 96, "hidden": 670}}
+
+
+def initial_weights(config: NetworkConfig, seed: int) -> FlatWeights:
+    """Return random weights in layout order: Glorot-uniform kernels, forget bias 1."""
+    random = np.random.default_rng(seed)
+    weights = []
+    for name, shape in config.layout.items():
+        if name == "embedding":
+            value = random.normal(0, 1 / np.sqrt(shape[1]), shape)
+        elif name == "gate_bias":
+            value = np.repeat([0.0, 1.0, 0.0], config.hidden)
+        elif name == "output_bias":
+            value = np.zeros(shape)
+        else:
+            limit = np.sqrt(6 / sum(shape))
+            value = random.uniform(-limit, limit, shape)
+        weights.append(value.astype(np.float32))
+    return weights
