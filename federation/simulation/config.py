@@ -16,18 +16,16 @@ import dataclasses
 import tomllib
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from federation.errors import ConfigError
 from federation.simulation.central import CentralTraining
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
 
 Schedule = Literal["constant", "cosine"]
-
-
-class ConfigError(ValueError):
-    """A settings file or option that cannot be used; the message says which and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +93,24 @@ class SimulationConfig:
             *parents, last = name.split(".")
             part = table
             for parent in parents:
-                part = part[parent]
+                part = part.get(parent)
+                if not isinstance(part, dict):
+                    raise ConfigError(f"options: unknown setting {name!r}")
             part[last] = value
         return _build(SimulationConfig, table, "options")
+
+    def with_assignments(self, assignments: Sequence[str]) -> "SimulationConfig":
+        """Return a copy with `name=value` strings applied; values are written as in TOML, strings without quotes too."""
+        options = {}
+        for assignment in assignments:
+            name, equals, written = assignment.partition("=")
+            if not equals:
+                raise ConfigError(f"options: {assignment!r} must be NAME=VALUE")
+            try:
+                options[name.strip()] = tomllib.loads(f"value = {written}")["value"]
+            except tomllib.TOMLDecodeError:
+                options[name.strip()] = written.strip()
+        return self.with_options(options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested tables, as a TOML or JSON file holds them."""

@@ -19,6 +19,8 @@ import psutil
 import tensorflow_federated as tff
 from tensorflow_federated.python.core.environments.tensorflow_frontend import tensorflow_computation
 
+from federation.errors import WorkerError
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _MESSAGE_BYTES = 2_000_000_000
@@ -27,10 +29,6 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
     ("grpc.max_send_message_length", _MESSAGE_BYTES),
 ]
-
-
-class WorkerError(RuntimeError):
-    """The TFF worker could not be started, or died."""
 
 
 def _die_with_parent() -> None:

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow_federated as tff
 
+from federation.errors import ConfigError
 from federation.simulation import central
-from federation.simulation.config import ConfigError, SimulationConfig
+from federation.simulation.config import SimulationConfig
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server, ServerState, Totals
 from model.batches import Rows
@@ -102,6 +103,12 @@ class Run:
     def model_path(self) -> Path:
         """Where the trained model is, once there is one."""
         return self.directory / "model"
+
+    @property
+    def rounds_done(self) -> int:
+        """How many rounds earlier calls have done and saved."""
+        latest = self._latest()
+        return latest[0] if latest else 0
 
     def train(self, watcher: Watcher | None = None) -> Checkpoint:
         """Train to the last round, from wherever the run stands, and write the model."""

@@ -1,0 +1,46 @@
+"""What people see when something is wrong: one sentence, and a non-zero exit."""
+
+from typing import Any, NoReturn
+
+import click
+
+from data.corpus import CorpusError
+from federation.errors import FederationError
+from model.checkpoint import CheckpointError
+from model.vocabulary import VocabularyError
+
+_GROUP_OF = {
+    "chitchat_dataset": "simulation",
+    "matplotlib": "report",
+    "psutil": "simulation",
+    "rich": "simulation",
+    "tensorflow": "simulation",
+    "tensorflow_federated": "simulation",
+}
+"""Which dependency group brings a package that the phone's install leaves out."""
+
+
+class UserErrors(click.Group):
+    """A group whose commands turn errors that people can cause into one clear sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
+        """Run the command; see the class."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            group = _GROUP_OF.get((error.name or "").split(".")[0])
+            if group is None:
+                raise
+            raise click.ClickException(
+                f"this command needs {error.name}, which the phone's install leaves out: "
+                f"run `uv sync --group {group}` in a checkout of fedkey"
+            ) from error
+        except (CorpusError, CheckpointError, VocabularyError, FederationError) as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            _interrupted()
+
+
+def _interrupted() -> NoReturn:
+    click.echo("\ninterrupted; the same command goes on from the last saved state", err=True)
+    raise click.exceptions.Exit(130)

@@ -1,0 +1,89 @@
+"""Plots of evaluations; the only place that draws them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("agg")  # no display is needed
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from model.evaluation.metrics import METRICS, QUANTILES, Evaluation
+
+COLOURS = ("#1a73e8", "#e8710a", "#188038", "#a142f4", "#5f6368", "#d93025")
+_SHOWN = ("top1", "top3", "ksr")
+
+
+def plot_models(evaluations: Sequence[Evaluation], path: Path) -> None:
+    """Draw recall and keystroke saving of several models with standard errors, and the spread over users.
+
+    Args:
+        evaluations: in the order of the legend.
+        path: an .svg or .png file.
+    """
+    figure, (bars, spread) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=(3, 2), layout="constrained")
+    _bars(bars, evaluations)
+    _spread(spread, evaluations)
+    figure.legend(*bars.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    _finish(figure, path)
+
+
+def plot_learning(rounds: Sequence[int], values: Sequence[float], label: str, path: Path) -> None:
+    """Draw one curve over rounds.
+
+    Args:
+        rounds: numbers of the rounds that have a value.
+        values: as many.
+        label: of the vertical axis.
+        path: an .svg or .png file.
+    """
+    figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    axes.plot(rounds, values, color=COLOURS[0], linewidth=2, marker="o", markersize=3)
+    axes.set_xlabel("round")
+    axes.set_ylabel(label)
+    _clean(axes)
+    axes.grid(axis="y", color="#e8eaed")
+    _finish(figure, path)
+
+
+def _bars(axes: Axes, evaluations: Sequence[Evaluation]) -> None:
+    width = 0.8 / len(evaluations)
+    for i, evaluation in enumerate(evaluations):
+        values = [evaluation.value(metric) for metric in _SHOWN]
+        at = np.arange(len(_SHOWN)) + (i - (len(evaluations) - 1) / 2) * width
+        drawn = axes.bar(
+            at,
+            values,
+            width * 0.92,
+            yerr=[evaluation.standard_error(metric) for metric in _SHOWN],
+            color=COLOURS[i % len(COLOURS)],
+            label=evaluation.name,
+        )
+        axes.bar_label(drawn, fmt="%.1f", fontsize=8, padding=2)
+    axes.set_xticks(range(len(_SHOWN)), [METRICS[metric].label for metric in _SHOWN])
+    _clean(axes)
+
+
+def _spread(axes: Axes, evaluations: Sequence[Evaluation]) -> None:
+    for i, evaluation in enumerate(reversed(evaluations)):
+        low, first, middle, third, high = evaluation.quantiles("top1")
+        colour = COLOURS[(len(evaluations) - 1 - i) % len(COLOURS)]
+        axes.plot([low, high], [i, i], color=colour, linewidth=1.5)
+        axes.plot([first, third], [i, i], color=colour, linewidth=7, solid_capstyle="butt")
+        axes.plot([middle], [i], "o", color="white", markersize=4)
+    axes.set_yticks([])
+    axes.set_xlabel(f"top-1 % of users ({', '.join(map(str, QUANTILES))} % quantiles)")
+    _clean(axes)
+
+
+def _clean(axes: Axes) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _finish(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
