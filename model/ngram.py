@@ -364,8 +364,11 @@ class NgramWordModel:
 
         Raises:
             OSError: the file cannot be opened.
-            ValueError: it is something else, or damaged.
+            ValueError: the content is something else, or damaged.
         """
+        if isinstance(file, Path):
+            with file.open("rb") as opened:
+                return cls.load(opened)
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 described = json.loads(arrays["ngram_1"].tobytes())
@@ -373,7 +376,7 @@ class NgramWordModel:
             model = cls(**described)
             model._ngram.add(own[1:-1].tolist() for own in np.split(text, np.flatnonzero(text == END) + 1)[:-1])
         except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(f"no n-gram model of this version in {file}: train it anew") from error
+            raise ValueError(f"not an n-gram model of this version: train it anew") from error
         return model
 
     def _encode(self, symbols: Iterable[str]) -> list[int]:
