@@ -89,8 +89,11 @@ class NetworkWordModel:
         self._config = checkpoint.network
         self._weights = [tf.constant(w) for w in checkpoint.weights]
         self._spellings = Spellings(vocabulary)
-        self._step = tf.function(step, reduce_retracing=True)
-        self._log_probabilities = tf.function(log_probabilities, reduce_retracing=True)
+        weights = [tf.TensorSpec(weight.shape) for weight in checkpoint.weights]
+        cell, output = tf.TensorSpec([None, self._config.hidden]), tf.TensorSpec([None, self._config.embedding])
+        tokens = tf.TensorSpec([None], tf.int32)
+        self._step = tf.function(step, input_signature=[weights, tokens, cell, output])
+        self._log_probabilities = tf.function(log_probabilities, input_signature=[weights, output])
 
     def score(self, messages: Sequence[Sequence[Token]]) -> MessageScores:
         """See `WordModel.score`."""

@@ -9,7 +9,7 @@ from federation.errors import FederationError
 from model.checkpoint import CheckpointError
 from model.vocabulary import VocabularyError
 
-_GROUP_OF = {
+GROUP_OF = {
     "chitchat_dataset": "simulation",
     "matplotlib": "report",
     "psutil": "simulation",
@@ -28,7 +28,7 @@ class UserErrors(click.Group):
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
-            group = _GROUP_OF.get((error.name or "").split(".")[0])
+            group = GROUP_OF.get((error.name or "").split(".")[0])
             if group is None:
                 raise
             raise click.ClickException(

@@ -42,7 +42,7 @@ class Judge:
         messages = list(flat(tokenised(self._split.seed)))
         if text == "central":
             messages += flat(tokenised(self._split.train))
-        return self._measure(NgramWordModel(messages, order=order, name=f"{order}-gram {text}"))
+        return self._measure(NgramWordModel.train(messages, order=order, name=f"{order}-gram {text}"))
 
     def _measure(self, model: WordModel) -> Evaluation:
         with Progress(transient=True) as bar:

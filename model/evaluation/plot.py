@@ -1,6 +1,7 @@
 """Plots of evaluations; the only place that draws them."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -47,6 +48,15 @@ def plot_learning(rounds: Sequence[int], values: Sequence[float], label: str, pa
     _clean(axes)
     axes.grid(axis="y", color="#e8eaed")
     _finish(figure, path)
+
+
+def svg(draw: Callable[[Path], None]) -> str:
+    """Return what `draw` writes into an .svg file as an element to put into a page."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "figure.svg"
+        draw(file)
+        drawn = file.read_text(encoding="utf-8")
+    return drawn[drawn.index("<svg") :]
 
 
 def _bars(axes: Axes, evaluations: Sequence[Evaluation]) -> None:

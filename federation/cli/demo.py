@@ -1,0 +1,113 @@
+"""`fedkey demo`: the main job from beginning to end."""
+
+import csv
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from federation.cli.judge import Judge
+from federation.cli.paths import RUNS, cache
+from federation.cli.progress import TrainingProgress
+from federation.simulation.config import SimulationConfig
+from federation.simulation.prepare import prepared
+from federation.simulation.run import Run
+from model.checkpoint import Checkpoint
+from model.evaluation import WordModel, compare, table
+from model.evaluation.report import LearningCurve, write
+from model.network_words import NetworkWordModel
+from model.suggestions import Suggester
+
+_SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si", "that sounds ", "see you tom")
+
+
+@click.command()
+@click.option("--corpus", default="chitchat", show_default=True, help="`chitchat` or a corpus file.")
+@click.option("--rounds", default=80, show_default=True, type=click.IntRange(min=1), help="Rounds of federated averaging.")
+@click.option("--users", default=40, show_default=True, type=click.IntRange(min=2), help="Held-out users to judge on.")
+@click.option("--out", type=click.Path(path_type=Path), default=RUNS / "demo", show_default=True, help="The run's folder.")
+@click.option("--report", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
+@click.option("--restart", is_flag=True, help="Begin again instead of going on where an earlier demo stopped.")
+def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart: bool) -> None:
+    """Train on real chat by federated averaging, judge the result on people it never saw, and try it.
+
+    Takes about five minutes on two cores. The same command goes on where it was stopped.
+    """
+    started = time.monotonic()
+    if restart and out.exists():
+        shutil.rmtree(out)
+    config = SimulationConfig(corpus=corpus, rounds=rounds, evaluate_every=max(1, rounds // 8))
+    ready = prepared(corpus, cache())
+    run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
+    clients = len(ready.tables["train"].users)
+    click.echo(
+        f"{corpus}: {len(ready.split.seed)} public users, {clients} clients whose text stays with them, "
+        f"{len(ready.split.held_out)} users held out"
+    )
+    with TrainingProgress(rounds, run.rounds_done) as progress:
+        federated = run.train(progress.watcher)
+    before = Checkpoint.load(run.warm_start_path)
+    judge = Judge(corpus, most_users=users)
+    evaluations = [
+        judge.ngram("seed"),
+        judge.network(before, name="before: public text only"),
+        judge.network(federated, name="after: federated"),
+    ]
+    click.echo(f"\nwords of {len(judge.users)} held-out users:\n{table(evaluations)}")
+    gain = compare(evaluations[1], evaluations[2])
+    click.echo(
+        f"\nlearning from phones that keep their text: top-1 {gain.difference:+.1f} points "
+        f"({100 * gain.helped:.0f} % of users better, {100 * gain.harmed:.0f} % worse)"
+    )
+    models: Mapping[str, WordModel] = {
+        "before": NetworkWordModel(before, name="before"),
+        "after": NetworkWordModel(federated, name="after"),
+    }
+    suggesters = {name: Suggester(model) for name, model in models.items()}
+    write(
+        report,
+        title="fedkey: next words learnt from phones that keep their text",
+        facts={
+            "corpus": corpus,
+            "clients": f"{clients}, {config.cohort} in a round",
+            "rounds": str(rounds),
+            "network": f"{config.size}, {run.network.parameters:,} weights",
+            "seconds this time": f"{time.monotonic() - started:.0f}",
+        },
+        evaluations=evaluations,
+        curve=_curve(out / "metrics.csv"),
+        samples={text: _strips(suggesters, text) for text in _SAMPLES},
+    )
+    click.echo(f"report: {report}; model: {run.model_path}; took {time.monotonic() - started:.0f} s\n")
+    if sys.stdin.isatty():
+        _try(suggesters)
+    else:
+        for text in _SAMPLES:
+            _show(suggesters, text)
+
+
+def _try(suggesters: Mapping[str, Suggester]) -> None:
+    click.echo("Type the beginning of a message, with a space at the end for the next word; an empty line ends.")
+    while text := click.prompt("", default="", show_default=False, prompt_suffix="> "):
+        _show(suggesters, text)
+
+
+def _show(suggesters: Mapping[str, Suggester], text: str) -> None:
+    click.echo(f"“{text}”")
+    for name, words in _strips(suggesters, text).items():
+        click.echo(f"   {name:<8}" + "".join(f"{word:<16}" for word in words))
+
+
+def _strips(suggesters: Mapping[str, Suggester], text: str) -> dict[str, Sequence[str]]:
+    return {name: suggester.suggest(text) for name, suggester in suggesters.items()}
+
+
+def _curve(metrics: Path) -> LearningCurve:
+    with metrics.open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("validation_accuracy")]
+    return LearningCurve(
+        [int(row["round"]) for row in rows], [100 * float(row["validation_accuracy"]) for row in rows]
+    )

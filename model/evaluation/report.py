@@ -1,0 +1,110 @@
+"""One self-contained HTML page about a training run: no script, no file beside it, nothing fetched."""
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from model.evaluation.metrics import METRICS, QUANTILES, Evaluation
+from model.evaluation.plot import plot_learning, plot_models, svg
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #202124; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
+h1 { font-weight: 500; } h2 { font-weight: 500; margin-top: 2.5rem; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .6rem; text-align: right; border-bottom: 1px solid #e8eaed; }
+th:first-child, td:first-child { text-align: left; }
+svg { max-width: 100%; height: auto; } .quiet { color: #5f6368; }
+.strip span { display: inline-block; min-width: 6rem; text-align: center; padding: .1rem .6rem; margin: .1rem;
+  background: #e8f0fe; border-radius: 1rem; }
+"""
+
+
+class LearningCurve(NamedTuple):
+    """Federated evaluations over a run.
+
+    Attributes:
+        rounds: numbers of the rounds.
+        recall: percent of pieces predicted first in clients' later messages, as many.
+    """
+
+    rounds: Sequence[int]
+    recall: Sequence[float]
+
+
+def write(
+    path: Path,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    evaluations: Sequence[Evaluation],
+    curve: LearningCurve,
+    samples: Mapping[str, Mapping[str, Sequence[str]]],
+) -> None:
+    """Write the page.
+
+    Args:
+        path: of the page.
+        title: its heading.
+        facts: label and value pairs about the run.
+        evaluations: the models side by side.
+        curve: how the federated model learnt.
+        samples: for each text, what each model would show on its strip.
+    """
+    sections = [
+        f"<h1>{html.escape(title)}</h1>",
+        _table(["this run", ""], [[label, value] for label, value in facts.items()]),
+        "<h2>How well it predicts</h2>",
+        '<p class="quiet">Users that no training saw; standard errors over users in brackets.</p>',
+        svg(lambda file: plot_models(evaluations, file)),
+        _figures(evaluations),
+        "<h2>How it learnt</h2>",
+        '<p class="quiet">Pieces predicted first in later messages of the training clients, evaluated on the clients.</p>',
+        svg(lambda file: plot_learning(curve.rounds, curve.recall, "recall %", file)),
+        "<h2>How evenly it serves</h2>",
+        _spread(evaluations),
+        "<h2>What it suggests</h2>",
+        *[_sample(text, strips) for text, strips in samples.items()],
+    ]
+    page = (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body>\n" + "\n".join(sections) + "\n</body></html>\n"
+    )
+    partial = path.with_suffix(".partial")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(path)
+
+
+def _figures(evaluations: Sequence[Evaluation]) -> str:
+    rows = [
+        [
+            evaluation.name,
+            *(
+                f"{evaluation.value(name):.{metric.decimals}f} ({evaluation.standard_error(name):.{metric.decimals}f})"
+                for name, metric in METRICS.items()
+            ),
+        ]
+        for evaluation in evaluations
+    ]
+    return _table(["model", *(metric.label for metric in METRICS.values())], rows)
+
+
+def _spread(evaluations: Sequence[Evaluation]) -> str:
+    rows = [[e.name, *(f"{value:.1f}" for value in e.quantiles("top1"))] for e in evaluations]
+    return _table(["top-1 % of users at", *(f"{q} %" for q in QUANTILES)], rows)
+
+
+def _sample(text: str, strips: Mapping[str, Sequence[str]]) -> str:
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td><td class='strip'>"
+        + "".join(f"<span>{html.escape(word)}</span>" for word in words)
+        + "</td></tr>"
+        for name, words in strips.items()
+    )
+    return f"<h3>“{html.escape(text)}”</h3><table>{rows}</table>"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
