@@ -391,7 +391,7 @@ def _unknown(sequences: Iterable[Sequence[int]]) -> npt.NDArray[np.bool_]:
 class _Speller:
     """Spelling of symbols, learnt from distinct ones, each as important as the other."""
 
-    def __init__(self, symbols: Iterable[str], order: int = 5) -> None:
+    def __init__(self, symbols: Iterable[str], order: int = 6) -> None:
         self.symbols = sorted(set(symbols).difference(CLASSES))
         characters = sorted(set().union(*self.symbols))
         self._ids = {character: i for i, character in enumerate(characters, _FIRST_SYMBOL)}
