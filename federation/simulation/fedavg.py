@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_federated as tff
-from tensorflow_federated.python.learning.templates import proximal_client_work
 
 from model.batches import Rows
 from model.layout import FlatWeights, NetworkConfig
@@ -33,12 +32,16 @@ class ClientTraining:
     Attributes:
         learning_rate: of plain SGD on the mean loss of a batch.
         batch_rows: rows in a batch.
+        gradient_norm: a batch's gradient is scaled down to this L2 norm; 0 leaves it.
+        dropout: share of the embedded inputs and of the outputs set to zero.
         weighting: clients count by their trained rows, or all alike.
         proximal_strength: FedProx's mu (Li et al. 2020); 0 is FedAvg.
     """
 
     learning_rate: float = 0.5
     batch_rows: int = 8
+    gradient_norm: float = 1.0
+    dropout: float = 0.0
     weighting: Weighting = "examples"
     proximal_strength: float = 0.0
 
@@ -99,12 +102,14 @@ def _batch_spec(row_length: int) -> tuple[tf.TensorSpec, tf.TensorSpec]:
     return (tf.TensorSpec([None, row_length + 1], tf.int32), tf.TensorSpec([None, row_length], tf.int32))
 
 
-def functional_model(network: NetworkConfig, row_length: int) -> tff.learning.models.FunctionalModel:
+def functional_model(network: NetworkConfig, row_length: int, dropout: float = 0.0) -> tff.learning.models.FunctionalModel:
     """Return the network as TFF trains it: batches are (rows, targets); the loss is the mean over a batch's targets."""
 
     @tf.function
     def predict_on_batch(weights: Any, rows: tf.Tensor, training: bool) -> Any:  # noqa: ANN401, ARG001, FBT001
-        loss, hits, targets = loss_and_hits(list(weights[0]), rows)
+        # A batch has no number here, so what is dropped follows from what it holds and from the weights it meets.
+        seed = tf.stack([tf.reduce_sum(rows * tf.range(1, row_length + 2)), tf.bitcast(weights[0][1][0], tf.int32)])
+        loss, hits, targets = loss_and_hits(list(weights[0]), rows, dropout=dropout, seed=seed)
         # TFF counts examples by the first dimension of the first output.
         return rows[:, 0], loss, hits, targets
 
@@ -130,24 +135,46 @@ def functional_model(network: NetworkConfig, row_length: int) -> tff.learning.mo
     )
 
 
-def _client_work(
+class _LocalSteps(tff.learning.optimizers.Optimizer):  # type: ignore[misc]
+    """SGD on clipped gradients, with FedProx's pull towards the weights that the client began with.
+
+    The state is how far the weights have moved since, which is all that the pull depends on. TFF 0.87 has FedProx as a
+    template of its own, but adds the proximal gradient with the wrong sign.
+    """
+
+    def __init__(self, training: ClientTraining) -> None:
+        self._training = training
+
+    def initialize(self, specs: Any) -> Any:  # noqa: ANN401
+        if not self._training.proximal_strength:
+            return ()
+        return tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), specs)
+
+    def next(self, state: Any, weights: Any, gradients: Any) -> Any:  # noqa: ANN401
+        training = self._training
+        if training.gradient_norm:
+            clipped, _ = tf.clip_by_global_norm(tf.nest.flatten(gradients), training.gradient_norm)
+            gradients = tf.nest.pack_sequence_as(gradients, clipped)
+        if training.proximal_strength:
+            gradients = tf.nest.map_structure(lambda g, moved: g + training.proximal_strength * moved, gradients, state)
+            state = tf.nest.map_structure(lambda moved, g: moved - training.learning_rate * g, state, gradients)
+        return state, tf.nest.map_structure(lambda w, g: w - training.learning_rate * g, weights, gradients)
+
+
+def client_work(
     network: NetworkConfig, row_length: int, training: ClientTraining
 ) -> tff.learning.templates.ClientWorkProcess:
-    options = {
-        "model": functional_model(network, row_length),
-        "optimizer": tff.learning.optimizers.build_sgdm(training.learning_rate),
-        "client_weighting": (
+    """Return TFF's local training of the network."""
+    return tff.learning.templates.build_functional_model_delta_client_work(
+        model=functional_model(network, row_length, training.dropout),
+        optimizer=_LocalSteps(training),
+        client_weighting=(
             tff.learning.ClientWeighting.NUM_EXAMPLES
             if training.weighting == "examples"
             else tff.learning.ClientWeighting.UNIFORM
         ),
-        "loop_implementation": tff.learning.LoopImplementation.DATASET_ITERATOR,
-    }
-    if training.proximal_strength:
-        return proximal_client_work.build_functional_model_delta_client_work(
-            **options, delta_l2_regularizer=training.proximal_strength
-        )
-    return tff.learning.templates.build_functional_model_delta_client_work(**options)
+        loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
+    )
 
 
 def build_server_optimizer(options: ServerOptimizer) -> tff.learning.optimizers.Optimizer:
@@ -171,7 +198,7 @@ class Cohort:
     """Simulated clients: the half of a round that sees data. Runs on the TFF context of the calling thread."""
 
     def __init__(self, network: NetworkConfig, row_length: int, training: ClientTraining) -> None:
-        self._work = _client_work(network, row_length, training)
+        self._work = client_work(network, row_length, training)
         self._row_length = row_length
         work_state = self._work.initialize.type_signature.result.member
         weights_type = tff.types.to_type(

@@ -1,0 +1,185 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from federation.simulation.execution import Worker
+from federation.simulation.fedavg import (
+    ClientTraining,
+    Cohort,
+    Server,
+    ServerOptimizer,
+    build_server_optimizer,
+    client_work,
+)
+from model.batches import Rows
+from model.layout import FlatWeights, NetworkConfig, initial_weights
+from model.network import loss_and_hits
+
+NETWORK = NetworkConfig(vocabulary_size=30, embedding=4, hidden=6)
+LENGTH = 5
+PLAIN = ServerOptimizer(name="sgd", learning_rate=1.0, momentum=0.0)
+TRAINING = ClientTraining(learning_rate=0.5, batch_rows=2, gradient_norm=0.0)
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+def client(seed: int, rows: int) -> Rows:
+    return np.random.default_rng(seed).integers(2, 30, (rows, LENGTH + 1)).astype(np.int32)
+
+
+CLIENTS = [client(1, 4), client(2, 7), client(3, 1)]
+
+
+@pytest.fixture(scope="module")
+def weights() -> FlatWeights:
+    return initial_weights(NETWORK, 0)
+
+
+@pytest.fixture(scope="module")
+def cohort(worker: Worker) -> Cohort:  # noqa: ARG001
+    return Cohort(NETWORK, LENGTH, TRAINING)
+
+
+def loss(weights: FlatWeights, rows: Rows) -> float:
+    total, _, targets = loss_and_hits([tf.constant(w) for w in weights], tf.constant(rows))
+    return float(total / targets)
+
+
+def trained_by_hand(weights: FlatWeights, rows: Rows) -> FlatWeights:
+    """A client's local training as McMahan et al. write it."""
+    values = [tf.constant(w) for w in weights]
+    for at in range(0, len(rows), TRAINING.batch_rows):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            total, _, targets = loss_and_hits(values, tf.constant(rows[at : at + TRAINING.batch_rows]))
+            mean = total / targets
+        values = [v - TRAINING.learning_rate * g for v, g in zip(values, tape.gradient(mean, values), strict=True)]
+    return [v.numpy() for v in values]
+
+
+def close(found: FlatWeights, expected: FlatWeights, tolerance: float = 2e-6) -> None:
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance, rtol=1e-5)
+
+
+def mean(delta_sum: FlatWeights, weight: float) -> FlatWeights:
+    return [delta / weight for delta in delta_sum]
+
+
+def test_a_client_alone_lowers_its_own_loss(cohort: Cohort, weights: FlatWeights) -> None:
+    """Pins the sign: TFF's delta is initial minus final."""
+    rows = CLIENTS[0]
+    result = cohort.train(weights, [rows])
+    server = Server(NETWORK, PLAIN)
+    state = server.apply(server.initialize(weights), mean(result.delta_sum, result.weight), 1.0)
+    assert loss(state.weights, rows) < loss(weights, rows)
+    close(state.weights, trained_by_hand(weights, rows))
+
+
+def test_a_round_is_the_average_weighted_by_rows(cohort: Cohort, weights: FlatWeights) -> None:
+    result = cohort.train(weights, CLIENTS)
+    trained = [trained_by_hand(weights, rows) for rows in CLIENTS]
+    share = np.array([len(rows) for rows in CLIENTS]) / sum(len(rows) for rows in CLIENTS)
+    expected = [sum(s * t for s, t in zip(share, parts, strict=True)) for parts in zip(*trained, strict=True)]
+    server = Server(NETWORK, PLAIN)
+    close(server.apply(server.initialize(weights), mean(result.delta_sum, result.weight), 1.0).weights, expected)
+    assert result.weight == sum(len(rows) for rows in CLIENTS)
+
+
+def test_the_two_halves_are_tffs_own_process(cohort: Cohort, weights: FlatWeights) -> None:
+    work = client_work(NETWORK, LENGTH, TRAINING)
+    values = tff.learning.models.ModelWeights(tuple(weights), ())
+
+    @tff.tensorflow.computation
+    def initial() -> tff.learning.models.ModelWeights:
+        return tf.nest.map_structure(tf.constant, values)
+
+    weights_type = initial.type_signature.result
+    process = tff.learning.templates.compose_learning_process(
+        initial,
+        tff.learning.templates.build_broadcast_process(weights_type),
+        work,
+        tff.aggregators.MeanFactory().create(
+            work.next.type_signature.result.result.member.update, tff.types.TensorType(np.float32)
+        ),
+        tff.learning.templates.build_apply_optimizer_finalizer(
+            build_server_optimizer(ServerOptimizer(name="adam", learning_rate=0.1)), weights_type
+        ),
+    )
+    state = process.initialize()
+    server = Server(NETWORK, ServerOptimizer(name="adam", learning_rate=0.1))
+    own = server.initialize(weights)
+    for _ in range(2):
+        data = [tf.data.Dataset.from_tensor_slices(rows).batch(2).map(lambda b: (b, b[:, 1:])) for rows in CLIENTS]
+        state = process.next(state, data).state
+        result = cohort.train(own.weights, CLIENTS)
+        own = server.apply(own, mean(result.delta_sum, result.weight), 0.1)
+    close(own.weights, [np.asarray(w) for w in state.global_model_weights.trainable])
+
+
+def test_a_sum_from_elsewhere_joins_as_if_its_clients_had_been_here(cohort: Cohort, weights: FlatWeights) -> None:
+    here, elsewhere = cohort.train(weights, CLIENTS[:2]), cohort.train(weights, CLIENTS[2:])
+    together = cohort.train(weights, CLIENTS)
+    joined = [a + b for a, b in zip(here.delta_sum, elsewhere.delta_sum, strict=True)]
+    close(mean(joined, here.weight + elsewhere.weight), mean(together.delta_sum, together.weight), 1e-6)
+
+
+def test_a_client_without_rows_adds_nothing(cohort: Cohort, weights: FlatWeights) -> None:
+    empty = np.zeros((0, LENGTH + 1), np.int32)
+    found, expected = cohort.train(weights, [*CLIENTS, empty]), cohort.train(weights, CLIENTS)
+    close(found.delta_sum, expected.delta_sum)
+    assert found.weight == expected.weight
+    assert found.training.targets == expected.training.targets
+
+
+def test_nobody_simulated_is_a_sum_of_nothing(cohort: Cohort, weights: FlatWeights) -> None:
+    result = cohort.train(weights, [])
+    assert result.weight == 0
+    assert all(not delta.any() for delta in result.delta_sum)
+
+
+def test_uniform_weighting_counts_clients_alike(weights: FlatWeights) -> None:
+    result = Cohort(NETWORK, LENGTH, replace(TRAINING, weighting="uniform")).train(weights, CLIENTS)
+    assert result.weight == len(CLIENTS)
+    trained = [trained_by_hand(weights, rows) for rows in CLIENTS]
+    expected = [w - sum(parts) / len(parts) for w, *parts in zip(weights, *trained, strict=True)]
+    close(mean(result.delta_sum, result.weight), expected)
+
+
+def test_the_proximal_term_keeps_clients_near(weights: FlatWeights) -> None:
+    def length(strength: float) -> float:
+        result = Cohort(NETWORK, LENGTH, replace(TRAINING, proximal_strength=strength)).train(weights, CLIENTS[1:2])
+        return float(np.sqrt(sum(np.sum(np.square(d)) for d in result.delta_sum)))
+
+    assert length(1.0) < 0.9 * length(0.0)
+
+
+def test_clipped_gradients_bound_every_step(weights: FlatWeights) -> None:
+    norm, steps = 0.01, -(-len(CLIENTS[1]) // TRAINING.batch_rows)
+    result = Cohort(NETWORK, LENGTH, replace(TRAINING, gradient_norm=norm, weighting="uniform")).train(weights, CLIENTS[1:2])
+    moved = float(np.sqrt(sum(np.sum(np.square(d)) for d in result.delta_sum)))
+    assert 0 < moved <= TRAINING.learning_rate * norm * steps * (1 + 1e-5)
+
+
+def test_evaluation_is_the_loss_of_the_rows(cohort: Cohort, weights: FlatWeights) -> None:
+    totals = cohort.evaluate(weights, CLIENTS)
+    everything = np.concatenate(CLIENTS)
+    assert totals.targets == everything[:, 1:].size
+    np.testing.assert_allclose(totals.mean_loss, loss(weights, everything), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "yogi", "adagrad"])
+def test_every_server_optimizer_follows_the_delta_and_its_rate(name: str, weights: FlatWeights) -> None:
+    server = Server(NETWORK, ServerOptimizer(name=name))  # type: ignore[arg-type]
+    delta = [np.ones_like(w) for w in weights]
+    state = server.initialize(weights)
+    assert all(np.all(new < old) for new, old in zip(server.apply(state, delta, 0.1).weights, weights, strict=True))
+    close(server.apply(state, delta, 0.0).weights, weights)
+
+
+def test_an_unknown_server_optimizer_is_refused() -> None:
+    with pytest.raises(ValueError, match="choose sgd, adam, yogi or adagrad"):
+        Server(NETWORK, ServerOptimizer(name="lion"))  # type: ignore[arg-type]
