@@ -52,7 +52,7 @@ class Checkpoint:
         """
         try:
             network = NetworkConfig(**json.loads((directory / "network.json").read_text()))
-            with np.load(directory / "weights.npz", allow_pickle=False) as arrays:
+            with (directory / "weights.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 weights = [arrays[name] for name in network.layout]
             vocabulary = Vocabulary.load(directory)
         except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:

@@ -193,7 +193,7 @@ class Run:
     def _latest(self) -> tuple[int, ServerState] | None:
         for path in sorted(self._states.glob("round-*.npz"), reverse=True):
             try:
-                with np.load(path, allow_pickle=False) as arrays:
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                     weights = [arrays[name] for name in self.network.layout]
                     optimizer = [arrays[f"optimizer.{i}"] for i in range(len(arrays.files) - len(weights))]
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):

@@ -1,0 +1,5 @@
+"""`python -m federation.cli` is `fedkey`."""
+
+from federation.cli import main
+
+main(prog_name="fedkey")

@@ -1,0 +1,140 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from federation.errors import ConfigError
+from federation.simulation.central import CentralTraining
+from federation.simulation.config import SimulationConfig
+from federation.simulation.fedavg import ClientTraining, ServerOptimizer
+from federation.simulation.prepare import prepared
+from federation.simulation.run import RoundReport, Run, Watcher
+from model.checkpoint import Checkpoint
+
+ROUNDS = 5
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty users who each like a word of their own."""
+    random = np.random.default_rng(0)
+    nouns = ["tea", "rice", "music", "rain", "bread", "chess", "trains", "books"]
+    path = tmp_path_factory.mktemp("corpus") / "small.jsonl"
+    with path.open("w") as file:
+        for user in range(40):
+            for _ in range(12):
+                own = nouns[user % len(nouns)]
+                text = f"{random.choice(['i like', 'we want', 'do you like'])} {own} {random.choice(['today', 'a lot', ''])}"
+                file.write(json.dumps({"user": f"user-{user}", "text": text}) + "\n")
+    return path
+
+
+@pytest.fixture
+def make(corpus: Path, tmp_path: Path) -> Callable[..., Run]:
+    def run(name: str, **changes: object) -> Run:
+        config = SimulationConfig(
+            corpus=str(corpus),
+            row_length=8,
+            rounds=ROUNDS,
+            cohort=4,
+            evaluate_every=2,
+            warm_start=CentralTraining(epochs=1),
+            client=ClientTraining(learning_rate=0.5, batch_rows=2, dropout=0.1),
+            server=ServerOptimizer(name="adam", learning_rate=0.01),
+        )
+        ready = prepared(str(corpus), tmp_path / "cache")
+        return Run(tmp_path / name, replace(config, **changes), ready.vocabulary, ready.rows(config.row_length))  # type: ignore[arg-type]
+
+    return run
+
+
+def same(a: Checkpoint, b: Checkpoint) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(a.weights, b.weights, strict=True))
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(make: Callable[..., Run]) -> None:
+    def stop(report: RoundReport) -> None:
+        if report.number == 3:
+            raise Stopped
+
+    whole = make("whole").train()
+    with pytest.raises(Stopped):
+        make("stopped").train(Watcher(round_done=stop))
+    again = make("stopped")
+    assert again.rounds_done == 3
+    numbers: list[int] = []
+    resumed = again.train(Watcher(round_done=lambda report: numbers.append(report.number)))
+    assert numbers == [4, 5]
+    assert same(resumed, whole)
+    assert same(Checkpoint.load(again.model_path), whole)
+    rounds = [line.split(",")[0] for line in (again.directory / "metrics.csv").read_text().split()]
+    assert rounds == ["round", "1", "2", "3", "4", "5"]
+
+
+def test_a_torn_state_is_passed_over(make: Callable[..., Run]) -> None:
+    run = make("torn", rounds=2)
+    whole = run.train()
+    newest = run.directory / "states" / "round-000002.npz"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert make("torn", rounds=2).rounds_done == 1
+    assert same(make("torn", rounds=2).train(), whole)
+
+
+def test_another_seed_is_another_model(make: Callable[..., Run]) -> None:
+    assert not same(make("one", rounds=1).train(), make("two", rounds=1, seed=2).train())
+
+
+def test_training_lowers_the_validation_loss(make: Callable[..., Run]) -> None:
+    seen: dict[int, float] = {}
+
+    def watch(report: RoundReport) -> None:
+        if report.validation is not None:
+            seen[report.number] = report.validation.mean_loss
+
+    make("learns").train(Watcher(round_done=watch))
+    assert sorted(seen) == [2, 4, 5]
+    assert seen[5] < seen[2]
+
+
+def test_a_folder_of_another_run_is_refused(make: Callable[..., Run]) -> None:
+    make("taken")
+    with pytest.raises(ConfigError, match="another cohort.*--restart"):
+        make("taken", cohort=5)
+
+
+def simulate(corpus: Path, out: Path, cache: Path) -> subprocess.Popen[bytes]:
+    options = ["--rounds", "6", "--cohort", "4", "--set", "row_length=8", "--set", "warm_start.epochs=1"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "federation.cli", "simulate", "--corpus", str(corpus), "--out", str(out), *options],
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_a_run_killed_in_the_middle_of_a_round_ends_with_the_same_weights(corpus: Path, tmp_path: Path) -> None:
+    whole = simulate(corpus, tmp_path / "whole", tmp_path / "cache")
+    with simulate(corpus, tmp_path / "killed", tmp_path / "cache") as killed:
+        deadline = time.monotonic() + 200
+        while not (tmp_path / "killed" / "states" / "round-000002.npz").exists():
+            assert killed.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        os.kill(killed.pid, signal.SIGKILL)
+    with simulate(corpus, tmp_path / "killed", tmp_path / "cache") as again:
+        assert again.wait(200) == 0
+    with whole:
+        assert whole.wait(200) == 0
+    assert same(Checkpoint.load(tmp_path / "killed" / "model"), Checkpoint.load(tmp_path / "whole" / "model"))
