@@ -10,6 +10,7 @@ import argparse
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.progress import Progress
@@ -60,12 +61,12 @@ def main() -> None:
     ngram_central = kept("ngram-central", lambda: judge.ngram("central"))
     federated, seed_only = [], []
     for seed in range(1, arguments.seeds + 1):
-        run = Run(out / f"federated-{seed}", replace(config, seed=seed), ready.vocabulary, ready.rows(config.row_length))
-        federated.append(kept(f"federated-seed-{seed}", lambda run=run: _federated(run, judge)))
+        run = Run(
+            out / f"federated-{seed}", replace(config, seed=seed), ready.vocabulary, ready.rows(config.row_length)
+        )
+        federated.append(kept(f"federated-seed-{seed}", partial(_federated, run, judge)))
         if seed == 1:
-            seed_only.append(
-                kept("network-seed", lambda run=run: judge.network(Checkpoint.load(run.warm_start_path), name="network, seed only"))
-            )
+            seed_only.append(kept("network-seed", partial(_warm_start, run, judge)))
     bound = kept("network-central", lambda: judge.network(_central(config, ready, out), name="network, central"))
     evaluations = [ngram_seed, ngram_central, seed_only[0], bound, *federated]
     print(table(evaluations))
@@ -82,6 +83,10 @@ def _federated(run: Run, judge: Judge) -> Evaluation:
     with TrainingProgress(run.config.rounds, run.rounds_done) as progress:
         checkpoint = run.train(progress.watcher)
     return judge.network(checkpoint, name=f"network, federated, seed {run.config.seed}")
+
+
+def _warm_start(run: Run, judge: Judge) -> Evaluation:
+    return judge.network(Checkpoint.load(run.warm_start_path), name="network, seed only")
 
 
 def _central(config: SimulationConfig, ready: Prepared, out: Path) -> Checkpoint:
@@ -117,16 +122,21 @@ def _report(
 
     units = dict.fromkeys(SHOWN, "%") | {"bits_per_character": "bits"}
     figures = [
-        Figure(f"federated_{metric}", mean(metric), units[metric], "central network", bound.value(metric)) for metric in SHOWN
+        Figure(f"federated_{metric}", mean(metric), units[metric], "central network", bound.value(metric))
+        for metric in SHOWN
     ]
     figures += [
         Figure(f"{label}_{metric}", evaluation.value(metric), units[metric])
-        for label, evaluation in zip(("ngram_seed", "ngram_central", "network_seed", "network_central"), evaluations, strict=False)
+        for label, evaluation in zip(
+            ("ngram_seed", "ngram_central", "network_seed", "network_central"), evaluations, strict=False
+        )
         for metric in SHOWN
     ]
     for metric in ("top1", "top3", "ksr"):
         low, high = seed_only.value(metric), bound.value(metric)
-        figures.append(Figure(f"recovered_share_{metric}", 100 * (mean(metric) - low) / (high - low), "%", "central", 100.0))
+        figures.append(
+            Figure(f"recovered_share_{metric}", 100 * (mean(metric) - low) / (high - low), "%", "central", 100.0)
+        )
         if len(federated) > 1:
             spread = statistics.stdev(evaluation.value(metric) for evaluation in federated)
             figures.append(Figure(f"federated_{metric}_spread_over_seeds", spread, METRICS[metric].label))

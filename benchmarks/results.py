@@ -35,7 +35,7 @@ class Figure:
 
 def write(name: str, figures: Sequence[Figure]) -> Path:
     """Print `figures` and write them into `results/NAME.json`; return its path."""
-    command = " ".join(["uv run python -m", f"benchmarks.{name.split('-')[0]}", *sys.argv[1:]])
+    command = " ".join(["uv run python -m", f"benchmarks.{name.split('-', maxsplit=1)[0]}", *sys.argv[1:]])
     for figure in figures:
         line = f"{figure.figure:<36} {figure.value:>12.4g} {figure.unit}"
         if figure.reference_value is not None:

@@ -38,7 +38,11 @@ def _parse(line: str, path: Path, number: int) -> tuple[str, Message]:
         record = json.loads(line)
     except json.JSONDecodeError as error:
         raise CorpusError(path, f"not JSON: {error.msg}", number) from error
-    if not isinstance(record, dict) or not isinstance(record.get("user"), str) or not isinstance(record.get("text"), str):
+    if (
+        not isinstance(record, dict)
+        or not isinstance(record.get("user"), str)
+        or not isinstance(record.get("text"), str)
+    ):
         raise CorpusError(path, 'needs an object with the strings "user" and "text"', number)
     return record["user"], Message(record["text"], _time(record.get("time"), path, number))
 

@@ -27,17 +27,12 @@ def load(path: Path) -> Corpus:
 
 
 def _messages(path: Path) -> Iterator[tuple[str, Message]]:
-    parser = ET.XMLPullParser(("end",))
     _refuse_entities(path)
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                parser.feed(chunk)
-                for _, element in parser.read_events():
-                    if element.tag == "message":
-                        yield from _parse(element, path)
-                        element.clear()
-            parser.close()
+        for _, element in ET.iterparse(path):  # noqa: S314 - entities are refused
+            if element.tag == "message":
+                yield from _parse(element, path)
+                element.clear()
     except ET.ParseError as error:
         raise CorpusError(path, f"not XML: {error}", error.position[0]) from error
     except OSError as error:

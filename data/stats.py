@@ -92,9 +92,7 @@ def describe(corpus: Corpus, split: Split, words: Callable[[str], Sequence[str]]
         top_ten_share=(_share(np.sort(per_user)), _share(capped)),
         roles={role: (len(users), sum(sum(c.values()) for c in users.values())) for role, users in role_counts.items()},
         coverage={
-            role: _coverage(_pooled(users.values()), known)
-            for role, users in role_counts.items()
-            if role != "seed"
+            role: _coverage(_pooled(users.values()), known) for role, users in role_counts.items() if role != "seed"
         },
         divergence=_divergence(counts.values(), all_words),
         divergence_if_iid=_divergence(_dealt(messages, np.random.default_rng(seed)), all_words),

@@ -37,7 +37,9 @@ def _messages(path: Path, part: str, most_users: int | None) -> Iterator[tuple[s
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
-            for row, client, example in connection.execute(query, (part, part, -1 if most_users is None else most_users)):
+            for row, client, example in connection.execute(
+                query, (part, part, -1 if most_users is None else most_users)
+            ):
                 yield client, _message(example, path, row)
         finally:
             connection.close()

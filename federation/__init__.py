@@ -1,0 +1,1 @@
+"""Learning together: rounds of federated averaging, and all that they need."""

@@ -1,0 +1,1 @@
+"""The phone that one types on; still to be built."""

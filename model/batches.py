@@ -4,7 +4,7 @@ A row holds whole messages, each closed by BOUNDARY, at which the network resets
 changes nothing about what a message's prediction may see. Inputs are `row[:-1]`, targets are `row[1:]`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ ROW_LENGTH = 20
 Rows = npt.NDArray[np.int32]  # [rows, length + 1]
 
 
-def pack(messages: Sequence[Sequence[int]], length: int = ROW_LENGTH) -> Rows:
+def pack(messages: Iterable[Iterable[int]], length: int = ROW_LENGTH) -> Rows:
     """Pack encoded messages (without boundaries) into rows, longest first into the fullest row with room.
 
     A message longer than a row goes on in a row of its own that starts with the last piece of the one before.

@@ -1,7 +1,6 @@
 """Sizes of the network and the named layout of its weights, for all who hold weights without computing with them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt

@@ -148,11 +148,13 @@ def loss_and_hits(
     keep = tf.cast(tf.not_equal(inputs, BOUNDARY), tf.float32)[:, :, None]
     embedded = _lookup(embedding, tf.reshape(inputs, [-1]))
     embedded = tf.reshape(embedded, [steps, -1, embedding.shape[1]])
+    if dropout and seed is None:
+        raise ValueError("dropout needs a seed")
     if dropout:
         embedded = tf.nn.experimental.stateless_dropout(embedded, dropout, seed)
     outputs = _cifg(embedded, keep, input_kernel, recurrent_kernel, gate_bias, projection)
     if dropout:
-        outputs = tf.nn.experimental.stateless_dropout(outputs, dropout, seed + 1)
+        outputs = tf.nn.experimental.stateless_dropout(outputs, dropout, tf.constant([0, 1]) + seed)
     mask = tf.cast(tf.not_equal(targets, PAD), tf.float32)
     flat = tf.reshape(outputs, [-1, embedding.shape[1]])
     loss, hits = _softmax_loss(flat, embedding, output_bias, targets, mask)

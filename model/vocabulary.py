@@ -50,7 +50,10 @@ class Vocabulary:
         self.lexicon = dict(sorted(lexicon.items()))
         self.words: tuple[str, ...] = tuple(self.lexicon)
         self.starts_token: npt.NDArray[np.bool_] = np.array(
-            [piece.startswith(_WORD_START) or i in {BOUNDARY, *self._classes.values()} for i, piece in enumerate(self.pieces)]
+            [
+                piece.startswith(_WORD_START) or i in {BOUNDARY, *self._classes.values()}
+                for i, piece in enumerate(self.pieces)
+            ]
         )  # [size]: pieces that can only follow a finished word
         self._encode_symbol = functools.lru_cache(maxsize=200_000)(self._segment)
 

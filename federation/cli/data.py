@@ -4,6 +4,7 @@ import click
 
 import data
 from data.stats import describe
+from federation.cli import paths
 from model.text import tokenise
 
 
@@ -17,12 +18,11 @@ def corpus() -> None:
 def stats(corpus: str) -> None:
     """Print how large CORPUS is, how evenly its users write, and how unlike they are.
 
-    CORPUS is `chitchat` or the path of a file: .jsonl, .jsonl.gz, NUS .xml, TFF .sqlite, LEAF .json.
+    CORPUS is `chitchat`, `stackoverflow` or `shakespeare`, or the path of a file: .jsonl, .jsonl.gz, NUS .xml,
+    TFF .sqlite, LEAF .json.
     """
-    read = data.load(corpus)
-    figures = describe(
-        read, data.split(read), lambda text: [token.symbol for token in tokenise(text) if token.is_word]
-    )
+    read = data.load(paths.corpus(corpus))
+    figures = describe(read, data.split(read), lambda text: [token.symbol for token in tokenise(text) if token.is_word])
     rows = figures.rows()
     width = max(len(label) for label, _ in rows)
     click.echo(figures.name)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from federation.cli import paths
 from federation.cli.judge import Judge
-from federation.cli.paths import RUNS, cache
 from federation.cli.progress import TrainingProgress
 from federation.simulation.config import SimulationConfig
 from federation.simulation.prepare import prepared
@@ -25,10 +25,19 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
 
 
 @click.command()
-@click.option("--corpus", default="chitchat", show_default=True, help="`chitchat` or a corpus file.")
-@click.option("--rounds", default=80, show_default=True, type=click.IntRange(min=1), help="Rounds of federated averaging.")
+@click.option(
+    "--corpus",
+    default="chitchat",
+    show_default=True,
+    help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
+)
+@click.option(
+    "--rounds", default=80, show_default=True, type=click.IntRange(min=1), help="Rounds of federated averaging."
+)
 @click.option("--users", default=40, show_default=True, type=click.IntRange(min=2), help="Held-out users to judge on.")
-@click.option("--out", type=click.Path(path_type=Path), default=RUNS / "demo", show_default=True, help="The run's folder.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=paths.RUNS / "demo", show_default=True, help="The run's folder."
+)
 @click.option("--report", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
 @click.option("--restart", is_flag=True, help="Begin again instead of going on where an earlier demo stopped.")
 def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart: bool) -> None:
@@ -40,7 +49,7 @@ def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart:
     if restart and out.exists():
         shutil.rmtree(out)
     config = SimulationConfig(corpus=corpus, rounds=rounds, evaluate_every=max(1, rounds // 8))
-    ready = prepared(corpus, cache())
+    ready = prepared(paths.corpus(corpus), paths.cache())
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
     clients = len(ready.tables["train"].users)
     click.echo(
@@ -50,7 +59,7 @@ def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart:
     with TrainingProgress(rounds, run.rounds_done) as progress:
         federated = run.train(progress.watcher)
     before = Checkpoint.load(run.warm_start_path)
-    judge = Judge(corpus, most_users=users)
+    judge = Judge(paths.corpus(corpus), most_users=users)
     evaluations = [
         judge.ngram("seed"),
         judge.network(before, name="before: public text only"),
@@ -108,6 +117,4 @@ def _strips(suggesters: Mapping[str, Suggester], text: str) -> dict[str, Sequenc
 def _curve(metrics: Path) -> LearningCurve:
     with metrics.open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row.get("validation_accuracy")]
-    return LearningCurve(
-        [int(row["round"]) for row in rows], [100 * float(row["validation_accuracy"]) for row in rows]
-    )
+    return LearningCurve([int(row["round"]) for row in rows], [100 * float(row["validation_accuracy"]) for row in rows])

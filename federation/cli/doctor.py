@@ -55,4 +55,6 @@ def _disk() -> list[tuple[str, str]]:
     free = shutil.disk_usage(folder).free
     if free >= _LEAST_FREE_BYTES:
         return []
-    return [(f"disk space: {free >> 20} MB are free where {folder} is", "free 2 GB, or set XDG_CACHE_HOME to another disk")]
+    return [
+        (f"disk space: {free >> 20} MB are free where {folder} is", "free 2 GB, or set XDG_CACHE_HOME to another disk")
+    ]

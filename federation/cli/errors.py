@@ -23,7 +23,7 @@ GROUP_OF = {
 class UserErrors(click.Group):
     """A group whose commands turn errors that people can cause into one clear sentence."""
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
+    def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the class."""
         try:
             return super().invoke(ctx)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from federation.cli import paths
 from federation.cli.judge import Judge
 from model.checkpoint import Checkpoint
 from model.evaluation import compare, table
@@ -12,8 +13,15 @@ from model.evaluation.plot import plot_models
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
-@click.option("--corpus", default="chitchat", show_default=True, help="`chitchat` or a corpus file.")
-@click.option("--against", type=click.Choice(["ngram"]), help="Measure a 5-gram beside it, on the seed and on all text.")
+@click.option(
+    "--corpus",
+    default="chitchat",
+    show_default=True,
+    help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
+)
+@click.option(
+    "--against", type=click.Choice(["ngram"]), help="Measure a 5-gram beside it, on the seed and on all text."
+)
 @click.option("--part", type=click.Choice(["held_out", "validation", "test"]), default="held_out", show_default=True)
 @click.option("--users", type=click.IntRange(min=1), help="Only the first so many users.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/evaluation"), show_default=True)
@@ -23,7 +31,7 @@ def evaluate(model: Path, corpus: str, against: str | None, part: str, users: in
     Prints a table with standard errors over users, and writes one JSON file a model and a plot into --out.
     """
     checkpoint = Checkpoint.load(model)
-    judge = Judge(corpus, part=part, most_users=users)
+    judge = Judge(paths.corpus(corpus), part=part, most_users=users)
     evaluations = [judge.network(checkpoint, name=model.name)]
     if against == "ngram":
         evaluations += [judge.ngram("seed"), judge.ngram("central")]

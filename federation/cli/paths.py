@@ -7,6 +7,18 @@ import platformdirs
 RUNS = Path("runs")
 
 
+_TFF_CORPORA = ("stackoverflow", "shakespeare")
+
+
+def corpus(name: str) -> str:
+    """Return what `data.load` takes for a corpus named on the command line; TFF's corpora are fetched first."""
+    if name not in _TFF_CORPORA:
+        return name
+    from federation.simulation.tff_corpora import path_of
+
+    return str(path_of(name, cache() / "tff"))
+
+
 def cache() -> Path:
     """Return the folder for what can always be made again."""
     return platformdirs.user_cache_path("fedkey")

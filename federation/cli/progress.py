@@ -4,7 +4,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from federation.simulation.run import RoundReport, Watcher
 
@@ -28,8 +28,8 @@ class TrainingProgress:
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
         )
-        self._warm_start_task: int | None = None
-        self._rounds_task: int | None = None
+        self._warm_start_task: TaskID | None = None
+        self._rounds_task: TaskID | None = None
         self._validation = ""
         self._printed = 0.0
 
@@ -68,8 +68,10 @@ class TrainingProgress:
         )
         self._show(self._rounds_task, report.number, self._rounds, figures)
 
-    def _show(self, task: int, done: int, total: int, figures: str) -> None:
+    def _show(self, task: TaskID, done: int, total: int, figures: str) -> None:
         self._bar.update(task, completed=done, figures=figures)
         if not self._bar.console.is_terminal and (time.monotonic() - self._printed > _PLAIN_SECONDS or done == total):
             self._printed = time.monotonic()
-            self._bar.console.print(f"{self._bar.tasks[task].description}: {done} of {total}, {figures}", soft_wrap=True)
+            self._bar.console.print(
+                f"{self._bar.tasks[task].description}: {done} of {total}, {figures}", soft_wrap=True
+            )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from federation.cli.paths import RUNS, cache
+from federation.cli import paths
 from federation.cli.progress import TrainingProgress
 from federation.simulation.config import SimulationConfig
 from federation.simulation.prepare import prepared
@@ -15,9 +15,15 @@ from federation.simulation.run import Run
 
 @click.command()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file with any of the settings.")
-@click.option("--out", type=click.Path(path_type=Path), default=RUNS / "simulation", show_default=True, help="The run's folder.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=paths.RUNS / "simulation",
+    show_default=True,
+    help="The run's folder.",
+)
 @click.option("--restart", is_flag=True, help="Delete a run that is in the folder and begin again.")
-@click.option("--corpus", help="`chitchat` or a corpus file.")
+@click.option("--corpus", help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.")
 @click.option("--size", help="Network: small or gboard.")
 @click.option("--rounds", type=int, help="Rounds of federated averaging.")
 @click.option("--cohort", type=int, help="Clients in a round.")
@@ -29,20 +35,27 @@ from federation.simulation.run import Run
 @click.option("--server-optimizer", "server__name", help="sgd, adam, yogi or adagrad.")
 @click.option("--server-learning-rate", "server__learning_rate", type=float, help="At the first round.")
 @click.option("--seed", type=int, help="Everything random follows from it.")
-@click.option("--set", "extra", multiple=True, metavar="NAME=VALUE", help="Any other setting, such as server.momentum=0.")
-def simulate(file: Path | None, out: Path, restart: bool, extra: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401
+@click.option(
+    "--set", "extra", multiple=True, metavar="NAME=VALUE", help="Any other setting, such as server.momentum=0."
+)
+def simulate(file: Path | None, out: Path, restart: bool, extra: tuple[str, ...], **options: Any) -> None:
     """Train a model by federated averaging over simulated clients.
 
     The run is saved after every round; the same command goes on where it was stopped.
     """
     config = SimulationConfig.from_toml(file) if file else SimulationConfig()
-    config = config.with_options({name.replace("__", "."): value for name, value in options.items() if value is not None})
+    config = config.with_options(
+        {name.replace("__", "."): value for name, value in options.items() if value is not None}
+    )
     config = config.with_assignments(extra)
     if restart and out.exists():
         shutil.rmtree(out)
-    ready = prepared(config.corpus, cache())
+    ready = prepared(paths.corpus(config.corpus), paths.cache())
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
     click.echo(f"{len(ready.tables['train'].users)} clients, network {config.size}: {run.network.parameters:,} weights")
     with TrainingProgress(config.rounds, run.rounds_done) as progress:
         run.train(progress.watcher)
-    click.echo(f"model in {run.model_path}; judge it: fedkey evaluate {run.model_path} --corpus {config.corpus} --against ngram")
+    click.echo(
+        f"model in {run.model_path}\n"
+        f"judge it: uv run fedkey evaluate {run.model_path} --corpus {config.corpus} --against ngram"
+    )

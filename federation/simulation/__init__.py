@@ -1,0 +1,1 @@
+"""Simulated clients: the only place that computes with TFF."""

@@ -1,4 +1,4 @@
-"""Central training of the same network with Adam: the warm start on the public seed, and the bound federation is held to."""
+"""Central training of the same network with Adam: the warm start on the public seed, and the bound for federation."""
 
 import math
 from collections.abc import Callable

@@ -69,7 +69,15 @@ class SimulationConfig:
     server: ServerOptimizer = field(default_factory=ServerOptimizer)
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "cohort", "local_epochs", "row_length", "evaluate_every", "evaluate_clients", "keep_states"):
+        for name in (
+            "rounds",
+            "cohort",
+            "local_epochs",
+            "row_length",
+            "evaluate_every",
+            "evaluate_clients",
+            "keep_states",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
 
@@ -84,23 +92,25 @@ class SimulationConfig:
             table = tomllib.loads(path.read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{path}: {error}") from error
-        return _build(cls, table, str(path))
+        config: SimulationConfig = _build(cls, table, str(path))
+        return config
 
     def with_options(self, options: dict[str, Any]) -> "SimulationConfig":
         """Return a copy with `options` applied; a dotted name such as `server.name` reaches into a part."""
         table = self.to_dict()
         for name, value in options.items():
             *parents, last = name.split(".")
-            part = table
+            part: Any = table
             for parent in parents:
                 part = part.get(parent)
                 if not isinstance(part, dict):
                     raise ConfigError(f"options: unknown setting {name!r}")
             part[last] = value
-        return _build(SimulationConfig, table, "options")
+        config: SimulationConfig = _build(SimulationConfig, table, "options")
+        return config
 
     def with_assignments(self, assignments: Sequence[str]) -> "SimulationConfig":
-        """Return a copy with `name=value` strings applied; values are written as in TOML, strings without quotes too."""
+        """Return a copy with `name=value` strings applied, values as in TOML; strings need no quotes."""
         options = {}
         for assignment in assignments:
             name, equals, written = assignment.partition("=")
@@ -117,7 +127,7 @@ class SimulationConfig:
         return dataclasses.asdict(self)
 
 
-def _build(kind: type[Any], table: dict[str, Any], where: str) -> Any:  # noqa: ANN401
+def _build(kind: type[Any], table: dict[str, Any], where: str) -> Any:
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(table) - set(hints))
     if unknown:

@@ -107,7 +107,7 @@ class Worker:
                 raise WorkerError("the TFF worker did not start: run `fedkey doctor`")
             time.sleep(0.05)
 
-        def stack(cardinalities: dict[Any, int]) -> Any:  # noqa: ANN401
+        def stack(cardinalities: dict[Any, int]) -> Any:
             cardinalities.setdefault(tff.CLIENTS, 0)
             executor = tff.framework.RemoteExecutor(stub)
             executor.set_cardinalities(cardinalities)

@@ -102,28 +102,28 @@ def _batch_spec(row_length: int) -> tuple[tf.TensorSpec, tf.TensorSpec]:
     return (tf.TensorSpec([None, row_length + 1], tf.int32), tf.TensorSpec([None, row_length], tf.int32))
 
 
-def functional_model(network: NetworkConfig, row_length: int, dropout: float = 0.0) -> tff.learning.models.FunctionalModel:
+def functional_model(
+    network: NetworkConfig, row_length: int, dropout: float = 0.0
+) -> tff.learning.models.FunctionalModel:
     """Return the network as TFF trains it: batches are (rows, targets); the loss is the mean over a batch's targets."""
 
     @tf.function
-    def predict_on_batch(weights: Any, rows: tf.Tensor, training: bool) -> Any:  # noqa: ANN401, ARG001, FBT001
+    def predict_on_batch(weights: Any, rows: tf.Tensor, training: bool) -> Any:  # noqa: ARG001, FBT001
         # A batch has no number here, so what is dropped follows from what it holds and from the weights it meets.
         seed = tf.stack([tf.reduce_sum(rows * tf.range(1, row_length + 2)), tf.bitcast(weights[0][1][0], tf.int32)])
         loss, hits, targets = loss_and_hits(list(weights[0]), rows, dropout=dropout, seed=seed)
         # TFF counts examples by the first dimension of the first output.
         return rows[:, 0], loss, hits, targets
 
-    def mean_loss(output: Any, label: Any, sample_weight: Any = None) -> tf.Tensor:  # noqa: ANN401, ARG001
+    def mean_loss(output: Any, label: Any, sample_weight: Any = None) -> tf.Tensor:  # noqa: ARG001
         return output[1] / tf.maximum(output[3], 1.0)
 
     def initial_totals() -> OrderedDict[str, tf.Tensor]:
         return OrderedDict((name, tf.constant(0.0)) for name in Totals._fields)
 
-    def add_totals(state: Any, labels: Any, batch_output: Any, sample_weight: Any = None) -> Any:  # noqa: ANN401, ARG001
+    def add_totals(state: Any, labels: Any, batch_output: Any, sample_weight: Any = None) -> Any:  # noqa: ARG001
         _, loss, hits, targets = batch_output.predictions
-        return OrderedDict(
-            loss=state["loss"] + loss, hits=state["hits"] + hits, targets=state["targets"] + targets
-        )
+        return OrderedDict(loss=state["loss"] + loss, hits=state["hits"] + hits, targets=state["targets"] + targets)
 
     zeros = tuple(np.zeros(shape, np.float32) for shape in network.layout.values())
     return tff.learning.models.FunctionalModel(
@@ -135,7 +135,7 @@ def functional_model(network: NetworkConfig, row_length: int, dropout: float = 0
     )
 
 
-class _LocalSteps(tff.learning.optimizers.Optimizer):  # type: ignore[misc]
+class _LocalSteps(tff.learning.optimizers.Optimizer):
     """SGD on clipped gradients, with FedProx's pull towards the weights that the client began with.
 
     The state is how far the weights have moved since, which is all that the pull depends on. TFF 0.87 has FedProx as a
@@ -145,12 +145,12 @@ class _LocalSteps(tff.learning.optimizers.Optimizer):  # type: ignore[misc]
     def __init__(self, training: ClientTraining) -> None:
         self._training = training
 
-    def initialize(self, specs: Any) -> Any:  # noqa: ANN401
+    def initialize(self, specs: Any) -> Any:
         if not self._training.proximal_strength:
             return ()
         return tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), specs)
 
-    def next(self, state: Any, weights: Any, gradients: Any) -> Any:  # noqa: ANN401
+    def next(self, state: Any, weights: Any, gradients: Any) -> Any:
         training = self._training
         if training.gradient_norm:
             clipped, _ = tf.clip_by_global_norm(tf.nest.flatten(gradients), training.gradient_norm)
@@ -215,7 +215,7 @@ class Cohort:
             return dataset.map(lambda batch: (batch, batch[:, 1:]))
 
         @tff.tensorflow.computation
-        def weigh(result: Any) -> Any:  # noqa: ANN401
+        def weigh(result: Any) -> Any:
             return tf.nest.map_structure(lambda delta: delta * result.update_weight, result.update)
 
         @tff.federated_computation(
@@ -223,7 +223,7 @@ class Cohort:
             tff.types.FederatedType(weights_type, tff.SERVER),
             tff.types.FederatedType(rows_type, tff.CLIENTS),
         )
-        def train(state: Any, weights: Any, rows: Any) -> Any:  # noqa: ANN401
+        def train(state: Any, weights: Any, rows: Any) -> Any:
             output = totals_work.next(state, tff.federated_broadcast(weights), tff.federated_map(to_batches, rows))
             delta_sum = tff.federated_sum(tff.federated_map(weigh, output.result))
             weight = tff.federated_sum(output.result.update_weight)
@@ -231,7 +231,7 @@ class Cohort:
 
         @tff.tensorflow.computation(weights_type, rows_type)
         @tf.function
-        def evaluate_client(weights: Any, rows: tf.Tensor) -> Any:  # noqa: ANN401
+        def evaluate_client(weights: Any, rows: tf.Tensor) -> Any:
             totals = (tf.constant(0.0), tf.constant(0.0), tf.constant(0.0))
             for batch in tf.data.Dataset.from_tensor_slices(rows).batch(64):
                 totals = tuple(a + b for a, b in zip(totals, loss_and_hits(list(weights[0]), batch), strict=True))
@@ -240,7 +240,7 @@ class Cohort:
         @tff.federated_computation(
             tff.types.FederatedType(weights_type, tff.SERVER), tff.types.FederatedType(rows_type, tff.CLIENTS)
         )
-        def evaluate(weights: Any, rows: Any) -> Any:  # noqa: ANN401
+        def evaluate(weights: Any, rows: Any) -> Any:
             return tff.federated_sum(tff.federated_map(evaluate_client, (tff.federated_broadcast(weights), rows)))
 
         self._train, self._evaluate = train, evaluate
@@ -251,7 +251,7 @@ class Cohort:
         if self._work_state is None:
             self._work_state = self._work.initialize()
         delta_sum, weight, measurements = self._train(self._work_state, _model_weights(weights), list(clients))
-        totals = measurements["train"] if "train" in measurements else measurements
+        totals = measurements.get("train", measurements)
         return CohortResult(
             [np.asarray(d) for d in delta_sum], float(weight), Totals(**{k: float(v) for k, v in totals.items()})
         )
@@ -295,7 +295,7 @@ class Server:
             [np.asarray(w) for w in output.result.trainable], [np.asarray(x) for x in tf.nest.flatten(output.state)]
         )
 
-    def _structure(self) -> Any:  # noqa: ANN401
+    def _structure(self) -> Any:
         if self._template is None:
             self._template = self._finalizer.initialize()
         return self._template

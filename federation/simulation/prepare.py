@@ -55,9 +55,7 @@ def prepared(corpus: str, cache: Path, options: SplitOptions | None = None) -> P
     options = options or SplitOptions()
     read = data.load(corpus)
     split = data.split(read, options)
-    vocabulary = Vocabulary.train(
-        (text for texts in split.seed.values() for text in texts), word_list=common_words()
-    )
+    vocabulary = Vocabulary.train((text for texts in split.seed.values() for text in texts), word_list=common_words())
     tables = prepare(read, split, options, lambda text: vocabulary.encode(tokenise(text)), vocabulary.key, cache)
     return Prepared(split, vocabulary, tables)
 

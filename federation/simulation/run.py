@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_federated as tff
@@ -153,7 +153,9 @@ class Run:
         config = self.config
         started = time.monotonic()
         size = min(config.cohort, len(self._rows.train))
-        chosen = np.random.default_rng([config.seed, _SAMPLING, number]).choice(len(self._rows.train), size, replace=False)
+        chosen = np.random.default_rng([config.seed, _SAMPLING, number]).choice(
+            len(self._rows.train), size, replace=False
+        )
         result = cohort.train(state.weights, [self._client_rows(number, int(client)) for client in chosen])
         done = number / config.rounds
         rate = config.server.learning_rate * (
@@ -204,7 +206,7 @@ class Run:
 
 def _claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) -> None:
     """Make the folder this run's, or check that it is."""
-    ours = {"config": dataclasses.asdict(config), "vocabulary": vocabulary.key}
+    ours: dict[str, Any] = {"config": dataclasses.asdict(config), "vocabulary": vocabulary.key}
     path = directory / "config.json"
     if path.exists():
         theirs = json.loads(path.read_text())
@@ -212,7 +214,8 @@ def _claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) ->
             before = theirs.get("config", {})
             differing = [name for name, value in ours["config"].items() if before.get(name) != value] or ["vocabulary"]
             raise ConfigError(
-                f"{directory} holds a run with another {differing[0]}: choose another folder, or start over with --restart"
+                f"{directory} holds a run with another {differing[0]}: "
+                "choose another folder with --out, or start over with --restart"
             )
         return
     directory.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ def write(
         svg(lambda file: plot_models(evaluations, file)),
         _figures(evaluations),
         "<h2>How it learnt</h2>",
-        '<p class="quiet">Pieces predicted first in later messages of the training clients, evaluated on the clients.</p>',
+        '<p class="quiet">Pieces predicted first in later messages of the clients, evaluated where these are.</p>',
         svg(lambda file: plot_learning(curve.rounds, curve.recall, "recall %", file)),
         "<h2>How evenly it serves</h2>",
         _spread(evaluations),

@@ -1,3 +1,5 @@
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +21,7 @@ def test_every_piece_and_every_end_is_a_target_once(messages: list[list[int]], l
 def test_every_bigram_of_a_row_is_one_of_a_message(messages: list[list[int]], length: int) -> None:
     real = {pair for m in messages for pair in zip([BOUNDARY, *m], [*m, BOUNDARY], strict=True)}
     for row in pack(messages, length).tolist():
-        for pair in zip(row, row[1:], strict=False):
+        for pair in itertools.pairwise(row):
             assert pair in real or pair[1] == PAD
 
 

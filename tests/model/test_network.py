@@ -40,9 +40,7 @@ def test_hand_written_gradients_are_those_of_autodiff(messages: list[list[int]],
         reference.watch(values)
         expected_loss = plain_loss(values, rows)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
-    for found, expected in zip(
-        tape.gradient(loss, values), reference.gradient(expected_loss, values), strict=True
-    ):
+    for found, expected in zip(tape.gradient(loss, values), reference.gradient(expected_loss, values), strict=True):
         np.testing.assert_allclose(found, tf.convert_to_tensor(expected), rtol=2e-4, atol=2e-5)
 
 

@@ -13,7 +13,15 @@ def test_words_keep_inner_apostrophes_and_marks_stand_apart() -> None:
 
 
 def test_what_nobody_should_predict_becomes_its_class() -> None:
-    assert symbols("mail a.b@c.org or see https://x.io/y?z and foo.com") == ["mail", EMAIL, "or", "see", URL, "and", URL]
+    assert symbols("mail a.b@c.org or see https://x.io/y?z and foo.com") == [
+        "mail",
+        EMAIL,
+        "or",
+        "see",
+        URL,
+        "and",
+        URL,
+    ]
     assert symbols("617-555-1234 or 25, 10am, 2 u") == [NUMBER, "or", NUMBER, ",", "10am", ",", "2", "u"]
 
 

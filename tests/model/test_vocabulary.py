@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from model.text import CLASSES, tokenise
@@ -53,12 +55,12 @@ def test_training_again_gives_the_same_vocabulary(vocabulary: Vocabulary) -> Non
     assert Vocabulary.train(MESSAGES, size=120, word_list=["zebra"]).key == vocabulary.key
 
 
-def test_what_is_saved_loads(vocabulary: Vocabulary, tmp_path) -> None:
+def test_what_is_saved_loads(vocabulary: Vocabulary, tmp_path: Path) -> None:
     vocabulary.save(tmp_path)
     assert Vocabulary.load(tmp_path).key == vocabulary.key
 
 
-def test_a_damaged_file_is_refused(vocabulary: Vocabulary, tmp_path) -> None:
+def test_a_damaged_file_is_refused(vocabulary: Vocabulary, tmp_path: Path) -> None:
     vocabulary.save(tmp_path)
     whole = (tmp_path / "sentencepiece.model").read_bytes()
     for damaged in (b"", whole[: len(whole) // 2]):

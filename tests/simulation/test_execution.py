@@ -34,10 +34,15 @@ def test_the_worker_computes_and_is_gone_afterwards() -> None:
 
 
 def test_an_exception_stops_the_worker() -> None:
-    with pytest.raises(KeyError), Worker() as worker:
-        pid = worker.pid
+    pids = []
+
+    def fail(worker: Worker) -> None:
+        pids.append(worker.pid)
         raise KeyError
-    assert not psutil.pid_exists(pid)
+
+    with pytest.raises(KeyError), Worker() as worker:
+        fail(worker)
+    assert not psutil.pid_exists(pids[0])
 
 
 def test_a_recycled_worker_is_another_process_that_computes_the_same() -> None:

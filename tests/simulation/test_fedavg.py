@@ -159,7 +159,9 @@ def test_the_proximal_term_keeps_clients_near(weights: FlatWeights) -> None:
 
 def test_clipped_gradients_bound_every_step(weights: FlatWeights) -> None:
     norm, steps = 0.01, -(-len(CLIENTS[1]) // TRAINING.batch_rows)
-    result = Cohort(NETWORK, LENGTH, replace(TRAINING, gradient_norm=norm, weighting="uniform")).train(weights, CLIENTS[1:2])
+    result = Cohort(NETWORK, LENGTH, replace(TRAINING, gradient_norm=norm, weighting="uniform")).train(
+        weights, CLIENTS[1:2]
+    )
     moved = float(np.sqrt(sum(np.sum(np.square(d)) for d in result.delta_sum)))
     assert 0 < moved <= TRAINING.learning_rate * norm * steps * (1 + 1e-5)
 

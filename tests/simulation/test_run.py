@@ -22,7 +22,7 @@ from model.checkpoint import Checkpoint
 ROUNDS = 5
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -36,7 +36,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for user in range(40):
             for _ in range(12):
                 own = nouns[user % len(nouns)]
-                text = f"{random.choice(['i like', 'we want', 'do you like'])} {own} {random.choice(['today', 'a lot', ''])}"
+                start = random.choice(["i like", "we want", "do you like"])
+                text = f"{start} {own} {random.choice(['today', 'a lot', ''])}"
                 file.write(json.dumps({"user": f"user-{user}", "text": text}) + "\n")
     return path
 
@@ -67,10 +68,10 @@ def same(a: Checkpoint, b: Checkpoint) -> bool:
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(make: Callable[..., Run]) -> None:
     def stop(report: RoundReport) -> None:
         if report.number == 3:
-            raise Stopped
+            raise StoppedError
 
     whole = make("whole").train()
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         make("stopped").train(Watcher(round_done=stop))
     again = make("stopped")
     assert again.rounds_done == 3
@@ -110,7 +111,7 @@ def test_training_lowers_the_validation_loss(make: Callable[..., Run]) -> None:
 
 def test_a_folder_of_another_run_is_refused(make: Callable[..., Run]) -> None:
     make("taken")
-    with pytest.raises(ConfigError, match="another cohort.*--restart"):
+    with pytest.raises(ConfigError, match=r"another cohort.*--restart"):
         make("taken", cohort=5)
 
 
