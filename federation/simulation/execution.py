@@ -18,8 +18,12 @@ import portpicker
 import psutil
 import tensorflow_federated as tff
 from tensorflow_federated.python.core.environments.tensorflow_frontend import tensorflow_computation
+from tensorflow_federated.python.core.impl.context_stack import runtime_error_context
 
 from federation.errors import WorkerError
+
+# Whatever computes outside a `Worker` fails at once instead of starting TFF's own worker, which nobody would stop.
+tff.framework.set_default_context(runtime_error_context.RuntimeErrorContext())
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
@@ -87,9 +91,13 @@ class Worker:
     def _start(self) -> None:
         binary = Path(tff.__file__).parent / "data" / "worker_binary"
         port = portpicker.pick_unused_port()
-        # One TensorFlow thread a client: parallelism comes from clients, which share nothing.
-        environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-        environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        environment = {
+            **os.environ,
+            # Parallelism comes from clients, which share nothing: one thread inside an operation, one a client.
+            "TF_NUM_INTRAOP_THREADS": "1",
+            "TF_NUM_INTEROP_THREADS": str(self._threads),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
         self._process = subprocess.Popen(  # noqa: S603
             [binary, f"--port={port}", f"--max_concurrent_computation_calls={self._threads}"],
             stdin=subprocess.DEVNULL,

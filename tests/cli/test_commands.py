@@ -1,0 +1,109 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from federation.cli import main
+from federation.cli.errors import GROUP_OF
+
+
+def fedkey(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    random = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("corpus") / "small.jsonl"
+    words = ["i", "you", "like", "tea", "want", "rice", "today", "really", "don't"]
+    with path.open("w") as file:
+        for user in range(40):
+            for _ in range(12):
+                file.write(json.dumps({"user": f"u{user}", "text": " ".join(random.choice(words, 5))}) + "\n")
+    return path
+
+
+def test_help_names_every_command_without_importing_tensorflow() -> None:
+    code = (
+        "import sys\nfrom federation.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for command in ("data", "demo", "doctor", "evaluate", "simulate"):
+        assert command in done.stdout
+
+
+def test_doctor_is_content_with_this_machine() -> None:
+    result = fedkey("doctor")
+    assert result.exit_code == 0, result.output
+
+
+def test_doctor_names_what_is_missing_and_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GROUP_OF, "no_such_package", "simulation")
+    result = fedkey("doctor")
+    assert result.exit_code == 1
+    assert "no_such_package" in result.output
+    assert "uv sync --group simulation" in result.output
+
+
+def test_stats_of_a_corpus(corpus: Path) -> None:
+    result = fedkey("data", "stats", str(corpus))
+    assert result.exit_code == 0
+    assert "2,400" in result.output
+    assert "non-IID" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("data", "stats", "nowhere.jsonl"),
+        ("evaluate", "no-such-model"),
+        ("simulate", "--config", "no-such.toml"),
+        ("simulate", "--set", "no.such=1"),
+        ("simulate", "--rounds", "0"),
+    ],
+)
+def test_what_a_person_gets_wrong_is_one_sentence_and_exit_1(arguments: tuple[str, ...]) -> None:
+    result = fedkey(*arguments)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert result.output.count("\n") == 1
+
+
+def test_a_phone_install_is_told_what_brings_the_simulation() -> None:
+    code = "import sys; sys.modules['tensorflow'] = None; from federation.cli import main; main(['simulate'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "uv sync --group simulation" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "federation.cli", "demo", "--corpus", str(corpus), "--rounds", "2", "--users", "3"]
+    command += ["--out", str(tmp_path / "run"), "--report", str(tmp_path / "report.html")]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def run() -> str:
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    first = run()
+    for said in ("after: federated", "before: public text only", "5-gram seed", "“i don't ”"):
+        assert said in first
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") == 2
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
+    assert "<script" not in page
+    assert "rounds: 1" not in run()  # the second time there is nothing left to train
