@@ -36,7 +36,8 @@ class Checkpoint:
         """Write the model; a folder that is there already is replaced only once the new one is whole."""
         directory.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
-        (partial / "network.json").write_text(json.dumps(dataclasses.asdict(self.network), indent=1))
+        description = {"network": dataclasses.asdict(self.network), "vocabulary": self.vocabulary.key}
+        (partial / "network.json").write_text(json.dumps(description, indent=1))
         np.savez(partial / "weights.npz", **dict(zip(self.network.layout, self.weights, strict=True)))
         self.vocabulary.save(partial)
         if directory.exists():
@@ -51,15 +52,16 @@ class Checkpoint:
             CheckpointError: it is not there, damaged, or its parts do not fit together.
         """
         try:
-            network = NetworkConfig(**json.loads((directory / "network.json").read_text()))
+            description = json.loads((directory / "network.json").read_text())
+            network = NetworkConfig(**description["network"])
             with (directory / "weights.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 weights = [arrays[name] for name in network.layout]
             vocabulary = Vocabulary.load(directory)
-        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise CheckpointError(
                 f"no usable model in {directory}: train one with `fedkey simulate` ({error})"
             ) from error
         shapes = list(network.layout.values())
-        if network.vocabulary_size != vocabulary.size or [weight.shape for weight in weights] != shapes:
+        if description["vocabulary"] != vocabulary.key or [weight.shape for weight in weights] != shapes:
             raise CheckpointError(f"the weights in {directory} do not fit its vocabulary: train the model again")
         return cls(network, weights, vocabulary)

@@ -198,7 +198,7 @@ class Run:
                 with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                     weights = [arrays[name] for name in self.network.layout]
                     optimizer = [arrays[f"optimizer.{i}"] for i in range(len(arrays.files) - len(weights))]
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
                 continue  # a torn disk write: the state before it is good
             return int(path.stem.removeprefix("round-")), ServerState(weights, optimizer)
         return None

@@ -35,12 +35,9 @@ class Lexicon:
         """Return where the words that start with `prefix` stand: first, and one past the last."""
         found = self._ranges.get(prefix)
         if found is None:
-            low, high = self.range(prefix[:-1])
-            found = (
-                bisect_left(self.words, prefix, low, high),
-                bisect_left(self.words, prefix + _AFTER_ANY_LETTER, low, high),
-            )
-            self._ranges[prefix] = found
+            found = bisect_left(self.words, prefix), bisect_left(self.words, prefix + _AFTER_ANY_LETTER)
+            if found[0] < found[1]:  # there is no end to what starts no word
+                self._ranges[prefix] = found
         return found
 
     def rank(self, scores: npt.NDArray[np.float32], target: int, prefix: str = "") -> int:
