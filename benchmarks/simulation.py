@@ -114,7 +114,7 @@ def _ours(cohort: int, rounds: int) -> dict[str, float]:
     rows = ready.rows(LENGTH).train
     network = _network(ready)
     with Worker():
-        half = Cohort(network, LENGTH, ClientTraining(learning_rate=0.5, batch_rows=BATCH))
+        half = Cohort(network, LENGTH, ClientTraining(learning_rate=0.5, batch_rows=BATCH, dropout=0.0))
         server = Server(network, ServerOptimizer(name="sgd", momentum=0.0))
         state = server.initialize(initial_weights(network, 0))
 
@@ -135,7 +135,7 @@ def _memory(cohort: int, rounds: int) -> dict[str, float]:
     network = _network(ready)
     seen = []
     with Worker() as worker:
-        half = Cohort(network, LENGTH, ClientTraining(learning_rate=0.5, batch_rows=BATCH))
+        half = Cohort(network, LENGTH, ClientTraining(learning_rate=0.5, batch_rows=BATCH, dropout=0.0))
         server = Server(network, ServerOptimizer(name="sgd", momentum=0.0))
         state = server.initialize(initial_weights(network, 0))
         for number in range(rounds):

@@ -32,7 +32,7 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
     help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
 )
 @click.option(
-    "--rounds", default=80, show_default=True, type=click.IntRange(min=1), help="Rounds of federated averaging."
+    "--rounds", default=100, show_default=True, type=click.IntRange(min=1), help="Rounds of federated averaging."
 )
 @click.option("--users", default=40, show_default=True, type=click.IntRange(min=2), help="Held-out users to judge on.")
 @click.option(

@@ -38,10 +38,10 @@ class ClientTraining:
         proximal_strength: FedProx's mu (Li et al. 2020); 0 is FedAvg.
     """
 
-    learning_rate: float = 0.5
+    learning_rate: float = 2.0
     batch_rows: int = 8
     gradient_norm: float = 1.0
-    dropout: float = 0.0
+    dropout: float = 0.25
     weighting: Weighting = "examples"
     proximal_strength: float = 0.0
 

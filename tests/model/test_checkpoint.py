@@ -24,7 +24,7 @@ def test_a_damaged_model_is_refused_in_one_sentence(saved: Path, name: str, dama
         file.unlink()
     else:
         file.write_bytes(b"" if damage == "empty" else file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(CheckpointError, match="train (one with `fedkey simulate`|the model again)"):
+    with pytest.raises(CheckpointError, match=r"train (one with `fedkey simulate`|the model again)"):
         Checkpoint.load(saved)
 
 

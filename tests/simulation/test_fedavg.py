@@ -21,7 +21,7 @@ from model.network import loss_and_hits
 NETWORK = NetworkConfig(vocabulary_size=30, embedding=4, hidden=6)
 LENGTH = 5
 PLAIN = ServerOptimizer(name="sgd", learning_rate=1.0, momentum=0.0)
-TRAINING = ClientTraining(learning_rate=0.5, batch_rows=2, gradient_norm=0.0)
+TRAINING = ClientTraining(learning_rate=0.5, batch_rows=2, gradient_norm=0.0, dropout=0.0)
 
 pytestmark = pytest.mark.usefixtures("worker")
 

@@ -1,0 +1,31 @@
+"""What the phone's install brings, seen from an environment of its own."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.slow
+def test_the_phone_gets_neither_tensorflow_nor_flask(tmp_path: Path) -> None:
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run(["uv", "venv", "--quiet", "--python", "3.11", tmp_path / "venv"], check=True)
+    subprocess.run(["uv", "pip", "install", "--quiet", "--python", python, str(ROOT)], check=True, cwd=tmp_path)
+
+    def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    code = (
+        "from importlib.util import find_spec\n"
+        "for name in ('tensorflow', 'tensorflow_federated', 'flask', 'matplotlib'): assert find_spec(name) is None, name\n"
+        "import model.vocabulary, model.checkpoint, model.ngram, model.evaluation, data\n"
+    )
+    done = run(python, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert run(python.with_name("fedkey"), "--help").returncode == 0
+    refused = run(python.with_name("fedkey"), "simulate")
+    assert refused.returncode == 1
+    assert "uv sync --group simulation" in refused.stderr
+    assert "Traceback" not in refused.stderr
