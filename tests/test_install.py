@@ -19,7 +19,8 @@ def test_the_phone_gets_neither_tensorflow_nor_flask(tmp_path: Path) -> None:
 
     code = (
         "from importlib.util import find_spec\n"
-        "for name in ('tensorflow', 'tensorflow_federated', 'flask', 'matplotlib'): assert find_spec(name) is None, name\n"
+        "for name in ('tensorflow', 'tensorflow_federated', 'flask', 'matplotlib'):\n"
+        "    assert find_spec(name) is None, name\n"
         "import model.vocabulary, model.checkpoint, model.ngram, model.evaluation, data\n"
     )
     done = run(python, "-c", code)

@@ -120,11 +120,16 @@ class Run:
             done, state = self._latest() or (0, server.initialize(weights))
             csv = tff.program.CSVFileReleaseManager(self.directory / "metrics.csv", key_fieldname="round")
             board = tff.program.TensorBoardReleaseManager(self.directory / "tensorboard")
-            for number in range(done + 1, self.config.rounds + 1):
-                state, report = self._round(cohort, server, state, number)
-                figures = _figures(report)
+
+            def release(figures: dict[str, float], number: int) -> None:
                 asyncio.run(board.release(figures, key=number))
                 asyncio.run(csv.release(figures, key=number))
+
+            if not done:
+                release(_validation_figures(cohort.evaluate(state.weights, self._validation)), 0)
+            for number in range(done + 1, self.config.rounds + 1):
+                state, report = self._round(cohort, server, state, number)
+                release(_figures(report), number)
                 self._save(number, state)
                 watcher.round_done(report)
                 worker.recycle_if_above(self.config.worker_limit_mb << 20)
@@ -231,6 +236,9 @@ def _figures(report: RoundReport) -> dict[str, float]:
         "clients_per_s": report.clients / report.seconds,
     }
     if report.validation is not None:
-        figures["validation_loss"] = report.validation.mean_loss
-        figures["validation_accuracy"] = report.validation.accuracy
+        figures |= _validation_figures(report.validation)
     return figures
+
+
+def _validation_figures(validation: Totals) -> dict[str, float]:
+    return {"validation_loss": validation.mean_loss, "validation_accuracy": validation.accuracy}

@@ -9,7 +9,7 @@ import tensorflow_federated as tff
 
 from data.corpus import CorpusError
 
-_LOADERS = {
+LOADERS = {
     "stackoverflow": tff.simulation.datasets.stackoverflow.load_data,
     "shakespeare": tff.simulation.datasets.shakespeare.load_data,
 }
@@ -33,7 +33,7 @@ def path_of(name: str, cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=cache))
     try:
-        _LOADERS[name](cache_dir=str(partial))
+        LOADERS[name](cache_dir=str(partial))
         (partial / path.name).replace(path)
     except (OSError, urllib.error.URLError) as error:
         raise CorpusError(name, f"cannot be downloaded ({error}); put {path.name} into {cache}") from error

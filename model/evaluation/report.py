@@ -9,13 +9,13 @@ from model.evaluation.metrics import METRICS, QUANTILES, Evaluation
 from model.evaluation.plot import plot_learning, plot_models, svg
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #202124; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #202124; margin: 2rem auto; max-width: 66rem; padding: 0 1rem; }
 h1 { font-weight: 500; } h2 { font-weight: 500; margin-top: 2.5rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .6rem; text-align: right; border-bottom: 1px solid #e8eaed; }
+th, td { white-space: nowrap; padding: .35rem .6rem; text-align: right; border-bottom: 1px solid #e8eaed; }
 th:first-child, td:first-child { text-align: left; }
 svg { max-width: 100%; height: auto; } .quiet { color: #5f6368; }
-.strip span { display: inline-block; min-width: 6rem; text-align: center; padding: .1rem .6rem; margin: .1rem;
+td.strip { width: 100%; text-align: left; } .strip span { display: inline-block; min-width: 6rem; text-align: center; padding: .1rem .6rem; margin: .1rem;
   background: #e8f0fe; border-radius: 1rem; }
 """
 

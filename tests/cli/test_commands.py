@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from federation.cli import main
 from federation.cli.errors import GROUP_OF
+from model.evaluation import Evaluation
 
 
 def fedkey(*arguments: str) -> Result:
@@ -107,3 +108,18 @@ def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
     )
     assert "<script" not in page
     assert "rounds: 1" not in run()  # the second time there is nothing left to train
+
+    out = tmp_path / "evaluation"
+    judged = fedkey(
+        "evaluate", str(tmp_path / "run" / "model"), "--corpus", str(corpus), "--against", "ngram", "--out", str(out)
+    )
+    assert judged.exit_code == 0, judged.output
+    for said in ("model", "5-gram seed", "5-gram central", "of users helped"):
+        assert said in judged.output
+    assert sorted(path.name for path in out.iterdir()) == [
+        "5-gram-central.json",
+        "5-gram-seed.json",
+        "model.json",
+        "models.svg",
+    ]
+    assert Evaluation.from_json((out / "model.json").read_text()).name == "model"

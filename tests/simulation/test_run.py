@@ -81,7 +81,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(make: Callable[..., Run
     assert same(resumed, whole)
     assert same(Checkpoint.load(again.model_path), whole)
     rounds = [line.split(",")[0] for line in (again.directory / "metrics.csv").read_text().split()]
-    assert rounds == ["round", "1", "2", "3", "4", "5"]
+    assert rounds == ["round", "0", "1", "2", "3", "4", "5"]
 
 
 def test_a_torn_state_is_passed_over(make: Callable[..., Run]) -> None:
