@@ -287,9 +287,7 @@ class Server:
     def apply(self, state: ServerState, mean_delta: FlatWeights, learning_rate: float) -> ServerState:
         """Take one step of the server optimizer along `mean_delta` (initial minus final)."""
         structure = tf.nest.pack_sequence_as(self._structure(), state.optimizer)
-        structure = self._finalizer.set_hparams(
-            structure, {**self._finalizer.get_hparams(structure), "learning_rate": np.float32(learning_rate)}
-        )
+        structure[tff.learning.optimizers.LEARNING_RATE_KEY] = np.float32(learning_rate)
         output = self._finalizer.next(structure, _model_weights(state.weights), tuple(mean_delta))
         return ServerState(
             [np.asarray(w) for w in output.result.trainable], [np.asarray(x) for x in tf.nest.flatten(output.state)]

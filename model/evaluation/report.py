@@ -15,7 +15,8 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { white-space: nowrap; padding: .35rem .6rem; text-align: right; border-bottom: 1px solid #e8eaed; }
 th:first-child, td:first-child { text-align: left; }
 svg { max-width: 100%; height: auto; } .quiet { color: #5f6368; }
-td.strip { width: 100%; text-align: left; } .strip span { display: inline-block; min-width: 6rem; text-align: center; padding: .1rem .6rem; margin: .1rem;
+td.strip { width: 100%; text-align: left; }
+.strip span { display: inline-block; min-width: 6rem; text-align: center; padding: .1rem .6rem; margin: .1rem;
   background: #e8f0fe; border-radius: 1rem; }
 """
 

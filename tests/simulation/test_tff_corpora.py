@@ -29,6 +29,6 @@ def test_a_broken_download_leaves_nothing_and_says_where_the_file_goes(
         raise OSError("connection lost")
 
     monkeypatch.setitem(tff_corpora.LOADERS, "stackoverflow", load)
-    with pytest.raises(CorpusError, match="connection lost.*put stackoverflow.sqlite into"):
+    with pytest.raises(CorpusError, match=r"connection lost.*put stackoverflow.sqlite into"):
         tff_corpora.path_of("stackoverflow", tmp_path)
     assert not list(tmp_path.iterdir())
