@@ -16,12 +16,12 @@ from pathlib import Path
 from rich.progress import Progress
 
 from benchmarks.results import RESULTS, Figure, write
-from federation.cli.judge import Judge
 from federation.cli.paths import RUNS, cache
-from federation.cli.progress import TrainingProgress
+from federation.cli.progress import TrainingProgress, words_bar
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
+from federation.simulation.judge import Judge
 from federation.simulation.prepare import Prepared, prepared
 from federation.simulation.run import Run
 from model.batches import targets_in
@@ -47,7 +47,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     config = replace(SimulationConfig.from_toml(arguments.settings), corpus=arguments.corpus)
     ready = prepared(arguments.corpus, cache())
-    judge = Judge(arguments.corpus)
+    judge = Judge(ready.split, show=words_bar)
 
     def kept(label: str, measure: Callable[[], Evaluation]) -> Evaluation:
         path = out / f"{label}.json"

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from federation.cli import paths
-from federation.cli.judge import Judge
-from federation.cli.progress import TrainingProgress
+from federation.cli.progress import TrainingProgress, words_bar
 from federation.simulation.config import SimulationConfig
+from federation.simulation.judge import Judge
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
 from model.checkpoint import Checkpoint
@@ -59,7 +59,7 @@ def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart:
     with TrainingProgress(rounds, run.rounds_done) as progress:
         federated = run.train(progress.watcher)
     before = Checkpoint.load(run.warm_start_path)
-    judge = Judge(paths.corpus(corpus), most_users=users)
+    judge = Judge(ready.split, most_users=users, show=words_bar)
     evaluations = [
         judge.ngram("seed"),
         judge.network(before, name="before: public text only"),

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+import data
 from federation.cli import paths
-from federation.cli.judge import Judge
+from federation.cli.progress import words_bar
+from federation.simulation.judge import Judge
 from model.checkpoint import Checkpoint
 from model.evaluation import compare, table
 from model.evaluation.plot import plot_models
@@ -31,7 +33,8 @@ def evaluate(model: Path, corpus: str, against: str | None, part: str, users: in
     Prints a table with standard errors over users, and writes one JSON file a model and a plot into --out.
     """
     checkpoint = Checkpoint.load(model)
-    judge = Judge(paths.corpus(corpus), part=part, most_users=users)
+    split = data.split(data.load(paths.corpus(corpus)))
+    judge = Judge(split, part=part, most_users=users, show=words_bar)
     evaluations = [judge.network(checkpoint, name=model.name)]
     if against == "ngram":
         evaluations += [judge.ngram("seed"), judge.ngram("central")]

@@ -1,6 +1,8 @@
 """Progress on a terminal; plain lines where there is none."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -9,6 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from federation.simulation.run import RoundReport, Watcher
 
 _PLAIN_SECONDS = 15.0
+
+
+@contextmanager
+def words_bar(what: str, words: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar that fills as words are judged."""
+    with Progress(transient=True) as bar:
+        task = bar.add_task(what, total=words)
+        yield lambda done: bar.advance(task, done)
 
 
 class TrainingProgress:
