@@ -1,0 +1,28 @@
+"""Cohorts that are too large for everyone to agree on keys with everyone: groups, whose sums are added.
+
+The server then sees the sum of each group, so a group has no fewer phones than the plan's minimum. Who is in which
+group follows from the plan's seed, not from the server's wish of the moment.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from federation.secure_aggregation.session import LARGEST_COHORT
+
+
+def assign(device_ids: Iterable[bytes], seed: bytes, largest: int = LARGEST_COHORT) -> list[tuple[bytes, ...]]:
+    """Return the fewest groups of at most `largest` devices, of sizes that differ by one at most.
+
+    Args:
+        device_ids: 16 bytes each.
+        seed: public; 32 bytes of the plan.
+        largest: phones in a group.
+
+    Raises:
+        ValueError: `largest` is not positive.
+    """
+    if largest < 1:
+        raise ValueError(f"a group has at least one phone, not {largest}")
+    order = sorted(set(device_ids), key=lambda device_id: hashlib.sha256(seed + device_id).digest())
+    count = -(-len(order) // largest)
+    return [tuple(order[group::count]) for group in range(count)]
