@@ -1,0 +1,94 @@
+"""Known answers, as one JSON file that an independent implementation can be held against.
+
+    python -m tests.federation.secure_aggregation.known_answers
+
+writes the file anew, which is right only when the version of the protocol changes.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from federation.encoding import Lanes, Rotation, Wrap
+from federation.secure_aggregation import keys, masks, shamir
+from federation.secure_aggregation.keys import Role
+from tests.federation.secure_aggregation.cohort import (
+    AUTHORITY,
+    DEVICES,
+    PLAN_HASH,
+    Session,
+    digest,
+    entropy,
+    parameters,
+)
+
+PATH = Path(__file__).with_name("known_answers.json")
+
+KEY = bytes(range(32))
+SID = bytes(range(32, 64))
+
+
+def transcript() -> dict[str, Any]:
+    """A session of three phones that all stay, and its messages."""
+    session = Session(3, parameters())
+    messages: dict[str, Any] = {}
+    for step, sent in [
+        ("advertise", lambda: session.server.roster_message),
+        ("share", lambda: [session.inbox(index) for index in range(3)]),
+        ("mask", lambda: session.server.survivors_message),
+        ("confirm", lambda: session.server.signatures_message),
+        ("unmask", lambda: session.server.vector.to_bytes()),  # noqa: PLW0108 - the server is another by then
+    ]:
+        getattr(session, step)()
+        answer = sent()
+        messages[step] = {
+            "phones": [session.messages[index].hex() for index in range(3)],
+            "server": [each.hex() for each in answer] if isinstance(answer, list) else answer.hex(),
+        }
+    return {
+        "plan_hash": PLAN_HASH.hex(),
+        "authority": AUTHORITY.authority.public_key.hex(),
+        "identity_private_keys": [each.key.private_key.private_bytes_raw().hex() for each in DEVICES[:3]],
+        "vectors": [session.vectors[index].to_bytes().hex() for index in range(3)],
+        "messages": messages,
+    }
+
+
+def answers() -> dict[str, Any]:
+    """Compute everything in the file."""
+    levels = np.array([0, 1, 2, 40, 41, 163], np.int64)
+    rotation = Rotation(KEY, 4096)
+    return {
+        "key": KEY.hex(),
+        "sid": SID.hex(),
+        "derived": {role.name: keys.derive(KEY, SID, role, 1, 258).hex() for role in Role},
+        "commitment": keys.commitment(KEY).hex(),
+        "mask": masks.key_stream(KEY).update(bytes(64)).hex(),
+        "dealt": keys.encrypt_shares(KEY, SID, 1, 258, digest("shares")).hex(),
+        "shares": {
+            "secret": KEY.hex(),
+            "coefficients": [entropy("known")(32).hex(), entropy_second().hex()],
+            "shares": [share.hex() for share in shamir.share(KEY, 3, 5, entropy("known"))],
+        },
+        "encoding": {
+            "levels": levels.tolist(),
+            "lanes5_of_40_phones": Lanes(5, 40, 1.0).pack(levels).tolist(),
+            "wrap8": Wrap(8, 40, 1.0).pack(levels - 41).tolist(),
+            "rotation_order": rotation._order[:8].tolist(),
+            "rotation_signs": rotation._signs[:8].astype(int).tolist(),
+        },
+        "session": transcript(),
+    }
+
+
+def entropy_second() -> bytes:
+    """Return the second draw of the stream that shares are made with."""
+    draw = entropy("known")
+    draw(32)
+    return draw(32)
+
+
+if __name__ == "__main__":
+    PATH.write_text(json.dumps(answers(), indent=1) + "\n")
