@@ -1,0 +1,370 @@
+"""Every check of the protocol, taken away one at a time: a test must fail for each.
+
+    python -m tests.federation.mutations [WORDS OF A NAME]
+
+copies the packages and their tests into a temporary folder, changes one place, runs the tests until the first failure,
+and names the changes that no test notices. About five minutes.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+_LONGEST_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A place in the code, and what a careless author would have written there.
+
+    Attributes:
+        module: file below `federation/`.
+        before: text that the file has once.
+        after: text in its place.
+    """
+
+    module: str
+    before: str
+    after: str
+
+    @property
+    def name(self) -> str:
+        """What is changed into what."""
+        return f"{self.module}: {' '.join(self.before.split())} -> {' '.join(self.after.split()) or 'nothing'}"
+
+    def apply(self, root: Path) -> None:
+        """Change the file below `root`."""
+        path = root / "federation" / self.module
+        path.write_text(self.mutated(path.read_text()))
+
+    def mutated(self, text: str) -> str:
+        """Return the changed text of the file.
+
+        Raises:
+            ValueError: the text to change is not there exactly once: the code was changed, so change this list.
+        """
+        if text.count(self.before) != 1:
+            raise ValueError(f"{self.module} has {self.before!r} {text.count(self.before)} times, not once")
+        return text.replace(self.before, self.after)
+
+
+def _without(module: str, *conditions: str) -> list[Mutation]:
+    """Return mutations in which an `if` with each condition is never taken."""
+    return [Mutation(module, f"if {condition}:", "if False:") for condition in conditions]
+
+
+def _replaced(module: str, *pairs: tuple[str, str]) -> list[Mutation]:
+    return [Mutation(module, before, after) for before, after in pairs]
+
+
+SESSION = "secure_aggregation/session.py"
+MESSAGES = "secure_aggregation/messages.py"
+IDENTITY = "secure_aggregation/identity.py"
+KEYS = "secure_aggregation/keys.py"
+MASKS = "secure_aggregation/masks.py"
+PHONE = "secure_aggregation/phone.py"
+SERVER = "secure_aggregation/server.py"
+SHAMIR = "secure_aggregation/shamir.py"
+VECTOR = "secure_aggregation/vector.py"
+
+MUTATIONS = [
+    # The roster
+    *_without(
+        SESSION,
+        "len(self.plan_hash) != DIGEST_BYTES",
+        "not SMALLEST_COHORT <= self.minimum <= self.maximum <= LARGEST_COHORT",
+        "len(body) != _SIZES.size + n * ENTRY_BYTES",
+        "not self.quorum(parameters) <= self.n <= parameters.maximum",
+        "self.threshold < least_threshold(self.n)",
+        "any(first >= second for first, second in itertools.pairwise(ids))",
+        "len({getattr(phone, keys) for phone in self.phones}) < self.n",
+        "own not in self.phones",
+    ),
+    *_replaced(
+        SESSION,
+        ("return 2 * n // 3 + 1", "return n // 2 + 1"),
+        ("return max(self.threshold, parameters.minimum)", "return self.threshold"),
+        ("return max(self.threshold, parameters.minimum)", "return parameters.minimum"),
+        ("<= self.n <= parameters.maximum:", "<= self.n:"),
+        ("if not self.quorum(parameters) <= self.n", "if not self.n"),
+        ("any(first >= second for", "any(first > second for"),
+        ('("identity_key", "mask_key", "share_key")', '("mask_key", "share_key")'),
+        ('("identity_key", "mask_key", "share_key")', '("identity_key", "share_key")'),
+        ('("identity_key", "mask_key", "share_key")', '("identity_key", "mask_key")'),
+        ("authority.check(phone.device_id, phone.identity_key, phone.certificate)", "pass"),
+        ("phone.check_signature(self.plan_hash)", "pass"),
+        ('hashed("session", self.plan_hash, roster, _SIZES', 'hashed("session", self.plan_hash, _SIZES'),
+    ),
+    # Messages
+    *_without(
+        MESSAGES,
+        "len(message) < HEADER_BYTES",
+        "version != VERSION",
+        "found != kind",
+        "found_context != context",
+        "len(message) != end + payload_bytes",
+        "not verifies(identity_key, self.signature, signed)",
+        "bits >> n",
+        "len(body) != size + len(dealers) * DEALT_BYTES",
+        "len(body) != 2 * size",
+        "len(body) != size + len(signers) * SIGNATURE_BYTES",
+        "not all(is_field_element(share) for share in shares)",
+    ),
+    *_replaced(
+        MESSAGES,
+        ("return _LABEL + start + payload_digest", "return _LABEL + start"),
+        ("return _LABEL + start + payload_digest", "return _LABEL + payload_digest"),
+        (
+            "return hashlib.sha256(signed + self.signature).digest()",
+            "return hashlib.sha256(self.start).digest()",
+        ),
+    ),
+    # Identities and keys
+    *_without(
+        IDENTITY,
+        "not verifies(self.public_key, certificate, _CERTIFICATE + device_id + identity_key)",
+        "len(request) != _REQUEST.size",
+        "version != _REQUEST_VERSION",
+        "not verifies(identity_key, signature, _ENROLMENT + request[:-SIGNATURE_BYTES])",
+        "len(self.device_id) != DEVICE_ID_BYTES",
+    ),
+    *_replaced(
+        IDENTITY,
+        ("return self._private_key.sign(_CERTIFICATE + device_id", "return self._private_key.sign(_CERTIFICATE"),
+        ("private_key: Ed25519PrivateKey = field(repr=False)", "private_key: Ed25519PrivateKey"),
+    ),
+    *_replaced(
+        KEYS,
+        ("except ValueError as error:\n        raise Malformed", "except KeyError as error:\n        raise Malformed"),
+        ("salt=sid, info=info", "salt=None, info=info"),
+        ("role.value + b", "b"),
+        ("self._buffer[:] = bytes(len(self._buffer))\n", "\n"),
+        ("self._buffer.clear()", "pass"),
+        ('return "<Secret>"', "return repr(bytes(self._buffer))"),
+        ('raise TypeError("secrets stay in memory: they', 'return str, ("secrets",)  # ("'),
+        ("min(i, j), max(i, j)", "i, j"),
+        (".encrypt(_NONCE, shares, sid + _PAIR.pack(dealer, holder))", ".encrypt(_NONCE, shares, sid)"),
+    ),
+    *_replaced(
+        MASKS,
+        ("np.subtract(chunk, mask, out=chunk)", "np.add(chunk, mask, out=chunk)"),
+        ("for array in (vector.counters, vector.words):", "for array in (vector.words,):"),
+        ("for array in (vector.counters, vector.words):", "for array in (vector.counters,):"),
+    ),
+    *_without(
+        VECTOR,
+        "len(data) != self.nbytes",
+        "(counters.shape, counters.dtype) != ((self.counters,), _COUNTER)",
+        "(words.shape, words.dtype) != ((self.words,), self.dtype)",
+    ),
+    # The phone
+    *_without(
+        PHONE,
+        "self._left",
+        "inbox.recipient != session.index or session.index not in inbox.sharers",
+        "len(inbox.sharers) < session.quorum",
+        "set(sets.sharers) != self._held.keys()",
+        "not survivors <= self._held.keys()",
+        "session.index not in survivors",
+        "len(survivors) < session.quorum",
+        "not set(signed.signers) <= set(self._sets.survivors)",
+        "len(signed.signers) < session.roster.threshold",
+    ),
+    *_replaced(
+        PHONE,
+        ("inbox.recipient != session.index or session", "session"),
+        ("inbox.recipient != session.index or session.index not in inbox.sharers", "inbox.recipient != session.index"),
+        ("if shares is None:", "shares = shares or bytes(2 * SHARE_BYTES)\n                if False:"),
+        (
+            "index = roster.check(self._parameters, self._authority, self._own)",
+            "index = roster.phones.index(self._own)",
+        ),
+        ("except BaseException:\n            self.abandon()\n", "except BaseException:\n"),
+        ("self._left = True\n        try:", "try:"),
+        ("            secret.wipe()\n\n\n@dataclass", "            pass\n\n\n@dataclass"),
+        ("            self._round.mask_key.wipe()\n", ""),
+        ("            self._round.share_key.wipe()\n", ""),
+        ("(*self._inbox_keys.values(), *self._pairwise.values()):", "self._pairwise.values():"),
+        ("(*self._inbox_keys.values(), *self._pairwise.values()):", "self._inbox_keys.values():"),
+        ("for secret in (self._self_mask, *self._pairwise.values()):", "for secret in (self._self_mask,):"),
+        ("for secret in (self._self_mask, *self._pairwise.values()):", "for secret in self._pairwise.values():"),
+        ("                keep.wipe()\n", ""),
+        ("[:: 1 if member in survivors else -1]", "[:: 1]"),
+        ("[:: 1 if member in survivors else -1]", "[:: -1 if member in survivors else 1]"),
+        ("sealed.check(phone.identity_key, phone.device_id)", "pass"),
+        ("            self.abandon()\n            return message", "            return message"),
+        ("session.parameters.vector.check(vector)", "pass"),
+        ("plus = [keys.self_mask_key(bytes(self._self_mask), session.sid, session.index)]", "plus = []"),
+        (
+            "Secret(field_element(self._entropy)),\n                Secret(self",
+            "Secret(bytes(32)),\n                Secret(self",
+        ),
+        ('raise TypeError("a phase holds secrets', 'return str, ("a phase",)  # ("'),
+        ("device: Device = field(repr=False)", "device: Device"),
+    ),
+    # The server
+    *_without(
+        SERVER,
+        "known == phone",
+        "self._closed or len(self._phones) == self._parameters.maximum",
+        "len(new_keys) < 3 or new_keys & self._keys",
+        "len(self._phones) < self._parameters.minimum",
+        "sealed.sender >= self._roster.n",
+        "known == digest",
+        "self._closed or sealed.sender not in self._allowed",
+        "len(self._digests) < needed",
+        "device_id not in ids",
+        "sealed.payload != self._sets.payload(self._roster.n)",
+        "accept(candidate)",
+        "recovery.missing",
+        "len(shares) - len(misfits) - self._may_deviate >= self._roster.threshold",
+    ),
+    *_replaced(
+        SERVER,
+        ("phone.check_signature(self._parameters.plan_hash)", "pass"),
+        ("self._authority.check(phone.device_id, phone.identity_key, phone.certificate)", "pass"),
+        (
+            'if known is not None:\n            raise ConflictingMessageError("advertised',
+            'if False:\n            raise ConflictingMessageError("advertised',
+        ),
+        ("if self._closed or len(self._phones)", "if len(self._phones)"),
+        ("if self._closed or len(self._phones) == self._parameters.maximum:", "if self._closed:"),
+        ("if len(new_keys) < 3 or new_keys", "if new_keys"),
+        ("if len(new_keys) < 3 or new_keys & self._keys:", "if len(new_keys) < 3:"),
+        ("for key in (phone.mask_key, phone.share_key):", "for key in (phone.mask_key,):"),
+        ("for key in (phone.mask_key, phone.share_key):", "for key in (phone.share_key,):"),
+        ("digest = sealed.check(phone.identity_key, phone.device_id)", "digest = sealed.payload"),
+        (
+            'if known is not None:\n            raise ConflictingMessageError(f"sent',
+            'if False:\n            raise ConflictingMessageError(f"sent',
+        ),
+        ("if self._closed or sealed.sender", "if sealed.sender"),
+        ("if self._closed or sealed.sender not in self._allowed:", "if self._closed:"),
+        ("sharers = self._taken(self._quorum)", "sharers = self._taken(0)"),
+        ("self._taken(self._quorum))", "self._taken(0))"),
+        ("signers = self._taken(self._roster.threshold)", "signers = self._taken(0)"),
+        ("holders = self._taken(self._roster.threshold)", "holders = self._taken(0)"),
+        ("super().__init__(parameters, roster, sharers)", "super().__init__(parameters, roster, range(roster.n))"),
+        ("return keys.commitment(seed) == commitment", "return True"),
+        ("return keys.public_key(private) == public", "return True"),
+        ("if len(others) > self._may_deviate}", "}"),
+        ("suspects |= {phone for phone, count in counts.items() if count == most}", "suspects |= set(counts)"),
+        ("(minus if survivor < dealer else plus)", "(plus if survivor < dealer else minus)"),
+    ),
+    *_replaced(
+        SERVER,
+        *(
+            (f"{closing}\n        self._closed = True\n", f"{closing}\n")
+            for closing in (
+                "sharers = self._taken(self._quorum)",
+                "sets = Survivors(self._sharers, self._taken(self._quorum))",
+                "signers = self._taken(self._roster.threshold)[: self._roster.threshold]",
+                "masks.apply(self._sum, plus, minus)",
+            )
+        ),
+    ),
+    # Sharing
+    *_without(SHAMIR, "not is_field_element(secret)", "not 1 <= threshold <= holders"),
+    *_replaced(
+        SHAMIR,
+        ("for _ in range(threshold - 1)", "for _ in range(threshold - 2)"),
+        ('int.from_bytes(value, "little") < PRIME', "True"),
+        ("while 2 * (len(after) - 1) >= len(points) + threshold:", "while 0 > len(points):"),
+        ("if remainder == [0] and len(polynomial) <= threshold else None", "if remainder == [0] else None"),
+        ("yield from itertools.combinations(holders, size)\n        return", "return"),
+        ("yield order.sample(holders, size)", "return"),
+    ),
+    # Updates, encodings, plans
+    *_without("update.py", "not bound > 0", "weight.shape != shape"),
+    *_replaced(
+        "update.py",
+        (
+            'if not np.isfinite(norm):\n        raise ValueError("the delta',
+            'if False:\n        raise ValueError("the delta',
+        ),
+        ("return delta if norm <= bound else", "return delta if True else"),
+    ),
+    *_without(
+        "encoding.py",
+        "self.phones < 1 or self.levels < 2",
+        "levels.size and not (levels.min() >= 0 and levels.max() < self.levels)",
+        "rest.any() or (flat[:coordinates] > largest).any() or flat[coordinates:].any()",
+        "kind not in {1, 2}",
+        "not (math.isfinite(value) and value > 0)",
+    ),
+    *_replaced(
+        "encoding.py",
+        ("if rest.any() or (flat", "if (flat"),
+        ("(flat[:coordinates] > largest).any() or flat[coordinates:].any()", "flat[coordinates:].any()"),
+        ("(flat[:coordinates] > largest).any() or flat[coordinates:].any()", "(flat[:coordinates] > largest).any()"),
+        ("np.floor(values + uniform * 2.0**-32)", "np.rint(values)"),
+        ("return (self.radix - 1) // self.phones + 1", "return (self.radix - 1) // self.phones + 2"),
+        ("np.clip(rotated[part].astype(np.float64), -bound, bound)", "rotated[part].astype(np.float64)"),
+    ),
+    *_without(
+        "plan.py",
+        "len(self.model_sha256) != 32 or len(self.rotation_seed) != 32",
+        "len(data) != PLAN_BYTES",
+        "version != _VERSION",
+        "not verifies(server_key, signature, _LABEL + plan)",
+        "hashlib.sha256(model).digest() != self.model_sha256",
+        "(noise is None) != (self.privacy.mechanism == Mechanism.NONE)",
+        "self.privacy.mechanism != Mechanism.NONE and isinstance(self.encoding, Lanes)",
+        "examples > phones * self.weight_cap or max(tokens, loss, hits) > phones * LARGEST_COUNT",
+        "refused",
+    ),
+    *_replaced(
+        "plan.py",
+        ("plan.round_id <= last_round_id", "plan.round_id < last_round_id"),
+        ("plan.minimum < self.least_phones", "False"),
+        ("plan.privacy.noise_multiplier < self.least_noise_multiplier", "False"),
+        ("plan.clip > self.largest_clip", "False"),
+        ("plan.encoding.bits > self.most_bits", "False"),
+        ("clip(update.delta, self.clip) *", "update.delta *"),
+        ("examples = min(update.tally.examples, self.weight_cap)", "examples = update.tally.examples"),
+        ("examples > phones * self.weight_cap or max", "max"),
+    ),
+]
+
+
+def noticed(mutation: Mutation) -> bool:
+    """Whether a test fails with this mutation."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name in ("federation", "tests"):
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", root)
+        mutation.apply(root)
+        command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", "tests/federation"]
+        command += ["--deselect", "tests/federation/test_mutations.py"]
+        try:
+            result = subprocess.run(command, cwd=root, capture_output=True, timeout=_LONGEST_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            return True
+        # 1: tests failed; 2: a test file could not be imported. Anything else is no verdict.
+        if result.returncode not in {0, 1, 2}:
+            raise RuntimeError(f"pytest did not run: {result.stdout.decode()}{result.stderr.decode()}")
+        return result.returncode != 0
+
+
+def main() -> None:
+    """Try all mutations, or those whose names contain the arguments."""
+    wanted = " ".join(sys.argv[1:])
+    chosen = [mutation for mutation in MUTATIONS if wanted in mutation.name]
+    survivors = []
+    for mutation in chosen:
+        found = noticed(mutation)
+        print("noticed " if found else "SURVIVED", mutation.name, flush=True)  # noqa: T201
+        if not found:
+            survivors.append(mutation)
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutations are noticed")  # noqa: T201
+    sys.exit(bool(survivors))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+import pytest
+
+from tests.federation.mutations import MUTATIONS, ROOT, Mutation, noticed
+
+
+def test_every_mutation_still_has_its_place_in_the_code() -> None:
+    for mutation in MUTATIONS:
+        path = ROOT / "federation" / mutation.module
+        assert mutation.mutated(path.read_text()) != path.read_text()
+    assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_every_mutation_is_noticed(mutation: Mutation) -> None:
+    assert noticed(mutation)
