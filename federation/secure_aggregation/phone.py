@@ -80,7 +80,7 @@ class _Session:
     """
 
     parameters: SessionParameters
-    device: Device = field(repr=False)
+    device: Device
     roster: Roster = field(repr=False)
     index: int
 

@@ -205,7 +205,6 @@ MUTATIONS = [
             "Secret(bytes(32)),\n                Secret(self",
         ),
         ('raise TypeError("a phase holds secrets', 'return str, ("a phase",)  # ("'),
-        ("device: Device = field(repr=False)", "device: Device"),
     ),
     # The server
     *_without(
@@ -220,7 +219,6 @@ MUTATIONS = [
         "len(self._digests) < needed",
         "device_id not in ids",
         "sealed.payload != self._sets.payload(self._roster.n)",
-        "accept(candidate)",
         "recovery.missing",
         "len(shares) - len(misfits) - self._may_deviate >= self._roster.threshold",
     ),

@@ -45,6 +45,21 @@ def test_phases_hold_secrets_until_they_are_left() -> None:
                 bytes(secret)
 
 
+def test_secrets_shared_with_drop_outs_are_wiped_too() -> None:
+    session = Session(4, parameters()).advertise()
+    phases = [session.phones[0]]
+    for step, who in [("share", [0, 1, 2]), ("open", None), ("mask", None), ("confirm", None), ("unmask", None)]:
+        if step == "mask":
+            for index, each in session.phones.items():
+                message, session.phones[index] = each.mask(session.vectors[index])
+                session.server.receive(message)
+            session.server = session.server.close()
+        else:
+            getattr(session, step)(who)
+        phases.append(session.phones[0])
+    assert not any(secret._buffer for phase in phases for secret in phase._secrets)
+
+
 def test_no_secret_is_in_a_repr_or_a_pickle() -> None:
     for _, phase in _phases():
         shown = repr(phase) + repr(vars(phase)) + repr([vars(part) for part in vars(phase).values() if _plain(part)])

@@ -54,6 +54,19 @@ def test_more_false_shares_are_found_by_trying_subsets(holders: int) -> None:
     assert shamir.correct(shares, threshold, SECRET.__eq__) == (SECRET, frozenset({1}))
 
 
+def test_a_large_cohort_is_decoded_where_subsets_would_not_be_found() -> None:
+    shares = dict(enumerate(shamir.share(SECRET, 67, 100, entropy("large"))))
+    wrong = range(3, 19)  # half of the surplus of 33
+    for holder in wrong:
+        shares[holder] = bytes(32)
+    assert shamir.correct(shares, 67, SECRET.__eq__) == (SECRET, frozenset(wrong))
+
+
+def test_a_polynomial_of_too_high_a_degree_is_none() -> None:
+    shares = dict(enumerate(shamir.share(SECRET, 4, 6, entropy("cubic"))))
+    assert shamir.correct(shares, 2, lambda _: False) == (None, frozenset(range(6)))
+
+
 def test_a_secret_that_was_never_shared_is_not_found() -> None:
     shares = dict(enumerate(shamir.share(SECRET, 4, 6, entropy("never"))))
     assert shamir.correct(shares, 4, lambda _: False) == (None, frozenset())
