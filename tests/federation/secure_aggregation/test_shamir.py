@@ -54,6 +54,13 @@ def test_more_false_shares_are_found_by_trying_subsets(holders: int) -> None:
     assert shamir.correct(shares, threshold, SECRET.__eq__) == (SECRET, frozenset({1}))
 
 
+def test_some_of_many_subsets_are_tried() -> None:
+    shares = dict(enumerate(shamir.share(SECRET, 9, 13, entropy("many"))))
+    for holder in (0, 4, 7):  # one more than half of the surplus; ten of the 715 subsets are clean
+        shares[holder] = bytes(32)
+    assert shamir.correct(shares, 9, SECRET.__eq__) == (SECRET, frozenset({0, 4, 7}))
+
+
 def test_a_large_cohort_is_decoded_where_subsets_would_not_be_found() -> None:
     shares = dict(enumerate(shamir.share(SECRET, 67, 100, entropy("large"))))
     wrong = range(3, 19)  # half of the surplus of 33
