@@ -1,7 +1,8 @@
 """Cohorts that are too large for everyone to agree on keys with everyone: groups, whose sums are added.
 
-The server then sees the sum of each group, so a group has no fewer phones than the plan's minimum. Who is in which
-group follows from the plan's seed, not from the server's wish of the moment.
+The server then sees the sum of each group, so the plan's minimum holds for a group. Who is in which group follows from
+a seed, so that it can be repeated; phones do not check it, since a server that wanted certain phones together could as
+well have invited only them.
 """
 
 import hashlib

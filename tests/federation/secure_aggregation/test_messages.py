@@ -1,7 +1,10 @@
+import random
+from collections.abc import Callable
+
 import pytest
 
 from federation.secure_aggregation import Roster, VectorFormat, least_threshold
-from federation.secure_aggregation.errors import MalformedMessageError, MismatchError
+from federation.secure_aggregation.errors import MalformedMessageError, MismatchError, SecureAggregationError
 from federation.secure_aggregation.messages import (
     Advertisement,
     Inbox,
@@ -10,7 +13,7 @@ from federation.secure_aggregation.messages import (
     bitmap,
     members,
 )
-from tests.federation.secure_aggregation.cohort import PLAN_HASH, Session, digest, parameters
+from tests.federation.secure_aggregation.cohort import DEVICES, PLAN_HASH, Session, digest, parameters
 
 SID = digest("session")
 
@@ -122,3 +125,56 @@ def test_an_advertisement_comes_back_as_it_was() -> None:
     parsed = Advertisement.parse(session.messages[1], PLAN_HASH)
     assert parsed.to_bytes(PLAN_HASH) == session.messages[1]
     assert Advertisement.from_entry(parsed.entry) == parsed
+
+
+def _damaged(message: bytes, count: int) -> list[bytes]:
+    """Copies of `message` with a bit flipped, cut short, or with bytes in place of others."""
+    source = random.Random(len(message))
+    damaged = []
+    for _ in range(count):
+        position = source.randrange(len(message))
+        flipped = message[:position] + bytes([message[position] ^ 1 << source.randrange(8)]) + message[position + 1 :]
+        noise = message[:position] + source.randbytes(len(message) - position)
+        damaged += [flipped, message[:position], noise]
+    return damaged
+
+
+def _survives(step: Callable[[bytes], object], message: bytes) -> None:
+    try:
+        step(message)
+    except SecureAggregationError:
+        return
+
+
+@pytest.mark.parametrize("step", ["share", "open", "confirm", "unmask"])
+def test_damaged_messages_to_phones_raise_nothing_but_our_errors(step: str) -> None:
+    def session() -> Session:
+        made = Session(3, parameters()).advertise()
+        if step != "share":
+            made.share()
+        if step in {"confirm", "unmask"}:
+            made.mask()
+        return made.confirm() if step == "unmask" else made
+
+    server = session().server
+    message = {
+        "share": lambda: server.roster_message,
+        "open": lambda: server.inbox_message(DEVICES[0].key.device_id),
+        "confirm": lambda: server.survivors_message,
+        "unmask": lambda: server.signatures_message,
+    }[step]()
+    for damaged in _damaged(message, 8):
+        _survives(getattr(session().phones[0], step), damaged)
+
+
+def test_damaged_messages_to_the_server_change_nothing() -> None:
+    for steps in (["advertise"], ["advertise", "share"], ["advertise", "share", "mask", "confirm", "unmask"]):
+        session = Session(3, parameters())
+        for step in steps[:-1]:
+            getattr(session, step)()
+        untouched = session.server
+        getattr(session, steps[-1])(close=False)
+        for damaged in _damaged(session.messages[0], 20):
+            with pytest.raises(SecureAggregationError):
+                untouched.receive(damaged)
+        assert untouched.received == 3
