@@ -9,14 +9,16 @@ own steps, without encoding. With the floor of cryptography the key agreements, 
 protocol cannot do without count too, at the library's speed. With 200 phones Flower takes about an hour, so that is an
 option.
 
-Real deltas, for the error of the mean, come from a file: `--deltas` takes float32[clients, parameters] as `.npy`, or
-`deltas` of an `.npz`.
+    uv run python -m benchmarks.client_deltas deltas.npy
+    uv run python -m benchmarks.secure_aggregation --deltas deltas.npy
+
+measures, in place of all that, the error of the mean of real deltas in each encoding. The file is float32[clients,
+parameters] as `.npy`, or `deltas` in an `.npz`.
 """
 
 import argparse
 import hashlib
 import json
-import math
 import os
 import resource
 import statistics
@@ -67,23 +69,23 @@ def main() -> None:
     parser.add_argument("--flower-up-to", type=int, default=100, help="largest cohort of Flower; 0 leaves it out")
     parser.add_argument("--crowd", type=int, default=1000, help="phones in groups; 0 leaves them out")
     parser.add_argument("--group", type=int, default=100, help="phones in a group of the crowd")
-    parser.add_argument("--deltas", type=Path, help="real deltas; they set the number of parameters")
+    parser.add_argument("--deltas", type=Path, help="only the errors of the mean of these")
     arguments = parser.parse_args()
-    deltas = None if arguments.deltas is None else _load(arguments.deltas)
-    parameters = arguments.parameters if deltas is None else deltas.shape[1]
-    source = _synthetic(parameters) if deltas is None else deltas
+    if arguments.deltas is not None:
+        write("secure_aggregation-errors", _errors(_load(arguments.deltas)))
+        return
+    parameters = arguments.parameters
+    source = _synthetic(parameters)
     figures: list[Figure] = []
     speeds = _Speeds.measured()
     for phones in arguments.phones:
         figures += _cohort(phones, _plan(phones, source), source, speeds, flower=phones <= arguments.flower_up_to)
     if 100 in arguments.phones:
         plan = _plan(100, source)
-        wide = replace(plan, encoding=Lanes(4, 100, 6 * plan.clip / math.sqrt(padded(parameters))))
+        wide = replace(plan, encoding=Lanes.for_clip(4, 100, plan.clip, parameters))
         figures += _cohort(100, wide, source, speeds, flower=False, suffix="_lane4")
     if arguments.crowd:
         figures += _crowd(arguments.crowd, arguments.group, source)
-    if deltas is not None:
-        figures += _errors(deltas)
     write("secure_aggregation", figures)
 
 
@@ -355,10 +357,9 @@ def _errors(deltas: Deltas) -> list[Figure]:
     clip = float(np.linalg.norm(deltas, axis=1).max())
     mean = deltas.astype(np.float64).mean(axis=0)
     norm = float(np.linalg.norm(mean))
-    sigma = clip / np.sqrt(padded(dimension))
-    encodings: dict[str, Encoding] = {f"lane{p}": Lanes(p, phones, 6 * sigma) for p in (4, 5, 6)}
-    wide, narrow = choose(max(phones, 51), clip, dimension), choose(max(phones, 51), clip, dimension, norm)
-    encodings |= {f"wrap{each.bits:g}": each for each in (wide, narrow) if isinstance(each, Wrap)}
+    encodings: dict[str, Encoding] = {f"lane{p}": Lanes.for_clip(p, phones, clip, dimension) for p in (4, 5, 6)}
+    encodings |= {"wrap16": Wrap.for_norm(16, phones, clip, dimension)}
+    encodings |= {"wrap8": Wrap.for_norm(8, phones, norm, dimension)}
     rotation = Rotation(hashlib.sha256(b"rotation").digest(), dimension)
     figures = []
     for name, encoding in encodings.items():

@@ -17,7 +17,7 @@ stream of a seed, defined here and the same everywhere; NumPy's generators may c
 import math
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -135,6 +135,11 @@ class Lanes:
             raise ValueError(f"{self.per_word} lanes cannot hold a sum of {self.phones} phones: use fewer lanes")
         _check_scale("bound", self.bound)
 
+    @classmethod
+    def for_clip(cls, per_word: int, phones: int, clip: float, dimension: int) -> Self:
+        """Return lanes with room for vectors of an L2 norm of up to `clip`."""
+        return cls(per_word, phones, LANES_SIGMAS * clip / math.sqrt(padded(dimension)))
+
     @property
     def radix(self) -> int:
         """Values that a digit of a sum may have: the largest number whose power still fits 64 bits."""
@@ -231,6 +236,14 @@ class Wrap:
             raise ValueError(f"a sum has at least one phone, not {self.phones}")
         _check_scale("step", self.step)
 
+    @classmethod
+    def for_norm(cls, wrap_bits: int, phones: int, norm: float, dimension: int) -> Self:
+        """Return integers with room for a sum of `phones` vectors whose mean has an L2 norm of `norm`."""
+        largest = (1 << (wrap_bits - 1)) - 1
+        # Rounding adds a variance of up to step^2 / 4 for each phone; the sum of both must be WRAP_SIGMAS within range.
+        steps = math.sqrt(largest**2 / WRAP_SIGMAS**2 - phones / 4)
+        return cls(wrap_bits, phones, phones * norm / math.sqrt(padded(dimension)) / steps)
+
     @property
     def bits(self) -> float:
         """Bits that a phone sends for a coordinate."""
@@ -282,16 +295,11 @@ def choose(phones: int, clip: float, dimension: int, previous_norm: float | None
         dimension: of the vectors.
         previous_norm: L2 norm of the mean vector of an earlier round, if there was one.
     """
-    sigma = clip / math.sqrt(padded(dimension))
-    if phones <= 20:
-        return Lanes(4, phones, LANES_SIGMAS * sigma)
     if phones <= 50:
-        return Lanes(5, phones, LANES_SIGMAS * sigma)
-    bits, norm = (16, clip) if previous_norm is None else (8, min(previous_norm, clip))
-    largest = (1 << (bits - 1)) - 1
-    # Rounding adds a variance of up to step^2 / 4 for each phone; the sum of both must be WRAP_SIGMAS within range.
-    steps = math.sqrt(largest**2 / WRAP_SIGMAS**2 - phones / 4)
-    return Wrap(bits, phones, phones * norm / math.sqrt(padded(dimension)) / steps)
+        return Lanes.for_clip(4 if phones <= 20 else 5, phones, clip, dimension)
+    if previous_norm is None:
+        return Wrap.for_norm(16, phones, clip, dimension)
+    return Wrap.for_norm(8, phones, min(previous_norm, clip), dimension)
 
 
 _LAYOUT = struct.Struct("<BBHd")

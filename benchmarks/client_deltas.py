@@ -1,0 +1,57 @@
+"""Deltas of simulated clients, as what encodings are judged by.
+
+    uv run python -m benchmarks.client_deltas deltas.npy
+
+trains a network on the public seed (or takes that of `--model`), lets each of some clients train one epoch from it, and
+writes float32[clients, parameters], weights after training minus before.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from federation.cli.paths import cache
+from federation.simulation import central
+from federation.simulation.central import CentralTraining
+from federation.simulation.execution import Worker
+from federation.simulation.fedavg import ClientTraining, Cohort
+from federation.simulation.prepare import prepared
+from federation.update import Layout
+from model.checkpoint import Checkpoint
+from model.layout import NetworkConfig
+
+ROW_LENGTH = 20
+
+
+def main() -> None:
+    """Write the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--clients", type=int, default=48)
+    parser.add_argument("--size", default="small", help="of the network, without --model")
+    parser.add_argument("--model", type=Path, help="folder of a trained model")
+    arguments = parser.parse_args()
+    ready = prepared("chitchat", cache())
+    rows = ready.rows(ROW_LENGTH)
+    network = NetworkConfig.named(arguments.size, ready.vocabulary.size)
+    if arguments.model is None:
+        weights = central.train(network, rows.seed, CentralTraining(epochs=2), seed=1)
+    else:
+        checkpoint = Checkpoint.load(arguments.model)
+        network, weights = checkpoint.network, checkpoint.weights
+    layout = Layout.of(network.layout)
+    chosen = np.random.default_rng(1).choice(len(rows.train), arguments.clients, replace=False)
+    deltas = np.empty((arguments.clients, layout.dimension), np.float32)
+    with Worker():
+        cohort = Cohort(network, ROW_LENGTH, ClientTraining())
+        for number, client in enumerate(chosen):
+            result = cohort.train(weights, [rows.train[client]])
+            # The simulation's deltas are weights before minus after, times the client's weight.
+            deltas[number] = layout.flatten(result.delta_sum) / -max(result.weight, 1e-12)
+    np.save(arguments.file, deltas)
+    print(f"{deltas.shape} in {arguments.file}, norms {np.linalg.norm(deltas, axis=1).round(3).tolist()}")
+
+
+if __name__ == "__main__":
+    main()
