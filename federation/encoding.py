@@ -293,7 +293,8 @@ def choose(phones: int, clip: float, dimension: int, previous_norm: float | None
         phones: most phones in a group.
         clip: L2 bound of a phone's vector.
         dimension: of the vectors.
-        previous_norm: L2 norm of the mean vector of an earlier round, if there was one.
+        previous_norm: L2 norm of the mean of the vectors of an earlier round, if there was one
+            (`RoundPlan.encoded_norm`).
     """
     if phones <= 50:
         return Lanes.for_clip(4 if phones <= 20 else 5, phones, clip, dimension)

@@ -255,6 +255,10 @@ class RoundPlan:
         delta = self._rotation.invert(self.encoding.dequantise(levels, phones)) * np.float32(self.weight_cap)
         return WeightedSum(delta, Tally(examples, tokens, loss / LOSS_UNITS, hits), phones)
 
+    def encoded_norm(self, total: "WeightedSum") -> float:
+        """Return the L2 norm of the mean of the weighted deltas that phones encoded, which `choose` takes next time."""
+        return float(np.linalg.norm(total.delta)) / self.weight_cap / total.phones
+
 
 @dataclass(frozen=True, eq=False)
 class WeightedSum:

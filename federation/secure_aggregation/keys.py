@@ -71,19 +71,24 @@ def commitment(self_mask_seed: bytes) -> bytes:
     return hashed("commitment", self_mask_seed)
 
 
+def private_key(private: bytes) -> X25519PrivateKey:
+    """Return the X25519 key of 32 private bytes; that takes about as long as an agreement, so keep it for several."""
+    return X25519PrivateKey.from_private_bytes(private)
+
+
 def public_key(private: bytes) -> bytes:
     """Return the X25519 public key of 32 private bytes."""
-    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+    return private_key(private).public_key().public_bytes_raw()
 
 
-def agree(private: bytes, public: bytes) -> bytes:
+def agree(private: X25519PrivateKey, public: bytes) -> bytes:
     """Return the X25519 shared secret.
 
     Raises:
         MalformedMessageError: the public key is one of the few points that give everyone the same secret.
     """
     try:
-        return X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
+        return private.exchange(X25519PublicKey.from_public_bytes(public))
     except ValueError as error:
         raise MalformedMessageError("a public key of low order: leave its device out of the round") from error
 

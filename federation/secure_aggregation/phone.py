@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from federation.secure_aggregation import keys, masks
 from federation.secure_aggregation.errors import (
     InboxRefusedError,
@@ -196,11 +198,14 @@ class ShareKeys(_Phase):
                 share(bytes(secret), roster.threshold, roster.n, self._entropy)
                 for secret in (self._round.self_mask, self._round.mask_key)
             )
+            share_key, mask_key = (
+                keys.private_key(bytes(secret)) for secret in (self._round.share_key, self._round.mask_key)
+            )
             dealt, inbox_keys, pairwise = [], {}, {}
             for peer in range(roster.n):
                 if peer == index:
                     continue
-                outgoing, inbox_keys[peer], pairwise[peer] = self._agree(session, peer)
+                outgoing, inbox_keys[peer], pairwise[peer] = _agree(share_key, mask_key, session, peer)
                 shares = self_mask_shares[peer] + mask_key_shares[peer]
                 dealt.append(keys.encrypt_shares(outgoing, session.sid, index, peer, shares))
             own = _HeldShares(Secret(self_mask_shares[index]), Secret(mask_key_shares[index]))
@@ -209,14 +214,17 @@ class ShareKeys(_Phase):
             phase = OpenInbox(session, self._round.self_mask, own, inbox_keys, pairwise)
             return session.seal(Kind.SHARES, b"".join(dealt)), phase
 
-    def _agree(self, session: _Session, peer: int) -> tuple[bytes, Secret, Secret]:
-        """Return the keys of shares to `peer`, of shares from it, and of the mask shared with it."""
-        sid, index, other = session.sid, session.index, session.roster.phones[peer]
-        shared = keys.agree(bytes(self._round.share_key), other.share_key)
-        outgoing = keys.derive(shared, sid, Role.SHARES, index, peer)
-        incoming = keys.derive(shared, sid, Role.SHARES, peer, index)
-        shared = keys.agree(bytes(self._round.mask_key), other.mask_key)
-        return outgoing, Secret(incoming), Secret(keys.pairwise_mask_key(shared, sid, index, peer))
+
+def _agree(
+    share_key: X25519PrivateKey, mask_key: X25519PrivateKey, session: _Session, peer: int
+) -> tuple[bytes, Secret, Secret]:
+    """Return the keys of shares to `peer`, of shares from it, and of the mask shared with it."""
+    sid, index, other = session.sid, session.index, session.roster.phones[peer]
+    shared = keys.agree(share_key, other.share_key)
+    outgoing = keys.derive(shared, sid, Role.SHARES, index, peer)
+    incoming = keys.derive(shared, sid, Role.SHARES, peer, index)
+    shared = keys.agree(mask_key, other.mask_key)
+    return outgoing, Secret(incoming), Secret(keys.pairwise_mask_key(shared, sid, index, peer))
 
 
 class OpenInbox(_Phase):

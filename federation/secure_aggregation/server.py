@@ -109,7 +109,7 @@ class CollectAdvertisements:
 
 
 # Agreeing with any key shows whether a public key is one of low order.
-_ANY_PRIVATE_KEY = bytes(range(masks.KEY_BYTES))
+_ANY_PRIVATE_KEY = keys.private_key(bytes(range(masks.KEY_BYTES)))
 
 
 class _Collect:
@@ -358,8 +358,9 @@ class CollectUnmasking(_Collect):
             private = recovery.secret(dealer, shares, partial(_is_private_key, phones[dealer].mask_key))
             if private is None:
                 continue
+            mask_key = keys.private_key(private)
             for survivor in survivors:
-                key = keys.pairwise_mask_key(keys.agree(private, phones[survivor].mask_key), sid, survivor, dealer)
+                key = keys.pairwise_mask_key(keys.agree(mask_key, phones[survivor].mask_key), sid, survivor, dealer)
                 (minus if survivor < dealer else plus).append(key)
         blame = recovery.blame()
         if recovery.missing:

@@ -28,6 +28,13 @@ def field_element(entropy: Entropy) -> bytes:
     return candidate
 
 
+def field_elements(count: int, entropy: Entropy) -> list[bytes]:
+    """Return so many of them, drawn at once: a call of the system for each would take longer than all the rest."""
+    drawn = entropy(count * SHARE_BYTES)
+    candidates = [drawn[start : start + SHARE_BYTES] for start in range(0, len(drawn), SHARE_BYTES)]
+    return [each if is_field_element(each) else field_element(entropy) for each in candidates]
+
+
 def is_field_element(value: bytes) -> bool:
     """Whether 32 little-endian bytes are below the prime."""
     return len(value) == SHARE_BYTES and int.from_bytes(value, "little") < PRIME
@@ -43,7 +50,7 @@ def share(secret: bytes, threshold: int, holders: int, entropy: Entropy) -> list
         raise ValueError("a shared secret must be 32 bytes and below the prime: draw it with field_element")
     if not 1 <= threshold <= holders:
         raise ValueError(f"the threshold must be within 1 and {holders} holders, not {threshold}")
-    coefficients = [_integer(secret), *(_integer(field_element(entropy)) for _ in range(threshold - 1))]
+    coefficients = [_integer(secret), *map(_integer, field_elements(threshold - 1, entropy))]
     return [_bytes(_evaluate(coefficients, holder + 1)) for holder in range(holders)]
 
 

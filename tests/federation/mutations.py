@@ -270,7 +270,8 @@ MUTATIONS = [
     *_without(SHAMIR, "not is_field_element(secret)", "not 1 <= threshold <= holders"),
     *_replaced(
         SHAMIR,
-        ("for _ in range(threshold - 1)", "for _ in range(threshold - 2)"),
+        ("field_elements(threshold - 1, entropy)", "field_elements(threshold - 2, entropy)"),
+        ("each if is_field_element(each) else field_element(entropy) for each", "each for each"),
         ('int.from_bytes(value, "little") < PRIME', "True"),
         ("while 2 * (len(after) - 1) >= len(points) + threshold:", "while 0 > len(points):"),
         ("if remainder == [0] and len(polynomial) <= threshold else None", "if remainder == [0] else None"),

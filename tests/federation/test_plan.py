@@ -76,6 +76,13 @@ def test_updates_are_clipped_before_they_are_weighted() -> None:
     assert np.linalg.norm(decoded.delta) == pytest.approx(50.0, rel=0.01)
 
 
+def test_the_norm_of_what_phones_encoded_is_known_afterwards() -> None:
+    updates = _updates(6)
+    weights = [min(update.tally.examples, 100) / 100 for update in updates]
+    mean = sum(weight * update.delta for weight, update in zip(weights, updates, strict=True)) / 6
+    assert PLAN.encoded_norm(PLAN.decode(_sum(PLAN, updates), 6)) == pytest.approx(np.linalg.norm(mean), rel=0.02)
+
+
 def test_groups_add_up() -> None:
     updates = _updates(6)
     first, second = (PLAN.decode(_sum(PLAN, part), 3) for part in (updates[:3], updates[3:]))

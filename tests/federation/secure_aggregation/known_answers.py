@@ -14,6 +14,7 @@ import numpy as np
 from federation.encoding import Lanes, Rotation, Wrap
 from federation.secure_aggregation import keys, masks, shamir
 from federation.secure_aggregation.keys import Role
+from federation.secure_aggregation.messages import split
 from tests.federation.secure_aggregation.cohort import (
     AUTHORITY,
     DEVICES,
@@ -69,7 +70,7 @@ def answers() -> dict[str, Any]:
         "dealt": keys.encrypt_shares(KEY, SID, 1, 258, digest("shares")).hex(),
         "shares": {
             "secret": KEY.hex(),
-            "coefficients": [entropy("known")(32).hex(), entropy_second().hex()],
+            "coefficients": [each.hex() for each in split(entropy("known")(64), 32)],
             "shares": [share.hex() for share in shamir.share(KEY, 3, 5, entropy("known"))],
         },
         "encoding": {
@@ -81,13 +82,6 @@ def answers() -> dict[str, Any]:
         },
         "session": transcript(),
     }
-
-
-def entropy_second() -> bytes:
-    """Return the second draw of the stream that shares are made with."""
-    draw = entropy("known")
-    draw(32)
-    return draw(32)
 
 
 if __name__ == "__main__":

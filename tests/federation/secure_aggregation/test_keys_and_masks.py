@@ -64,8 +64,8 @@ def test_every_argument_changes_a_derived_key() -> None:
 
 def test_a_pairwise_mask_key_is_the_same_for_both_and_has_all_of_its_bits() -> None:
     mine, theirs = bytes(range(1, 33)), bytes(range(2, 34))
-    first = keys.pairwise_mask_key(keys.agree(mine, keys.public_key(theirs)), SID, 0, 1)
-    assert first == keys.pairwise_mask_key(keys.agree(theirs, keys.public_key(mine)), SID, 1, 0)
+    first = keys.pairwise_mask_key(keys.agree(keys.private_key(mine), keys.public_key(theirs)), SID, 0, 1)
+    assert first == keys.pairwise_mask_key(keys.agree(keys.private_key(theirs), keys.public_key(mine)), SID, 1, 0)
     # A seed folded into a small generator would repeat among few draws, or leave bits unused.
     drawn = [keys.derive(bytes([number]) * 32, SID, Role.PAIRWISE_MASK, 0, 1) for number in range(200)]
     assert len({key[:8] for key in drawn}) == 200
@@ -75,7 +75,7 @@ def test_a_pairwise_mask_key_is_the_same_for_both_and_has_all_of_its_bits() -> N
 @pytest.mark.parametrize("point", [bytes(32), b"\x01" + bytes(31)], ids=["zero", "one"])
 def test_points_of_low_order_are_refused(point: bytes) -> None:
     with pytest.raises(MalformedMessageError, match="low order"):
-        keys.agree(KEY, point)
+        keys.agree(keys.private_key(KEY), point)
 
 
 def test_shares_are_bound_to_session_dealer_and_holder() -> None:

@@ -15,8 +15,8 @@ def _combined(shares: dict[int, bytes]) -> bytes:
 
 
 def test_shares_are_the_polynomial_at_one_two_three() -> None:
-    coefficients = iter([(5).to_bytes(32, "little"), (7).to_bytes(32, "little")])
-    shares = shamir.share((3).to_bytes(32, "little"), 3, 4, lambda _: next(coefficients))
+    coefficients = (5).to_bytes(32, "little") + (7).to_bytes(32, "little")
+    shares = shamir.share((3).to_bytes(32, "little"), 3, 4, lambda size: coefficients[:size])
     assert [int.from_bytes(value, "little") for value in shares] == [3 + 5 * x + 7 * x * x for x in (1, 2, 3, 4)]
 
 
@@ -92,6 +92,8 @@ def test_shares_of_zero_are_corrected() -> None:
 def test_field_elements_are_drawn_again_if_they_are_not_below_the_prime() -> None:
     draws = iter([shamir.PRIME.to_bytes(32, "little"), b"\xff" * 32, SECRET])
     assert shamir.field_element(lambda _: next(draws)) == SECRET
+    draws = iter([SECRET + b"\xff" * 32, b"\xff" * 32, bytes(32)])
+    assert shamir.field_elements(2, lambda _: next(draws)) == [SECRET, bytes(32)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,148 @@
+"""What encodings cost a model: federated training with clear means and with encoded sums, from the same start.
+
+    uv run python -m benchmarks.secure_aggregation_recall
+
+All runs see the same clients in the same rounds with the same clip. Masks cancel exactly, which tests show, so sums are
+added without them. Accuracy is over the pieces of all clients' later messages.
+"""
+
+import argparse
+import hashlib
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.results import Figure, write
+from federation.cli.paths import cache
+from federation.encoding import Encoding, Lanes, Wrap
+from federation.plan import Deadlines, RoundPlan
+from federation.simulation import central
+from federation.simulation.central import CentralTraining
+from federation.simulation.execution import Worker
+from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
+from federation.simulation.prepare import prepared
+from federation.update import FlatVector, Layout, Tally, Update, clip
+from model.batches import Rows
+from model.layout import FlatWeights, NetworkConfig
+
+ROW_LENGTH = 20
+WEIGHT_CAP = 200
+
+
+class Averages:
+    """Means of updates, in the clear or by encoded sums.
+
+    Args:
+        name: `float32`, `lane4`, `lane5`, `wrap16` or `wrap8`.
+        phones: in a cohort.
+        dimension: of an update.
+        bound: L2 norm that updates are clipped to.
+    """
+
+    def __init__(self, name: str, phones: int, dimension: int, bound: float) -> None:
+        self._name = name
+        self._phones = phones
+        self._dimension = dimension
+        self._bound = bound
+        self._norm: float | None = None
+        self._rounds = 0
+
+    def mean(self, updates: list[Update]) -> FlatVector:
+        """Return the mean of the updates of one round, weighted by their capped examples."""
+        self._rounds += 1
+        if self._name == "float32":
+            weights = np.array([min(update.tally.examples, WEIGHT_CAP) for update in updates], np.float64)
+            exact: FlatVector = np.zeros(self._dimension, np.float32)
+            for weight, update in zip(weights / weights.sum(), updates, strict=True):
+                exact += np.float32(weight) * clip(update.delta, self._bound)
+            return exact
+        plan = self._plan()
+        vector = plan.session.vector.zeros()
+        for update in updates:
+            vector.add(plan.encode(update, os.urandom(32)))
+        decoded = plan.decode(vector, len(updates))
+        self._norm = plan.encoded_norm(decoded)
+        return decoded.mean
+
+    def _plan(self) -> RoundPlan:
+        return RoundPlan(
+            round_id=self._rounds,
+            model_sha256=bytes(32),
+            dimension=self._dimension,
+            encoding=self._encoding(),
+            clip=self._bound,
+            weight_cap=WEIGHT_CAP,
+            rotation_seed=hashlib.sha256(self._rounds.to_bytes(8, "little")).digest(),
+            minimum=3,
+            deadlines=Deadlines(1, 2, 3, 4, 5),
+        )
+
+    def _encoding(self) -> Encoding:
+        if self._name.startswith("lane"):
+            return Lanes.for_clip(int(self._name[4:]), self._phones, self._bound, self._dimension)
+        if self._name == "wrap8" and self._norm is not None:
+            return Wrap.for_norm(8, self._phones, self._norm, self._dimension)
+        return Wrap.for_norm(16, self._phones, self._bound, self._dimension)
+
+
+def main() -> None:
+    """Train once for each encoding and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--cohort", type=int, default=20)
+    parser.add_argument("--clip", type=float, default=5.0)
+    parser.add_argument("--encodings", nargs="+", default=["lane4", "lane5", "wrap16", "wrap8"])
+    arguments = parser.parse_args()
+    ready = prepared("chitchat", cache())
+    rows = ready.rows(ROW_LENGTH)
+    network = NetworkConfig.named("small", ready.vocabulary.size)
+    start = central.train(network, rows.seed, CentralTraining(epochs=2), seed=1)
+    layout = Layout.of(network.layout)
+    accuracies = {}
+    with Worker() as worker:
+        cohort = Cohort(network, ROW_LENGTH, ClientTraining())
+        for name in ["float32", *arguments.encodings]:
+            averages = Averages(name, arguments.cohort, layout.dimension, arguments.clip)
+            weights = _train(cohort, network, layout, start, rows.train, averages, arguments.rounds, arguments.cohort)
+            accuracies[name] = cohort.evaluate(weights, rows.validation).accuracy
+            print(f"{name}: {accuracies[name]:.5f}", flush=True)
+            worker.recycle_if_above(1500 << 20)
+        start_accuracy = cohort.evaluate(start, rows.validation).accuracy
+    figures = [Figure("accuracy_before_rounds", start_accuracy, "")]
+    figures += [
+        Figure(
+            f"accuracy_after_{arguments.rounds}_rounds_{name}", accuracies[name], "", "float32", accuracies["float32"]
+        )
+        for name in arguments.encodings
+    ]
+    write("secure_aggregation_recall", figures)
+
+
+def _train(
+    cohort: Cohort,
+    network: NetworkConfig,
+    layout: Layout,
+    start: FlatWeights,
+    clients: Sequence[Rows],
+    averages: Averages,
+    rounds: int,
+    size: int,
+) -> FlatWeights:
+    server = Server(network, ServerOptimizer())
+    state = server.initialize(start)
+    for number in range(rounds):
+        chosen = np.random.default_rng([1, number]).choice(len(clients), size, replace=False)
+        updates = []
+        for client in chosen:
+            result = cohort.train(state.weights, [clients[client]])
+            delta = layout.flatten(result.delta_sum) / -np.float32(max(result.weight, 1e-12))
+            updates.append(Update(delta, Tally(round(result.weight))))
+        # The server's deltas are weights before minus after.
+        mean = layout.unflatten(-averages.mean(updates))
+        state = server.apply(state, list(mean.values()), 1.0)
+    return state.weights
+
+
+if __name__ == "__main__":
+    main()
