@@ -11,6 +11,7 @@ An identical message received again, also after `close`, is acknowledged and ign
 Not thread-safe: callers hold a lock for each session.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ class CollectAdvertisements:
 _ANY_PRIVATE_KEY = keys.private_key(bytes(range(masks.KEY_BYTES)))
 
 
-class _Collect:
+class _Collect(ABC):
     """A step of phones on the roster.
 
     Args:
@@ -166,11 +167,13 @@ class _Collect:
         self._digests[sealed.sender] = digest
         return phone.device_id
 
+    @abstractmethod
     def _payload_bytes(self) -> int:
-        raise NotImplementedError
+        """Return the size that a payload of this step has."""
 
+    @abstractmethod
     def _store(self, sealed: Sealed) -> None:
-        raise NotImplementedError
+        """Check the payload and keep what is needed of it."""
 
     def _taken(self, needed: int) -> tuple[int, ...]:
         """Return who took this step, ascending, if it may be closed."""
