@@ -12,7 +12,7 @@ Machine Learning (CCS 2017), figure 4, https://eprint.iacr.org/2017/281::
 
 A step runs once. When a retry is needed the caller resends the bytes it got: masking twice would give away the
 difference of the inputs. When a step refuses what the server sent, the session has ended and its secrets are wiped.
-Secrets live in these objects only: a phone whose process died has dropped out of the round.
+Secrets live in these objects only: a phone whose process died has dropped out of the round. A phase is for one thread.
 
 Guaranteed, if at least two thirds of the cohort follow the protocol and the authority certifies honest devices: the
 server learns the sum of at least `SessionParameters.minimum` vectors, and nothing else about any. Not guaranteed: that
