@@ -343,7 +343,9 @@ def noticed(mutation: Mutation) -> bool:
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", root)
         mutation.apply(root)
-        command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", "tests/federation"]
+        command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider"]
+        own_tests = Path("tests", "federation", f"test_{mutation.module}")
+        command += [str(own_tests)] * (root / own_tests).exists() + ["tests/federation"]
         command += ["--deselect", "tests/federation/test_mutations.py", "--hypothesis-profile", "mutation"]
         try:
             result = subprocess.run(command, cwd=root, capture_output=True, timeout=_LONGEST_SECONDS, check=False)
