@@ -2,14 +2,17 @@
 
     uv run python -m benchmarks.secure_aggregation_recall
 
-All runs see the same clients in the same rounds with the same clip. Masks cancel exactly, which tests show, so sums are
-added without them. Accuracy is over the pieces of all clients' later messages.
+All runs of a seed see the same clients in the same rounds with the same clip, and the server's rate falls along a
+cosine. Still a change of the last bit grows to another model of another accuracy, so that one seed says little: compare
+the means over several with their standard error. Masks cancel exactly, which tests show, so sums are added without
+them. Accuracy is over the pieces of all clients' later messages.
 """
 
 import argparse
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,6 +31,7 @@ from model.layout import FlatWeights, NetworkConfig
 
 ROW_LENGTH = 20
 WEIGHT_CAP = 200
+LEAST_RATE = 0.02
 
 
 class Averages:
@@ -91,6 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--cohort", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--clip", type=float, default=5.0)
     parser.add_argument("--encodings", nargs="+", default=["lane4", "lane5", "wrap16", "wrap8"])
     arguments = parser.parse_args()
@@ -99,24 +104,42 @@ def main() -> None:
     network = NetworkConfig.named("small", ready.vocabulary.size)
     start = central.train(network, rows.seed, CentralTraining(epochs=2), seed=1)
     layout = Layout.of(network.layout)
-    accuracies = {}
+    names = ["float32", *arguments.encodings]
+    accuracies: dict[str, list[float]] = {name: [] for name in names}
     with Worker() as worker:
         cohort = Cohort(network, ROW_LENGTH, ClientTraining())
-        for name in ["float32", *arguments.encodings]:
-            averages = Averages(name, arguments.cohort, layout.dimension, arguments.clip)
-            weights = _train(cohort, network, layout, start, rows.train, averages, arguments.rounds, arguments.cohort)
-            accuracies[name] = cohort.evaluate(weights, rows.validation).accuracy
-            print(f"{name}: {accuracies[name]:.5f}", flush=True)
-            worker.recycle_if_above(1500 << 20)
-        start_accuracy = cohort.evaluate(start, rows.validation).accuracy
-    figures = [Figure("accuracy_before_rounds", start_accuracy, "")]
-    figures += [
-        Figure(
-            f"accuracy_after_{arguments.rounds}_rounds_{name}", accuracies[name], "", "float32", accuracies["float32"]
-        )
-        for name in arguments.encodings
-    ]
+        for seed in range(arguments.seeds):
+            for name in names:
+                averages = Averages(name, arguments.cohort, layout.dimension, arguments.clip)
+                chosen = _Chosen(rows.train, seed, arguments.rounds, arguments.cohort)
+                weights = _train(cohort, network, layout, start, chosen, averages)
+                accuracies[name].append(cohort.evaluate(weights, rows.validation).accuracy)
+                print(f"seed {seed} {name}: {accuracies[name][-1]:.5f}", flush=True)
+                worker.recycle_if_above(1500 << 20)
+        figures = [Figure("accuracy_before_rounds", cohort.evaluate(start, rows.validation).accuracy, "")]
+    clear = np.array(accuracies["float32"])
+    for name in arguments.encodings:
+        encoded = np.array(accuracies[name])
+        after = f"after_{arguments.rounds}_rounds_{name}"
+        figures.append(Figure(f"accuracy_{after}", float(encoded.mean()), "", "float32", float(clear.mean())))
+        if arguments.seeds > 1:
+            error = float((encoded - clear).std(ddof=1) / np.sqrt(arguments.seeds))
+            figures.append(Figure(f"standard_error_{after}", error, ""))
     write("secure_aggregation_recall", figures)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The clients of each round."""
+
+    clients: Sequence[Rows]
+    seed: int
+    rounds: int
+    size: int
+
+    def of_round(self, number: int) -> list[Rows]:
+        chosen = np.random.default_rng([self.seed, number]).choice(len(self.clients), self.size, replace=False)
+        return [self.clients[client] for client in chosen]
 
 
 def _train(
@@ -124,23 +147,20 @@ def _train(
     network: NetworkConfig,
     layout: Layout,
     start: FlatWeights,
-    clients: Sequence[Rows],
+    chosen: _Chosen,
     averages: Averages,
-    rounds: int,
-    size: int,
 ) -> FlatWeights:
     server = Server(network, ServerOptimizer())
     state = server.initialize(start)
-    for number in range(rounds):
-        chosen = np.random.default_rng([1, number]).choice(len(clients), size, replace=False)
+    for number in range(chosen.rounds):
         updates = []
-        for client in chosen:
-            result = cohort.train(state.weights, [clients[client]])
+        for client in chosen.of_round(number):
+            result = cohort.train(state.weights, [client])
             delta = layout.flatten(result.delta_sum) / -np.float32(max(result.weight, 1e-12))
             updates.append(Update(delta, Tally(round(result.weight))))
         # The server's deltas are weights before minus after.
         mean = layout.unflatten(-averages.mean(updates))
-        state = server.apply(state, list(mean.values()), 1.0)
+        state = server.apply(state, list(mean.values()), central.cosine((number + 1) / chosen.rounds, LEAST_RATE))
     return state.weights
 
 
