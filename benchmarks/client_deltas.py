@@ -17,9 +17,8 @@ from federation.simulation.central import CentralTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort
 from federation.simulation.prepare import prepared
-from federation.update import Layout
 from model.checkpoint import Checkpoint
-from model.layout import NetworkConfig
+from model.layout import Layout, NetworkConfig
 
 ROW_LENGTH = 20
 

@@ -25,9 +25,9 @@ from federation.simulation.central import CentralTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
 from federation.simulation.prepare import prepared
-from federation.update import FlatVector, Layout, Tally, Update, clip
+from federation.update import Tally, Update, clip
 from model.batches import Rows
-from model.layout import FlatWeights, NetworkConfig
+from model.layout import FlatVector, FlatWeights, Layout, NetworkConfig
 
 ROW_LENGTH = 20
 WEIGHT_CAP = 200

@@ -28,7 +28,8 @@ from federation.encoding import (
 from federation.secure_aggregation import SessionParameters, Vector, VectorFormat
 from federation.secure_aggregation.errors import ImpossibleSumError, PlanRefusedError
 from federation.secure_aggregation.identity import SIGNATURE_BYTES, verifies
-from federation.update import FlatVector, Tally, Update, clip
+from federation.update import Tally, Update, clip
+from model.layout import FlatVector
 
 _LABEL = b"fedkey plan v1\0"
 _VERSION = 1

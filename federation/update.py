@@ -4,63 +4,11 @@ A delta is *weights after training minus before*; averaging deltas and adding th
 averaging (McMahan et al. 2017, https://arxiv.org/abs/1602.05629).
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-FlatVector = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Names and shapes of the weights in a flat vector, in their order.
-
-    Attributes:
-        shapes: (name, shape) of each weight.
-    """
-
-    shapes: tuple[tuple[str, tuple[int, ...]], ...]
-
-    @classmethod
-    def of(cls, shapes: Mapping[str, tuple[int, ...]]) -> Self:
-        """Return the layout of weights in the order of a mapping."""
-        return cls(tuple(shapes.items()))
-
-    @property
-    def dimension(self) -> int:
-        """Length of the flat vector."""
-        return sum(self._sizes)
-
-    @property
-    def _sizes(self) -> list[int]:
-        return [int(np.prod(shape, dtype=np.int64)) for _, shape in self.shapes]
-
-    def flatten(self, weights: Sequence[npt.NDArray[np.float32]]) -> FlatVector:
-        """Return float32[dimension] of arrays in this order.
-
-        Raises:
-            ValueError: an array is missing or has another shape; the message names it.
-        """
-        if len(weights) != len(self.shapes):
-            raise ValueError(f"this layout has {len(self.shapes)} weights, not {len(weights)}")
-        for (name, shape), weight in zip(self.shapes, weights, strict=True):
-            if weight.shape != shape:
-                raise ValueError(f"{name} has shape {shape}, not {weight.shape}")
-        return np.concatenate([np.ravel(weight).astype(np.float32, copy=False) for weight in weights])
-
-    def unflatten(self, vector: FlatVector) -> dict[str, npt.NDArray[np.float32]]:
-        """Return each weight by name, as views of `vector`.
-
-        Raises:
-            ValueError: the vector has another length.
-        """
-        if vector.shape != (self.dimension,):
-            raise ValueError(f"a vector of this layout has shape ({self.dimension},), not {vector.shape}")
-        parts = np.split(vector, np.cumsum(self._sizes)[:-1])
-        return {name: part.reshape(shape) for (name, shape), part in zip(self.shapes, parts, strict=True)}
+from model.layout import FlatVector
 
 
 @dataclass(frozen=True)

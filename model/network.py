@@ -28,6 +28,12 @@ def _lookup(embedding: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, Callable[.
 
 
 @tf.custom_gradient
+def _scaled(values: tf.Tensor, factors: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """Product of two tensors of one shape; `factors` get no gradient."""
+    return values * factors, lambda upstream: (upstream * factors, None)
+
+
+@tf.custom_gradient
 def _cifg(
     inputs: tf.Tensor,
     keep: tf.Tensor,
@@ -130,16 +136,27 @@ def _softmax_loss(
     return (loss, hits), gradient
 
 
+Noise = tuple[tf.Tensor, tf.Tensor]
+"""What the embedded inputs and the outputs, each [length, batch, embedding], are multiplied with."""
+
+
+def dropout_noise(weights: Weights, rows: tf.Tensor, rate: float, seed: tf.Tensor) -> Noise:
+    """Return factors that set a share `rate` of units to zero and make up for it, following from `seed` int32 [2]."""
+    shape = [rows.shape[1] - 1, tf.shape(rows)[0], weights[0].shape[1]]
+    uniform = (tf.random.stateless_uniform(shape, seed + tf.constant([0, i])) for i in range(2))
+    inputs, outputs = (tf.cast(kept >= rate, tf.float32) / (1.0 - rate) for kept in uniform)
+    return inputs, outputs
+
+
 def loss_and_hits(
-    weights: Weights, rows: tf.Tensor, *, dropout: float = 0.0, seed: tf.Tensor | None = None
+    weights: Weights, rows: tf.Tensor, noise: Noise | None = None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return summed cross-entropy in nats, top-1 hits and targets (each a float32 scalar) of packed `rows`.
 
     Args:
         weights: in layout order.
         rows: int32 [batch, length + 1] as `model.batches.pack` makes them; the length is static.
-        dropout: share of the embedded inputs and of the outputs set to zero.
-        seed: int32 [2], what the dropped units follow from; needed with `dropout`.
+        noise: of `dropout_noise`, while training.
     """
     embedding, output_bias, input_kernel, recurrent_kernel, gate_bias, projection = weights
     steps = rows.shape[1] - 1
@@ -148,13 +165,11 @@ def loss_and_hits(
     keep = tf.cast(tf.not_equal(inputs, BOUNDARY), tf.float32)[:, :, None]
     embedded = _lookup(embedding, tf.reshape(inputs, [-1]))
     embedded = tf.reshape(embedded, [steps, -1, embedding.shape[1]])
-    if dropout and seed is None:
-        raise ValueError("dropout needs a seed")
-    if dropout:
-        embedded = tf.nn.experimental.stateless_dropout(embedded, dropout, seed)
+    if noise is not None:
+        embedded = _scaled(embedded, noise[0])
     outputs = _cifg(embedded, keep, input_kernel, recurrent_kernel, gate_bias, projection)
-    if dropout:
-        outputs = tf.nn.experimental.stateless_dropout(outputs, dropout, tf.constant([0, 1]) + seed)
+    if noise is not None:
+        outputs = _scaled(outputs, noise[1])
     mask = tf.cast(tf.not_equal(targets, PAD), tf.float32)
     flat = tf.reshape(outputs, [-1, embedding.shape[1]])
     loss, hits = _softmax_loss(flat, embedding, output_bias, targets, mask)

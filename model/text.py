@@ -44,9 +44,14 @@ class Token(NamedTuple):
         return self.symbol == NUMBER or self.symbol[0].isalnum()
 
 
+def composed(text: str) -> str:
+    """Return `text` with compatible characters composed (NFKC) and plain apostrophes, capitals kept."""
+    return unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
+
+
 def normalise(text: str) -> str:
-    """Return `text` in the one form that models, lexicons and metrics share: NFKC, lower case, plain apostrophes."""
-    return unicodedata.normalize("NFKC", text).lower().translate(_APOSTROPHES)
+    """Return `text` in the one form that models, lexicons and metrics share: `composed`, in lower case."""
+    return composed(text).lower()
 
 
 def tokenise(text: str) -> list[Token]:

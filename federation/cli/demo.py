@@ -16,10 +16,12 @@ from federation.simulation.judge import Judge
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
 from model.checkpoint import Checkpoint
-from model.evaluation import WordModel, compare, table
+from model.engine import Predictor
+from model.evaluation import compare, table
 from model.evaluation.report import LearningCurve, write
-from model.network_words import NetworkWordModel
-from model.suggestions import Suggester
+from model.export import inference_file
+from model.next_words import NetworkNextWords
+from model.suggestions import Suggester, split_word
 
 _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si", "that sounds ", "see you tom")
 
@@ -71,11 +73,7 @@ def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart:
         f"\nlearning from phones that keep their text: top-1 {gain.difference:+.1f} points "
         f"({100 * gain.helped:.0f} % of users better, {100 * gain.harmed:.0f} % worse)"
     )
-    models: Mapping[str, WordModel] = {
-        "before": NetworkWordModel(before, name="before"),
-        "after": NetworkWordModel(federated, name="after"),
-    }
-    suggesters = {name: Suggester(model) for name, model in models.items()}
+    suggesters = {"before": _on_phone(before), "after": _on_phone(federated)}
     write(
         report,
         title="fedkey: next words learnt from phones that keep their text",
@@ -98,6 +96,12 @@ def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart:
             _show(suggesters, text)
 
 
+def _on_phone(checkpoint: Checkpoint) -> Suggester:
+    """Return what a phone with this model suggests."""
+    predictor = Predictor(inference_file(checkpoint, "int8"), checkpoint.network)
+    return Suggester(NetworkNextWords(predictor, checkpoint.vocabulary))
+
+
 def _try(suggesters: Mapping[str, Suggester]) -> None:
     click.echo("Type the beginning of a message, with a space at the end for the next word; an empty line ends.")
     while text := click.prompt("", default="", show_default=False, prompt_suffix="> "):
@@ -111,7 +115,8 @@ def _show(suggesters: Mapping[str, Suggester], text: str) -> None:
 
 
 def _strips(suggesters: Mapping[str, Suggester], text: str) -> dict[str, Sequence[str]]:
-    return {name: suggester.suggest(text) for name, suggester in suggesters.items()}
+    before, typed = split_word(text)
+    return {name: [s.text for s in suggester.suggest(before, typed)] for name, suggester in suggesters.items()}
 
 
 def _curve(metrics: Path) -> LearningCurve:

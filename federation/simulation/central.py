@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from model.batches import Rows
 from model.layout import FlatWeights, NetworkConfig, initial_weights
-from model.network import loss_and_hits
+from model.network import dropout_noise, loss_and_hits
 
 _GRADIENT_NORM = 1.0
 _WARM_UP_STEPS = 100
@@ -67,7 +67,8 @@ def train(
         with tf.GradientTape() as tape:
             tape.watch(values)
             unit_seed = tf.stack([seed, 2 * tf.cast(number, tf.int32)])
-            loss, _, targets = loss_and_hits(values, batch, dropout=options.dropout, seed=unit_seed)
+            noise = dropout_noise(values, batch, options.dropout, unit_seed) if options.dropout else None
+            loss, _, targets = loss_and_hits(values, batch, noise)
             loss = loss / tf.maximum(targets, 1.0)
         gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, values), _GRADIENT_NORM)
         for weight, m, v, gradient in zip(weights, first, second, gradients, strict=True):

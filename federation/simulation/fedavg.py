@@ -19,7 +19,7 @@ import tensorflow_federated as tff
 
 from model.batches import Rows
 from model.layout import FlatWeights, NetworkConfig
-from model.network import loss_and_hits
+from model.network import dropout_noise, loss_and_hits
 
 ServerOptimizerName = Literal["sgd", "adam", "yogi", "adagrad"]
 Weighting = Literal["examples", "uniform"]
@@ -111,7 +111,8 @@ def functional_model(
     def predict_on_batch(weights: Any, rows: tf.Tensor, training: bool) -> Any:  # noqa: ARG001, FBT001
         # A batch has no number here, so what is dropped follows from what it holds and from the weights it meets.
         seed = tf.stack([tf.reduce_sum(rows * tf.range(1, row_length + 2)), tf.bitcast(weights[0][1][0], tf.int32)])
-        loss, hits, targets = loss_and_hits(list(weights[0]), rows, dropout=dropout, seed=seed)
+        noise = dropout_noise(list(weights[0]), rows, dropout, seed) if dropout else None
+        loss, hits, targets = loss_and_hits(list(weights[0]), rows, noise)
         # TFF counts examples by the first dimension of the first output.
         return rows[:, 0], loss, hits, targets
 

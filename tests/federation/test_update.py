@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.update import Layout, Tally, Update, clip
+from federation.update import Tally, Update, clip
+from model.layout import Layout
 
 LAYOUT = Layout.of({"embedding": (3, 2), "bias": (4,), "scale": ()})
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from model.batches import pack
 from model.layout import SIZES, NetworkConfig, initial_weights
-from model.network import log_probabilities, loss_and_hits, step
+from model.network import dropout_noise, log_probabilities, loss_and_hits, step
 from model.vocabulary import PAD
 
 CONFIG = NetworkConfig(vocabulary_size=40, embedding=6, hidden=10)
@@ -79,7 +79,9 @@ def test_dropout_follows_its_seed_and_is_off_by_default() -> None:
     rows = tf.constant(pack([[5, 6, 7, 8, 9]] * 4, LENGTH))
 
     def dropped(seed: int) -> float:
-        return float(loss_and_hits(weights(), rows, dropout=0.5, seed=tf.constant([seed, 0]))[0])
+        noise = dropout_noise(weights(), rows, 0.5, tf.constant([seed, 0]))
+        np.testing.assert_array_equal(np.unique(noise[0]), [0, 2])
+        return float(loss_and_hits(weights(), rows, noise)[0])
 
     assert dropped(1) == dropped(1)
     assert dropped(1) != dropped(2)

@@ -11,7 +11,6 @@ from model.evaluation import evaluate
 from model.layout import NetworkConfig, initial_weights
 from model.network import log_probabilities, loss_and_hits, step
 from model.network_words import NetworkWordModel
-from model.suggestions import Suggester
 from model.text import tokenise
 from model.vocabulary import BOUNDARY, Vocabulary
 from model.word_list import common_words
@@ -92,22 +91,6 @@ def test_nothing_is_scored_as_nothing(model: NetworkWordModel) -> None:
     scores = model.score([])
     assert scores.log_probabilities.shape == (0,)
     assert scores.word_scores.shape == (0, len(model.words))
-
-
-def test_suggestions_complete_the_word_being_typed(model: NetworkWordModel) -> None:
-    suggester = Suggester(model)
-    assert all(word.startswith("wal") for word in suggester.suggest("you are wal"))
-    assert set(suggester.suggest("WAL")) == {"walking", "walked"}
-    assert len(suggester.suggest("you are ")) == 3
-    assert len(suggester.suggest("")) == 3
-    assert suggester.suggest("xyzzy") == []
-
-
-@pytest.mark.parametrize(
-    "text", ["", " ", "😀", "\u200f\u202e", "\x00\x07", "؟ שלום", "a" * 2000, "hello " * 500], ids=range(8)
-)
-def test_no_context_is_too_odd(model: NetworkWordModel, text: str) -> None:
-    Suggester(model).suggest(text)
 
 
 def test_a_checkpoint_loads_as_it_was_saved(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -1,0 +1,257 @@
+"""What the keyboard learns of its user: words, how they are written, and what follows what.
+
+A cache model (Kuhn and De Mori 1990) of the user's own n-grams. It holds what was typed: whoever stores it encrypts it.
+"""
+
+import json
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.ngram import RESERVED, KneserNey
+from model.text import CLASSES, Token, composed, normalise, tokenise
+
+Floats = npt.NDArray[np.float32]
+
+LEARNING_THRESHOLD = 2
+"""Messages that must have a new word before it is learned: a typo typed once is none."""
+
+MOST_TOKENS = 20_000
+"""Of messages kept; the oldest are dropped."""
+
+_ORDER = 3
+
+_WEIGHTS = ((0.1, 500.0), (0.2, 10.0), (0.3, 2.0))
+"""Of the user's own n-grams: for contexts of no token, one and two, the most they add and after how many times half."""
+
+_UNKNOWN = RESERVED
+_FORMAT = 1
+_LONGEST_WORD = 40
+
+
+@dataclass(frozen=True)
+class LearnedWord:
+    """A word that the public lexicon lacks.
+
+    Attributes:
+        word: lower case.
+        shown: as the user writes it.
+        messages: how many had it.
+    """
+
+    word: str
+    shown: str
+    messages: int
+
+
+class PersonalModel:
+    """A user's own words and n-grams.
+
+    Args:
+        lexicon: the words that need no learning.
+    """
+
+    def __init__(self, lexicon: Iterable[str]) -> None:
+        self._lexicon = frozenset(lexicon)
+        self._messages: deque[tuple[str, ...]] = deque()
+        self._tokens = 0
+        self._new_words: Counter[str] = Counter()  # messages with each word that the lexicon lacks
+        self._written: dict[str, Counter[str]] = {}  # within sentences, where capitals tell something
+        self._never: set[str] = set()
+        self._ids: dict[str, int] = {}
+        self._symbols: list[str] = []
+        self._ngram: KneserNey | None = None
+        self._seen: Counter[tuple[str, ...]] = Counter()  # what stood before a token: nothing, one token, two
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens of the user's messages are kept."""
+        return self._tokens
+
+    @property
+    def never(self) -> frozenset[str]:
+        """Words that the user does not want to see suggested."""
+        return frozenset(self._never)
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """What `distribution` is about, in its order."""
+        return self._symbols
+
+    def learn(self, message: str) -> list[str]:
+        """Learn from a message; return the words that were learned with it. Takes milliseconds: do it after typing.
+
+        A word is learned once `LEARNING_THRESHOLD` messages had it.
+        """
+        return self.learn_all([message])
+
+    def learn_all(self, messages: Iterable[str]) -> list[str]:
+        """Learn from messages, oldest first; return the words that were learned with them."""
+        learned = []
+        for message in messages:
+            tokens = tokenise(message)
+            if not tokens:
+                continue
+            self._messages.append(tuple(token.symbol for token in tokens))
+            self._tokens += len(tokens)
+            new = {token.symbol for token in tokens if self._is_new(token)}
+            self._new_words.update(new)
+            learned += sorted(word for word in new if self._new_words[word] == LEARNING_THRESHOLD)
+            self._note_capitals(message, tokens)
+        while self._tokens > MOST_TOKENS:
+            self._tokens -= len(self._messages.popleft())
+        self._count()
+        return learned
+
+    def add_word(self, word: str) -> None:
+        """Learn a word at once, because the user says so."""
+        tokens = [token for token in tokenise(word) if token.is_word]
+        if len(tokens) == 1 and self._is_new(tokens[0]):
+            self._new_words[tokens[0].symbol] = max(LEARNING_THRESHOLD, self._new_words[tokens[0].symbol])
+            self._written.setdefault(tokens[0].symbol, Counter())[word] += LEARNING_THRESHOLD
+
+    def knows(self, word: str) -> bool:
+        """Return whether a lower-case word that the lexicon lacks was learned."""
+        return self._new_words[word] >= LEARNING_THRESHOLD
+
+    def learned(self) -> list[LearnedWord]:
+        """Return the learned words, commonest first."""
+        known = [(count, word) for word, count in self._new_words.items() if count >= LEARNING_THRESHOLD]
+        return [
+            LearnedWord(word, self.written(word) or word, count)
+            for count, word in sorted(known, key=lambda pair: (-pair[0], pair[1]))
+        ]
+
+    def forget(self, word: str) -> None:
+        """Unlearn a word and all that was learned around it."""
+        word = word.lower()
+        self._new_words.pop(word, None)
+        self._written.pop(word, None)
+        kept = [message for message in self._messages if word not in message]
+        self._messages = deque(kept)
+        self._tokens = sum(map(len, kept))
+        self._count()
+
+    def never_suggest(self, word: str) -> None:
+        """Keep a word off the strip, wherever it would come from."""
+        self._never.add(word.lower())
+
+    def allow(self, word: str) -> None:
+        """Take `never_suggest` back."""
+        self._never.discard(word.lower())
+
+    def wipe(self) -> None:
+        """Forget everything."""
+        self._messages.clear()
+        self._tokens = 0
+        self._new_words.clear()
+        self._written.clear()
+        self._never.clear()
+        self._count()
+
+    def written(self, word: str) -> str | None:
+        """Return how the user mostly writes a lower-case word within sentences; None if in lower case, or unknown."""
+        forms = self._written.get(word)
+        if not forms:
+            return None
+        form, count = max(forms.items(), key=lambda item: (item[1], item[0]))
+        return form if form != word and count >= LEARNING_THRESHOLD and 2 * count > forms.total() else None
+
+    def distribution(self, context: Sequence[Token]) -> tuple[Floats, float]:
+        """Return the probability of each of `symbols` after a message's tokens so far, and how much they should weigh.
+
+        The weight, 0 to 1, is that of the user's own habits in a mixture with what is common to all.
+        """
+        distributions, weights = self.distributions(context)
+        return distributions[-1], float(weights[-1])
+
+    def distributions(self, message: Sequence[Token]) -> tuple[Floats, Floats]:
+        """Return what `distribution` does, [tokens + 1, symbols] and [tokens + 1], at each token and at the end."""
+        if self._ngram is None:
+            return np.zeros((len(message) + 1, 0), np.float32), np.zeros(len(message) + 1, np.float32)
+        symbols = [token.symbol for token in message]
+        ids = [self._ids.get(symbol, _UNKNOWN) for symbol in symbols]
+        weights = [self._weight(symbols[:end]) for end in range(len(symbols) + 1)]
+        return self._ngram.distributions([ids])[:, _UNKNOWN + 1 :], np.array(weights, np.float32)
+
+    def _weight(self, context: Sequence[str]) -> float:
+        """Return a weight that grows with how often the user was at this place before."""
+        return sum(
+            most
+            * self._seen[tuple(context[len(context) - length :])]
+            / (self._seen[tuple(context[len(context) - length :])] + half)
+            for length, (most, half) in enumerate(_WEIGHTS[: len(context) + 1])
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return everything, to be stored encrypted."""
+        state = {
+            "format": _FORMAT,
+            "messages": list(self._messages),
+            "new_words": self._new_words,
+            "written": self._written,
+            "never": sorted(self._never),
+        }
+        return json.dumps(state, ensure_ascii=False).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, lexicon: Iterable[str]) -> "PersonalModel":
+        """Read what `to_bytes` gave.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        model = cls(lexicon)
+        try:
+            state: dict[str, Any] = json.loads(data)
+            if state["format"] != _FORMAT:
+                state = {}
+            model._messages = deque(tuple(message) for message in state["messages"])
+            model._tokens = sum(map(len, model._messages))
+            model._new_words = Counter(state["new_words"])
+            model._written = {word: Counter(forms) for word, forms in state["written"].items()}
+            model._never = set(state["never"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a personal model of this version: {error}") from error
+        model._count()
+        return model
+
+    def _is_new(self, token: Token) -> bool:
+        return (
+            token.is_word
+            and token.symbol not in CLASSES
+            and token.symbol not in self._lexicon
+            and len(token.symbol) <= _LONGEST_WORD
+        )
+
+    def _note_capitals(self, message: str, tokens: Sequence[Token]) -> None:
+        as_written, normalised = composed(message), normalise(message)
+        if len(as_written) != len(normalised):  # a few capitals have small letters of another length
+            return
+        at = 0
+        within = False
+        for token in tokens:
+            at = normalised.index(token.surface, at)
+            if token.is_word and within:
+                self._written.setdefault(token.symbol, Counter())[as_written[at : at + len(token.surface)]] += 1
+            within = token.surface[-1] not in ".!?"
+            at += len(token.surface)
+
+    def _count(self) -> None:
+        if not self._messages:
+            self._ids, self._symbols, self._ngram, self._seen = {}, [], None, Counter()
+            return
+        self._seen = Counter(
+            message[at - length : at]
+            for message in self._messages
+            for at in range(len(message) + 1)
+            for length in range(min(at + 1, len(_WEIGHTS)))
+        )
+        self._symbols = sorted({symbol for message in self._messages for symbol in message})
+        self._ids = {symbol: i for i, symbol in enumerate(self._symbols, _UNKNOWN + 1)}
+        self._ngram = KneserNey(size=_UNKNOWN + 1 + len(self._symbols), order=_ORDER)
+        self._ngram.add([self._ids[symbol] for symbol in message] for message in self._messages)

@@ -1,0 +1,170 @@
+"""The strip of three: next words, completions and corrections for a text that is being typed."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.evaluation import STRIP, Lexicon
+from model.next_words import NextWords
+from model.suggestions.candidates import Candidates, Origin, OwnWords
+from model.suggestions.casing import cased, starts_sentence
+from model.suggestions.corrections import Corrections, costs, letters_of
+from model.suggestions.offensive import offensive_words
+from model.suggestions.personal import PersonalModel
+from model.text import Token, normalise, tokenise
+
+_WORD_AT_END = re.compile(r"[^\W_]+(?:['’‘ʼ`´][^\W_]*)*$")
+_LONGEST_WORD = 64
+
+_ANCHOR = 64
+"""Context begins at a multiple of this many characters, so that it moves rarely; one to two of them are read."""
+
+_AUTOCORRECT_MARGIN = 2.5  # nats by which a correction of an unknown word must be better than what was typed
+_AUTOCORRECT_MARGIN_KNOWN = 6.0  # of a known word
+_LEAST = 1e-9
+
+_SHORT, _MOST_SHORT, _MOST = 3, 7.5, 13.0  # nats that a suggested correction of few letters, or of more, may cost
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A word for the strip.
+
+    Attributes:
+        text: as it is shown and inserted.
+        probability: that this is the word meant, given the text before and the letters typed.
+        origin: what knew it.
+    """
+
+    text: str
+    probability: float
+    origin: Origin
+
+
+def split_word(text: str) -> tuple[str, str]:
+    """Return the text before the word at the end of `text`, and that word's letters so far."""
+    found = _WORD_AT_END.search(text[-_LONGEST_WORD:])
+    word = found.group() if found else ""
+    return text[: len(text) - len(word)], word
+
+
+class Suggester:
+    """Suggestions of a shared model and a personal one.
+
+    Args:
+        model: predicts words of the shared lexicon.
+        personal: what the user typed; by default nothing.
+    """
+
+    def __init__(self, model: NextWords, personal: PersonalModel | None = None) -> None:
+        self._model = model
+        self.personal = personal or PersonalModel(model.words)
+        self._corrections = Corrections(model.words)
+        self._lexicon = Lexicon(model.words)
+        self._letters = [letters_of(word) for word in model.words]
+        self._offensive = offensive_words()
+        self._cached: tuple[tuple[str, ...], Candidates] | None = None
+        self._own = OwnWords(PersonalModel(()), self._lexicon)
+        self.personal_changed()
+
+    def personal_changed(self) -> None:
+        """Take notice that `personal` has learned or forgotten; takes effect at the next suggestion."""
+        before, self._own = self._own, OwnWords(self.personal, self._lexicon)
+        for word in before.learned:
+            self._corrections.remove(word)
+        for word in self._own.learned:
+            self._corrections.add(word)
+        self._blocked = self._offensive | self.personal.never
+        self._cached = None
+
+    def model_changed(self) -> None:
+        """Take notice that the shared model has other weights."""
+        self._cached = None
+
+    def suggest(self, before: str, typed: str = "", count: int = STRIP) -> list[Suggestion]:
+        """Return up to `count` words, best first.
+
+        Args:
+            before: the text before the word that is being typed; only its end is read.
+            typed: that word's letters so far, if any.
+            count: how many at most.
+        """
+        candidates = self._candidates(before)
+        at_start = starts_sentence(before)
+        letters = normalise(typed)
+        if not letters:
+            ranked = candidates.best("", count, self._blocked)
+        else:
+            ranked = self._for_letters(candidates, letters, count)
+        suggestions = []
+        for word, probability, origin in ranked:
+            shown = cased(word, typed=typed, at_start=at_start, own=self.personal.written(word))
+            suggestions.append(Suggestion(shown, min(1.0, probability), origin))
+        return suggestions
+
+    def autocorrect(self, before: str, typed: str) -> Suggestion | None:
+        """Return the word that should replace a finished one, if it is far likelier to have been meant.
+
+        Words with digits, in capitals, of one letter, or that the user has learned are left alone; so are the longest.
+        """
+        letters = normalise(typed)
+        if len(letters) < 2 or len(letters) > _LONGEST_WORD or not all(c.isalpha() or c == "'" for c in letters):
+            return None
+        if typed.isupper() or self.personal.knows(letters) or letters in self._offensive:
+            return None
+        candidates = self._candidates(before)
+        words = [word for word in self._corrections.near(letters) if word != letters and word not in self._blocked]
+        if not words:
+            return None
+        known = letters in self._lexicon.index
+        meant = (
+            candidates.log_probability(letters) if known else self._model.log_probability(candidates.context, letters)
+        )
+        scores = np.array([candidates.log_probability(word) for word in words]) - costs(letters, words, whole=True)
+        best = int(scores.argmax())
+        if scores[best] - meant < (_AUTOCORRECT_MARGIN_KNOWN if known else _AUTOCORRECT_MARGIN):
+            return None
+        word = words[best]
+        weights = np.exp(scores - scores[best])
+        probability = float(1 / (weights.sum() + np.exp(meant - scores[best])))
+        shown = cased(word, typed=typed, at_start=False, own=self.personal.written(word))
+        return Suggestion(shown, probability, Origin.CORRECTION)
+
+    def _for_letters(self, candidates: Candidates, letters: str, count: int) -> list[tuple[str, float, Origin]]:
+        """Rank completions and corrections by probability of the word times that of the letters."""
+        ranked = candidates.best(letters, count, self._blocked)
+        words = set(self._corrections.near(letters))
+        if len(letters) > 2:
+            own = letters_of(letters)
+            words.update(
+                self._lexicon.words[i] for i in candidates.likely if (own & ~self._letters[i]).bit_count() <= 2
+            )
+        far = [word for word in words if not word.startswith(letters) and word not in self._blocked]
+        total = candidates.mass(letters)
+        if far:
+            cost = costs(letters, far, whole=False)
+            probabilities = np.exp([candidates.log_probability(word) for word in far] - cost)
+            probabilities[cost > (_MOST_SHORT if len(letters) <= _SHORT else _MOST)] = 0
+            total += float(probabilities.sum())
+            order = np.argsort(-probabilities, kind="stable")[:count]
+            ranked += [(far[i], float(probabilities[i]), Origin.CORRECTION) for i in order if probabilities[i] > 0]
+            ranked.sort(key=lambda candidate: -candidate[1])
+        return [(word, probability / max(total, _LEAST), origin) for word, probability, origin in ranked[:count]]
+
+    def _candidates(self, before: str) -> Candidates:
+        tokens = _context(before)
+        key = tuple(token.symbol for token in tokens)
+        if self._cached is None or self._cached[0] != key:
+            self._cached = key, Candidates(self._model, self._lexicon, self._own, tokens)
+        return self._cached[1]
+
+
+def _context(before: str) -> list[Token]:
+    """Return the tokens at the end of a text of any length."""
+    start = max(0, (len(before) - _ANCHOR) // _ANCHOR * _ANCHOR)
+    end = before[start:]
+    if start and not before[start - 1].isspace():
+        space = re.search(r"\s", end)
+        end = end[space.end() :] if space else end
+    return tokenise(end)
