@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from benchmarks import personal
 from benchmarks.results import RESULTS, Figure, write
 from federation.cli.paths import RUNS, cache
 from federation.cli.progress import TrainingProgress, words_bar
@@ -41,12 +42,16 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="of the federated run")
     parser.add_argument("--seeds", type=int, default=3, help="federated runs")
     parser.add_argument("--out", type=Path, help="folder for everything that is kept between calls")
+    parser.add_argument("--personal", action="store_true", help="measure personalisation of the first federated run")
     arguments = parser.parse_args()
     name = Path(arguments.corpus).name.split(".")[0]
     out: Path = arguments.out or RUNS / f"quality-{name}"
     out.mkdir(parents=True, exist_ok=True)
     config = replace(SimulationConfig.from_toml(arguments.settings), corpus=arguments.corpus)
     ready = prepared(arguments.corpus, cache())
+    if arguments.personal:
+        personal.measure(name.split("_", maxsplit=1)[0], ready, out / "federated-1" / "model")
+        return
     judge = Judge(ready.split, show=words_bar)
 
     def kept(label: str, measure: Callable[[], Evaluation]) -> Evaluation:

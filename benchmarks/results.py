@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,8 +33,11 @@ class Figure:
         return self.value / self.reference_value if self.reference_value else None
 
 
-def write(name: str, figures: Sequence[Figure]) -> Path:
-    """Print `figures` and write them into `results/NAME.json`; return its path."""
+def write(name: str, figures: Sequence[Figure], *, keep: Callable[[str], bool] = lambda _: False) -> Path:
+    """Print `figures` and write them into `results/NAME.json`; return its path.
+
+    Figures of an earlier run stay in the file where `keep` says so of their names.
+    """
     command = " ".join(["uv run python -m", f"benchmarks.{name.split('-', maxsplit=1)[0]}", *sys.argv[1:]])
     for figure in figures:
         line = f"{figure.figure:<36} {figure.value:>12.4g} {figure.unit}"
@@ -43,6 +46,8 @@ def write(name: str, figures: Sequence[Figure]) -> Path:
         print(line)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    entries = [asdict(figure) | {"ratio": figure.ratio, "command": command} for figure in figures]
+    before = json.loads(path.read_text()) if path.exists() else []
+    entries = [entry for entry in before if keep(entry["figure"])]
+    entries += [asdict(figure) | {"ratio": figure.ratio, "command": command} for figure in figures]
     path.write_text(json.dumps(entries, indent=1) + "\n")
     return path

@@ -1,5 +1,6 @@
 """The network as a `WordModel` on TensorFlow, many messages at once: what judges a trained model."""
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from model.checkpoint import Checkpoint
 from model.evaluation import MessageScores
+from model.layout import FlatWeights
 from model.network import log_probabilities, step
 from model.spellings import Floats, Ints, Spellings
 from model.text import Token
@@ -37,6 +39,12 @@ class NetworkWordModel:
         tokens = tf.TensorSpec([None], tf.int32)
         self._step = tf.function(step, input_signature=[weights, tokens, cell, output])
         self._log_probabilities = tf.function(log_probabilities, input_signature=[weights, output])
+
+    def with_weights(self, weights: FlatWeights) -> "NetworkWordModel":
+        """Return the same model with other weights, in layout order."""
+        other = copy.copy(self)
+        other._weights = [tf.constant(weight) for weight in weights]  # noqa: SLF001 - its own class
+        return other
 
     def score(self, messages: Sequence[Sequence[Token]]) -> MessageScores:
         """See `WordModel.score`."""

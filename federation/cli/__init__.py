@@ -20,6 +20,7 @@ _COMMANDS = {
     "demo": _Command("federation.cli.demo", "demo", "Train on real chat, judge the result, and try it: five minutes."),
     "doctor": _Command("federation.cli.doctor", "doctor", "Say what is missing on this machine and what mends it."),
     "evaluate": _Command("federation.cli.evaluate", "evaluate", "Measure how well a model predicts."),
+    "export": _Command("federation.cli.export", "export", "Write what a phone downloads."),
     "simulate": _Command("federation.cli.simulate", "simulate", "Train by federated averaging over simulated clients."),
 }
 

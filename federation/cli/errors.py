@@ -7,6 +7,7 @@ import click
 from data.corpus import CorpusError
 from federation.errors import FederationError
 from model.checkpoint import CheckpointError
+from model.engine import ExportError
 from model.vocabulary import VocabularyError
 
 GROUP_OF = {
@@ -35,7 +36,7 @@ class UserErrors(click.Group):
                 f"this command needs {error.name}, which the phone's install leaves out: "
                 f"run `uv sync --group {group}` in a checkout of fedkey"
             ) from error
-        except (CorpusError, CheckpointError, VocabularyError, FederationError) as error:
+        except (CorpusError, CheckpointError, ExportError, VocabularyError, FederationError) as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
             _interrupted()

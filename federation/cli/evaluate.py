@@ -1,16 +1,23 @@
 """`fedkey evaluate`: how well a model predicts the words of people it never saw."""
 
+import json
 from pathlib import Path
 
 import click
 
 import data
+from data.corpus import Users
 from federation.cli import paths
 from federation.cli.progress import words_bar
 from federation.simulation.judge import Judge
 from model.checkpoint import Checkpoint
+from model.engine import Predictor
 from model.evaluation import compare, table
 from model.evaluation.plot import plot_models
+from model.evaluation.typist import type_messages, typing_table
+from model.export import inference_file
+from model.next_words import NetworkNextWords
+from model.suggestions import Suggester
 
 
 @click.command()
@@ -26,14 +33,26 @@ from model.evaluation.plot import plot_models
 )
 @click.option("--part", type=click.Choice(["held_out", "validation", "test"]), default="held_out", show_default=True)
 @click.option("--users", type=click.IntRange(min=1), help="Only the first so many users.")
+@click.option(
+    "--typist", is_flag=True, help="Type the users' later messages, slips included, on the keyboard of a phone."
+)
+@click.option(
+    "--slips", default=0.03, show_default=True, type=click.FloatRange(0, 1), help="Letters that a typist gets wrong."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/evaluation"), show_default=True)
-def evaluate(model: Path, corpus: str, against: str | None, part: str, users: int | None, out: Path) -> None:
+def evaluate(
+    model: Path, corpus: str, against: str | None, part: str, users: int | None, typist: bool, slips: float, out: Path
+) -> None:
     """Measure how well MODEL, a folder that `fedkey simulate` wrote, predicts.
 
-    Prints a table with standard errors over users, and writes one JSON file a model and a plot into --out.
+    Prints a table with standard errors over users, and writes one JSON file a model and a plot into --out. With --typist
+    it types the last third of each user's messages instead, before and after the keyboard has learned from the rest.
     """
     checkpoint = Checkpoint.load(model)
     split = data.split(data.load(paths.corpus(corpus)))
+    if typist:
+        _type(checkpoint, dict(list(getattr(split, part).items())[:users]), slips, out)
+        return
     judge = Judge(split, part=part, most_users=users, show=words_bar)
     evaluations = [judge.network(checkpoint, name=model.name)]
     if against == "ngram":
@@ -51,3 +70,20 @@ def evaluate(model: Path, corpus: str, against: str | None, part: str, users: in
         (out / f"{evaluation.name.replace(' ', '-')}.json").write_text(evaluation.to_json())
     plot_models(evaluations, out / "models.svg")
     click.echo(f"written: {out}")
+
+
+def _type(checkpoint: Checkpoint, users: Users, slips: float, out: Path) -> None:
+    """Type on a phone's keyboard, without and with what it has learned of the user."""
+    predictor = Predictor(inference_file(checkpoint, "int8"), checkpoint.network)
+    suggester = Suggester(NetworkNextWords(predictor, checkpoint.vocabulary))
+    earlier = {user: texts[: 2 * len(texts) // 3] for user, texts in users.items()}
+    later = {user: texts[len(earlier[user]) :] for user, texts in users.items()}
+    found = []
+    for name, learned in (("shared model", None), ("and own words", earlier)):
+        with words_bar(f"typing: {name}", sum(map(len, later.values()))) as advance:
+            found.append(type_messages(suggester, later, name=name, slip_rate=slips, earlier=learned, progress=advance))
+    click.echo(typing_table(found))
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "typist.json"
+    path.write_text(json.dumps([typing.summary() for typing in found], indent=1) + "\n")
+    click.echo(f"written: {path}")

@@ -81,6 +81,25 @@ class Typing:
         }
 
 
+def typing_table(typings: Sequence[Typing]) -> str:
+    """Return a text table, a keyboard a line, in percent, with standard errors in brackets."""
+    lines = [
+        ["", "keystrokes saved", "5 / 50 / 95 % of users", "slips corrected", "right words spoiled", "words wrong"]
+    ]
+    for typing in typings:
+        rates = (typing.rate("corrected", "slipped"), typing.rate("spoiled", "words"))
+        quantiles = dict(zip(QUANTILES, typing.saving_quantiles(), strict=False))
+        cells = [typing.saving(), *rates, typing.rate("wrong_at_the_end", "words")]
+        shown = [f"{value:.2f} ({error:.2f})" for value, error in cells]
+        shown.insert(1, " / ".join(f"{quantiles[percent]:.1f}" for percent in (5, 50, 95)) if quantiles else "-")
+        lines.append([typing.name, *shown])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([name.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(cells, widths[1:], strict=True))])
+        for name, *cells in lines
+    )
+
+
 def slipped(word: str, rate: float, random: np.random.Generator) -> str:
     """Return `word` with every letter slipped on with probability `rate`; never the empty word."""
     typed: list[str] = []
