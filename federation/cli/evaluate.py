@@ -45,8 +45,8 @@ def evaluate(
 ) -> None:
     """Measure how well MODEL, a folder that `fedkey simulate` wrote, predicts.
 
-    Prints a table with standard errors over users, and writes one JSON file a model and a plot into --out. With --typist
-    it types the last third of each user's messages instead, before and after the keyboard has learned from the rest.
+    Prints a table with standard errors over users, and writes one JSON file a model and a plot into --out. With
+    --typist it types the last third of each user's messages instead, before and after learning from the rest.
     """
     checkpoint = Checkpoint.load(model)
     split = data.split(data.load(paths.corpus(corpus)))
