@@ -276,7 +276,7 @@ class Trainer(Predictor):
         """Take one step of gradient descent on the mean loss of a batch.
 
         Args:
-            rows: int32 [batch, 21], as `model.batches.pack` makes them.
+            rows: int32 [batch, 21] of at most `TRAINING_BATCH`, as `model.batches.pack` makes them.
             learning_rate: of the step.
             gradient_norm: L2 norm to which a longer gradient is cut; 0 for none.
             dropout: share of the embedded inputs and of the outputs set to zero; needs `random`.
@@ -286,18 +286,20 @@ class Trainer(Predictor):
             sums before the step, over what was not dropped.
 
         Raises:
-            ValueError: rows of another length or with ids out of range; dropout without `random`.
+            ValueError: too many rows, of another length or with ids out of range; dropout without `random`.
         """
         self._check(rows)
+        if len(rows) > TRAINING_BATCH:
+            raise ValueError(f"a batch has at most {TRAINING_BATCH} rows, not {len(rows)}")
         if dropout and random is None:
             raise ValueError("dropout needs random numbers")
-        shape = (TRAINING_ROW_LENGTH, len(rows), self.network.embedding)
+        shape = (TRAINING_ROW_LENGTH, TRAINING_BATCH, self.network.embedding)
         noise = [np.ones(shape, np.float32)] * 2
         if dropout and random is not None:
             noise = [(random.random(shape, np.float32) >= dropout).astype(np.float32) / (1 - dropout) for _ in range(2)]
         return _totals(
             self._train(
-                rows=rows,
+                rows=_batch(rows),
                 input_noise=noise[0],
                 output_noise=noise[1],
                 learning_rate=np.float32(learning_rate),
@@ -314,10 +316,7 @@ class Trainer(Predictor):
         self._check(rows)
         totals = Totals(0.0, 0.0, 0.0)
         for start in range(0, len(rows), TRAINING_BATCH):
-            batch = np.full((TRAINING_BATCH, rows.shape[1]), PAD, np.int32)  # one shape: no memory is laid out anew
-            own = rows[start : start + TRAINING_BATCH]
-            batch[: len(own)] = own
-            totals += _totals(self._evaluate(rows=batch))
+            totals += _totals(self._evaluate(rows=_batch(rows[start : start + TRAINING_BATCH])))
         return totals
 
     def _check(self, rows: Rows) -> None:
@@ -325,6 +324,13 @@ class Trainer(Predictor):
             raise ValueError(f"rows must be int32 [batch, {TRAINING_ROW_LENGTH + 1}], not {rows.dtype} {rows.shape}")
         if rows.size and not 0 <= rows.min() <= rows.max() < self.network.vocabulary_size:
             raise ValueError(f"ids must be 0 to {self.network.vocabulary_size - 1}, not {rows.min()} to {rows.max()}")
+
+
+def _batch(rows: Rows) -> Rows:
+    """Return at most `TRAINING_BATCH` rows as that many: of one shape LiteRT computes faster, and PAD is no target."""
+    batch = np.full((TRAINING_BATCH, TRAINING_ROW_LENGTH + 1), PAD, np.int32)
+    batch[: len(rows)] = rows
+    return batch
 
 
 def _interpreter(file: bytes) -> Interpreter:

@@ -20,6 +20,7 @@ from model.engine import (
     INFERENCE,
     MANIFEST,
     TRAINING,
+    TRAINING_BATCH,
     TRAINING_ROW_LENGTH,
     Export,
     Manifest,
@@ -139,9 +140,9 @@ class _Trainable(_Frozen):
         ]
 
     def signatures(self) -> Signatures:
-        rows = tf.TensorSpec([None, TRAINING_ROW_LENGTH + 1], tf.int32, "rows")
+        rows = tf.TensorSpec([TRAINING_BATCH, TRAINING_ROW_LENGTH + 1], tf.int32, "rows")
         noise = [
-            tf.TensorSpec([TRAINING_ROW_LENGTH, None, self._network.embedding], tf.float32, name)
+            tf.TensorSpec([TRAINING_ROW_LENGTH, TRAINING_BATCH, self._network.embedding], tf.float32, name)
             for name in ("input_noise", "output_noise")
         ]
         scalars = [tf.TensorSpec([], tf.float32, name) for name in ("learning_rate", "gradient_norm")]
