@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from model.checkpoint import Checkpoint
+from model.export import export
+from model.layout import NetworkConfig, initial_weights
+from model.vocabulary import Vocabulary
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -25,6 +30,23 @@ def test_the_phone_gets_neither_tensorflow_nor_flask(tmp_path: Path) -> None:
     )
     done = run(python, "-c", code)
     assert done.returncode == 0, done.stderr
+
+    vocabulary = Vocabulary.train(["how are you today", "see you tomorrow then"] * 20, size=60)
+    network = NetworkConfig(vocabulary.size, embedding=16, hidden=24)
+    export(Checkpoint(network, initial_weights(network, 1), vocabulary), tmp_path / "phone")
+    code = (
+        "from pathlib import Path\n"
+        "from model.engine import Export\n"
+        "from model.next_words import NetworkNextWords\n"
+        "from model.suggestions import Suggester\n"
+        "export = Export.load(Path('phone'))\n"
+        "suggester = Suggester(NetworkNextWords(export.predictor(), export.vocabulary))\n"
+        "assert len(suggester.suggest('how are ')) == 3\n"
+        "assert suggester.suggest('see you ', 'tomorow')[0].text == 'tomorrow'\n"
+    )
+    done = run(python, "-c", code)
+    assert done.returncode == 0, done.stderr
+
     assert run(python.with_name("fedkey"), "--help").returncode == 0
     refused = run(python.with_name("fedkey"), "simulate")
     assert refused.returncode == 1

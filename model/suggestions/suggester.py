@@ -78,8 +78,16 @@ class Suggester:
         self._blocked = self._offensive | self.personal.never
         self._cached = None
 
-    def model_changed(self) -> None:
-        """Take notice that the shared model has other weights."""
+    def use(self, model: NextWords) -> None:
+        """Predict with another model from now on, at the cost of one prediction.
+
+        Raises:
+            ValueError: it has another lexicon: make a new `Suggester`; this one goes on with the model it has.
+        """
+        if tuple(model.words) != tuple(self._model.words):
+            raise ValueError("the new model has another lexicon: make a new Suggester for it")
+        model.scores(())
+        self._model = model
         self._cached = None
 
     def suggest(self, before: str, typed: str = "", count: int = STRIP) -> list[Suggestion]:

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from federation.cli import main
 from federation.cli.errors import GROUP_OF
+from model.engine import Export
 from model.evaluation import Evaluation
 
 
@@ -37,7 +38,7 @@ def test_help_names_every_command_without_importing_tensorflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("data", "demo", "doctor", "evaluate", "simulate"):
+    for command in ("data", "demo", "doctor", "evaluate", "export", "simulate"):
         assert command in done.stdout
 
 
@@ -66,6 +67,7 @@ def test_stats_of_a_corpus(corpus: Path) -> None:
     [
         ("data", "stats", "nowhere.jsonl"),
         ("evaluate", "no-such-model"),
+        ("export", "no-such-model", "--out", "phone"),
         ("simulate", "--config", "no-such.toml"),
         ("simulate", "--set", "no.such=1"),
         ("simulate", "--rounds", "0"),
@@ -114,6 +116,30 @@ def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
         "evaluate", str(tmp_path / "run" / "model"), "--corpus", str(corpus), "--against", "ngram", "--out", str(out)
     )
     assert judged.exit_code == 0, judged.output
+    typed = fedkey(
+        "evaluate",
+        str(tmp_path / "run" / "model"),
+        "--corpus",
+        str(corpus),
+        "--typist",
+        "--users",
+        "2",
+        "--out",
+        str(out),
+    )
+    assert typed.exit_code == 0, typed.output
+    assert "own words" in typed.output
+    summaries = json.loads((out / "typist.json").read_text())
+    assert [summary["name"] for summary in summaries] == ["shared model", "and own words"]
+    assert all(-20 < summary["keystrokes_saved_percent"]["value"] < 80 for summary in summaries)
+
+    exported = fedkey(
+        "export", str(tmp_path / "run" / "model"), "--corpus", str(corpus), "--out", str(tmp_path / "phone")
+    )
+    assert exported.exit_code == 0, exported.output
+    assert "perplexity changes by" in exported.output
+    assert Export.load(tmp_path / "phone").manifest.version == 1
+
     for said in ("model", "5-gram seed", "5-gram central", "of users helped"):
         assert said in judged.output
     assert sorted(path.name for path in out.iterdir()) == [

@@ -173,6 +173,15 @@ def test_own_habits_outweigh_the_shared_model_and_say_so(suggester: Suggester) -
     assert suggester.personal.tokens == 0
 
 
+def test_a_new_model_is_taken_and_one_of_another_lexicon_refused(suggester: Suggester) -> None:
+    other = Counted([message.replace("you", "i") if "how" in message else message for message in CHAT * 20])
+    suggester.use(other)
+    assert texts(suggester, "how are ")[0] == "I"
+    with pytest.raises(ValueError, match="another lexicon"):
+        suggester.use(Counted(["something else"]))
+    assert texts(suggester, "how are ")[0] == "I"
+
+
 def test_a_word_can_be_taught_by_hand(suggester: Suggester) -> None:
     suggester.personal.add_word("McKenna")
     suggester.personal_changed()

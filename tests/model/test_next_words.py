@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from model.checkpoint import Checkpoint
+from model.engine import Predictor, State
+from model.export import inference_file
+from model.layout import NetworkConfig, initial_weights
+from model.network_words import NetworkWordModel
+from model.next_words import NetworkNextWords
+from model.text import Token, tokenise
+from model.vocabulary import Vocabulary
+
+TEXT = ["hello there how are you", "walking and walked and talks", "see you tomorrow then", "nothing much today"]
+
+
+class Watched(Predictor):
+    """Counts steps."""
+
+    steps = 0
+
+    def step(self, state: State, piece: int) -> State:
+        self.steps += 1
+        return super().step(state, piece)
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    vocabulary = Vocabulary.train(TEXT * 20, size=60, word_list=["walker", "hell"])
+    network = NetworkConfig(vocabulary.size, embedding=16, hidden=24)
+    return Checkpoint(network, [weight * 3 for weight in initial_weights(network, 5)], vocabulary)
+
+
+@pytest.fixture(scope="module")
+def file(checkpoint: Checkpoint) -> bytes:
+    return inference_file(checkpoint, "float32")
+
+
+@pytest.fixture
+def predictor(checkpoint: Checkpoint, file: bytes) -> Watched:
+    return Watched(file, checkpoint.network)
+
+
+def test_the_phone_scores_words_as_the_evaluation_does(checkpoint: Checkpoint, predictor: Watched) -> None:
+    words = NetworkNextWords(predictor, checkpoint.vocabulary)
+    model = NetworkWordModel(checkpoint, name="judge")
+    for text in ("", "hello there", "see you tomorrow then nothing"):
+        tokens = tokenise(text)
+        expected = model.score([[*tokens, Token("you", "you", space_after=False)]])
+        np.testing.assert_allclose(words.scores(tokens), expected.word_scores[-1], atol=1e-4)
+        exact = words.log_probability(tokens, "you")
+        assert exact <= 0
+        # The judge's loss of a token leaves out that the word ends there.
+        assert exact == pytest.approx(expected.log_probabilities[len(tokens)], abs=1.5)
+
+
+def test_a_word_more_costs_its_pieces_and_going_back_nothing(checkpoint: Checkpoint, predictor: Watched) -> None:
+    words = NetworkNextWords(predictor, checkpoint.vocabulary)
+    text = tokenise("hello there how are")
+    words.scores(text)
+    before = predictor.steps
+    words.scores(text)
+    assert predictor.steps == before
+    words.scores(text[:2])
+    assert predictor.steps == before
+    words.scores(text[:2] + tokenise("you"))
+    assert predictor.steps == before + len(checkpoint.vocabulary.encode_symbol("you"))
+
+
+def test_states_after_deleting_are_those_of_typing(checkpoint: Checkpoint, predictor: Watched) -> None:
+    wandering = NetworkNextWords(predictor, checkpoint.vocabulary)
+    for text in ("hello there", "hello you", "see you", "hello there how"):
+        wandering.scores(tokenise(text))
+    straight = NetworkNextWords(predictor, checkpoint.vocabulary)
+    text = tokenise("hello there how")
+    np.testing.assert_array_equal(wandering.scores(text), straight.scores(text))
+
+
+def test_after_new_weights_everything_is_read_again(checkpoint: Checkpoint, predictor: Watched) -> None:
+    words = NetworkNextWords(predictor, checkpoint.vocabulary)
+    words.scores(tokenise("hello there"))
+    before = predictor.steps
+    words.reset()
+    words.scores(tokenise("hello there"))
+    assert predictor.steps > before
