@@ -32,7 +32,8 @@ from model.suggestions import PersonalModel, Suggester
 from model.text import Token, tokenise
 
 LEARNED, FITTED = 0.7, 0.8
-LEAST_WORDS = 30
+LEAST_WORDS = 100
+HARMED_POINTS = 2.0  # of top-1 that a user must lose to count as harmed; chance moves a hundred words by as much
 SLIP_RATE = 0.03
 TYPISTS = 40
 TYPED_MESSAGES = 30
@@ -181,18 +182,21 @@ def _figures(corpus: str, evaluations: dict[str, Evaluation], kept: float, typin
     for name, label in (("own n-grams", "ngrams"), ("fine-tuned", "fine_tuned"), ("both", "personal")):
         own = evaluations[name]
         gain = 100 * (own.value("top1") / shared.value("top1") - 1)
-        found = compare(shared, own)
+        found, clearly = compare(shared, own), compare(shared, own, margin=HARMED_POINTS)
         figures += [
             Figure(f"{corpus}_{label}_top1_gain_percent", gain, "%"),
             Figure(f"{corpus}_{label}_top1", own.value("top1"), "%", "shared", shared.value("top1")),
             Figure(f"{corpus}_{label}_top1_difference_standard_error", found.standard_error, "%"),
             Figure(f"{corpus}_{label}_top3", own.value("top3"), "%", "shared", shared.value("top3")),
             Figure(f"{corpus}_{label}_ksr", own.value("ksr"), "%", "shared", shared.value("ksr")),
-            Figure(f"{corpus}_{label}_users_harmed_percent", 100 * found.harmed, "%"),
-            Figure(f"{corpus}_{label}_users_helped_percent", 100 * found.helped, "%"),
+            Figure(f"{corpus}_{label}_users_worse_percent", 100 * found.harmed, "%"),
+            Figure(f"{corpus}_{label}_users_better_percent", 100 * found.helped, "%"),
+            Figure(f"{corpus}_{label}_users_harmed_percent", 100 * clearly.harmed, "%"),
+            Figure(f"{corpus}_{label}_users_helped_percent", 100 * clearly.helped, "%"),
         ]
     harmed = next(figure for figure in figures if figure.figure == f"{corpus}_personal_users_harmed_percent")
     figures.append(Figure(f"{corpus}_users_harmed_percent", harmed.value, "%"))
+    figures.append(Figure(f"{corpus}_users", len(shared.users), "users"))
     figures.append(Figure(f"{corpus}_fine_tuned_weights_kept_percent", 100 * kept, "%"))
     for label, rates in (
         ("typist_ksr", [own.saving() for own in typing]),

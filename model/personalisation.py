@@ -24,6 +24,7 @@ class FineTuning:
         gradient_norm: L2 norm to which a longer gradient is cut.
         dropout: share of units set to zero.
         least_gain: nats a token by which the later text must be predicted better.
+        certainty: standard errors, over rows of text, by which the gain must exceed zero.
     """
 
     epochs: int = 3
@@ -31,6 +32,7 @@ class FineTuning:
     gradient_norm: float = 1.0
     dropout: float = 0.25
     least_gain: float = 0.01
+    certainty: float = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,7 @@ def fine_tune(
     """
     random = np.random.default_rng(seed)
     trainer.set_weights(shared)
-    before = trainer.evaluate(later)
+    before = _row_by_row(trainer, later)
     stopped = not len(earlier) or not len(later)
     for _ in range(options.epochs):
         order = random.permutation(len(earlier))
@@ -86,9 +88,28 @@ def fine_tune(
                 dropout=options.dropout,
                 random=random,
             )
-    after = before if stopped else trainer.evaluate(later)
-    gain = (before.loss - after.loss) / max(1.0, before.targets)
-    if stopped or not gain >= options.least_gain:  # a loss that is not a number is no gain
+    after = before if stopped else _row_by_row(trainer, later)
+    kept = not stopped and _is_better(before, after, options)
+    if not kept:
         trainer.set_weights(shared)
-        return FineTuned(None, before, after)
-    return FineTuned(trainer.weights(), before, after)
+    return FineTuned(trainer.weights() if kept else None, _sum(before), _sum(after))
+
+
+def _row_by_row(trainer: Trainer, rows: Rows) -> list[Totals]:
+    return [trainer.evaluate(rows[i : i + 1]) for i in range(len(rows))]
+
+
+def _sum(totals: list[Totals]) -> Totals:
+    return sum(totals, Totals(0.0, 0.0, 0.0))
+
+
+def _is_better(before: list[Totals], after: list[Totals], options: FineTuning) -> bool:
+    """Return whether the loss fell by enough, and by more than chance (a ratio estimator over rows)."""
+    targets = np.array([totals.targets for totals in before])
+    gains = np.array([old.loss - new.loss for old, new in zip(before, after, strict=True)])
+    rows = len(gains)
+    if rows < 2 or not np.isfinite(gains).all():
+        return False
+    gain = gains.sum() / targets.sum()
+    error = np.sqrt(rows / (rows - 1) * np.sum((gains - gain * targets) ** 2)) / targets.sum()
+    return bool(gain >= options.least_gain and gain > options.certainty * error)

@@ -147,5 +147,6 @@ def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
         "5-gram-seed.json",
         "model.json",
         "models.svg",
+        "typist.json",
     ]
     assert Evaluation.from_json((out / "model.json").read_text()).name == "model"
