@@ -32,8 +32,8 @@ from model.suggestions import PersonalModel, Suggester
 from model.text import Token, tokenise
 
 LEARNED, FITTED = 0.7, 0.8
-LEAST_WORDS = 100
-HARMED_POINTS = 2.0  # of top-1 that a user must lose to count as harmed; chance moves a hundred words by as much
+LEAST_WORDS = 50
+HARMED_POINTS = 2.0  # of top-1 that a user must lose to count as harmed: one word in fifty
 SLIP_RATE = 0.03
 TYPISTS = 40
 TYPED_MESSAGES = 30
@@ -123,6 +123,8 @@ def measure(corpus: str, ready: Prepared, model: Path) -> None:
                     judged = Personalised(network, personal, _words(user), name=name)
                 parts.setdefault(name, []).append(evaluate(judged, {user.name: later}, fixed_vocabulary=fixed))
         evaluations = {name: _together(name, own) for name, own in parts.items()}
+        for name, evaluation in evaluations.items():
+            (model.parent / f"personal-{name.replace(' ', '-')}.json").write_text(evaluation.to_json())
         print(table(list(evaluations.values())))
         typists = users[:TYPISTS]
         suggester = Suggester(NetworkNextWords(exported.predictor(), exported.vocabulary))
@@ -183,6 +185,7 @@ def _figures(corpus: str, evaluations: dict[str, Evaluation], kept: float, typin
         own = evaluations[name]
         gain = 100 * (own.value("top1") / shared.value("top1") - 1)
         found, clearly = compare(shared, own), compare(shared, own, margin=HARMED_POINTS)
+        loss = compare(shared, own, "bits_per_character")
         figures += [
             Figure(f"{corpus}_{label}_top1_gain_percent", gain, "%"),
             Figure(f"{corpus}_{label}_top1", own.value("top1"), "%", "shared", shared.value("top1")),
@@ -193,6 +196,7 @@ def _figures(corpus: str, evaluations: dict[str, Evaluation], kept: float, typin
             Figure(f"{corpus}_{label}_users_better_percent", 100 * found.helped, "%"),
             Figure(f"{corpus}_{label}_users_harmed_percent", 100 * clearly.harmed, "%"),
             Figure(f"{corpus}_{label}_users_helped_percent", 100 * clearly.helped, "%"),
+            Figure(f"{corpus}_{label}_users_with_higher_loss_percent", 100 * loss.harmed, "%"),
         ]
     harmed = next(figure for figure in figures if figure.figure == f"{corpus}_personal_users_harmed_percent")
     figures.append(Figure(f"{corpus}_users_harmed_percent", harmed.value, "%"))
