@@ -4,7 +4,9 @@
 
 takes the federated model of an earlier run of `benchmarks.quality` in that folder. The first 70 % of a held-out user's
 messages are what the phone has learned from; of these, fine-tuning decides on the last fifth whether its weights are
-kept. The other 30 % are measured; the user's own n-grams go on learning from them, message by message.
+kept. The other 30 % are measured; the user's own n-grams go on learning from them, message by message. A user is
+harmed if his later text costs more bits a character than with the shared model; beside it stands who loses two points
+of top-1, or any.
 """
 
 import tempfile
@@ -32,8 +34,8 @@ from model.suggestions import PersonalModel, Suggester
 from model.text import Token, tokenise
 
 LEARNED, FITTED = 0.7, 0.8
-LEAST_WORDS = 50
-HARMED_POINTS = 2.0  # of top-1 that a user must lose to count as harmed: one word in fifty
+LEAST_WORDS = 10
+CLEAR_POINTS = 2.0  # of top-1, that one or two words of luck do not make
 SLIP_RATE = 0.03
 TYPISTS = 40
 TYPED_MESSAGES = 30
@@ -184,7 +186,7 @@ def _figures(corpus: str, evaluations: dict[str, Evaluation], kept: float, typin
     for name, label in (("own n-grams", "ngrams"), ("fine-tuned", "fine_tuned"), ("both", "personal")):
         own = evaluations[name]
         gain = 100 * (own.value("top1") / shared.value("top1") - 1)
-        found, clearly = compare(shared, own), compare(shared, own, margin=HARMED_POINTS)
+        found, clearly = compare(shared, own), compare(shared, own, margin=CLEAR_POINTS)
         loss = compare(shared, own, "bits_per_character")
         figures += [
             Figure(f"{corpus}_{label}_top1_gain_percent", gain, "%"),
@@ -194,9 +196,9 @@ def _figures(corpus: str, evaluations: dict[str, Evaluation], kept: float, typin
             Figure(f"{corpus}_{label}_ksr", own.value("ksr"), "%", "shared", shared.value("ksr")),
             Figure(f"{corpus}_{label}_users_worse_percent", 100 * found.harmed, "%"),
             Figure(f"{corpus}_{label}_users_better_percent", 100 * found.helped, "%"),
-            Figure(f"{corpus}_{label}_users_harmed_percent", 100 * clearly.harmed, "%"),
-            Figure(f"{corpus}_{label}_users_helped_percent", 100 * clearly.helped, "%"),
-            Figure(f"{corpus}_{label}_users_with_higher_loss_percent", 100 * loss.harmed, "%"),
+            Figure(f"{corpus}_{label}_users_losing_2_points_percent", 100 * clearly.harmed, "%"),
+            Figure(f"{corpus}_{label}_users_gaining_2_points_percent", 100 * clearly.helped, "%"),
+            Figure(f"{corpus}_{label}_users_harmed_percent", 100 * loss.harmed, "%"),
         ]
     harmed = next(figure for figure in figures if figure.figure == f"{corpus}_personal_users_harmed_percent")
     figures.append(Figure(f"{corpus}_users_harmed_percent", harmed.value, "%"))

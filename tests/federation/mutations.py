@@ -283,7 +283,7 @@ MUTATIONS = [
         ("yield order.sample(holders, size)", "return"),
     ),
     # Updates, encodings, plans
-    *_without("update.py", "not bound > 0", "weight.shape != shape"),
+    *_without("update.py", "not bound > 0"),
     *_replaced(
         "update.py",
         (
