@@ -3,9 +3,9 @@
     uv run python -m benchmarks.secure_aggregation_recall
 
 All runs of a seed see the same clients in the same rounds with the same clip, and the server's rate falls along a
-cosine. Still a change of the last bit grows to another model of another accuracy, so that one seed says little: compare
-the means over several with their standard error. Masks cancel exactly, which tests show, so sums are added without
-them. Accuracy is over the pieces of all clients' later messages.
+cosine. A change of the last bit grows to another model, the faster the hotter the training: clients train gently and
+without dropout, and means over seeds are compared, with their standard error. Masks cancel exactly, which tests show,
+so sums are added without them. Accuracy is over the pieces of all clients' later messages.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--cohort", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--clip", type=float, default=5.0)
     parser.add_argument("--encodings", nargs="+", default=["lane4", "lane5", "wrap16", "wrap8"])
     arguments = parser.parse_args()
@@ -107,7 +107,7 @@ def main() -> None:
     names = ["float32", *arguments.encodings]
     accuracies: dict[str, list[float]] = {name: [] for name in names}
     with Worker() as worker:
-        cohort = Cohort(network, ROW_LENGTH, ClientTraining())
+        cohort = Cohort(network, ROW_LENGTH, ClientTraining(learning_rate=0.5, dropout=0.0))
         for seed in range(arguments.seeds):
             for name in names:
                 averages = Averages(name, arguments.cohort, layout.dimension, arguments.clip)
