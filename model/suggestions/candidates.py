@@ -29,7 +29,8 @@ class OwnWords:
 
     Attributes:
         personal: the model.
-        learned: words that the lexicon lacks and the user has taught.
+        learned: words that the lexicon lacks and the user has taught, sorted.
+        index: where each of them is.
         shared_symbols, shared_words: which of the personal model's symbols are which words of the lexicon.
         own_symbols, own_words: which are which of `learned`.
     """
@@ -37,9 +38,9 @@ class OwnWords:
     def __init__(self, personal: PersonalModel, lexicon: Lexicon) -> None:
         self.personal = personal
         self.learned = sorted(word.word for word in personal.learned())
-        own = {word: i for i, word in enumerate(self.learned)}
+        self.index = {word: i for i, word in enumerate(self.learned)}
         self.shared_symbols, self.shared_words = _places(personal.symbols, lexicon.index)
-        self.own_symbols, self.own_words = _places(personal.symbols, own)
+        self.own_symbols, self.own_words = _places(personal.symbols, self.index)
 
 
 class Candidates:
@@ -54,7 +55,7 @@ class Candidates:
     ) -> None:
         self.context = context
         self._lexicon = lexicon
-        self._own_words = own.learned
+        self._own_words, self._own_index = own.learned, own.index
         self._own = np.zeros(len(own.learned))
         self.probabilities = np.exp(model.scores(context))
         self._is_own = np.zeros(len(self.probabilities), np.bool_)
@@ -80,7 +81,8 @@ class Candidates:
         index = self._lexicon.index.get(word)
         if index is not None:
             return float(np.log(self.probabilities[index] + _LEAST))
-        return float(np.log(self._own[self._own_words.index(word)] + _LEAST)) if word in self._own_words else -HOPELESS
+        own = self._own_index.get(word)
+        return -HOPELESS if own is None else float(np.log(self._own[own] + _LEAST))
 
     def mass(self, prefix: str) -> float:
         """Return the probability of all words that start with `prefix`."""

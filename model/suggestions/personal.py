@@ -255,3 +255,4 @@ class PersonalModel:
         self._ids = {symbol: i for i, symbol in enumerate(self._symbols, _UNKNOWN + 1)}
         self._ngram = KneserNey(size=_UNKNOWN + 1 + len(self._symbols), order=_ORDER)
         self._ngram.add([self._ids[symbol] for symbol in message] for message in self._messages)
+        self._ngram.distribution([])  # counts now, not at the next key press
