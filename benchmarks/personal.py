@@ -89,7 +89,8 @@ class Personalised:
                     scores[word] *= 1 - weights[step]
                     scores[word, where] += weights[step] * own[step, at]
                     word += 1
-            losses[position] *= 1 - weights[-1]  # the user's n-grams leave ends to the shared model
+            end = max(0.0, 1 - float(own[-1].sum())) if weights[-1] else 0.0
+            losses[position] = (1 - weights[-1]) * losses[position] + weights[-1] * end
             position += 1
             self._personal.learn(" ".join(token.surface for token in message))
         return MessageScores(np.log(losses).astype(np.float32), scores)

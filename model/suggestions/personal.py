@@ -25,8 +25,11 @@ MOST_TOKENS = 20_000
 
 _ORDER = 3
 
-_WEIGHTS = ((0.1, 500.0), (0.2, 10.0), (0.3, 2.0))
-"""Of the user's own n-grams: for contexts of no token, one and two, the most they add and after how many times half."""
+_WEIGHTS = ((0.36, 5900.0), (0.7, 5200.0), (0.036, 0.3))
+"""Of the user's own n-grams: for contexts of no token, one and two, the most they add and after how many times half.
+
+Fitted to clients' later messages, ChitChat and NUS SMS together, so that likelihood rises for as many users as can be.
+"""
 
 _UNKNOWN = RESERVED
 _FORMAT = 1
