@@ -1,0 +1,76 @@
+"""The phone's own meter: it refuses a round that would spend more than its owner allows.
+
+It counts zero-concentrated privacy loss (Bun and Steinke 2016, https://arxiv.org/abs/1605.02658), which adds up over
+rounds whatever the order they come in and needs no library, so it runs on the phone.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Self
+
+from federation.plan import Mechanism, RoundPlan
+from federation.privacy.errors import BudgetError
+from federation.privacy.mechanisms import NoiseScale
+from federation.privacy.zcdp import round_rho
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a phone has spent and may spend; keep it with the phone's state, saved before a round is joined.
+
+    Attributes:
+        limit_rho: zCDP that all rounds together may cost; infinite for none.
+        most_participations: rounds that the phone joins at most.
+        minimum_separation: a phone joins no round within so many round ids of its last; 1 lets it join each.
+        spent_rho: so far.
+        participations: so far.
+        last_round_id: of the last round joined; 0 if none.
+    """
+
+    limit_rho: float
+    most_participations: int
+    minimum_separation: int = 1
+    spent_rho: float = 0.0
+    participations: int = 0
+    last_round_id: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.limit_rho >= 0 or not (math.isfinite(self.spent_rho) and self.spent_rho >= 0):
+            raise ValueError(f"privacy losses are not negative: {self}")
+        if min(self.most_participations, self.participations, self.last_round_id) < 0 or self.minimum_separation < 1:
+            raise ValueError(f"counts are not negative, and rounds are at least one apart: {self}")
+
+    def join(self, plan: RoundPlan) -> Self:
+        """Return the budget after taking part in `plan`.
+
+        A round counts as soon as it is joined, even if it fails: the phone cannot know what the server has seen.
+
+        Raises:
+            BudgetError: it is beyond the limit; do not take part.
+            NoiseError: the plan's noise cannot protect.
+        """
+        cost = math.inf if plan.privacy.mechanism == Mechanism.NONE else round_rho(NoiseScale.of(plan))
+        if self.participations >= self.most_participations:
+            raise BudgetError(f"this phone has taken part {self.participations} times: it takes part no more")
+        if self.last_round_id and plan.round_id < self.last_round_id + self.minimum_separation:
+            first = self.last_round_id + self.minimum_separation
+            raise BudgetError(f"this phone rests until round {first}: it does not take part in round {plan.round_id}")
+        if self.spent_rho + cost > self.limit_rho:
+            raise BudgetError(
+                f"the round costs rho {cost:.4g} and {max(self.limit_rho - self.spent_rho, 0):.4g} is left: "
+                "do not take part"
+            )
+        spent = self.spent_rho if math.isinf(cost) else self.spent_rho + cost
+        return replace(self, spent_rho=spent, participations=self.participations + 1, last_round_id=plan.round_id)
+
+
+def replayed(budget: Budget, plans: Iterable[RoundPlan]) -> Budget:
+    """Return the budget after all of `plans`, in order.
+
+    Raises:
+        BudgetError: one of them is beyond the limit.
+    """
+    for plan in plans:
+        budget = budget.join(plan)
+    return budget

@@ -1,0 +1,207 @@
+"""Integer noise that phones add before masking, so that the server never sees a sum without it.
+
+Skellam noise (Agarwal, Kairouz and Liu 2021, https://arxiv.org/abs/2110.04995) is closed under addition: the sum of n
+phones' noise is Skellam with n times the variance. Discrete Gaussian noise (Kairouz, Liu and Steinke 2021,
+https://arxiv.org/abs/2102.06387) is so only nearly. Reduction modulo the word of the encoding comes after the noise
+and cannot weaken it.
+
+Noise is sized for the fewest phones that a sum may have, less those that are not counted on: with more there is more
+noise. What the noise has to hide is longer than the clip, since rounding moves each coordinate by up to one level.
+
+Draws invert a cumulative distribution that is computed in integers and cut to 128 bits, so that a draw's distribution
+is within 2^-100 of the exact one in total variation. Floating-point samplers leak through the gaps between floats
+(Mironov 2012); there are none here. Draws do not take constant time.
+"""
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from federation.encoding import WRAP_SIGMAS, Levels, Wrap, padded, random_words
+from federation.plan import Mechanism, RoundPlan
+from federation.privacy.errors import NoiseError
+
+FLOAT_SLACK = 1e-4
+"""Clipping and rotating in float32 may lengthen a delta by this share of the clip."""
+
+LARGEST_DEVIATION = 1e5
+"""In levels; a word of 16 bits has no room for more."""
+
+_BITS = 128
+_WORKING_BITS = 192
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class NoiseScale:
+    """Size of a plan's noise, in levels of its encoding.
+
+    Attributes:
+        mechanism: its distribution.
+        coordinates: that get noise.
+        sensitivity: L2 bound of one phone's rounded vector.
+        phone_variance: of one phone's noise in a coordinate.
+        contributors: phones whose noise is counted on.
+    """
+
+    mechanism: Mechanism
+    coordinates: int
+    sensitivity: float
+    phone_variance: float
+    contributors: int
+
+    @property
+    def sum_variance(self) -> float:
+        """Variance of a coordinate of the smallest sum, from the phones that are counted on."""
+        return self.phone_variance * self.contributors
+
+    @classmethod
+    def of(cls, plan: RoundPlan) -> Self:
+        """Return the scale at which a sum over `plan.minimum` phones has the plan's noise multiplier.
+
+        Raises:
+            NoiseError: the plan has no noise, counts on no phone for it, or its encoding has no room for it.
+        """
+        privacy, encoding = plan.privacy, plan.encoding
+        if privacy.mechanism == Mechanism.NONE or not isinstance(encoding, Wrap):
+            raise NoiseError(
+                "the plan has no noise: choose Skellam or the discrete Gaussian and an encoding that wraps"
+            )
+        contributors = plan.minimum - privacy.corrupt
+        if contributors < 1:
+            raise NoiseError(
+                f"of {plan.minimum} phones, {privacy.corrupt} are not counted on: raise the minimum above that"
+            )
+        coordinates = padded(plan.dimension)
+        sensitivity = plan.clip * (1 + FLOAT_SLACK) / encoding.step + math.sqrt(coordinates)
+        phone_variance = (privacy.noise_multiplier * sensitivity) ** 2 / contributors
+        largest_sum = math.sqrt(phone_variance * encoding.phones)
+        if largest_sum * WRAP_SIGMAS > encoding.largest:
+            raise NoiseError(
+                f"noise of {largest_sum:.0f} levels on the sum would wrap around at {encoding.largest}: "
+                "take 16 bits or a larger step"
+            )
+        return cls(privacy.mechanism, coordinates, sensitivity, phone_variance, contributors)
+
+
+def phone_noise(plan: RoundPlan, seed: bytes) -> Levels:
+    """Return a phone's noise for `RoundPlan.encode`, on a real phone and on a simulated one alike.
+
+    Args:
+        plan: of the round.
+        seed: 32 secret random bytes, used for nothing else.
+
+    Returns:
+        int64[padded(dimension)], in levels.
+
+    Raises:
+        NoiseError: see `NoiseScale.of`.
+    """
+    scale = NoiseScale.of(plan)
+    return draw(scale.mechanism, scale.phone_variance, scale.coordinates, seed)
+
+
+def draw(mechanism: Mechanism, variance: float, count: int, seed: bytes) -> Levels:
+    """Return int64[count] independent draws with mean zero.
+
+    Args:
+        mechanism: the distribution.
+        variance: of Skellam noise; the parameter sigma^2 of the discrete Gaussian, which is its variance to within
+            any practical precision once it is 1 or more.
+        count: of draws.
+        seed: 32 secret random bytes, used for nothing else.
+
+    Raises:
+        NoiseError: there is no such noise.
+    """
+    if not 0 < variance <= LARGEST_DEVIATION**2:
+        raise NoiseError(f"no integer noise has a variance of {variance:g} levels: change the encoding's step")
+    match mechanism:
+        case Mechanism.SKELLAM:
+            tables = (_poisson(variance / 2), _poisson(variance / 2))
+        case Mechanism.DISCRETE_GAUSSIAN:
+            tables = (_discrete_gaussian(variance),)
+        case Mechanism.NONE:
+            raise NoiseError("there is no noise to draw: choose Skellam or the discrete Gaussian")
+    # One stream of 128-bit integers: all of the first table's draws, then all of the second's.
+    words = random_words(seed, 2 * count * len(tables), "<u8").reshape(len(tables), count, 2)
+    noise = tables[0].invert(words[0])
+    if len(tables) > 1:
+        noise -= tables[1].invert(words[1])
+    return noise
+
+
+class _Table(NamedTuple):
+    """A cumulative distribution on consecutive integers, in units of 2^-128.
+
+    Attributes:
+        first: the smallest value.
+        below: Python integers; `below[k]` is the probability of at most `first + k`, the last value left out.
+        high: uint64, their upper halves.
+    """
+
+    first: int
+    below: list[int]
+    high: npt.NDArray[np.uint64]
+
+    def invert(self, words: npt.NDArray[np.uint64]) -> Levels:
+        """Return the value at each uniform 128-bit integer of uint64[count, 2], whose upper half is first."""
+        values = np.empty(len(words), np.int64)
+        for start in range(0, len(words), _CHUNK):
+            upper = words[start : start + _CHUNK, 0]
+            index = np.searchsorted(self.high, upper, side="left")
+            # Nearly always the upper halves decide; where they are equal, all bits do.
+            for tie in np.flatnonzero(np.searchsorted(self.high, upper, side="right") != index):
+                both = words[start + int(tie)]
+                index[tie] = bisect_right(self.below, int(both[0]) << 64 | int(both[1]))
+            values[start : start + _CHUNK] = index + self.first
+        return values
+
+
+def _cumulative(first: int, weights: list[int]) -> _Table:
+    total, running, below = sum(weights), 0, []
+    for weight in weights[:-1]:
+        running += weight
+        below.append((running << _BITS) // total)
+    return _Table(first, below, np.array([min(value, (1 << _BITS) - 1) >> 64 for value in below], np.uint64))
+
+
+@lru_cache(maxsize=4)
+def _poisson(mean: float) -> _Table:
+    # Weights relative to the mode, whose neighbours follow from each other; beyond both ends they round to zero.
+    numerator, denominator = Fraction(mean).as_integer_ratio()
+    mode = numerator // denominator
+    up, weight, value = [], 1 << _WORKING_BITS, mode
+    while weight:
+        up.append(weight)
+        value += 1
+        weight = weight * numerator // (denominator * value)
+    down, weight, value = [], 1 << _WORKING_BITS, mode
+    while weight and value:
+        weight = weight * denominator * value // numerator
+        value -= 1
+        down.append(weight)
+    return _cumulative(mode - len(down), down[::-1] + up)
+
+
+@lru_cache(maxsize=4)
+def _discrete_gaussian(variance: float) -> _Table:
+    # exp(-k^2 / 2 sigma^2): the ratio of neighbours shrinks by the same factor with every step.
+    context = Context(prec=120)
+    exponent = context.divide(Decimal(-1), context.multiply(Decimal(2), Decimal(variance)))
+    scale_bits = 2 * _WORKING_BITS
+    ratio = int(context.multiply(context.exp(exponent), Decimal(1 << scale_bits)))
+    shrink = ratio * ratio >> scale_bits
+    half, weight = [], 1 << _WORKING_BITS
+    while weight:
+        half.append(weight)
+        weight = weight * ratio >> scale_bits
+        ratio = ratio * shrink >> scale_bits
+    return _cumulative(1 - len(half), half[:0:-1] + half)

@@ -1,0 +1,53 @@
+"""What one round costs a phone that takes part in it, in zero-concentrated differential privacy (rho).
+
+Neighbouring data sets differ in all data of one phone, which is put in place of nothing. The phone's rounded vector
+has an L2 norm of at most `NoiseScale.sensitivity` levels.
+"""
+
+import math
+
+from federation.plan import Mechanism
+from federation.privacy.errors import NoiseError
+from federation.privacy.mechanisms import NoiseScale
+
+
+def gaussian_rho(noise_multiplier: float) -> float:
+    """Return rho of one Gaussian release whose noise is `noise_multiplier` times the sensitivity.
+
+    Raises:
+        ValueError: the multiplier is not positive.
+    """
+    if not noise_multiplier > 0:
+        raise ValueError(f"a noise multiplier is positive, not {noise_multiplier}")
+    return 1 / (2 * noise_multiplier**2)
+
+
+def round_rho(scale: NoiseScale) -> float:
+    """Return rho of a sum with the noise of `scale.contributors` phones.
+
+    For the discrete Gaussian this is Kairouz, Liu and Steinke 2021 (theorem 1). Skellam noise: its Renyi divergence of
+    order alpha (Agarwal, Kairouz and Liu 2021, theorem 3.5) is at most rho * alpha for all alpha > 1 if the excess over
+    the Gaussian's, 3 * L1 / (2 variance), is put into rho whole.
+
+    Raises:
+        NoiseError: there is no noise.
+    """
+    squared, variance = scale.sensitivity**2, scale.sum_variance
+    # An integer vector's L1 norm is at most its squared L2 norm, and sqrt(d) times its L2 norm.
+    l1 = min(squared, math.sqrt(scale.coordinates) * scale.sensitivity)
+    match scale.mechanism:
+        case Mechanism.SKELLAM:
+            # ((2 alpha - 1) squared + 6 l1) / 4 variance^2, of which alpha times the bracket below is an upper bound.
+            excess = min((2 * squared + 6 * l1) / (4 * variance**2), 3 * l1 / (2 * variance))
+            return squared / (2 * variance) + excess
+        case Mechanism.DISCRETE_GAUSSIAN:
+            gap = 10 * sum(
+                math.exp(-2 * math.pi**2 * scale.phone_variance * k / (k + 1)) for k in range(1, scale.contributors)
+            )
+            epsilon = min(
+                math.sqrt(squared / variance + gap * scale.coordinates / 2),
+                scale.sensitivity / math.sqrt(variance) + gap * math.sqrt(scale.coordinates),
+            )
+            return epsilon**2 / 2
+        case Mechanism.NONE:
+            raise NoiseError("a round without noise has no privacy to count: choose a mechanism")

@@ -1,0 +1,201 @@
+"""Versions of the model: where they came from, which is trained now, what phones download."""
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sql
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy.orm import Session
+
+from federation import weights as codec
+from federation.server.errors import BadRequestError, UnknownError
+from federation.server.optimizer import GlobalState
+from federation.server.store import Blobs, Database
+from federation.server.tables import CurrentRow, ModelRow
+from model.layout import FlatVector
+
+_LABEL = b"fedkey model v1\0"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of the gate.
+
+    Attributes:
+        passed: whether the model may become current.
+        metrics: what was measured, by name.
+    """
+
+    passed: bool
+    metrics: Mapping[str, float]
+
+
+Gate = Callable[[FlatVector, FlatVector], Verdict]
+"""Judges a new model, first argument, against the current one on held-out public text."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version as others see it; the attributes are those of `ModelRow`."""
+
+    version: int
+    parent: int | None
+    sha256: str
+    signature: bytes
+    status: str
+    round_id: int | None
+    metrics: Mapping[str, Any]
+    created: float
+    current: bool
+
+
+class Models:
+    """All versions.
+
+    Args:
+        database: of the server.
+        blobs: where weights are.
+        key: of the round server, which signs versions.
+    """
+
+    def __init__(self, database: Database, blobs: Blobs, key: Ed25519PrivateKey) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._key = key
+
+    def store(self, state: GlobalState) -> tuple[str, str, str]:
+        """Store a state's blobs; return the hash of the weights, their name and the optimizer's."""
+        data = codec.to_bytes(state.weights)
+        return codec.sha256(data), self._blobs.put("models", data), self._blobs.put("optimizer", state.slots_to_bytes())
+
+    def insert(
+        self,
+        session: Session,
+        stored: tuple[str, str, str],
+        *,
+        parent: int | None,
+        verdict: Verdict,
+        round_id: int | None,
+        now: float,
+    ) -> int:
+        """Add a version in a writing session, make it current if it passed, and return its number."""
+        sha256, weights, optimizer = stored
+        version = (session.scalar(sql.select(sql.func.max(ModelRow.version))) or 0) + 1
+        session.add(
+            ModelRow(
+                version=version,
+                parent=parent,
+                sha256=sha256,
+                signature=self._key.sign(signed_part(version, sha256)),
+                status="accepted" if verdict.passed else "rejected",
+                round_id=round_id,
+                weights=weights,
+                optimizer=optimizer,
+                metrics=dict(verdict.metrics),
+                created=now,
+            )
+        )
+        session.flush()
+        if verdict.passed:
+            session.merge(CurrentRow(id=1, version=version))
+        return version
+
+    def begin(self, state: GlobalState, now: float) -> None:
+        """Make `state` version 1, unless there is a version already."""
+        stored = self.store(state)
+        with self._database.write() as session:
+            if session.get(CurrentRow, 1) is None:
+                self.insert(session, stored, parent=None, verdict=Verdict(True, {}), round_id=None, now=now)  # noqa: FBT003
+
+    def current_version(self) -> int:
+        """Return the version that is trained.
+
+        Raises:
+            UnknownError: there is none yet.
+        """
+        with self._database.read() as session:
+            row = session.get(CurrentRow, 1)
+            if row is None:
+                raise UnknownError("there is no model yet: start the server with one")
+            return row.version
+
+    def state(self, version: int) -> GlobalState:
+        """Return the global state at a version."""
+        with self._database.read() as session:
+            row = self._row(session, version)
+            names = row.weights, row.optimizer
+        weights = codec.from_bytes(self._blobs.get(names[0]))
+        return GlobalState.of(weights, self._blobs.get(names[1]))
+
+    def versions(self) -> list[ModelVersion]:
+        """Return all versions, oldest first."""
+        with self._database.read() as session:
+            current = session.get(CurrentRow, 1)
+            rows = session.scalars(sql.select(ModelRow).order_by(ModelRow.version))
+            return [_seen(row, current) for row in rows]
+
+    def version(self, number: int) -> ModelVersion:
+        """Return one version.
+
+        Raises:
+            UnknownError: there is none.
+        """
+        with self._database.read() as session:
+            return _seen(self._row(session, number), session.get(CurrentRow, 1))
+
+    def promote(self, number: int) -> ModelVersion:
+        """Make a version current, also an earlier one; the next round trains it and goes on with its optimizer state.
+
+        Raises:
+            UnknownError: there is none.
+            BadRequestError: the gate rejected it.
+        """
+        with self._database.write() as session:
+            row = self._row(session, number)
+            if row.status != "accepted":
+                raise BadRequestError(f"the gate rejected version {number}: promote another one")
+            session.merge(CurrentRow(id=1, version=number))
+        return self.version(number)
+
+    def weights(self, sha256: str) -> bytes:
+        """Return the weights with a hash.
+
+        Raises:
+            UnknownError: there are none.
+        """
+        with self._database.read() as session:
+            name = session.scalar(sql.select(ModelRow.weights).where(ModelRow.sha256 == sha256).limit(1))
+        if name is None:
+            raise UnknownError(f"there is no model {sha256[:16]}: check in again")
+        return self._blobs.get(name)
+
+    def delta(self, old: str, new: str) -> bytes:
+        """Return what turns the weights of one hash into those of another."""
+        return codec.delta(self.weights(old), self.weights(new))
+
+    def _row(self, session: Session, version: int) -> ModelRow:
+        row = session.get(ModelRow, version)
+        if row is None:
+            raise UnknownError(f"there is no model version {version}: see `fedkey models list`")
+        return row
+
+
+def signed_part(version: int, sha256: str) -> bytes:
+    """Return what the round server signs of a version."""
+    return _LABEL + struct.pack("<I", version) + bytes.fromhex(sha256)
+
+
+def _seen(row: ModelRow, current: CurrentRow | None) -> ModelVersion:
+    return ModelVersion(
+        row.version,
+        row.parent,
+        row.sha256,
+        row.signature,
+        row.status,
+        row.round_id,
+        row.metrics,
+        row.created,
+        current is not None and current.version == row.version,
+    )

@@ -1,0 +1,98 @@
+"""A round's place in the protocol, rebuilt from the messages that were accepted.
+
+The protocol's server has no secrets and no randomness (`federation.secure_aggregation.server`), so any worker can stand
+where the round stands by replaying what is stored; none has to remember anything.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from federation.plan import RoundPlan
+from federation.secure_aggregation import Authority, Roster
+from federation.secure_aggregation.messages import Survivors
+from federation.secure_aggregation.server import (
+    Aggregate,
+    CollectAdvertisements,
+    CollectConfirmations,
+    CollectMaskedInputs,
+    CollectShares,
+    CollectUnmasking,
+)
+
+
+class Phase(StrEnum):
+    """Of a round; the first five are the protocol's steps."""
+
+    ADVERTISE = "advertise"
+    SHARE = "share"
+    UPLOAD = "upload"
+    CONFIRM = "confirm"
+    UNMASK = "unmask"
+    FINISHED = "finished"
+    ABANDONED = "abandoned"
+
+
+STEPS = (Phase.ADVERTISE, Phase.SHARE, Phase.UPLOAD, Phase.CONFIRM, Phase.UNMASK)
+
+Collecting = CollectAdvertisements | CollectShares | CollectMaskedInputs | CollectConfirmations | CollectUnmasking
+
+
+def after(phase: Phase) -> Phase:
+    """Return the phase that follows a step."""
+    return (*STEPS, Phase.FINISHED)[STEPS.index(phase) + 1]
+
+
+def advertising(plan: RoundPlan, authority: Authority, messages: Iterable[bytes]) -> CollectAdvertisements:
+    """Return the first step with these messages."""
+    phase = CollectAdvertisements(plan.session, authority)
+    for message in messages:
+        phase.receive(message)
+    return phase
+
+
+def masking(shares: CollectShares, messages: Iterable[bytes]) -> CollectMaskedInputs:
+    """Return the step in which phones upload, when these shared keys."""
+    for message in messages:
+        shares.receive(message)
+    return shares.close()
+
+
+def confirming(
+    plan: RoundPlan, roster: Roster, sharers: Sequence[bytes], survivors: Sequence[bytes]
+) -> CollectConfirmations:
+    """Return the step in which phones sign who survived, without the masked sum.
+
+    Checking signatures and shares does not need it, so only whoever unmasks reads the vectors.
+
+    Args:
+        plan: of the round.
+        roster: of the round.
+        sharers: device ids.
+        survivors: device ids.
+    """
+    indices = {phone.device_id: index for index, phone in enumerate(roster.phones)}
+    sets = Survivors(*(tuple(sorted(indices[device] for device in devices)) for devices in (sharers, survivors)))
+    return CollectConfirmations(plan.session, roster, sets, plan.session.vector.zeros())
+
+
+def unmasking(confirmations: CollectConfirmations, messages: Iterable[bytes]) -> CollectUnmasking:
+    """Return the last step, when phones have sent these signatures."""
+    for message in messages:
+        confirmations.receive(message)
+    return confirmations.close()
+
+
+def aggregate(
+    inputs: CollectMaskedInputs, uploads: Iterable[bytes], signatures: Iterable[bytes], answers: Iterable[bytes]
+) -> Aggregate:
+    """Return the sum; of `uploads`, which may be a stream, one is in memory at a time.
+
+    Raises:
+        TooFewPhonesError, UnmaskingError: see `CollectUnmasking.close`.
+    """
+    for upload in uploads:
+        inputs.receive(upload)
+    last = unmasking(inputs.close(), signatures)
+    for answer in answers:
+        last.receive(answer)
+    return last.close()

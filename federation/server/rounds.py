@@ -1,0 +1,362 @@
+"""What a worker does for phones: check them in, take their messages, answer with the round's.
+
+Stateless but for a cache: whatever a phone was told is stored first, and where a round stands is read anew every time.
+"""
+
+import hashlib
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sql
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy.orm import Session
+
+from federation.enrolment import Credential, CredentialError, Revocations
+from federation.plan import RoundPlan
+from federation.secure_aggregation import Authority
+from federation.secure_aggregation.identity import SIGNATURE_BYTES
+from federation.secure_aggregation.server import (
+    CollectAdvertisements,
+    CollectConfirmations,
+    CollectMaskedInputs,
+    CollectShares,
+    CollectUnmasking,
+)
+from federation.server import pace, phases
+from federation.server.errors import ConflictError, GoneError, NotYetError, UnauthorisedError, UnknownError
+from federation.server.phases import STEPS, Collecting, Phase
+from federation.server.settings import RoundSettings
+from federation.server.store import Blobs, Database
+from federation.server.tables import DeviceRow, MessageRow, RoundRow
+from federation.server.trail import Event, pseudonym, record
+from federation.task import Conditions
+
+LARGEST_BODY_ROW = 1 << 16
+"""Larger messages are blobs."""
+
+DAY_SECONDS = 86400.0
+_POLL_SECONDS = 1.0
+
+_EVENT = {
+    Phase.ADVERTISE: Event.ADVERTISED,
+    Phase.SHARE: Event.SHARED,
+    Phase.UPLOAD: Event.UPLOADED,
+    Phase.CONFIRM: Event.CONFIRMED,
+    Phase.UNMASK: Event.UNMASKED,
+}
+
+
+@dataclass(frozen=True)
+class CheckedIn:
+    """The answer to a check-in: a round to join, or when to come back.
+
+    Attributes:
+        round_id: of the round that the phone was selected for.
+        retry_after_seconds: if there is none for it.
+        reason: why not.
+    """
+
+    round_id: int | None
+    retry_after_seconds: float = 0.0
+    reason: str = ""
+
+
+class Rounds:
+    """The rounds of a server, as phones see them.
+
+    Args:
+        database: of the server.
+        blobs: where masked vectors are.
+        key: of the round server.
+        authority: whose devices may take part.
+        settings: of rounds.
+        clock: seconds since 1970.
+        revocations: read at every check-in.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        key: Ed25519PrivateKey,
+        authority: Authority,
+        settings: RoundSettings,
+        clock: Callable[[], float],
+        revocations: Callable[[], Revocations] = Revocations,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._authority = authority
+        self._settings = settings
+        self._clock = clock
+        self._revocations = revocations
+        self._pseudonym_secret = hashlib.sha256(b"fedkey pseudonyms v1\0" + key.private_bytes_raw()).digest()
+        self._lock = threading.Lock()
+        self._replicas: dict[tuple[int, Phase], Collecting] = {}
+
+    def admit(self, credential: Credential) -> None:
+        """Check that a device may talk to this server.
+
+        Raises:
+            UnauthorisedError: it may not; the message says why.
+        """
+        try:
+            credential.check(self._authority, self._clock())
+        except CredentialError as error:
+            raise UnauthorisedError(str(error)) from error
+        if credential.device_id in self._revocations().devices:
+            raise UnauthorisedError("this device was revoked: enrol it anew")
+
+    def check_in(self, device_id: bytes, conditions: Conditions) -> CheckedIn:
+        """Select a device for the round that is filling, or say when to come back."""
+        now, settings = self._clock(), self._settings
+        with self._database.write() as session:
+            device = session.get(DeviceRow, device_id)
+            if device is None:
+                device = DeviceRow(device_id=device_id, last_seen=now, waiting_since=None, joined=None, last_round=None)
+                session.add(device)
+            device.last_seen = now
+            name = pseudonym(self._pseudonym_secret, device_id)
+            filling = active(session)
+            refusal = self._refusal(device, conditions, now)
+            if refusal is None and filling is not None and self._has_room(session, filling, device):
+                device.waiting_since, device.last_round = None, filling.round_id
+                record(session, now, Event.SELECTED, round_id=filling.round_id, device=name)
+                return CheckedIn(filling.round_id)
+            device.waiting_since = now if refusal is None else None
+            population = session.scalar(sql.select(sql.func.count()).where(DeviceRow.last_seen >= now - DAY_SECONDS))
+            later = pace.retry_after_seconds(
+                now=now,
+                uniform=secrets.randbelow(1 << 20) / (1 << 20),
+                population=population or 1,
+                cohort=settings.most_phones,
+                meeting_seconds=settings.meeting_seconds,
+                round_seconds=settings.deadlines.unmask_seconds,
+            )
+            reason, at_least = refusal or ("no round is open for this device now", 0.0)
+            record(session, now, Event.CHECKED_IN, round_id=None, device=name, detail=reason)
+            return CheckedIn(None, max(later, at_least), reason)
+
+    def plan(self, round_id: int) -> bytes:
+        """Return a round's signed plan, followed by its task."""
+        with self._database.read() as session:
+            row = _round(session, round_id)
+            return row.plan + row.task
+
+    def receive(self, round_id: int, step: Phase, message: bytes) -> None:
+        """Take a message of the protocol; once this returns, it is stored and counts.
+
+        Raises:
+            UnknownError: there is no such round.
+            NotYetError, GoneError: the round is not at this step.
+            ConflictError: the device sent something else before.
+            SecureAggregationError: the message is wrong; its type says how.
+            UnavailableError: it could not be stored.
+        """
+        digest = hashlib.sha256(message).digest()
+        with self._database.read() as session:
+            row = _round(session, round_id)
+            if _is_stored(session, round_id, step, digest):
+                return
+            _must_be_at(row, step)
+            # Who else advertised is looked at under the database's lock, below.
+            collecting = (
+                phases.advertising(_plan(row), self._authority, ())
+                if step is Phase.ADVERTISE
+                else self._replica(session, row, step)
+            )
+        with self._lock:
+            device_id = collecting.receive(message)
+        large = len(message) > LARGEST_BODY_ROW
+        try:
+            blob = self._blobs.put(f"rounds/{round_id}", message) if large else None
+            self._accept(round_id, step, device_id, digest, message if blob is None else None, blob, len(message))
+        except BaseException:
+            self._forget(round_id)  # it knows a message that nobody stored
+            raise
+
+    def _accept(
+        self,
+        round_id: int,
+        step: Phase,
+        device_id: bytes,
+        digest: bytes,
+        body: bytes | None,
+        blob: str | None,
+        size: int,
+    ) -> None:
+        now = self._clock()
+        with self._database.write() as session:
+            row = _round(session, round_id)
+            known = session.get(MessageRow, (round_id, step, device_id))
+            if known is not None and known.digest == digest:
+                return
+            if known is not None:
+                raise ConflictError("the device sent something else before: resend the first message unchanged")
+            _must_be_at(row, step)
+            if step is Phase.ADVERTISE and body is not None:
+                # Another worker may have let in other phones since; keys must not repeat, nor the roster overflow.
+                self._advertised(session, row).receive(body)
+                device = session.get(DeviceRow, device_id)
+                if device is None or device.last_round != round_id:
+                    raise UnauthorisedError("the device was not selected for this round: check in")
+                device.joined = now
+            session.add(
+                MessageRow(
+                    round_id=round_id,
+                    step=step,
+                    device_id=device_id,
+                    digest=digest,
+                    body=body,
+                    blob=blob,
+                    size_bytes=size,
+                    received=now,
+                )
+            )
+            name = pseudonym(self._pseudonym_secret, device_id)
+            record(session, now, _EVENT[step], round_id=round_id, device=name, size=size)
+
+    def roster(self, round_id: int) -> bytes:
+        """Return the roster, once the first step is closed."""
+        collecting = self._at(round_id, Phase.SHARE)
+        assert isinstance(collecting, CollectShares)  # noqa: S101 - what `_build` makes for this step
+        return collecting.roster_message
+
+    def inbox(self, round_id: int, device_id: bytes) -> bytes:
+        """Return what others dealt to a device, once the second step is closed."""
+        collecting = self._at(round_id, Phase.UPLOAD)
+        assert isinstance(collecting, CollectMaskedInputs)  # noqa: S101
+        return collecting.inbox_message(device_id)
+
+    def survivors(self, round_id: int) -> bytes:
+        """Return who uploaded, once that step is closed."""
+        collecting = self._at(round_id, Phase.CONFIRM)
+        assert isinstance(collecting, CollectConfirmations)  # noqa: S101
+        return collecting.survivors_message
+
+    def signatures(self, round_id: int) -> bytes:
+        """Return the signatures over the survivors, once that step is closed."""
+        collecting = self._at(round_id, Phase.UNMASK)
+        assert isinstance(collecting, CollectUnmasking)  # noqa: S101
+        return collecting.signatures_message
+
+    def report(self, round_id: int, device_id: bytes, kind: Event, detail: str) -> None:
+        """Add to a device's trail what it says of itself."""
+        with self._database.write() as session:
+            _round(session, round_id)
+            device = session.get(DeviceRow, device_id)
+            if device is None or device.last_round != round_id:
+                raise UnauthorisedError("the device was not selected for this round: check in")
+            name = pseudonym(self._pseudonym_secret, device_id)
+            record(session, self._clock(), kind, round_id=round_id, device=name, detail=detail)
+
+    def _refusal(self, device: DeviceRow, conditions: Conditions, now: float) -> tuple[str, float] | None:
+        """Return why a device cannot take part at the moment and how long to wait at least, or nothing."""
+        settings = self._settings
+        if not conditions.meet(settings.needed):
+            return "the device must be idle, charging and on an unmetered network as the plan says", 0.0
+        if device.joined is not None and now - device.joined < settings.separation_seconds:
+            return "the device took part a short while ago", settings.separation_seconds - (now - device.joined)
+        return None
+
+    def _has_room(self, session: Session, row: RoundRow, device: DeviceRow) -> bool:
+        if row.phase != Phase.ADVERTISE:
+            return False
+        if device.last_round == row.round_id:
+            # Killed after it was selected: it may join with new keys, unless it has already advertised some.
+            return session.get(MessageRow, (row.round_id, Phase.ADVERTISE, device.device_id)) is None
+        selected = session.scalar(sql.select(sql.func.count()).where(DeviceRow.last_round == row.round_id)) or 0
+        return selected < _plan(row).encoding.phones
+
+    def _at(self, round_id: int, step: Phase) -> Collecting:
+        with self._database.read() as session:
+            row = _round(session, round_id)
+            if row.phase == Phase.ABANDONED:
+                raise GoneError(f"the round was abandoned: {row.reason}")
+            if row.phase in STEPS and STEPS.index(Phase(row.phase)) < STEPS.index(step):
+                raise NotYetError(f"the round is still at {row.phase!r}: ask again", _POLL_SECONDS)
+            return self._replica(session, row, step)
+
+    def _replica(self, session: Session, row: RoundRow, step: Phase) -> Collecting:
+        with self._lock:
+            found = self._replicas.get((row.round_id, step))
+        if found is not None:
+            return found
+        built = self._build(session, row, step)
+        with self._lock:
+            for round_id, phase in list(self._replicas):
+                if round_id < row.round_id - 1:
+                    del self._replicas[round_id, phase]
+            return self._replicas.setdefault((row.round_id, step), built)
+
+    def _forget(self, round_id: int) -> None:
+        with self._lock:
+            for key in [key for key in self._replicas if key[0] == round_id]:
+                del self._replicas[key]
+
+    def _advertised(self, session: Session, row: RoundRow) -> CollectAdvertisements:
+        return phases.advertising(_plan(row), self._authority, bodies(session, row.round_id, Phase.ADVERTISE))
+
+    def _build(self, session: Session, row: RoundRow, step: Phase) -> Collecting:
+        """Return the round's state at a step, from what was stored in the steps before it."""
+        shares = self._advertised(session, row).close()
+        if step is Phase.SHARE:
+            return shares
+        if step is Phase.UPLOAD:
+            return phases.masking(shares, bodies(session, row.round_id, Phase.SHARE))
+        sharers, survivors = (senders(session, row.round_id, each) for each in (Phase.SHARE, Phase.UPLOAD))
+        confirmations = phases.confirming(_plan(row), shares.roster, sharers, survivors)
+        if step is Phase.CONFIRM:
+            return confirmations
+        return phases.unmasking(confirmations, bodies(session, row.round_id, Phase.CONFIRM))
+
+
+def active(session: Session) -> RoundRow | None:
+    """Return the round that is running, if one is."""
+    return session.scalar(sql.select(RoundRow).where(RoundRow.phase.in_(STEPS)))
+
+
+def _round(session: Session, round_id: int) -> RoundRow:
+    row = session.get(RoundRow, round_id)
+    if row is None:
+        raise UnknownError(f"there is no round {round_id}: check in")
+    return row
+
+
+def _plan(row: RoundRow) -> RoundPlan:
+    return RoundPlan.from_bytes(row.plan[:-SIGNATURE_BYTES])
+
+
+def _is_stored(session: Session, round_id: int, step: Phase, digest: bytes) -> bool:
+    found = sql.select(MessageRow.digest).where(
+        MessageRow.round_id == round_id, MessageRow.step == step, MessageRow.digest == digest
+    )
+    return session.scalar(found) is not None
+
+
+def _must_be_at(row: RoundRow, step: Phase) -> None:
+    if row.phase == Phase.ABANDONED:
+        raise GoneError(f"the round was abandoned: {row.reason}")
+    if row.phase == Phase.FINISHED or STEPS.index(Phase(row.phase)) > STEPS.index(step):
+        raise GoneError(f"the round is past {step.value!r}: wait for the next one")
+    if row.phase != step:
+        raise NotYetError(f"the round is still at {row.phase!r}: ask again", _POLL_SECONDS)
+
+
+def bodies(session: Session, round_id: int, step: Phase) -> list[bytes]:
+    """Return the small messages of a step, by device id."""
+    return [body for body, _ in stored(session, round_id, step) if body is not None]
+
+
+def stored(session: Session, round_id: int, step: Phase) -> list[tuple[bytes | None, str | None]]:
+    """Return the messages of a step that may be large: each its body or the name of its blob."""
+    query = sql.select(MessageRow.body, MessageRow.blob).where(MessageRow.round_id == round_id, MessageRow.step == step)
+    return [(body, blob) for body, blob in session.execute(query.order_by(MessageRow.device_id))]
+
+
+def senders(session: Session, round_id: int, step: Phase) -> list[bytes]:
+    """Return who took a step, by device id."""
+    query = sql.select(MessageRow.device_id).where(MessageRow.round_id == round_id, MessageRow.step == step)
+    return list(session.scalars(query.order_by(MessageRow.device_id)))

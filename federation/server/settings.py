@@ -1,0 +1,70 @@
+"""How a server runs its rounds."""
+
+import math
+from dataclasses import dataclass, field
+
+from federation.errors import ConfigError
+from federation.plan import Deadlines, Privacy
+from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
+from federation.task import Budget, Conditions, DeviceClass
+
+
+def _budgets() -> dict[DeviceClass, Budget]:
+    return {
+        "low": Budget(steps=100, seconds=120),
+        "middle": Budget(steps=400, seconds=120),
+        "high": Budget(steps=1600, seconds=120),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundSettings:
+    """Of every round that is opened.
+
+    Attributes:
+        goal: phones wanted in the sum.
+        minimum: with fewer a round is abandoned.
+        over_selection: phones let in, as a multiple of the goal, since some drop out.
+        clip: L2 bound of a phone's delta.
+        weight_cap: examples that count at most.
+        privacy: noise that phones add.
+        deadlines: of the steps.
+        learning_rate, epochs, gradient_norm, dropout, budgets: of local training; see `TrainingTask`.
+        needed: conditions of phones.
+        separation_seconds: between two participations of a phone, at least.
+        meeting_seconds: small populations are told to come back at multiples of this.
+    """
+
+    goal: int = 10
+    minimum: int = 5
+    over_selection: float = 1.3
+    clip: float = 8.0
+    weight_cap: int = 512
+    privacy: Privacy = field(default_factory=Privacy)
+    deadlines: Deadlines = field(default_factory=lambda: Deadlines(120, 150, 330, 360, 390))
+    learning_rate: float = 0.5
+    epochs: int = 1
+    gradient_norm: float = 1.0
+    dropout: float = 0.25
+    budgets: dict[DeviceClass, Budget] = field(default_factory=_budgets)
+    needed: Conditions = field(default_factory=lambda: Conditions(idle=True, charging=True, unmetered=True))
+    separation_seconds: int = 3600
+    meeting_seconds: int = 60
+
+    def __post_init__(self) -> None:
+        if not SMALLEST_COHORT <= self.minimum <= self.goal:
+            raise ConfigError(f"a round's minimum is {SMALLEST_COHORT} to its goal of {self.goal}, not {self.minimum}")
+        if not (self.over_selection >= 1 and self.most_phones <= LARGEST_COHORT):
+            raise ConfigError(
+                f"a round lets in its goal to {LARGEST_COHORT} phones, not {self.over_selection:g} x {self.goal}"
+            )
+        if not 1 <= self.meeting_seconds < self.deadlines.advertise_seconds:
+            raise ConfigError(
+                f"phones meet every {self.meeting_seconds} s, so keys must be advertised for longer than that, "
+                f"not {self.deadlines.advertise_seconds} s"
+            )
+
+    @property
+    def most_phones(self) -> int:
+        """Phones that are let in."""
+        return math.ceil(self.goal * self.over_selection)

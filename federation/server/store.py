@@ -1,0 +1,159 @@
+"""What lasts: one database and one blob store, shared by all workers.
+
+SQLite in WAL mode or PostgreSQL, by URL. A write is one transaction that takes its lock first, so what it reads stays
+true until it commits; on SQLite that is the database's one writer lock, on PostgreSQL an advisory lock.
+"""
+
+import hashlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import sqlalchemy as sql
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from federation.server.errors import UnavailableError
+
+_BUSY_SECONDS = 30.0
+_LOCK_NUMBER = 0x6665646B  # any constant: whoever writes to a fedkey database takes it
+
+
+class Database:
+    """The database of a round server.
+
+    Args:
+        url: `sqlite:////path/to/file` or `postgresql+psycopg://user@host/name`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._engine = sql.create_engine(url, pool_pre_ping=True)
+        self._is_sqlite = self._engine.dialect.name == "sqlite"
+        if self._is_sqlite:
+            sql.event.listen(self._engine, "connect", _prepare_sqlite)
+            sql.event.listen(self._engine, "begin", _begin_sqlite)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Give a session that sees one state of the database."""
+        with _refusals(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Give a session that nobody writes beside; what it did is kept as a whole or, if it raises, not at all."""
+        writing = self._engine.execution_options(fedkey_write=True)
+        with _refusals(), Session(writing, expire_on_commit=False) as session, session.begin():
+            if not self._is_sqlite:
+                session.execute(sql.select(sql.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+            yield session
+
+    def migrate(self) -> None:
+        """Create the tables, or bring them to this version of fedkey; run it before workers start."""
+        config = Config()
+        config.set_main_option("script_location", str(resources.files("federation.server") / "migrations"))
+        config.attributes["engine"] = self._engine
+        command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={_BUSY_SECONDS * 1000:.0f}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sql.Connection) -> None:
+    writes = connection.get_execution_options().get("fedkey_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise UnavailableError("the database does not answer or has no room: try again", 10) from error
+
+
+class Blobs:
+    """Named bytes that are written once: models and masked vectors.
+
+    Args:
+        url: folder, or anything that fsspec opens, such as `s3://bucket/prefix`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._files, self._root = fsspec.url_to_fs(url, auto_mkdir=True)
+        self._lock = threading.Lock()
+        self._written = 0
+
+    def put(self, prefix: str, data: bytes) -> str:
+        """Store bytes under a name made of their hash, and return it. A name exists only with all of its bytes.
+
+        Raises:
+            UnavailableError: there is no room; nothing was stored.
+        """
+        name = f"{prefix}/{hashlib.sha256(data).hexdigest()}"
+        try:
+            self._put(self._path(name), data)
+        except OSError as error:
+            raise UnavailableError("the blob store has no room or does not answer: try again", 60) from error
+        return name
+
+    def get(self, name: str) -> bytes:
+        """Return the bytes of a name."""
+        content: bytes = self._files.cat_file(self._path(name))
+        return content
+
+    def remove(self, prefix: str) -> None:
+        """Forget all names under a prefix, if there are any."""
+        if self._files.exists(self._path(prefix)):
+            self._files.rm(self._path(prefix), recursive=True)
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def _put(self, path: str, data: bytes) -> None:
+        if "file" not in self._protocols:
+            self._files.pipe_file(path, data)  # object stores show whole objects only
+            return
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            self._written += 1
+            temporary = target.with_name(f".{target.name}.{os.getpid()}.{self._written}")
+        try:
+            _write_durably(temporary, data)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @property
+    def _protocols(self) -> tuple[str, ...]:
+        protocol: Any = self._files.protocol
+        return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,133 @@
+"""Tables of the round server; `migrations` creates them.
+
+Times are seconds since 1970. Nothing here holds text, an update in clear or a count of one device: masked vectors are
+blobs, everything else of the protocol is the messages as they came.
+"""
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Of all tables."""
+
+
+class ModelRow(Base):
+    """A version of the global state: weights, and what the server optimizer remembers.
+
+    Attributes:
+        version: counts up.
+        parent: version that it was made from.
+        sha256: hex, of the weights.
+        signature: of the round server, over version and hash.
+        status: `accepted` or `rejected` by the gate.
+        round_id: that made it, if one did.
+        weights, optimizer: names of blobs.
+        metrics: measured by the gate and in the round.
+    """
+
+    __tablename__ = "models"
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    parent: Mapped[int | None] = mapped_column(ForeignKey("models.version"))
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    signature: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[str] = mapped_column(String(16))
+    round_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    weights: Mapped[str] = mapped_column(String(255))
+    optimizer: Mapped[str] = mapped_column(String(255))
+    metrics: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created: Mapped[float]
+
+
+class CurrentRow(Base):
+    """Which version phones train, one row with id 1."""
+
+    __tablename__ = "current"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(ForeignKey("models.version"))
+
+
+class RoundRow(Base):
+    """A round.
+
+    Attributes:
+        phase: a `Phase`.
+        reason: why it was abandoned.
+        plan, task: as phones get them, the plan signed.
+        goal: phones wanted in the sum.
+        phase_since: when the phase began.
+    """
+
+    __tablename__ = "rounds"
+    round_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    phase: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str | None]
+    plan: Mapped[bytes] = mapped_column(LargeBinary)
+    task: Mapped[bytes] = mapped_column(LargeBinary)
+    model_version: Mapped[int] = mapped_column(ForeignKey("models.version"))
+    goal: Mapped[int]
+    opened: Mapped[float]
+    phase_since: Mapped[float]
+    ended: Mapped[float | None]
+
+
+class MessageRow(Base):
+    """An accepted message of the protocol, in the body or, if it is large, in a blob."""
+
+    __tablename__ = "messages"
+    round_id: Mapped[int] = mapped_column(ForeignKey("rounds.round_id"), primary_key=True)
+    step: Mapped[str] = mapped_column(String(16), primary_key=True)
+    device_id: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    blob: Mapped[str | None] = mapped_column(String(255))
+    size_bytes: Mapped[int]
+    received: Mapped[float]
+
+
+class DeviceRow(Base):
+    """A device that has checked in.
+
+    Attributes:
+        waiting_since: when it last checked in able to take part, and was told to come back.
+        last_seen: latest check-in.
+        joined: when it last advertised keys.
+        last_round: round it was last selected for.
+    """
+
+    __tablename__ = "devices"
+    device_id: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    last_seen: Mapped[float] = mapped_column(index=True)
+    waiting_since: Mapped[float | None] = mapped_column(index=True)
+    joined: Mapped[float | None]
+    last_round: Mapped[int | None] = mapped_column(BigInteger, index=True)
+
+
+class EventRow(Base):
+    """A step in a device's session trail.
+
+    Attributes:
+        device: pseudonym, which only this server's key leads back to a device id; empty for the server's own.
+        kind: an `Event`.
+        detail: of a fixed vocabulary or a number, never what a phone wrote freely.
+    """
+
+    __tablename__ = "events"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    round_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    device: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[str] = mapped_column(String(24), index=True)
+    detail: Mapped[str] = mapped_column(String(200))
+    size_bytes: Mapped[int]
+    at: Mapped[float]
+
+
+class LeaseRow(Base):
+    """Who coordinates."""
+
+    __tablename__ = "leases"
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    until: Mapped[float]

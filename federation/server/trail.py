@@ -1,0 +1,66 @@
+"""Session trails: what each device did in a round, under a pseudonym and without anything it typed.
+
+As in Bonawitz et al. 2019, section 5: the shape of a trail tells what went wrong, and where.
+"""
+
+import hashlib
+import hmac
+import json
+import logging
+from enum import StrEnum
+
+from sqlalchemy.orm import Session
+
+from federation.server.tables import EventRow
+
+_LOG = logging.getLogger("fedkey.server")
+
+
+class Event(StrEnum):
+    """What may happen."""
+
+    CHECKED_IN = "checked in"
+    SELECTED = "selected"
+    PLAN = "plan"
+    MODEL = "model"
+    ADVERTISED = "advertised"
+    SHARED = "shared"
+    TRAINED = "trained"
+    UPLOADED = "uploaded"
+    CONFIRMED = "confirmed"
+    UNMASKED = "unmasked"
+    REFUSED = "refused"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    OPENED = "opened"
+    CLOSED = "closed"
+    FINISHED = "finished"
+    ABANDONED = "abandoned"
+
+
+REPORTED_BY_PHONES = frozenset({Event.PLAN, Event.MODEL, Event.TRAINED, Event.REFUSED, Event.FAILED})
+
+
+def pseudonym(secret: bytes, device_id: bytes) -> str:
+    """Return 16 hex digits that stand for a device and say nothing to whoever lacks the secret."""
+    return hmac.new(secret, device_id, hashlib.sha256).hexdigest()[:16]
+
+
+def record(
+    session: Session, at: float, kind: Event, *, round_id: int | None, device: str = "", detail: str = "", size: int = 0
+) -> None:
+    """Store an event and log it.
+
+    Args:
+        session: a writing one.
+        at: seconds since 1970.
+        kind: what happened.
+        round_id: of the round, if there is one.
+        device: pseudonym; nothing for the server's own events.
+        detail: of a fixed vocabulary or numbers, at most 200 characters.
+        size: bytes that came with it.
+    """
+    session.add(EventRow(round_id=round_id, device=device, kind=kind, detail=detail[:200], size_bytes=size, at=at))
+    _LOG.info(
+        json.dumps({"at": at, "event": kind, "round": round_id, "device": device, "detail": detail, "bytes": size})
+    )

@@ -1,0 +1,283 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sql
+
+from federation.enrolment import CredentialError, Revocations
+from federation.plan import WeightedSum
+from federation.secure_aggregation.errors import SecureAggregationError
+from federation.server.errors import ConflictError, GoneError, NotYetError, UnauthorisedError, UnknownError
+from federation.server.models import Verdict
+from federation.server.phases import STEPS, Phase
+from federation.server.settings import RoundSettings
+from federation.server.tables import EventRow, MessageRow, RoundRow
+from federation.task import Conditions
+from federation.update import Tally
+from model.layout import FlatVector
+from tests.server.phones import DIMENSION, ISSUER, READY, SERVER_KEY, Clock, Phone, Server, gather, weighted_mean
+
+SETTINGS = RoundSettings(goal=6, minimum=4, over_selection=1.5, clip=2.0, weight_cap=20)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def server(tmp_path: Path, clock: Clock) -> Server:
+    return Server(tmp_path, clock, SETTINGS)
+
+
+def phase_of(server: Server, round_id: int) -> tuple[str, str | None]:
+    with server.database.read() as session:
+        row = session.get(RoundRow, round_id)
+        assert row is not None
+        return row.phase, row.reason
+
+
+def test_a_round_adds_the_weighted_mean_to_the_model(server: Server, clock: Clock) -> None:
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(server, clock, phones)
+    for step in STEPS:
+        for phone in phones:
+            phone.take(server, round_id, step)
+        assert server.coordinator.tick()
+    assert phase_of(server, round_id) == (Phase.FINISHED, None)
+    found = server.models.state(2).weights
+    np.testing.assert_allclose(found, weighted_mean(phones), atol=2e-3)
+    assert np.abs(found).max() > 0.05
+    version = server.models.version(2)
+    assert version.current
+    assert version.parent == 1
+    assert version.metrics["phones"] == 6
+    assert version.metrics["examples"] == sum(10 + name for name in range(6))
+    assert version.metrics["loss_before"] == pytest.approx(2.5, abs=1e-3)
+    assert not list(Path(server.blobs._root, "rounds").glob("*/*"))  # masked vectors are gone
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_a_phone_may_drop_out_at_any_step(server: Server, clock: Clock, step: Phase) -> None:
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(server, clock, phones)
+    for each in STEPS:
+        if each is step:
+            phones = phones[:-1]
+        for phone in phones:
+            phone.take(server, round_id, each)
+        if not server.coordinator.tick():
+            clock.now += 400
+            assert server.coordinator.tick()
+            clock.now -= 400 if each is not Phase.UNMASK else 0
+    assert phase_of(server, round_id)[0] == Phase.FINISHED
+    counted = phones if step in {Phase.SHARE, Phase.UPLOAD} else [Phone(name) for name in range(6)]
+    np.testing.assert_allclose(server.models.state(2).weights, weighted_mean(counted), atol=2e-3)
+
+
+def test_with_too_few_phones_the_round_is_abandoned_with_a_reason(server: Server, clock: Clock) -> None:
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(server, clock, phones)
+    for step in (Phase.ADVERTISE, Phase.SHARE):
+        for phone in phones:
+            phone.take(server, round_id, step)
+        server.coordinator.tick()
+    for phone in phones[:3]:
+        phone.take(server, round_id, Phase.UPLOAD)
+    clock.now += 1000
+    assert server.coordinator.tick()
+    phase, reason = phase_of(server, round_id)
+    assert phase == Phase.ABANDONED
+    assert reason is not None
+    assert "3" in reason
+    assert server.models.current_version() == 1
+    with pytest.raises(GoneError, match="abandoned"):
+        phones[3].take(server, round_id, Phase.UPLOAD)
+
+
+@pytest.mark.parametrize("after", STEPS)
+def test_a_server_that_restarts_after_any_step_goes_on(tmp_path: Path, clock: Clock, after: Phase) -> None:
+    server = Server(tmp_path, clock, SETTINGS)
+    phones = [Phone(name) for name in range(5)]
+    round_id = gather(server, clock, phones)
+    clock.now += 90  # less than the goal came
+    for step in STEPS:
+        for number, phone in enumerate(phones):
+            if step is after and number == 2:
+                server.database.close()
+                server = Server(tmp_path, clock, SETTINGS)
+            phone.take(server, round_id, step)
+        clock.now += 11  # the lease of the one before runs out
+        while not server.coordinator.tick():
+            clock.now += 5
+    assert phase_of(server, round_id)[0] == Phase.FINISHED
+    np.testing.assert_allclose(server.models.state(2).weights, weighted_mean(phones), atol=2e-3)
+
+
+def test_a_message_may_be_resent_but_not_changed_and_counts_once(server: Server, clock: Clock) -> None:
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(server, clock, phones)
+    first = phones[0].take(server, round_id, Phase.ADVERTISE)
+    server.rounds.receive(round_id, Phase.ADVERTISE, first)
+    with pytest.raises((ConflictError, SecureAggregationError)):
+        phones[0].take(server, round_id, Phase.ADVERTISE)  # with new keys
+    with server.database.read() as session:
+        assert session.scalar(sql.select(sql.func.count()).select_from(MessageRow)) == 1
+
+
+def test_steps_out_of_order_are_refused(server: Server, clock: Clock) -> None:
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(server, clock, phones)
+    for phone in phones:
+        phone.take(server, round_id, Phase.ADVERTISE)
+    with pytest.raises(NotYetError):
+        server.rounds.roster(round_id)
+    server.coordinator.tick()
+    late = Phone(77)
+    with pytest.raises(GoneError):
+        late.take(server, round_id, Phase.ADVERTISE)
+    with pytest.raises(NotYetError):
+        server.rounds.receive(round_id, Phase.CONFIRM, b"early")
+    with pytest.raises(UnknownError):
+        server.rounds.plan(99)
+
+
+def test_a_device_that_was_not_selected_cannot_advertise(server: Server, clock: Clock) -> None:
+    round_id = gather(server, clock, [Phone(name) for name in range(6)])
+    with pytest.raises(UnauthorisedError, match="not selected"):
+        Phone(50).take(server, round_id, Phase.ADVERTISE)
+
+
+def test_no_more_are_selected_than_the_plan_has_room_for(server: Server, clock: Clock) -> None:
+    gather(server, clock, [Phone(name) for name in range(9)])
+    answer = server.rounds.check_in(Phone(20).key.device_id, READY)
+    assert answer.round_id is None
+    assert answer.retry_after_seconds > 0
+
+
+def test_conditions_and_separation_are_checked(server: Server, clock: Clock) -> None:
+    phones = [Phone(name) for name in range(6)]
+    answer = server.rounds.check_in(phones[0].key.device_id, Conditions(idle=True, charging=False, unmetered=True))
+    assert answer.round_id is None
+    assert "charging" in answer.reason
+    round_id = gather(server, clock, phones)
+    for step in STEPS:
+        for phone in phones:
+            phone.take(server, round_id, step)
+        server.coordinator.tick()
+    again = server.rounds.check_in(phones[0].key.device_id, READY)
+    assert again.round_id is None
+    assert "a short while ago" in again.reason
+    assert again.retry_after_seconds > 3000
+    assert not server.coordinator.tick()  # nobody waits
+    clock.now += 3700
+    assert phones[0].check_in(server) is None
+    assert server.rounds.check_in(phones[0].key.device_id, READY).reason == "no round is open for this device now"
+
+
+def test_who_is_not_enrolled_is_not_let_in(tmp_path: Path, clock: Clock) -> None:
+    phone = Phone(1)
+    server = Server(tmp_path, clock, SETTINGS, revocations=lambda: Revocations(frozenset({phone.key.device_id})))
+    with pytest.raises(UnauthorisedError, match="revoked"):
+        server.rounds.admit(phone.credential)
+    server.rounds.admit(Phone(2).credential)
+    clock.now += 400 * 86400
+    with pytest.raises(UnauthorisedError, match="expired"):
+        server.rounds.admit(Phone(2).credential)
+    forged = Phone(3).credential
+    altered = type(forged)(
+        forged.device_id, forged.identity_key, forged.certificate, forged.expires + 10**9, forged.signature
+    )
+    with pytest.raises(UnauthorisedError, match="authority"):
+        server.rounds.admit(altered)
+
+
+def test_lists_of_revoked_devices_are_the_authoritys() -> None:
+    key = ISSUER._key
+    revoked = Revocations(frozenset({b"a" * 16, b"b" * 16}))
+    assert Revocations.from_signed(revoked.signed(key), ISSUER.authority) == revoked
+    for damaged in (b"", revoked.signed(key)[:-1], revoked.signed(SERVER_KEY), revoked.signed(key) + b"c" * 16):
+        with pytest.raises(CredentialError):
+            Revocations.from_signed(damaged, ISSUER.authority)
+
+
+def test_the_gate_rejects_a_model_and_the_one_before_stays(tmp_path: Path, clock: Clock) -> None:
+    server = Server(
+        tmp_path,
+        clock,
+        SETTINGS,
+        gate=lambda new, old: Verdict(passed=False, metrics={"loss": float(new.max())}),  # noqa: ARG005
+    )
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(server, clock, phones)
+    for step in STEPS:
+        for phone in phones:
+            phone.take(server, round_id, step)
+        server.coordinator.tick()
+    assert server.models.current_version() == 1
+    rejected = server.models.version(2)
+    assert rejected.status == "rejected"
+    assert rejected.metrics["loss"] > 0
+
+
+def test_simulated_clients_join_the_sum_of_phones(tmp_path: Path, clock: Clock) -> None:
+    class Simulated:
+        def train(self, round_id: int, weights: FlatVector) -> WeightedSum:
+            assert round_id == 1
+            return WeightedSum(np.full_like(weights, 50.0), Tally(100), 5)
+
+    server = Server(tmp_path, clock, SETTINGS, partner=Simulated())
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(server, clock, phones)
+    for step in STEPS:
+        for phone in phones:
+            phone.take(server, round_id, step)
+        server.coordinator.tick()
+    own = sum(phone.update.tally.examples for phone in phones)
+    expected = (own * weighted_mean(phones) + 50.0) / (own + 100)
+    np.testing.assert_allclose(server.models.state(2).weights, expected, atol=2e-3)
+    assert server.models.version(2).metrics["simulated_clients"] == 5
+
+
+def test_two_coordinators_do_nothing_twice(tmp_path: Path, clock: Clock) -> None:
+    servers = [Server(tmp_path, clock, SETTINGS) for _ in range(2)]
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(servers[0], clock, phones)
+    for step in STEPS:
+        for number, phone in enumerate(phones):
+            phone.take(servers[number % 2], round_id, step)
+        assert sum(server.coordinator.tick() for server in servers) == 1
+    assert phase_of(servers[0], round_id)[0] == Phase.FINISHED
+    assert len(servers[1].models.versions()) == 2
+
+
+def test_the_trail_names_pseudonyms_and_no_device(server: Server, clock: Clock) -> None:
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(server, clock, phones)
+    for step in STEPS:
+        for phone in phones:
+            phone.take(server, round_id, step)
+        server.coordinator.tick()
+    with server.database.read() as session:
+        events = list(session.scalars(sql.select(EventRow)))
+        kinds = [event.kind for event in events if event.round_id == round_id]
+    for kind in ("opened", "selected", "advertised", "shared", "uploaded", "confirmed", "unmasked", "finished"):
+        assert kind in kinds
+    ids = {phone.key.device_id.hex() for phone in phones}
+    assert not any(event.device and any(event.device in each for each in ids) for event in events)
+    assert len({event.device for event in events if event.kind == "uploaded"}) == 6
+
+
+def test_models_can_be_promoted_back(server: Server, clock: Clock) -> None:
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(server, clock, phones)
+    for step in STEPS:
+        for phone in phones:
+            phone.take(server, round_id, step)
+        server.coordinator.tick()
+    assert server.models.current_version() == 2
+    assert server.models.promote(1).current
+    assert server.models.current_version() == 1
+    with pytest.raises(UnknownError, match="fedkey models list"):
+        server.models.promote(9)
+    assert server.models.state(1).weights.shape == (DIMENSION,)
