@@ -5,7 +5,6 @@ rounds whatever the order they come in and needs no library, so it runs on the p
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -23,7 +22,7 @@ class Budget:
         limit_rho: zCDP that all rounds together may cost; infinite for none.
         most_participations: rounds that the phone joins at most.
         minimum_separation: a phone joins no round within so many round ids of its last; 1 lets it join each.
-        spent_rho: so far.
+        spent_rho: so far; infinite once a round without noise was joined.
         participations: so far.
         last_round_id: of the last round joined; 0 if none.
     """
@@ -36,7 +35,7 @@ class Budget:
     last_round_id: int = 0
 
     def __post_init__(self) -> None:
-        if not self.limit_rho >= 0 or not (math.isfinite(self.spent_rho) and self.spent_rho >= 0):
+        if not self.limit_rho >= 0 or not self.spent_rho >= 0:
             raise ValueError(f"privacy losses are not negative: {self}")
         if min(self.most_participations, self.participations, self.last_round_id) < 0 or self.minimum_separation < 1:
             raise ValueError(f"counts are not negative, and rounds are at least one apart: {self}")
@@ -61,16 +60,6 @@ class Budget:
                 f"the round costs rho {cost:.4g} and {max(self.limit_rho - self.spent_rho, 0):.4g} is left: "
                 "do not take part"
             )
-        spent = self.spent_rho if math.isinf(cost) else self.spent_rho + cost
-        return replace(self, spent_rho=spent, participations=self.participations + 1, last_round_id=plan.round_id)
-
-
-def replayed(budget: Budget, plans: Iterable[RoundPlan]) -> Budget:
-    """Return the budget after all of `plans`, in order.
-
-    Raises:
-        BudgetError: one of them is beyond the limit.
-    """
-    for plan in plans:
-        budget = budget.join(plan)
-    return budget
+        return replace(
+            self, spent_rho=self.spent_rho + cost, participations=self.participations + 1, last_round_id=plan.round_id
+        )

@@ -31,7 +31,7 @@ from federation.privacy.errors import NoiseError
 FLOAT_SLACK = 1e-4
 """Clipping and rotating in float32 may lengthen a delta by this share of the clip."""
 
-LARGEST_DEVIATION = 1e5
+LARGEST_DEVIATION = 1e4
 """In levels; a word of 16 bits has no room for more."""
 
 _BITS = 128
@@ -125,9 +125,9 @@ def draw(mechanism: Mechanism, variance: float, count: int, seed: bytes) -> Leve
         raise NoiseError(f"no integer noise has a variance of {variance:g} levels: change the encoding's step")
     match mechanism:
         case Mechanism.SKELLAM:
-            tables = (_poisson(variance / 2), _poisson(variance / 2))
+            tables = [_poisson(variance / 2)] * 2
         case Mechanism.DISCRETE_GAUSSIAN:
-            tables = (_discrete_gaussian(variance),)
+            tables = [_discrete_gaussian(variance)]
         case Mechanism.NONE:
             raise NoiseError("there is no noise to draw: choose Skellam or the discrete Gaussian")
     # One stream of 128-bit integers: all of the first table's draws, then all of the second's.

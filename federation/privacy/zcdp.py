@@ -26,8 +26,8 @@ def round_rho(scale: NoiseScale) -> float:
     """Return rho of a sum with the noise of `scale.contributors` phones.
 
     For the discrete Gaussian this is Kairouz, Liu and Steinke 2021 (theorem 1). Skellam noise: its Renyi divergence of
-    order alpha (Agarwal, Kairouz and Liu 2021, theorem 3.5) is at most rho * alpha for all alpha > 1 if the excess over
-    the Gaussian's, 3 * L1 / (2 variance), is put into rho whole.
+    order alpha (Agarwal, Kairouz and Liu 2021, theorem 3.5) is at most rho * alpha for whole alpha > 1 with the rho
+    returned here, in which the excess over the Gaussian's divergence is multiplied by alpha too.
 
     Raises:
         NoiseError: there is no noise.

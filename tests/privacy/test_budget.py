@@ -1,0 +1,39 @@
+"""The phone's meter."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from federation.plan import Privacy, RoundPlan
+from federation.privacy import Budget, BudgetError, NoiseScale
+from federation.privacy.zcdp import round_rho
+
+
+def test_rounds_add_up_until_the_next_would_be_too_much(plan: RoundPlan) -> None:
+    cost = round_rho(NoiseScale.of(plan))
+    budget = Budget(limit_rho=2.5 * cost, most_participations=100)
+    for round_id in (1, 2):
+        budget = budget.join(replace(plan, round_id=round_id))
+    assert budget.spent_rho == pytest.approx(2 * cost)
+    with pytest.raises(BudgetError, match="do not take part"):
+        budget.join(replace(plan, round_id=3))
+
+
+def test_a_round_without_noise_is_beyond_every_limit(plan: RoundPlan) -> None:
+    with pytest.raises(BudgetError, match="inf"):
+        Budget(limit_rho=1e9, most_participations=1).join(replace(plan, privacy=Privacy()))
+
+
+def test_a_phone_without_limit_takes_part_without_noise(plan: RoundPlan) -> None:
+    budget = Budget(math.inf, most_participations=1).join(replace(plan, privacy=Privacy()))
+    assert budget.participations == 1
+    with pytest.raises(BudgetError, match="no more"):
+        budget.join(replace(plan, round_id=8))
+
+
+def test_a_phone_rests_between_its_rounds(plan: RoundPlan) -> None:
+    budget = Budget(math.inf, 10, minimum_separation=5).join(plan)
+    with pytest.raises(BudgetError, match="until round 12"):
+        budget.join(replace(plan, round_id=11))
+    assert budget.join(replace(plan, round_id=12)).last_round_id == 12
