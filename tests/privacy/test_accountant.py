@@ -1,0 +1,100 @@
+"""The accountant against published figures and brute force."""
+
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from federation.privacy.accountant import (
+    Account,
+    Ledger,
+    Participation,
+    Sampling,
+    epsilon_of_gaussian,
+    epsilon_of_rho,
+    rho_of_epsilon,
+    tree_squared_sensitivity,
+)
+from federation.privacy.errors import AssumptionError
+
+
+def test_gboard_spanish_from_its_parameters() -> None:
+    # Published: z 7, 2,000 rounds, separation 313, 6 participations: rho 0.81, epsilon 8.90 at delta 1e-10.
+    account = Account.tree(7.0, Participation(2000, 6, 313), 1e-10, sampling=Sampling.ARRIVAL)
+    assert round(account.rho, 2) == 0.81
+    assert round(account.epsilon, 2) == 8.90
+
+
+def test_the_published_pair_of_a_small_rho_lies_within_its_rounding() -> None:
+    # Published: rho 0.0144, epsilon 0.994 at delta 1e-10. It is the Gaussian's own conversion.
+    assert epsilon_of_gaussian(0.01435, 1e-10) < 0.9945
+    assert epsilon_of_gaussian(0.01445, 1e-10) > 0.9935
+
+
+def _brute_force(participation: Participation) -> int:
+    rounds, largest = participation.rounds, 0
+    for count in range(1, participation.most + 1):
+        for pattern in combinations(range(rounds), count):
+            gaps = [later - earlier for earlier, later in pairwise(pattern)]
+            if gaps and min(gaps) < participation.minimum_separation:
+                continue
+            total = 0
+            for level in range(rounds.bit_length()):
+                for node in range(rounds >> level):
+                    total += sum(position >> level == node for position in pattern) ** 2
+            largest = max(largest, total)
+    return largest
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 13), st.integers(1, 4), st.integers(1, 9))
+def test_the_sensitivity_of_a_tree_is_the_largest_of_all_patterns(rounds: int, most: int, separation: int) -> None:
+    assume(most <= (rounds - 1) // separation + 1)
+    participation = Participation(rounds, most, separation)
+    assert tree_squared_sensitivity(participation) == _brute_force(participation)
+
+
+@pytest.mark.parametrize("sampling", [Sampling.POISSON, Sampling.SHUFFLED])
+def test_sampling_that_the_protocol_does_not_do_is_refused(sampling: Sampling) -> None:
+    with pytest.raises(AssumptionError, match="choose when to come"):
+        Account.tree(7.0, Participation(10, 1), 1e-6, sampling=sampling)
+    with pytest.raises(AssumptionError, match="choose when to come"):
+        Account.independent(0.1, Participation(10, 1), 1e-6, sampling=sampling, whole_orders=False)
+
+
+@pytest.mark.parametrize("delta", [0.0, 1.0, -1.0])
+def test_an_impossible_delta_is_refused(delta: float) -> None:
+    with pytest.raises(AssumptionError, match="delta"):
+        epsilon_of_rho(0.1, delta)
+
+
+def test_more_participations_than_fit_are_refused() -> None:
+    with pytest.raises(AssumptionError, match="hold 2"):
+        Participation(10, 3, 9)
+
+
+def test_independent_rounds_add_up() -> None:
+    once = Account.independent(0.1, Participation(50, 5), 1e-8, sampling=Sampling.ARRIVAL, whole_orders=True)
+    assert once.rho == pytest.approx(0.5)
+    assert once.epsilon >= epsilon_of_rho(0.5, 1e-8)
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 8.9, 40.0])
+def test_rho_of_epsilon_inverts(epsilon: float) -> None:
+    assert epsilon_of_rho(rho_of_epsilon(epsilon, 1e-8), 1e-8) == pytest.approx(epsilon, rel=1e-4)
+
+
+def test_the_ledger_names_the_phone_that_breaks_an_assumption() -> None:
+    ledger = Ledger()
+    ledger.record(1, ["a", "b"])
+    ledger.record(4, ["b"])
+    ledger.check(Participation(10, 2, 3))
+    with pytest.raises(AssumptionError, match="phone b took part 2 times"):
+        ledger.check(Participation(10, 1))
+    with pytest.raises(AssumptionError, match="phone b came back after 3"):
+        ledger.check(Participation(10, 2, 4))
+    with pytest.raises(AssumptionError, match="4 rounds were run"):
+        ledger.check(Participation(3, 1))
+    with pytest.raises(ValueError, match="not after"):
+        ledger.record(4, [])
