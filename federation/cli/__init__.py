@@ -21,6 +21,7 @@ _COMMANDS = {
     "doctor": _Command("federation.cli.doctor", "doctor", "Say what is missing on this machine and what mends it."),
     "evaluate": _Command("federation.cli.evaluate", "evaluate", "Measure how well a model predicts."),
     "export": _Command("federation.cli.export", "export", "Write what a phone downloads."),
+    "privacy": _Command("federation.cli.privacy", "privacy", "Account for differential privacy."),
     "simulate": _Command("federation.cli.simulate", "simulate", "Train by federated averaging over simulated clients."),
 }
 

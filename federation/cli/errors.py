@@ -12,6 +12,7 @@ from model.vocabulary import VocabularyError
 
 GROUP_OF = {
     "chitchat_dataset": "simulation",
+    "dp_accounting": "simulation",
     "matplotlib": "report",
     "psutil": "simulation",
     "rich": "simulation",

@@ -99,8 +99,13 @@ def tree_squared_sensitivity(participation: Participation) -> int:
     It is exact. Nodes of at most `minimum_separation` rounds hold a phone once, so a participation may be moved to an
     earlier round within the same larger nodes without loss: each stands as early as its predecessor allows, or at the
     start of the smallest node that can hold a phone twice.
+
+    Raises:
+        AssumptionError: more than 12 participations, for which the search takes too long.
     """
     rounds, separation = participation.rounds, participation.minimum_separation
+    if participation.most > 12:
+        raise AssumptionError(f"exact trees are for up to 12 participations, not {participation.most}: lower them")
     levels = rounds.bit_length()
     shared = separation.bit_length()  # the lowest level at which a node may hold a phone twice
     start = 1 << shared
