@@ -134,7 +134,7 @@ def measure(corpus: str, ready: Prepared, model: Path) -> None:
         typing = [_typed(suggester, typists, learning=learning) for learning in (False, True)]
     kept = sum(own is not None for own in tuned)
     figures = _figures(corpus, evaluations, kept / len(users), typing)
-    write("personal", figures, keep=lambda figure: not figure.startswith(f"{corpus}_"))
+    write("personal", figures, script="quality", keep=lambda figure: not figure.startswith(f"{corpus}_"))
 
 
 def _in_time(name: str, texts: Sequence[str]) -> User | None:

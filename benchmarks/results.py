@@ -33,12 +33,18 @@ class Figure:
         return self.value / self.reference_value if self.reference_value else None
 
 
-def write(name: str, figures: Sequence[Figure], *, keep: Callable[[str], bool] = lambda _: False) -> Path:
+def write(
+    name: str, figures: Sequence[Figure], *, script: str = "", keep: Callable[[str], bool] = lambda _: False
+) -> Path:
     """Print `figures` and write them into `results/NAME.json`; return its path.
 
-    Figures of an earlier run stay in the file where `keep` says so of their names.
+    Args:
+        name: of the file; up to a dash also of the script, unless `script` says another.
+        figures: measured.
+        script: module below `benchmarks`.
+        keep: which figures of an earlier run stay in the file, by name.
     """
-    command = " ".join(["uv run python -m", f"benchmarks.{name.split('-', maxsplit=1)[0]}", *sys.argv[1:]])
+    command = " ".join(["uv run python -m", f"benchmarks.{script or name.split('-', maxsplit=1)[0]}", *sys.argv[1:]])
     for figure in figures:
         line = f"{figure.figure:<36} {figure.value:>12.4g} {figure.unit}"
         if figure.reference_value is not None:
