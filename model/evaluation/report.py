@@ -12,7 +12,8 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #202124; margin: 2rem auto; max-width: 66rem; padding: 0 1rem; }
 h1 { font-weight: 500; } h2 { font-weight: 500; margin-top: 2.5rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { white-space: nowrap; padding: .35rem .6rem; text-align: right; border-bottom: 1px solid #e8eaed; }
+th, td { padding: .35rem .5rem; text-align: right; vertical-align: bottom; border-bottom: 1px solid #e8eaed; }
+td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 svg { max-width: 100%; height: auto; } .quiet { color: #5f6368; }
 td.strip { width: 100%; text-align: left; }
