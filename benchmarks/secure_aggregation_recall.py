@@ -125,7 +125,8 @@ def main() -> None:
         if arguments.seeds > 1:
             error = float((encoded - clear).std(ddof=1) / np.sqrt(arguments.seeds))
             figures.append(Figure(f"standard_error_{after}", error, ""))
-    write("secure_aggregation_recall", figures)
+    measured = ("before_rounds", *arguments.encodings)
+    write("secure_aggregation_recall", figures, keep=lambda figure: not figure.endswith(measured))
 
 
 @dataclass(frozen=True)
