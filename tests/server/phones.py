@@ -13,7 +13,7 @@ from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.server.coordinator import Coordinator, Partner
 from federation.server.models import Gate, Models, Verdict
 from federation.server.optimizer import Finalizer, SgdMomentum
-from federation.server.phases import Phase
+from federation.server.phases import STEPS, Phase
 from federation.server.rounds import Rounds
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
@@ -129,6 +129,14 @@ def gather(server: Server, clock: Clock, phones: Iterable[Phone]) -> int:
     assert round_id is not None
     clock.now += 61
     return round_id
+
+
+def take_all_steps(server: Server, round_id: int, phones: Iterable[Phone]) -> None:
+    """Let phones take every step of a round, and the coordinator close each."""
+    for step in STEPS:
+        for each in phones:
+            each.take(server, round_id, step)
+        assert server.coordinator.tick()
 
 
 def weighted_mean(phones: Iterable[Phone]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

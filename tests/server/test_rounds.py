@@ -15,7 +15,18 @@ from federation.server.tables import EventRow, MessageRow, RoundRow
 from federation.task import Conditions
 from federation.update import Tally
 from model.layout import FlatVector
-from tests.server.phones import DIMENSION, ISSUER, READY, SERVER_KEY, Clock, Phone, Server, gather, weighted_mean
+from tests.server.phones import (
+    DIMENSION,
+    ISSUER,
+    READY,
+    SERVER_KEY,
+    Clock,
+    Phone,
+    Server,
+    gather,
+    take_all_steps,
+    weighted_mean,
+)
 
 SETTINGS = RoundSettings(goal=6, minimum=4, over_selection=1.5, clip=2.0, weight_cap=20)
 
@@ -40,10 +51,7 @@ def phase_of(server: Server, round_id: int) -> tuple[str, str | None]:
 def test_a_round_adds_the_weighted_mean_to_the_model(server: Server, clock: Clock) -> None:
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
-    for step in STEPS:
-        for phone in phones:
-            phone.take(server, round_id, step)
-        assert server.coordinator.tick()
+    take_all_steps(server, round_id, phones)
     assert phase_of(server, round_id) == (Phase.FINISHED, None)
     found = server.models.state(2).weights
     np.testing.assert_allclose(found, weighted_mean(phones), atol=2e-3)
@@ -161,10 +169,7 @@ def test_conditions_and_separation_are_checked(server: Server, clock: Clock) -> 
     assert answer.round_id is None
     assert "charging" in answer.reason
     round_id = gather(server, clock, phones)
-    for step in STEPS:
-        for phone in phones:
-            phone.take(server, round_id, step)
-        server.coordinator.tick()
+    take_all_steps(server, round_id, phones)
     again = server.rounds.check_in(phones[0].key.device_id, READY)
     assert again.round_id is None
     assert "a short while ago" in again.reason
@@ -210,10 +215,7 @@ def test_the_gate_rejects_a_model_and_the_one_before_stays(tmp_path: Path, clock
     )
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
-    for step in STEPS:
-        for phone in phones:
-            phone.take(server, round_id, step)
-        server.coordinator.tick()
+    take_all_steps(server, round_id, phones)
     assert server.models.current_version() == 1
     rejected = server.models.version(2)
     assert rejected.status == "rejected"
@@ -229,10 +231,7 @@ def test_simulated_clients_join_the_sum_of_phones(tmp_path: Path, clock: Clock) 
     server = Server(tmp_path, clock, SETTINGS, partner=Simulated())
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
-    for step in STEPS:
-        for phone in phones:
-            phone.take(server, round_id, step)
-        server.coordinator.tick()
+    take_all_steps(server, round_id, phones)
     own = sum(phone.update.tally.examples for phone in phones)
     expected = (own * weighted_mean(phones) + 50.0) / (own + 100)
     np.testing.assert_allclose(server.models.state(2).weights, expected, atol=2e-3)
@@ -254,10 +253,7 @@ def test_two_coordinators_do_nothing_twice(tmp_path: Path, clock: Clock) -> None
 def test_the_trail_names_pseudonyms_and_no_device(server: Server, clock: Clock) -> None:
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
-    for step in STEPS:
-        for phone in phones:
-            phone.take(server, round_id, step)
-        server.coordinator.tick()
+    take_all_steps(server, round_id, phones)
     with server.database.read() as session:
         events = list(session.scalars(sql.select(EventRow)))
         kinds = [event.kind for event in events if event.round_id == round_id]
@@ -271,10 +267,7 @@ def test_the_trail_names_pseudonyms_and_no_device(server: Server, clock: Clock) 
 def test_models_can_be_promoted_back(server: Server, clock: Clock) -> None:
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
-    for step in STEPS:
-        for phone in phones:
-            phone.take(server, round_id, step)
-        server.coordinator.tick()
+    take_all_steps(server, round_id, phones)
     assert server.models.current_version() == 2
     assert server.models.promote(1).current
     assert server.models.current_version() == 1
