@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.results import Figure, write
 from federation.cli.paths import cache
-from federation.encoding import Encoding, Lanes, Wrap
+from federation.encoding import NORM_GROWTH, Encoding, Lanes, Wrap
 from federation.plan import Deadlines, RoundPlan
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
@@ -86,7 +86,7 @@ class Averages:
         if self._name.startswith("lane"):
             return Lanes.for_clip(int(self._name[4:]), self._phones, self._bound, self._dimension)
         if self._name == "wrap8" and self._norm is not None:
-            return Wrap.for_norm(8, self._phones, self._norm, self._dimension)
+            return Wrap.for_norm(8, self._phones, min(NORM_GROWTH * self._norm, self._bound), self._dimension)
         return Wrap.for_norm(16, self._phones, self._bound, self._dimension)
 
 

@@ -285,6 +285,9 @@ class Wrap:
 
 Encoding = Lanes | Wrap
 
+NORM_GROWTH = 1.5
+"""How much longer than an earlier mean the next may be: rounding is cheap beside what wraps around."""
+
 
 def choose(phones: int, clip: float, dimension: int, previous_norm: float | None = None) -> Encoding:
     """Return the smallest encoding that is precise enough for a cohort.
@@ -300,7 +303,7 @@ def choose(phones: int, clip: float, dimension: int, previous_norm: float | None
         return Lanes.for_clip(4 if phones <= 20 else 5, phones, clip, dimension)
     if previous_norm is None:
         return Wrap.for_norm(16, phones, clip, dimension)
-    return Wrap.for_norm(8, phones, min(previous_norm, clip), dimension)
+    return Wrap.for_norm(8, phones, min(NORM_GROWTH * previous_norm, clip), dimension)
 
 
 _LAYOUT = struct.Struct("<BBHd")

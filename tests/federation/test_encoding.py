@@ -204,6 +204,16 @@ def test_choices_follow_cohort_and_norm() -> None:
     assert all(each.phones in {20, 21, 51} for each in chosen)
 
 
+def test_a_mean_that_grows_by_half_does_not_wrap_around() -> None:
+    random = np.random.default_rng(0)
+    phones, dimension = 60, 4096
+    encoding = choose(phones, 10.0, dimension, previous_norm=1.0)
+    vectors = random.normal(0, 1.5 / np.sqrt(dimension), (phones, dimension)).astype(np.float32)
+    vectors[:] = vectors[0]  # all alike: the mean is 1.5 long, the longest that there is to be room for
+    levels = sum(encoding.quantise(vector, bytes([i] * 32)).astype(np.int64) for i, vector in enumerate(vectors))
+    assert np.abs(levels).max() <= encoding.largest
+
+
 @pytest.mark.parametrize("encoding", [Lanes(5, 40, 0.25), Wrap(8, 300, 1e-5), Wrap(16, 100, 0.5)])
 def test_encodings_come_back_from_bytes(encoding: Encoding) -> None:
     data = encoding_to_bytes(encoding)
