@@ -19,12 +19,11 @@ from federation.encoding import Encoding, Wrap, choose
 from federation.plan import Mechanism, RoundPlan, WeightedSum
 from federation.secure_aggregation import Authority, least_threshold
 from federation.secure_aggregation.errors import ImpossibleSumError, TooFewPhonesError, UnmaskingError
-from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.server import phases
 from federation.server.models import Gate, Models, Verdict
 from federation.server.optimizer import Finalizer, GlobalState
 from federation.server.phases import STEPS, Phase
-from federation.server.rounds import active, stored
+from federation.server.rounds import active, plan_of, stored
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.server.tables import DeviceRow, LeaseRow, MessageRow, RoundRow
@@ -262,7 +261,7 @@ class Coordinator:
         except (UnmaskingError, ImpossibleSumError) as error:
             self._give_up(row.round_id, str(error))
             return
-        plan = _plan(row)
+        plan = plan_of(row)
         state = self._models.state(row.model_version)
         metrics = {
             "phones": float(total.phones),
@@ -303,7 +302,7 @@ class Coordinator:
         with self._database.read() as session:
             steps = {step: stored(session, row.round_id, step) for step in STEPS}
         small = {step: [body for body, _ in messages if body is not None] for step, messages in steps.items()}
-        plan = _plan(row)
+        plan = plan_of(row)
         shares = phases.advertising(plan, self._authority, small[Phase.ADVERTISE]).close()
         inputs = phases.masking(shares, self._read(steps[Phase.SHARE]))
         uploads = self._read(steps[Phase.UPLOAD])
@@ -325,14 +324,10 @@ class Coordinator:
         self._blobs.remove(f"rounds/{round_id}")
 
 
-def _plan(row: RoundRow) -> RoundPlan:
-    return RoundPlan.from_bytes(row.plan[:-SIGNATURE_BYTES])
-
-
 def _standing(session: Session, row: RoundRow) -> Standing:
     query = sql.select(MessageRow.step, sql.func.count()).where(MessageRow.round_id == row.round_id)
     counts = {Phase(step): count for step, count in session.execute(query.group_by(MessageRow.step))}
-    return Standing(Phase(row.phase), counts, _plan(row), row.goal, row.opened)
+    return Standing(Phase(row.phase), counts, plan_of(row), row.goal, row.opened)
 
 
 def _abandon(session: Session, row: RoundRow, now: float, reason: str) -> None:

@@ -163,7 +163,7 @@ class Rounds:
             _must_be_at(row, step)
             # Who else advertised is looked at under the database's lock, below.
             collecting = (
-                phases.advertising(_plan(row), self._authority, ())
+                phases.advertising(plan_of(row), self._authority, ())
                 if step is Phase.ADVERTISE
                 else self._replica(session, row, step)
             )
@@ -268,7 +268,7 @@ class Rounds:
             # Killed after it was selected: it may join with new keys, unless it has already advertised some.
             return session.get(MessageRow, (row.round_id, Phase.ADVERTISE, device.device_id)) is None
         selected = session.scalar(sql.select(sql.func.count()).where(DeviceRow.last_round == row.round_id)) or 0
-        return selected < _plan(row).encoding.phones
+        return selected < plan_of(row).encoding.phones
 
     def _at(self, round_id: int, step: Phase) -> Collecting:
         with self._database.read() as session:
@@ -297,7 +297,7 @@ class Rounds:
                 del self._replicas[key]
 
     def _advertised(self, session: Session, row: RoundRow) -> CollectAdvertisements:
-        return phases.advertising(_plan(row), self._authority, bodies(session, row.round_id, Phase.ADVERTISE))
+        return phases.advertising(plan_of(row), self._authority, bodies(session, row.round_id, Phase.ADVERTISE))
 
     def _build(self, session: Session, row: RoundRow, step: Phase) -> Collecting:
         """Return the round's state at a step, from what was stored in the steps before it."""
@@ -307,7 +307,7 @@ class Rounds:
         if step is Phase.UPLOAD:
             return phases.masking(shares, bodies(session, row.round_id, Phase.SHARE))
         sharers, survivors = (senders(session, row.round_id, each) for each in (Phase.SHARE, Phase.UPLOAD))
-        confirmations = phases.confirming(_plan(row), shares.roster, sharers, survivors)
+        confirmations = phases.confirming(plan_of(row), shares.roster, sharers, survivors)
         if step is Phase.CONFIRM:
             return confirmations
         return phases.unmasking(confirmations, bodies(session, row.round_id, Phase.CONFIRM))
@@ -325,7 +325,8 @@ def _round(session: Session, round_id: int) -> RoundRow:
     return row
 
 
-def _plan(row: RoundRow) -> RoundPlan:
+def plan_of(row: RoundRow) -> RoundPlan:
+    """Return a round's plan."""
     return RoundPlan.from_bytes(row.plan[:-SIGNATURE_BYTES])
 
 
