@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
 from model.batches import ROW_LENGTH, Rows
+from model.evaluation import Totals
 from model.layout import FlatVector, Layout, NetworkConfig
 from model.spellings import EXPANDED
 from model.vocabulary import BOUNDARY, PAD, Vocabulary, VocabularyError
@@ -27,9 +28,7 @@ Floats = npt.NDArray[np.float32]
 TRAINING = "training.tflite"
 INFERENCE = "inference.tflite"
 MANIFEST = "manifest.json"
-TRAINING_ROW_LENGTH = ROW_LENGTH
 TRAINING_BATCH = 8
-EXPANDED_AT_ONCE = EXPANDED
 
 _FORMAT = 1
 _NO_CLIPPING = np.float32(3e38)
@@ -192,8 +191,8 @@ class Predictor:
         return State(after["next_cell"], after["next_output"], after["following"])
 
     def expand(self, state: State, pieces: npt.NDArray[np.int64]) -> Floats:
-        """Return log probabilities [pieces, size] of what follows each of at most `EXPANDED_AT_ONCE` pieces."""
-        tokens = np.full(EXPANDED_AT_ONCE, PAD, np.int32)
+        """Return log probabilities [pieces, size] of what follows each of at most `EXPANDED` pieces."""
+        tokens = np.full(EXPANDED, PAD, np.int32)
         tokens[: len(pieces)] = pieces
         following: Floats = self._expand(tokens=tokens, cell=state.cell, output=state.output)["following"]
         return following[: len(pieces)]
@@ -208,25 +207,6 @@ class Predictor:
                 state = self.step(state, piece)
             losses.append(-state.following[0, BOUNDARY])
         return float(np.mean(losses))
-
-
-class Totals(NamedTuple):
-    """Sums over the targets of some rows.
-
-    Attributes:
-        loss: cross-entropy in nats.
-        hits: targets that were the likeliest piece.
-        targets: how many there were.
-    """
-
-    loss: float
-    hits: float
-    targets: float
-
-    def __add__(self, other: object) -> "Totals":
-        if not isinstance(other, Totals):
-            return NotImplemented
-        return Totals(self.loss + other.loss, self.hits + other.hits, self.targets + other.targets)
 
 
 class Trainer(Predictor):
@@ -293,7 +273,7 @@ class Trainer(Predictor):
             raise ValueError(f"a batch has at most {TRAINING_BATCH} rows, not {len(rows)}")
         if dropout and random is None:
             raise ValueError("dropout needs random numbers")
-        shape = (TRAINING_ROW_LENGTH, TRAINING_BATCH, self.network.embedding)
+        shape = (ROW_LENGTH, TRAINING_BATCH, self.network.embedding)
         noise = [np.ones(shape, np.float32)] * 2
         if dropout and random is not None:
             noise = [(random.random(shape, np.float32) >= dropout).astype(np.float32) / (1 - dropout) for _ in range(2)]
@@ -320,15 +300,15 @@ class Trainer(Predictor):
         return totals
 
     def _check(self, rows: Rows) -> None:
-        if rows.ndim != 2 or rows.shape[1] != TRAINING_ROW_LENGTH + 1 or rows.dtype != np.int32:
-            raise ValueError(f"rows must be int32 [batch, {TRAINING_ROW_LENGTH + 1}], not {rows.dtype} {rows.shape}")
+        if rows.ndim != 2 or rows.shape[1] != ROW_LENGTH + 1 or rows.dtype != np.int32:
+            raise ValueError(f"rows must be int32 [batch, {ROW_LENGTH + 1}], not {rows.dtype} {rows.shape}")
         if rows.size and not 0 <= rows.min() <= rows.max() < self.network.vocabulary_size:
             raise ValueError(f"ids must be 0 to {self.network.vocabulary_size - 1}, not {rows.min()} to {rows.max()}")
 
 
 def _batch(rows: Rows) -> Rows:
     """Return at most `TRAINING_BATCH` rows as that many: of one shape LiteRT computes faster, and PAD is no target."""
-    batch = np.full((TRAINING_BATCH, TRAINING_ROW_LENGTH + 1), PAD, np.int32)
+    batch = np.full((TRAINING_BATCH, ROW_LENGTH + 1), PAD, np.int32)
     batch[: len(rows)] = rows
     return batch
 

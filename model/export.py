@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from model.batches import ROW_LENGTH
 from model.checkpoint import Checkpoint
 from model.engine import (
-    EXPANDED_AT_ONCE,
     INFERENCE,
     MANIFEST,
     TRAINING,
     TRAINING_BATCH,
-    TRAINING_ROW_LENGTH,
     Export,
     Manifest,
     Predictor,
@@ -29,6 +28,7 @@ from model.engine import (
 )
 from model.layout import NetworkConfig
 from model.network import log_probabilities, loss_and_hits, step
+from model.spellings import EXPANDED
 
 Signatures = dict[str, Any]
 
@@ -109,9 +109,7 @@ class _Frozen(tf.Module):
     def signatures(self) -> Signatures:
         return {
             "step": _signature(self._step, tf.TensorSpec([1], tf.int32, "token"), *_state(self._network)),
-            "expand": _signature(
-                self._expand, tf.TensorSpec([EXPANDED_AT_ONCE], tf.int32, "tokens"), *_state(self._network)
-            ),
+            "expand": _signature(self._expand, tf.TensorSpec([EXPANDED], tf.int32, "tokens"), *_state(self._network)),
         }
 
     def _values(self) -> list[tf.Tensor]:
@@ -124,7 +122,7 @@ class _Frozen(tf.Module):
 
     def _expand(self, tokens: tf.Tensor, cell: tf.Tensor, output: tf.Tensor) -> dict[str, tf.Tensor]:
         weights = self._values()
-        cells, outputs = (tf.tile(part, [EXPANDED_AT_ONCE, 1]) for part in (cell, output))
+        cells, outputs = (tf.tile(part, [EXPANDED, 1]) for part in (cell, output))
         _, outputs = step(weights, tokens, cells, outputs)
         return {"following": log_probabilities(weights, outputs)}
 
@@ -140,9 +138,9 @@ class _Trainable(_Frozen):
         ]
 
     def signatures(self) -> Signatures:
-        rows = tf.TensorSpec([TRAINING_BATCH, TRAINING_ROW_LENGTH + 1], tf.int32, "rows")
+        rows = tf.TensorSpec([TRAINING_BATCH, ROW_LENGTH + 1], tf.int32, "rows")
         noise = [
-            tf.TensorSpec([TRAINING_ROW_LENGTH, TRAINING_BATCH, self._network.embedding], tf.float32, name)
+            tf.TensorSpec([ROW_LENGTH, TRAINING_BATCH, self._network.embedding], tf.float32, name)
             for name in ("input_noise", "output_noise")
         ]
         scalars = [tf.TensorSpec([], tf.float32, name) for name in ("learning_rate", "gradient_norm")]

@@ -152,8 +152,13 @@ Noise = tuple[tf.Tensor, tf.Tensor]
 """What the embedded inputs and the outputs, each [length, batch, embedding], are multiplied with."""
 
 
-def dropout_noise(weights: Weights, rows: tf.Tensor, rate: float, seed: tf.Tensor) -> Noise:
-    """Return factors that set a share `rate` of units to zero and make up for it, following from `seed` int32 [2]."""
+def dropout_noise(weights: Weights, rows: tf.Tensor, rate: float, seed: tf.Tensor) -> Noise | None:
+    """Return factors that set a share `rate` of units to zero and make up for it, following from `seed` int32 [2].
+
+    None if the rate is zero.
+    """
+    if not rate:
+        return None
     shape = [rows.shape[1] - 1, tf.shape(rows)[0], weights[0].shape[1]]
     uniform = (tf.random.stateless_uniform(shape, seed + tf.constant([0, i])) for i in range(2))
     inputs, outputs = (tf.cast(kept >= rate, tf.float32) / (1.0 - rate) for kept in uniform)

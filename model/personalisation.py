@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.batches import Rows
-from model.engine import TRAINING_BATCH, Totals, Trainer
+from model.engine import TRAINING_BATCH, Trainer
+from model.evaluation import Totals
+from model.evaluation.metrics import ratio_with_error
 from model.layout import FlatVector
 
 
@@ -104,12 +106,10 @@ def _sum(totals: list[Totals]) -> Totals:
 
 
 def _is_better(before: list[Totals], after: list[Totals], options: FineTuning) -> bool:
-    """Return whether the loss fell by enough, and by more than chance (a ratio estimator over rows)."""
+    """Return whether the loss fell by enough, and by more than chance."""
     targets = np.array([totals.targets for totals in before])
     gains = np.array([old.loss - new.loss for old, new in zip(before, after, strict=True)])
-    rows = len(gains)
-    if rows < 2 or not np.isfinite(gains).all():
+    if not np.isfinite(gains).all():
         return False
-    gain = gains.sum() / targets.sum()
-    error = np.sqrt(rows / (rows - 1) * np.sum((gains - gain * targets) ** 2)) / targets.sum()
-    return bool(gain >= options.least_gain and gain > options.certainty * error)
+    gain, error = ratio_with_error(gains, targets)
+    return gain >= options.least_gain and gain > options.certainty * error  # never, where either is NaN

@@ -67,7 +67,7 @@ def train(
         with tf.GradientTape() as tape:
             tape.watch(values)
             unit_seed = tf.stack([seed, 2 * tf.cast(number, tf.int32)])
-            noise = dropout_noise(values, batch, options.dropout, unit_seed) if options.dropout else None
+            noise = dropout_noise(values, batch, options.dropout, unit_seed)
             loss, _, targets = loss_and_hits(values, batch, noise)
             loss = loss / tf.maximum(targets, 1.0)
         gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, values), _GRADIENT_NORM)

@@ -18,6 +18,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from model.batches import Rows
+from model.evaluation import Totals
 from model.layout import FlatWeights, NetworkConfig
 from model.network import dropout_noise, loss_and_hits
 
@@ -65,24 +66,6 @@ class ServerOptimizer:
     epsilon: float = 1e-3
 
 
-class Totals(NamedTuple):
-    """Sums over targets; divide by `targets` for means."""
-
-    loss: float
-    hits: float
-    targets: float
-
-    @property
-    def mean_loss(self) -> float:
-        """Cross-entropy in nats a piece."""
-        return self.loss / max(self.targets, 1.0)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of pieces predicted first."""
-        return self.hits / max(self.targets, 1.0)
-
-
 class CohortResult(NamedTuple):
     """The weighted sum of a cohort's deltas (initial minus final), the sum of weights, and training totals."""
 
@@ -111,7 +94,7 @@ def functional_model(
     def predict_on_batch(weights: Any, rows: tf.Tensor, training: bool) -> Any:  # noqa: ARG001, FBT001
         # A batch has no number here, so what is dropped follows from what it holds and from the weights it meets.
         seed = tf.stack([tf.reduce_sum(rows * tf.range(1, row_length + 2)), tf.bitcast(weights[0][1][0], tf.int32)])
-        noise = dropout_noise(list(weights[0]), rows, dropout, seed) if dropout else None
+        noise = dropout_noise(list(weights[0]), rows, dropout, seed)
         loss, hits, targets = loss_and_hits(list(weights[0]), rows, noise)
         # TFF counts examples by the first dimension of the first output.
         return rows[:, 0], loss, hits, targets

@@ -22,9 +22,10 @@ from federation.errors import ConfigError
 from federation.simulation import central
 from federation.simulation.config import SimulationConfig
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import Cohort, Server, ServerState, Totals
+from federation.simulation.fedavg import Cohort, Server, ServerState
 from model.batches import Rows
 from model.checkpoint import Checkpoint
+from model.evaluation import Totals
 from model.layout import FlatWeights, NetworkConfig
 from model.vocabulary import Vocabulary
 

@@ -6,6 +6,7 @@ Figures are drawn by `model.evaluation.plot`, which alone needs matplotlib.
 from model.evaluation.evaluate import evaluate
 from model.evaluation.metrics import COUNTS, METRICS, QUANTILES, Comparison, Evaluation, Metric, compare, table
 from model.evaluation.strip import STRIP, Lexicon
+from model.evaluation.totals import Totals
 from model.evaluation.word_model import MessageScores, WordModel
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Lexicon",
     "MessageScores",
     "Metric",
+    "Totals",
     "WordModel",
     "compare",
     "evaluate",

@@ -123,9 +123,9 @@ class Evaluation:
         """Return, for each metric, its value, standard error and user quantiles as plain numbers; None for a NaN."""
         return {
             metric: {
-                "value": _plain(self.value(metric)),
-                "standard_error": _plain(self.standard_error(metric)),
-                "user_quantiles": {str(q): _plain(x) for q, x in zip(QUANTILES, self.quantiles(metric), strict=True)},
+                "value": plain(self.value(metric)),
+                "standard_error": plain(self.standard_error(metric)),
+                "user_quantiles": {str(q): plain(x) for q, x in zip(QUANTILES, self.quantiles(metric), strict=True)},
             }
             for metric in METRICS
         }
@@ -223,11 +223,29 @@ def table(evaluations: Sequence[Evaluation]) -> str:
         ]
         for evaluation in evaluations
     ]
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as text, the first column to the left and all others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join([name.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(cells, widths[1:], strict=True))])
         for name, *cells in lines
     )
+
+
+def ratio_with_error(numerators: Floats, denominators: Floats) -> tuple[float, float]:
+    """Return the ratio of two sums over independent units, float64 [units] each, and its standard error.
+
+    The linearised ratio estimator of `Evaluation.standard_error`. NaN for what is not defined: the ratio where
+    denominators sum to 0, the error for fewer than two units.
+    """
+    total = float(denominators.sum())
+    if not total:
+        return math.nan, math.nan
+    ratio = float(numerators.sum()) / total
+    return ratio, _standard_error((numerators - ratio * denominators) / total)
 
 
 def _ratio(metric: Metric, numerator: Floats, denominator: Floats) -> Floats:
@@ -244,5 +262,6 @@ def _standard_error(influence: Floats) -> float:
     return math.sqrt(float(np.sum(influence**2)) * users / (users - 1))
 
 
-def _plain(value: float) -> float | None:
+def plain(value: float) -> float | None:
+    """Return a number as JSON can have it: None for a NaN."""
     return value if math.isfinite(value) else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model.evaluation.metrics import QUANTILES, aligned, plain, ratio_with_error
 from model.suggestions import Suggester
 from model.suggestions.keys import NEIGHBOURS
 from model.text import tokenise
@@ -23,9 +24,6 @@ COUNTS = ("words", "slipped", "corrected", "spoiled", "wrong_at_the_end", "chara
 right that autocorrection changed. `wrong_at_the_end`: words that came out wrong. `characters`: of what was meant, with
 marks and spaces; `keystrokes`: what it took, undoing included.
 """
-
-QUANTILES = (5, 25, 50, 75, 95)
-"""Percent of users."""
 
 _OMITTED, _DOUBLED, _SWAPPED = 0.1, 0.1, 0.1  # shares of slips; the others hit a neighbouring key
 
@@ -45,14 +43,9 @@ class Typing:
     counts: Mapping[str, npt.NDArray[np.float64]]
 
     def rate(self, part: str, whole: str) -> tuple[float, float]:
-        """Return the percentage of `whole` that is `part`, and its standard error over users (Cochran 1977)."""
-        x, n = self.counts[part], self.counts[whole]
-        if not n.sum():
-            return float("nan"), float("nan")
-        ratio = x.sum() / n.sum()
-        users = len(x)
-        variance = users / max(1, users - 1) * np.sum((x - ratio * n) ** 2) / n.sum() ** 2
-        return 100 * float(ratio), 100 * float(np.sqrt(variance))
+        """Return the percentage of `whole` that is `part`, and its standard error over users, as `ratio_with_error`."""
+        ratio, error = ratio_with_error(self.counts[part], self.counts[whole])
+        return 100 * ratio, 100 * error
 
     def saving(self) -> tuple[float, float]:
         """Return the keystroke saving rate in percent, and its standard error."""
@@ -76,7 +69,7 @@ class Typing:
         return {
             "name": self.name,
             "users": len(self.users),
-            **{name: {"value": value, "standard_error": error} for name, (value, error) in rates.items()},
+            **{name: {"value": plain(x), "standard_error": plain(error)} for name, (x, error) in rates.items()},
             "keystrokes_saved_percent_quantiles": dict(zip(map(str, QUANTILES), self.saving_quantiles(), strict=False)),
         }
 
@@ -93,11 +86,7 @@ def typing_table(typings: Sequence[Typing]) -> str:
         shown = [f"{value:.2f} ({error:.2f})" for value, error in cells]
         shown.insert(1, " / ".join(f"{quantiles[percent]:.1f}" for percent in (5, 50, 95)) if quantiles else "-")
         lines.append([typing.name, *shown])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join([name.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(cells, widths[1:], strict=True))])
-        for name, *cells in lines
-    )
+    return aligned(lines)
 
 
 def slipped(word: str, rate: float, random: np.random.Generator) -> str:

@@ -80,6 +80,7 @@ def test_dropout_follows_its_seed_and_is_off_by_default() -> None:
 
     def dropped(seed: int) -> float:
         noise = dropout_noise(weights(), rows, 0.5, tf.constant([seed, 0]))
+        assert noise is not None
         np.testing.assert_array_equal(np.unique(noise[0]), [0, 2])
         return float(loss_and_hits(weights(), rows, noise)[0])
 
