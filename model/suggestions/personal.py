@@ -169,26 +169,29 @@ class PersonalModel:
 
         The weight, 0 to 1, is that of the user's own habits in a mixture with what is common to all.
         """
-        distributions, weights = self.distributions(context)
-        return distributions[-1], float(weights[-1])
+        if self._ngram is None:
+            return np.zeros(0, np.float32), 0.0
+        symbols = [token.symbol for token in context]
+        return self._ngram.distribution(self._encode(symbols))[_UNKNOWN + 1 :], self._weight(symbols)
 
     def distributions(self, message: Sequence[Token]) -> tuple[Floats, Floats]:
         """Return what `distribution` does, [tokens + 1, symbols] and [tokens + 1], at each token and at the end."""
         if self._ngram is None:
             return np.zeros((len(message) + 1, 0), np.float32), np.zeros(len(message) + 1, np.float32)
         symbols = [token.symbol for token in message]
-        ids = [self._ids.get(symbol, _UNKNOWN) for symbol in symbols]
         weights = [self._weight(symbols[:end]) for end in range(len(symbols) + 1)]
-        return self._ngram.distributions([ids])[:, _UNKNOWN + 1 :], np.array(weights, np.float32)
+        return self._ngram.distributions([self._encode(symbols)])[:, _UNKNOWN + 1 :], np.array(weights, np.float32)
+
+    def _encode(self, symbols: Sequence[str]) -> list[int]:
+        return [self._ids.get(symbol, _UNKNOWN) for symbol in symbols]
 
     def _weight(self, context: Sequence[str]) -> float:
         """Return a weight that grows with how often the user was at this place before."""
-        return sum(
-            most
-            * self._seen[tuple(context[len(context) - length :])]
-            / (self._seen[tuple(context[len(context) - length :])] + half)
-            for length, (most, half) in enumerate(_WEIGHTS[: len(context) + 1])
-        )
+        weight = 0.0
+        for length, (most, half) in enumerate(_WEIGHTS[: len(context) + 1]):
+            times = self._seen[tuple(context[len(context) - length :])]
+            weight += most * times / (times + half)
+        return weight
 
     def to_bytes(self) -> bytes:
         """Return everything, to be stored encrypted."""

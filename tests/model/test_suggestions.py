@@ -139,6 +139,17 @@ def test_one_message_teaches_a_typo_only_once(suggester: Suggester) -> None:
     assert suggester.personal.learned() == []
 
 
+def test_one_place_of_a_message_is_predicted_as_in_the_whole_message(model: NextWords) -> None:
+    personal = PersonalModel(model.words)
+    personal.learn_all(["see you at zanzibar", "how are things", "see you at home"])
+    message = tokenise("see you at the unheard")
+    own, weights = personal.distributions(message)
+    for end in range(len(message) + 1):
+        distribution, weight = personal.distribution(message[:end])
+        np.testing.assert_allclose(distribution, own[end], rtol=1e-5)
+        assert weight == pytest.approx(float(weights[end]))
+
+
 def test_a_forgotten_word_is_gone_at_once(suggester: Suggester) -> None:
     for _ in range(3):
         suggester.personal.learn("see you at Zanzibar tomorrow")
