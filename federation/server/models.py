@@ -80,7 +80,10 @@ class Models:
         round_id: int | None,
         now: float,
     ) -> int:
-        """Add a version in a writing session, make it current if it passed, and return its number."""
+        """Add a version in a writing session and return its number.
+
+        It becomes current if it passed and its parent still is: a promotion meanwhile is not overruled.
+        """
         sha256, weights, optimizer = stored
         version = (session.scalar(sql.select(sql.func.max(ModelRow.version))) or 0) + 1
         session.add(
@@ -98,7 +101,8 @@ class Models:
             )
         )
         session.flush()
-        if verdict.passed:
+        current = session.get(CurrentRow, 1)
+        if verdict.passed and (current is None or current.version == parent):
             session.merge(CurrentRow(id=1, version=version))
         return version
 

@@ -264,6 +264,20 @@ def test_the_trail_names_pseudonyms_and_no_device(server: Server, clock: Clock) 
     assert len({event.device for event in events if event.kind == "uploaded"}) == 6
 
 
+def test_a_rollback_during_a_round_stands(server: Server, clock: Clock) -> None:
+    phones = [Phone(name) for name in range(6)]
+    take_all_steps(server, gather(server, clock, phones), phones)
+    assert server.models.current_version() == 2
+    clock.now += 3700
+    round_id = gather(server, clock, phones)
+    server.models.promote(1)
+    take_all_steps(server, round_id, phones)
+    late = server.models.version(3)
+    assert late.status == "accepted"
+    assert late.parent == 2
+    assert server.models.current_version() == 1
+
+
 def test_models_can_be_promoted_back(server: Server, clock: Clock) -> None:
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
