@@ -131,7 +131,7 @@ class PersonalModel:
 
     def forget(self, word: str) -> None:
         """Unlearn a word and all that was learned around it."""
-        word = word.lower()
+        word = normalise(word)
         self._new_words.pop(word, None)
         self._written.pop(word, None)
         kept = [message for message in self._messages if word not in message]
@@ -141,11 +141,11 @@ class PersonalModel:
 
     def never_suggest(self, word: str) -> None:
         """Keep a word off the strip, wherever it would come from."""
-        self._never.add(word.lower())
+        self._never.add(normalise(word))
 
     def allow(self, word: str) -> None:
         """Take `never_suggest` back."""
-        self._never.discard(word.lower())
+        self._never.discard(normalise(word))
 
     def wipe(self) -> None:
         """Forget everything."""

@@ -162,6 +162,19 @@ def test_a_forgotten_word_is_gone_at_once(suggester: Suggester) -> None:
     assert b"zanzibar" not in suggester.personal.to_bytes().lower()
 
 
+def test_words_are_forgotten_however_their_apostrophe_is_written(model: NextWords) -> None:
+    personal = PersonalModel(model.words)
+    personal.learn_all(["ask O’Neil", "did O’Neil call"])
+    assert [word.word for word in personal.learned()] == ["o'neil"]
+    personal.never_suggest("O’Neil")
+    assert personal.never == {"o'neil"}
+    personal.allow("O’Neil")
+    assert personal.never == set()
+    personal.forget("O’Neil")
+    assert personal.learned() == []
+    assert b"neil" not in personal.to_bytes().lower()
+
+
 def test_a_word_that_is_never_to_be_suggested_is_not(suggester: Suggester) -> None:
     suggester.personal.never_suggest("you")
     suggester.personal_changed()
