@@ -25,7 +25,14 @@ from federation.secure_aggregation.server import (
     CollectUnmasking,
 )
 from federation.server import pace, phases
-from federation.server.errors import ConflictError, GoneError, NotYetError, UnauthorisedError, UnknownError
+from federation.server.errors import (
+    ConflictError,
+    ForbiddenError,
+    GoneError,
+    NotYetError,
+    UnauthorisedError,
+    UnknownError,
+)
 from federation.server.phases import STEPS, Collecting, Phase
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
@@ -145,10 +152,17 @@ class Rounds:
             row = _round(session, round_id)
             return row.plan + row.task
 
-    def receive(self, round_id: int, step: Phase, message: bytes) -> None:
+    def receive(self, round_id: int, step: Phase, message: bytes, *, sender: bytes) -> None:
         """Take a message of the protocol; once this returns, it is stored and counts.
 
+        Args:
+            round_id: of the round.
+            step: that the message is of.
+            message: signed by the device that sends it.
+            sender: device id of who asks.
+
         Raises:
+            ForbiddenError: another device signed the message.
             UnknownError: there is no such round.
             NotYetError, GoneError: the round is not at this step.
             ConflictError: the device sent something else before.
@@ -158,7 +172,7 @@ class Rounds:
         digest = hashlib.sha256(message).digest()
         with self._database.read() as session:
             row = _round(session, round_id)
-            if _is_stored(session, round_id, step, digest):
+            if _is_stored(session, round_id, step, sender, digest):
                 return
             _must_be_at(row, step)
             # Who else advertised is looked at under the database's lock, below.
@@ -169,6 +183,9 @@ class Rounds:
             )
         with self._lock:
             device_id = collecting.receive(message)
+        if device_id != sender:
+            self._forget(round_id)  # it knows a message that is not stored
+            raise ForbiddenError("another device signed this message: a device sends its own")
         large = len(message) > LARGEST_BODY_ROW
         try:
             blob = self._blobs.put(f"rounds/{round_id}", message) if large else None
@@ -330,11 +347,9 @@ def plan_of(row: RoundRow) -> RoundPlan:
     return RoundPlan.from_bytes(row.plan[:-SIGNATURE_BYTES])
 
 
-def _is_stored(session: Session, round_id: int, step: Phase, digest: bytes) -> bool:
-    found = sql.select(MessageRow.digest).where(
-        MessageRow.round_id == round_id, MessageRow.step == step, MessageRow.digest == digest
-    )
-    return session.scalar(found) is not None
+def _is_stored(session: Session, round_id: int, step: Phase, device_id: bytes, digest: bytes) -> bool:
+    known = session.get(MessageRow, (round_id, step, device_id))
+    return known is not None and known.digest == digest
 
 
 def _must_be_at(row: RoundRow, step: Phase) -> None:

@@ -113,7 +113,7 @@ class Phone:
         else:
             message = self.phase.unmask(rounds.signatures(round_id))
         self.messages[step] = message
-        rounds.receive(round_id, step, message)
+        rounds.receive(round_id, step, message, sender=self.key.device_id)
         return message
 
 

@@ -7,7 +7,15 @@ import sqlalchemy as sql
 from federation.enrolment import CredentialError, Revocations
 from federation.plan import WeightedSum
 from federation.secure_aggregation.errors import SecureAggregationError
-from federation.server.errors import ConflictError, GoneError, NotYetError, UnauthorisedError, UnknownError
+from federation.server.errors import (
+    ConflictError,
+    ForbiddenError,
+    GoneError,
+    NotYetError,
+    UnauthorisedError,
+    UnknownError,
+    status_of,
+)
 from federation.server.models import Verdict
 from federation.server.phases import STEPS, Phase
 from federation.server.settings import RoundSettings
@@ -126,11 +134,35 @@ def test_a_message_may_be_resent_but_not_changed_and_counts_once(server: Server,
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
     first = phones[0].take(server, round_id, Phase.ADVERTISE)
-    server.rounds.receive(round_id, Phase.ADVERTISE, first)
+    server.rounds.receive(round_id, Phase.ADVERTISE, first, sender=phones[0].key.device_id)
     with pytest.raises((ConflictError, SecureAggregationError)):
         phones[0].take(server, round_id, Phase.ADVERTISE)  # with new keys
     with server.database.read() as session:
         assert session.scalar(sql.select(sql.func.count()).select_from(MessageRow)) == 1
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("stored", [False, True], ids=["new", "replayed"])
+def test_a_device_sends_messages_of_its_own_only(
+    server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch, step: Phase, stored: bool
+) -> None:
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(server, clock, phones)
+    for each in STEPS[: STEPS.index(step)]:
+        for phone in phones:
+            phone.take(server, round_id, each)
+        server.coordinator.tick()
+    with monkeypatch.context() as patch:
+        if not stored:
+            patch.setattr(server.rounds, "receive", lambda *_, sender: None)  # noqa: ARG005 - the message is lost
+        message = phones[0].take(server, round_id, step)
+    with pytest.raises(ForbiddenError, match="another device") as refused:
+        server.rounds.receive(round_id, step, message, sender=phones[1].key.device_id)
+    assert status_of(refused.value) == 403
+    server.rounds.receive(round_id, step, message, sender=phones[0].key.device_id)
+    with server.database.read() as session:
+        senders = session.scalars(sql.select(MessageRow.device_id).where(MessageRow.step == step))
+        assert list(senders) == [phones[0].key.device_id]
 
 
 def test_steps_out_of_order_are_refused(server: Server, clock: Clock) -> None:
@@ -145,7 +177,7 @@ def test_steps_out_of_order_are_refused(server: Server, clock: Clock) -> None:
     with pytest.raises(GoneError):
         late.take(server, round_id, Phase.ADVERTISE)
     with pytest.raises(NotYetError):
-        server.rounds.receive(round_id, Phase.CONFIRM, b"early")
+        server.rounds.receive(round_id, Phase.CONFIRM, b"early", sender=late.key.device_id)
     with pytest.raises(UnknownError):
         server.rounds.plan(99)
 
