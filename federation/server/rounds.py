@@ -175,24 +175,16 @@ class Rounds:
             if _is_stored(session, round_id, step, sender, digest):
                 return
             _must_be_at(row, step)
-            # Who else advertised is looked at under the database's lock, below.
+            # Who else has advertised is looked at under the database's lock, below.
             collecting = (
                 phases.advertising(plan_of(row), self._authority, ())
                 if step is Phase.ADVERTISE
                 else self._replica(session, row, step)
             )
-        with self._lock:
-            device_id = collecting.receive(message)
-        if device_id != sender:
-            self._forget(round_id)  # it knows a message that is not stored
+        if collecting.check(message) != sender:
             raise ForbiddenError("another device signed this message: a device sends its own")
-        large = len(message) > LARGEST_BODY_ROW
-        try:
-            blob = self._blobs.put(f"rounds/{round_id}", message) if large else None
-            self._accept(round_id, step, device_id, digest, message if blob is None else None, blob, len(message))
-        except BaseException:
-            self._forget(round_id)  # it knows a message that nobody stored
-            raise
+        blob = self._blobs.put(f"rounds/{round_id}", message) if len(message) > LARGEST_BODY_ROW else None
+        self._accept(round_id, step, sender, digest, message if blob is None else None, blob, len(message))
 
     def _accept(
         self,
@@ -214,8 +206,8 @@ class Rounds:
                 raise ConflictError("the device sent something else before: resend the first message unchanged")
             _must_be_at(row, step)
             if step is Phase.ADVERTISE and body is not None:
-                # Another worker may have let in other phones since; keys must not repeat, nor the roster overflow.
-                self._advertised(session, row).receive(body)
+                # Of each other, keys must not repeat, nor the roster overflow; the signatures have been checked.
+                self._advertised(session, row).restore(body)
                 device = session.get(DeviceRow, device_id)
                 if device is None or device.last_round != round_id:
                     raise UnauthorisedError("the device was not selected for this round: check in")
@@ -307,11 +299,6 @@ class Rounds:
                 if round_id < row.round_id - 1:
                     del self._replicas[round_id, phase]
             return self._replicas.setdefault((row.round_id, step), built)
-
-    def _forget(self, round_id: int) -> None:
-        with self._lock:
-            for key in [key for key in self._replicas if key[0] == round_id]:
-                del self._replicas[key]
 
     def _advertised(self, session: Session, row: RoundRow) -> CollectAdvertisements:
         return phases.advertising(plan_of(row), self._authority, bodies(session, row.round_id, Phase.ADVERTISE))

@@ -86,7 +86,6 @@ class Phone:
         self.update = Update(random.normal(0, 0.1, DIMENSION).astype(np.float32), Tally(10 + name, 100, 250.0, 12))
         self.plan: RoundPlan
         self.phase: Any
-        self.messages: dict[Phase, bytes] = {}
 
     def check_in(self, server: Server) -> int | None:
         server.rounds.admit(self.credential)
@@ -94,7 +93,17 @@ class Phone:
 
     def take(self, server: Server, round_id: int, step: Phase) -> bytes:
         """Take one step, and send its message."""
+        message = self.make(server, round_id, step)
+        self.send(server, round_id, step, message)
+        return message
+
+    def send(self, server: Server, round_id: int, step: Phase, message: bytes) -> None:
+        server.rounds.receive(round_id, step, message, sender=self.key.device_id)
+
+    def make(self, server: Server, round_id: int, step: Phase) -> bytes:
+        """Take one step, and return its message."""
         rounds = server.rounds
+        message: bytes
         if step is Phase.ADVERTISE:
             data = rounds.plan(round_id)
             public = SERVER_KEY.public_key().public_bytes_raw()
@@ -112,8 +121,6 @@ class Phone:
             message, self.phase = self.phase.confirm(rounds.survivors(round_id))
         else:
             message = self.phase.unmask(rounds.signatures(round_id))
-        self.messages[step] = message
-        rounds.receive(round_id, step, message, sender=self.key.device_id)
         return message
 
 

@@ -1,4 +1,5 @@
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -6,7 +7,9 @@ import sqlalchemy as sql
 
 from federation.enrolment import CredentialError, Revocations
 from federation.plan import WeightedSum
-from federation.secure_aggregation.errors import SecureAggregationError
+from federation.secure_aggregation import identity, messages
+from federation.secure_aggregation.errors import ConflictingMessageError, SecureAggregationError
+from federation.secure_aggregation.messages import Advertisement
 from federation.server.errors import (
     ConflictError,
     ForbiddenError,
@@ -143,23 +146,20 @@ def test_a_message_may_be_resent_but_not_changed_and_counts_once(server: Server,
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("stored", [False, True], ids=["new", "replayed"])
-def test_a_device_sends_messages_of_its_own_only(
-    server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch, step: Phase, stored: bool
-) -> None:
+def test_a_device_sends_messages_of_its_own_only(server: Server, clock: Clock, step: Phase, stored: bool) -> None:
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
     for each in STEPS[: STEPS.index(step)]:
         for phone in phones:
             phone.take(server, round_id, each)
         server.coordinator.tick()
-    with monkeypatch.context() as patch:
-        if not stored:
-            patch.setattr(server.rounds, "receive", lambda *_, sender: None)  # noqa: ARG005 - the message is lost
-        message = phones[0].take(server, round_id, step)
+    message = phones[0].make(server, round_id, step)
+    if stored:
+        phones[0].send(server, round_id, step, message)
     with pytest.raises(ForbiddenError, match="another device") as refused:
-        server.rounds.receive(round_id, step, message, sender=phones[1].key.device_id)
+        phones[1].send(server, round_id, step, message)
     assert status_of(refused.value) == 403
-    server.rounds.receive(round_id, step, message, sender=phones[0].key.device_id)
+    phones[0].send(server, round_id, step, message)
     with server.database.read() as session:
         senders = session.scalars(sql.select(MessageRow.device_id).where(MessageRow.step == step))
         assert list(senders) == [phones[0].key.device_id]
@@ -180,6 +180,32 @@ def test_steps_out_of_order_are_refused(server: Server, clock: Clock) -> None:
         server.rounds.receive(round_id, Phase.CONFIRM, b"early", sender=late.key.device_id)
     with pytest.raises(UnknownError):
         server.rounds.plan(99)
+
+
+def test_an_advertisement_costs_two_signature_checks_however_many_came_before(
+    server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phones = [Phone(name) for name in range(9)]
+    round_id = gather(server, clock, phones)
+    counts = []
+    for phone in phones:
+        with monkeypatch.context() as patch:
+            count = Mock(side_effect=identity.verifies)
+            patch.setattr(identity, "verifies", count)  # certificates
+            patch.setattr(messages, "verifies", count)  # messages
+            phone.send(server, round_id, Phase.ADVERTISE, phone.make(server, round_id, Phase.ADVERTISE))
+        counts.append(count.call_count)
+    assert counts == [2] * 9
+
+
+def test_keys_of_another_phone_are_refused(server: Server, clock: Clock) -> None:
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(server, clock, phones)
+    taken = Advertisement.parse(phones[0].take(server, round_id, Phase.ADVERTISE), phones[0].plan.hash)
+    plan_hash = phones[0].plan.hash
+    copied = Advertisement.sign(phones[1].device, plan_hash, taken.mask_key, bytes(range(32)), bytes(32))
+    with pytest.raises(ConflictingMessageError, match="in use"):
+        phones[1].send(server, round_id, Phase.ADVERTISE, copied.to_bytes(plan_hash))
 
 
 def test_a_device_that_was_not_selected_cannot_advertise(server: Server, clock: Clock) -> None:
