@@ -5,6 +5,7 @@ guarantee: each change is one transaction that first looks whether the round sti
 two coordinators would do nothing twice either.
 """
 
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,10 +24,10 @@ from federation.server import phases
 from federation.server.models import Gate, Models, Verdict
 from federation.server.optimizer import Finalizer, GlobalState
 from federation.server.phases import STEPS, Phase
-from federation.server.rounds import active, plan_of, stored
+from federation.server.rounds import active, coming, plan_of, stored, waiting
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
-from federation.server.tables import DeviceRow, LeaseRow, MessageRow, RoundRow
+from federation.server.tables import LeaseRow, MessageRow, RoundRow
 from federation.server.trail import Event, record
 from federation.task import TrainingTask
 from model.layout import FlatVector
@@ -173,10 +174,8 @@ class Coordinator:
 
     def _open(self) -> bool:
         now, settings = self._clock(), self._settings
-        with self._database.write() as session:
-            recently = now - 3 * settings.meeting_seconds
-            waiting = session.scalar(sql.select(sql.func.count()).where(DeviceRow.waiting_since >= recently))
-            if active(session) is not None or (waiting or 0) < settings.minimum:
+        with self._database.read() as session:
+            if not self._enough_come(session, now):
                 return False
         version = self._models.current_version()
         model = self._models.version(version)
@@ -225,6 +224,15 @@ class Coordinator:
             detail = f"model {version}, goal {settings.goal}, at most {settings.most_phones}"
             record(session, now, Event.OPENED, round_id=round_id, detail=detail)
         return True
+
+    def _enough_come(self, session: Session, now: float) -> bool:
+        settings = self._settings
+        come = coming(session, now, now + settings.deadlines.advertise_seconds)
+        if come >= settings.goal or come < settings.minimum:
+            return come >= settings.goal
+        # With fewer than the goal, only if nobody else is to come later and a meeting brought no more.
+        later = coming(session, now, math.inf)
+        return come == later and now - waiting(session, now).since >= settings.meeting_seconds
 
     def _encoding(self, dimension: int, previous_norm: float | None) -> Encoding:
         settings = self._settings

@@ -4,6 +4,7 @@ Stateless but for a cache: whatever a phone was told is stored first, and where 
 """
 
 import hashlib
+import math
 import secrets
 import threading
 from collections.abc import Callable
@@ -43,8 +44,9 @@ from federation.task import Conditions
 LARGEST_BODY_ROW = 1 << 16
 """Larger messages are blobs."""
 
-DAY_SECONDS = 86400.0
 _POLL_SECONDS = 1.0
+_COUNT_SECONDS = 1.0
+_MANY = 1000
 
 _EVENT = {
     Phase.ADVERTISE: Event.ADVERTISED,
@@ -68,6 +70,21 @@ class CheckedIn:
     round_id: int | None
     retry_after_seconds: float = 0.0
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Why a device was not selected.
+
+    Attributes:
+        reason: for its owner.
+        at_least_seconds: before which it is no use to come back.
+        likely_able_then: whether to count on it when it does.
+    """
+
+    reason: str
+    at_least_seconds: float = 0.0
+    likely_able_then: bool = True
 
 
 class Rounds:
@@ -102,6 +119,7 @@ class Rounds:
         self._pseudonym_secret = hashlib.sha256(b"fedkey pseudonyms v1\0" + key.private_bytes_raw()).digest()
         self._lock = threading.Lock()
         self._replicas: dict[tuple[int, Phase], Collecting] = {}
+        self._counted = -math.inf, 0
 
     def admit(self, credential: Credential) -> None:
         """Check that a device may talk to this server.
@@ -119,32 +137,37 @@ class Rounds:
     def check_in(self, device_id: bytes, conditions: Conditions) -> CheckedIn:
         """Select a device for the round that is filling, or say when to come back."""
         now, settings = self._clock(), self._settings
+        population = self._population(now)
         with self._database.write() as session:
             device = session.get(DeviceRow, device_id)
             if device is None:
-                device = DeviceRow(device_id=device_id, last_seen=now, waiting_since=None, joined=None, last_round=None)
+                device = DeviceRow(device_id=device_id)
                 session.add(device)
             device.last_seen = now
             name = pseudonym(self._pseudonym_secret, device_id)
             filling = active(session)
             refusal = self._refusal(device, conditions, now)
             if refusal is None and filling is not None and self._has_room(session, filling, device):
-                device.waiting_since, device.last_round = None, filling.round_id
+                device.waiting_since, device.due, device.last_round = None, None, filling.round_id
                 record(session, now, Event.SELECTED, round_id=filling.round_id, device=name)
                 return CheckedIn(filling.round_id)
-            device.waiting_since = now if refusal is None else None
-            population = session.scalar(sql.select(sql.func.count()).where(DeviceRow.last_seen >= now - DAY_SECONDS))
-            later = pace.retry_after_seconds(
-                now=now,
+            refused = refusal or _Refusal("no round is open for this device now")
+            later = refused.at_least_seconds + pace.retry_after_seconds(
+                now=now + refused.at_least_seconds,
                 uniform=secrets.randbelow(1 << 20) / (1 << 20),
-                population=population or 1,
+                population=population,
                 cohort=settings.most_phones,
                 meeting_seconds=settings.meeting_seconds,
-                round_seconds=settings.deadlines.unmask_seconds,
+                window_seconds=settings.deadlines.advertise_seconds,
             )
-            reason, at_least = refusal or ("no round is open for this device now", 0.0)
-            record(session, now, Event.CHECKED_IN, round_id=None, device=name, detail=reason)
-            return CheckedIn(None, max(later, at_least), reason)
+            came_as_told = device.due is not None and device.due >= now - settings.meeting_seconds
+            if refusal is not None:
+                device.waiting_since = None
+            elif device.waiting_since is None or not came_as_told:
+                device.waiting_since = now
+            device.due = now + later if refused.likely_able_then else None
+            record(session, now, Event.CHECKED_IN, round_id=None, device=name, detail=refused.reason)
+            return CheckedIn(None, later, refused.reason)
 
     def plan(self, round_id: int) -> bytes:
         """Return a round's signed plan, followed by its task."""
@@ -261,13 +284,24 @@ class Rounds:
             name = pseudonym(self._pseudonym_secret, device_id)
             record(session, self._clock(), kind, round_id=round_id, device=name, detail=detail)
 
-    def _refusal(self, device: DeviceRow, conditions: Conditions, now: float) -> tuple[str, float] | None:
-        """Return why a device cannot take part at the moment and how long to wait at least, or nothing."""
+    def _population(self, now: float) -> int:
+        """Return how many devices wait for a round, counted a moment ago, and the longer ago the more there are."""
+        until, count = self._counted
+        if now >= until:
+            with self._database.read() as session:
+                count = waiting(session, now).devices
+            self._counted = now + _COUNT_SECONDS * (1 + count / _MANY), count
+        return count
+
+    def _refusal(self, device: DeviceRow, conditions: Conditions, now: float) -> "_Refusal | None":
+        """Return why a device cannot take part at the moment, or nothing."""
         settings = self._settings
         if not conditions.meet(settings.needed):
-            return "the device must be idle, charging and on an unmetered network as the plan says", 0.0
+            reason = "the device must be idle, charging and on an unmetered network as the plan says"
+            return _Refusal(reason, likely_able_then=False)
         if device.joined is not None and now - device.joined < settings.separation_seconds:
-            return "the device took part a short while ago", settings.separation_seconds - (now - device.joined)
+            wait = settings.separation_seconds - (now - device.joined)
+            return _Refusal("the device took part a short while ago", at_least_seconds=wait)
         return None
 
     def _has_room(self, session: Session, row: RoundRow, device: DeviceRow) -> bool:
@@ -320,6 +354,32 @@ class Rounds:
 def active(session: Session) -> RoundRow | None:
     """Return the round that is running, if one is."""
     return session.scalar(sql.select(RoundRow).where(RoundRow.phase.in_(STEPS)))
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Devices that could take part in a round at once.
+
+    Attributes:
+        devices: how many.
+        since: when the first of them came, seconds since 1970.
+    """
+
+    devices: int
+    since: float
+
+
+def waiting(session: Session, now: float) -> Waiting:
+    """Return who waits for a round and has not missed the time to come back."""
+    query = sql.select(sql.func.count(), sql.func.min(DeviceRow.waiting_since))
+    count, since = session.execute(query.where(DeviceRow.due >= now, DeviceRow.waiting_since.is_not(None))).one()
+    return Waiting(count, now if since is None else since)
+
+
+def coming(session: Session, begin: float, end: float) -> int:
+    """Return how many devices that are likely able to take part come back within a time, seconds since 1970."""
+    query = sql.select(sql.func.count()).where(DeviceRow.due >= begin, DeviceRow.due <= end)
+    return session.scalar(query) or 0
 
 
 def _round(session: Session, round_id: int) -> RoundRow:

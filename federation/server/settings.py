@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from federation.errors import ConfigError
 from federation.plan import Deadlines, Privacy
 from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
+from federation.server.pace import JITTER
 from federation.task import Budget, Conditions, DeviceClass
 
 
@@ -58,10 +59,11 @@ class RoundSettings:
             raise ConfigError(
                 f"a round lets in its goal to {LARGEST_COHORT} phones, not {self.over_selection:g} x {self.goal}"
             )
-        if not 1 <= self.meeting_seconds < self.deadlines.advertise_seconds:
+        longest_wait = (1 + JITTER) * self.meeting_seconds
+        if not 1 <= self.meeting_seconds <= longest_wait <= self.deadlines.advertise_seconds:
             raise ConfigError(
-                f"phones meet every {self.meeting_seconds} s, so keys must be advertised for longer than that, "
-                f"not {self.deadlines.advertise_seconds} s"
+                f"phones meet every {self.meeting_seconds} s, so keys must be advertised for {longest_wait:.0f} s or "
+                f"longer, not {self.deadlines.advertise_seconds} s"
             )
 
     @property

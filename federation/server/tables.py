@@ -6,7 +6,7 @@ blobs, everything else of the protocol is the messages as they came.
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, String
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -91,16 +91,19 @@ class DeviceRow(Base):
     """A device that has checked in.
 
     Attributes:
-        waiting_since: when it last checked in able to take part, and was told to come back.
+        waiting_since: when it first checked in able to take part and was told to come back, if it is still waiting.
+        due: when it is to come back, if it is likely able to take part then.
         last_seen: latest check-in.
         joined: when it last advertised keys.
         last_round: round it was last selected for.
     """
 
     __tablename__ = "devices"
+    __table_args__ = (Index("ix_devices_due", "due", "waiting_since"),)  # counted as a whole
     device_id: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
     last_seen: Mapped[float] = mapped_column(index=True)
-    waiting_since: Mapped[float | None] = mapped_column(index=True)
+    waiting_since: Mapped[float | None]
+    due: Mapped[float | None]
     joined: Mapped[float | None]
     last_round: Mapped[int | None] = mapped_column(BigInteger, index=True)
 
