@@ -5,8 +5,10 @@
     authority.pub  raw Ed25519 public key of the enrolment authority
     server.sqlite  the database, unless `database` names a PostgreSQL server
     blobs/         models and masked vectors, unless `blobs` names another store
+    export/        the network and vocabulary that phones have
+    public.txt     held-out public text for the gate, a message a line
 
-Several machines may serve one database and one blob store: give each a copy of the first three files.
+Several machines may serve one database and one blob store: give each a copy of all but the database and blobs.
 """
 
 import dataclasses
@@ -35,6 +37,7 @@ from federation.server.rounds import Rounds
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.task import Budget, Conditions
+from model.engine import Export
 from model.layout import FlatVector
 
 _KEY_BYTES = 32
@@ -47,7 +50,6 @@ class ServerSettings:
     """What `server.toml` says.
 
     Attributes:
-        vocabulary: key of the vocabulary that phones must have; see `model.engine.Manifest`.
         database: URL; nothing for SQLite in the folder.
         blobs: folder or URL; nothing for the folder's own.
         enrolment_url: where phones enrol, if the authority's desk is on the network.
@@ -58,7 +60,6 @@ class ServerSettings:
         optimizer: name and options of the server optimizer.
     """
 
-    vocabulary: str
     database: str = ""
     blobs: str = ""
     enrolment_url: str = ""
@@ -230,18 +231,26 @@ class Installation:
         except OSError as error:
             raise CredentialError(f"the list of revoked devices cannot be read: {error}") from error
 
-    def largest_upload(self, dimension: int) -> int:
-        """Return how many bytes a masked vector of so many weights has at most."""
-        return _WORD_BYTES * padded(dimension) + _UPLOAD_OVERHEAD
+    @cached_property
+    def export(self) -> Export:
+        """The network and vocabulary that phones have."""
+        return Export.load(self.folder / "export")
 
-    def about(self, dimension: int) -> dict[str, Any]:
-        """Return what anyone may know of this server."""
+    @property
+    def largest_upload(self) -> int:
+        """Bytes that a masked vector has at most."""
+        return _WORD_BYTES * padded(self.export.manifest.network.parameters) + _UPLOAD_OVERHEAD
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What anyone may know of this server."""
+        manifest = self.export.manifest
         return {
             "protocol": 1,
             "server_key": self.public_key.hex(),
             "authority_key": self.authority.public_key.hex(),
-            "vocabulary": self.settings.vocabulary,
-            "dimension": dimension,
+            "vocabulary": manifest.vocabulary,
+            "dimension": manifest.network.parameters,
             "enrolment_url": self.settings.enrolment_url,
         }
 
