@@ -53,6 +53,8 @@ class Standing:
         plan: of the round.
         goal: phones wanted in the sum.
         opened: seconds since 1970.
+        goal_reached: when the step had as many phones as are wanted in the sum, if it has.
+        grace_seconds: that the others have from then on.
     """
 
     phase: Phase
@@ -60,6 +62,8 @@ class Standing:
     plan: RoundPlan
     goal: int
     opened: float
+    goal_reached: float | None
+    grace_seconds: float
 
     @property
     def deadline(self) -> float:
@@ -94,7 +98,8 @@ class Standing:
             everyone_came = now >= self.opened + meeting_seconds
             return self.present == self.plan.encoding.phones or (self.present >= self.goal and everyone_came)
         if self.phase is Phase.UPLOAD:
-            return self.present >= min(before, max(self.goal, self.needed))
+            over = self.goal_reached is not None and now >= self.goal_reached + self.grace_seconds
+            return self.present == before or (over and self.present >= self.needed)
         return self.present == before
 
 
@@ -145,7 +150,7 @@ class Coordinator:
             return False
         with self._database.read() as session:
             row = active(session)
-            standing = None if row is None else _standing(session, row)
+            standing = None if row is None else _standing(session, row, self._settings.grace_seconds)
         if row is None or standing is None:
             return self._open()
         now = self._clock()
@@ -250,7 +255,7 @@ class Coordinator:
             row = session.get(RoundRow, round_id)
             if row is None or row.phase != phase:
                 return
-            standing = _standing(session, row)
+            standing = _standing(session, row, self._settings.grace_seconds)
             if not standing.is_complete(now, self._settings.meeting_seconds) and now < standing.deadline:
                 return
             if standing.present < standing.needed:
@@ -332,10 +337,12 @@ class Coordinator:
         self._blobs.remove(f"rounds/{round_id}")
 
 
-def _standing(session: Session, row: RoundRow) -> Standing:
+def _standing(session: Session, row: RoundRow, grace_seconds: float) -> Standing:
     query = sql.select(MessageRow.step, sql.func.count()).where(MessageRow.round_id == row.round_id)
     counts = {Phase(step): count for step, count in session.execute(query.group_by(MessageRow.step))}
-    return Standing(Phase(row.phase), counts, plan_of(row), row.goal, row.opened)
+    arrivals = sql.select(MessageRow.received).where(MessageRow.round_id == row.round_id, MessageRow.step == row.phase)
+    reached = session.scalar(arrivals.order_by(MessageRow.received).offset(row.goal - 1).limit(1))
+    return Standing(Phase(row.phase), counts, plan_of(row), row.goal, row.opened, reached, grace_seconds)
 
 
 def _abandon(session: Session, row: RoundRow, now: float, reason: str) -> None:

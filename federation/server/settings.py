@@ -32,6 +32,7 @@ class RoundSettings:
         deadlines: of the steps.
         learning_rate, epochs, gradient_norm, dropout, budgets: of local training; see `TrainingTask`.
         needed: conditions of phones.
+        grace_seconds: that stragglers have to upload once as many have as are wanted.
         separation_seconds: between two participations of a phone, at least.
         meeting_seconds: small populations are told to come back at multiples of this.
     """
@@ -43,12 +44,13 @@ class RoundSettings:
     weight_cap: int = 512
     privacy: Privacy = field(default_factory=Privacy)
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(120, 150, 330, 360, 390))
-    learning_rate: float = 0.5
+    learning_rate: float = 2.0
     epochs: int = 1
     gradient_norm: float = 1.0
     dropout: float = 0.25
     budgets: dict[DeviceClass, Budget] = field(default_factory=_budgets)
     needed: Conditions = field(default_factory=lambda: Conditions(idle=True, charging=True, unmetered=True))
+    grace_seconds: int = 10
     separation_seconds: int = 3600
     meeting_seconds: int = 60
 

@@ -52,10 +52,9 @@ def difference(site: Site, new: int, old: int) -> np.ndarray:  # type: ignore[ty
 
 def test_a_round_over_http_gives_the_weighted_mean(site: Site, phones: list[HttpPhone]) -> None:
     run(site, phones, until=lambda: versions(site) == 2)
-    took_part = [phone for phone in phones if phone.store.rounds() and phone.store.rounds()[0].contributed]
-    assert len(took_part) >= SETTINGS.minimum
     events = [seen for seen in site.wire.seen if seen.path.endswith("/upload") and seen.status == 204]
     uploaders = [phone for phone in phones if any(_device(seen) == phone.store.key.device_id for seen in events)]
+    assert len(uploaders) >= SETTINGS.minimum
     expected = expected_mean(uploaders)
     error = np.linalg.norm(difference(site, 2, 1) - expected) / np.linalg.norm(expected)
     assert error < 0.05
@@ -81,7 +80,7 @@ def test_an_answer_that_is_lost_is_asked_for_again(site: Site, phones: list[Http
 
     def first_time(request: httpx.Request) -> bool:
         is_message = request.method == "POST" and "/rounds/" in request.url.path
-        key = f"{request.url.path} {request.headers['fedkey-credential']}"
+        key = f"{request.url.path} {request.headers.get('fedkey-credential')}"
         if not is_message or key in lost:
             return False
         lost.add(key)
