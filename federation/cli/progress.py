@@ -69,8 +69,8 @@ class TrainingProgress:
             self._rounds_task = self._bar.add_task("rounds", total=self._rounds, completed=self._done, figures="")
         if report.validation is not None:
             self._validation = (
-                f"  on later messages: loss {report.validation.mean_loss:.3f}, "
-                f"recall {100 * report.validation.accuracy:.1f} %"
+                f"  on later messages: loss {report.validation.totals.mean_loss:.3f}, "
+                f"recall {100 * report.validation.totals.accuracy:.1f} %"
             )
         figures = (
             f"loss {report.training.mean_loss:.3f}, recall {100 * report.training.accuracy:.1f} % a piece, "

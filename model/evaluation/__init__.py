@@ -6,10 +6,11 @@ Figures are drawn by `model.evaluation.plot`, which alone needs matplotlib.
 from model.evaluation.evaluate import evaluate
 from model.evaluation.metrics import COUNTS, METRICS, QUANTILES, Comparison, Evaluation, Metric, compare, table
 from model.evaluation.strip import STRIP, Lexicon
-from model.evaluation.totals import Totals
+from model.evaluation.totals import ACCURACY_BINS, Spread, Totals
 from model.evaluation.word_model import MessageScores, WordModel
 
 __all__ = [
+    "ACCURACY_BINS",
     "COUNTS",
     "METRICS",
     "QUANTILES",
@@ -19,6 +20,7 @@ __all__ = [
     "Lexicon",
     "MessageScores",
     "Metric",
+    "Spread",
     "Totals",
     "WordModel",
     "compare",

@@ -102,7 +102,7 @@ def test_training_lowers_the_validation_loss(make: Callable[..., Run]) -> None:
 
     def watch(report: RoundReport) -> None:
         if report.validation is not None:
-            seen[report.number] = report.validation.mean_loss
+            seen[report.number] = report.validation.totals.mean_loss
 
     make("learns").train(Watcher(round_done=watch))
     assert sorted(seen) == [2, 4, 5]
