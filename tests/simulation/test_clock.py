@@ -21,7 +21,7 @@ from tests.federation.test_plan import PLAN
 
 DEADLINES = Deadlines(100, 200, 300, 400, 500)
 FREE: dict[Step, Traffic] = dict.fromkeys(STEPS, Traffic(0, 0))
-QUICK = Scenario(rounds=Rounds(minimum=3, over_selection=1.5, meeting_seconds=10, deadlines=DEADLINES))
+QUICK = Scenario(rounds=Rounds(minimum=3, over_selection=1.3, meeting_seconds=10, deadlines=DEADLINES))
 RULES = RoundRules(goal=6, most=9, minimum=4, meeting_seconds=10, deadlines=DEADLINES)
 
 
@@ -36,11 +36,11 @@ def rounds(scenario: Scenario, count: int = 100, goal: int = 10) -> list[Played]
 
 def test_without_failures_a_round_has_its_goal() -> None:
     played = clock(QUICK).round(1)
-    assert len(played.selected) == 15
-    assert len(set(played.selected)) == 15
+    assert len(played.selected) == 13
+    assert len(set(played.selected)) == 13
     assert len(played.contributed) == 10
     assert set(played.contributed) < set(played.selected)
-    assert played.wasted == 5  # all phones were equally quick, and five were not waited for
+    assert played.wasted == 3  # all phones were equally quick, and three were not waited for
     assert played.completed
     assert played.opened_seconds == 0
     assert played.closed_seconds == 1000 / 5000
@@ -64,11 +64,11 @@ def test_the_slowest_are_cut_off_where_more_were_let_in() -> None:
     exact = replace(more, rounds=replace(QUICK.rounds, over_selection=1.0))
     slow = []
     for scenario in (more, exact):
-        virtual = clock(scenario)
+        virtual = clock(scenario, fleet=300)
         kinds = Counter(virtual.device(i).kind.name for n in range(1, 41) for i in virtual.round(n).contributed)
         slow.append(kinds["slow"] / kinds.total())
-    assert slow[0] < 0.12
-    assert slow[1] > 0.25
+    assert slow[0] < 0.7 * slow[1]
+    assert slow[1] == pytest.approx(0.3, abs=0.06)
 
 
 def test_whoever_is_later_than_the_deadline_is_cut_off() -> None:
@@ -79,14 +79,20 @@ def test_whoever_is_later_than_the_deadline_is_cut_off() -> None:
     for number in range(1, 30):
         played = virtual.round(number)
         slow = [index for index in played.selected if virtual.device(index).kind is late]
-        assert played.wasted == 0  # they never come
         if played.completed:
             assert set(played.contributed) == set(played.selected) - set(slow)
+            assert played.wasted == len(slow)
             duration = played.closed_seconds - played.opened_seconds
             assert duration == pytest.approx(300.0 if slow else 0.2)
         else:
             assert len(slow) > 3
             assert played.abandoned_in == "upload"
+
+
+def test_a_large_roster_needs_more_than_its_goal() -> None:
+    """Two thirds of 15 and one more must be left, although ten are wanted."""
+    many = replace(QUICK, rounds=replace(QUICK.rounds, over_selection=1.5))
+    assert len(clock(many).round(1).contributed) == 11
 
 
 def test_slow_networks_count() -> None:
