@@ -21,6 +21,11 @@ def words_bar(what: str, words: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.advance(task, done)
 
 
+def megabytes(count: int) -> str:
+    """Return so many bytes for people."""
+    return f"{count / 1e6:.2f} MB"
+
+
 class TrainingProgress:
     """A bar for the warm start and one for the rounds, as a context manager.
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from federation.cli import paths
-from federation.cli.progress import TrainingProgress
+from federation.cli.progress import TrainingProgress, megabytes
 from federation.scenario import Scenario
 from federation.simulation.config import SimulationConfig
 from federation.simulation.prepare import prepared
@@ -59,6 +59,10 @@ def simulate(
     ready = prepared(paths.corpus(config.corpus), paths.cache())
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
     click.echo(f"{len(ready.tables['train'].users)} clients, network {config.size}: {run.network.parameters:,} weights")
+    click.echo(
+        f"in a round a phone would send {megabytes(run.traffic.up)} and receive at most "
+        f"{megabytes(run.traffic.down)}, with the whole model"
+    )
     with TrainingProgress(config.rounds, run.rounds_done) as progress:
         run.train(progress.watcher)
     click.echo(

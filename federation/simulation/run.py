@@ -106,7 +106,7 @@ class Run:
             clients = config.scenario.clients
             train = [own for own in splits.spread(rows.train, clients, config.seed) if len(own)]
             self._rows = rows = FederatedRows(rows.seed, train, splits.spread(rows.validation, clients, config.seed))
-        self._traffic = traffic.of_round(*self._round_of_phones(), model_bytes=4 * self.network.parameters)
+        self._steps = traffic.of_round(*self._round_of_phones(), model_bytes=4 * self.network.parameters)
         self._clock = self._virtual_clock()
         order = np.random.default_rng([config.seed, _EVALUATION]).permutation(len(rows.validation))
         self._validation = [rows.validation[client] for client in order[: config.evaluate_clients]]
@@ -121,6 +121,11 @@ class Run:
     def model_path(self) -> Path:
         """Where the trained model is, once there is one."""
         return self.directory / "model"
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes that a phone would send and receive in a round, with a download of the whole model."""
+        return Traffic.sum(self._steps)
 
     @property
     def rounds_done(self) -> int:
@@ -195,9 +200,7 @@ class Run:
         due = number % config.evaluate_every == 0 or number == config.rounds
         validation = cohort.evaluate(state.weights, self._validation) if due else None
         seconds = time.monotonic() - started
-        return state, RoundReport(
-            number, training, len(chosen), seconds, Traffic.sum(self._traffic), validation, played
-        )
+        return state, RoundReport(number, training, len(chosen), seconds, self.traffic, validation, played)
 
     def _client_rows(self, number: int, client: int) -> Rows:
         """Return a client's rows in the order it trains on them this round, as far as its budget goes.
@@ -241,7 +244,7 @@ class Run:
             return targets_in(self._client_rows(number, device.index))
 
         return VirtualClock(
-            self.config.scenario, self.config.seed, len(self._rows.train), tokens, self.config.cohort, self._traffic
+            self.config.scenario, self.config.seed, len(self._rows.train), tokens, self.config.cohort, self._steps
         )
 
     def _checkpoint(self, weights: FlatWeights) -> Checkpoint:

@@ -4,7 +4,17 @@ Figures are drawn by `model.evaluation.plot`, which alone needs matplotlib.
 """
 
 from model.evaluation.evaluate import evaluate
-from model.evaluation.metrics import COUNTS, METRICS, QUANTILES, Comparison, Evaluation, Metric, compare, table
+from model.evaluation.metrics import (
+    COUNTS,
+    METRICS,
+    QUANTILES,
+    Comparison,
+    Evaluation,
+    Metric,
+    compare,
+    spread_table,
+    table,
+)
 from model.evaluation.strip import STRIP, Lexicon
 from model.evaluation.totals import ACCURACY_BINS, Spread, Totals
 from model.evaluation.word_model import MessageScores, WordModel
@@ -25,5 +35,6 @@ __all__ = [
     "WordModel",
     "compare",
     "evaluate",
+    "spread_table",
     "table",
 ]
