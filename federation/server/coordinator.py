@@ -30,6 +30,7 @@ from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.server.tables import LeaseRow, MessageRow, RoundRow
 from federation.server.trail import Event, record
+from federation.subset import Subset, chunk_energies
 from federation.task import TrainingTask
 from model.layout import FlatVector
 
@@ -216,6 +217,8 @@ class Coordinator:
         version = self._models.current_version()
         model = self._models.version(version)
         dimension = self._models.state(version).weights.size
+        subset = self._subset(version, model.parent, dimension)
+        kept = dimension if subset is None else subset.kept
         task = TrainingTask(
             nonce=secrets.token_bytes(32),
             model_version=version,
@@ -235,13 +238,14 @@ class Coordinator:
                 round_id=round_id,
                 model_sha256=bytes.fromhex(model.sha256),
                 dimension=dimension,
-                encoding=self._encoding(dimension, model.metrics.get("encoded_norm")),
+                encoding=self._encoding(kept, model.metrics.get("encoded_norm")),
                 clip=settings.clip,
                 weight_cap=settings.weight_cap,
                 rotation_seed=task.rotation_seed,
                 minimum=settings.minimum,
                 deadlines=settings.deadlines,
                 privacy=settings.privacy,
+                subset=subset,
             )
             session.add(
                 RoundRow(
@@ -270,10 +274,21 @@ class Coordinator:
         later = coming(session, now, math.inf)
         return come == later and now - waiting(session, now).since >= settings.meeting_seconds
 
+    def _subset(self, version: int, parent: int | None, dimension: int) -> Subset | None:
+        """Return what of their deltas phones send; the last step tells where energy lies."""
+        share = self._settings.upload_share
+        if share == 1:
+            return None
+        energies = None
+        if parent is not None:
+            energies = chunk_energies(self._models.state(version).weights - self._models.state(parent).weights)
+        return Subset.allocate(dimension, share, energies)
+
     def _encoding(self, dimension: int, previous_norm: float | None) -> Encoding:
         settings = self._settings
         if settings.privacy.mechanism is Mechanism.NONE:
-            return choose(settings.most_phones, settings.clip, dimension, previous_norm)
+            coarse = settings.upload_share < 1
+            return choose(settings.most_phones, settings.clip, dimension, previous_norm, coarse=coarse)
         # Noise has tails, for which lanes have no room. Its norm is about that of the noise on the sum.
         noise = settings.privacy.noise_multiplier * np.sqrt(dimension) / settings.minimum
         norm = settings.clip * max(1.0, float(noise))

@@ -35,6 +35,7 @@ class RoundSettings:
         grace_seconds: that stragglers have to upload once as many have as are wanted.
         separation_seconds: between two participations of a phone, at least.
         meeting_seconds: small populations are told to come back at multiples of this.
+        upload_share: of a delta's coordinates that phones send; 0.39 makes uploads a tenth of float32's.
     """
 
     goal: int = 10
@@ -53,6 +54,7 @@ class RoundSettings:
     grace_seconds: int = 10
     separation_seconds: int = 3600
     meeting_seconds: int = 60
+    upload_share: float = 1.0
 
     def __post_init__(self) -> None:
         if not SMALLEST_COHORT <= self.minimum <= self.goal:
@@ -61,6 +63,8 @@ class RoundSettings:
             raise ConfigError(
                 f"a round lets in its goal to {LARGEST_COHORT} phones, not {self.over_selection:g} x {self.goal}"
             )
+        if not 0 < self.upload_share <= 1:
+            raise ConfigError(f"phones send a share above 0 and at most 1 of a delta, not {self.upload_share}")
         longest_wait = (1 + JITTER) * self.meeting_seconds
         if not 1 <= self.meeting_seconds <= longest_wait <= self.deadlines.advertise_seconds:
             raise ConfigError(

@@ -18,14 +18,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_federated as tff
 
+from federation import traffic
+from federation.encoding import choose
 from federation.errors import ConfigError
-from federation.simulation import central
+from federation.plan import Deadlines, RoundPlan
+from federation.scenario import Device
+from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
+from federation.simulation import central, splits
+from federation.simulation.clock import Played, VirtualClock
 from federation.simulation.config import SimulationConfig
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import Cohort, Server, ServerState
-from model.batches import Rows
+from federation.simulation.fedavg import Cohort, FederatedEvaluation, Server, ServerState
+from federation.traffic import Traffic
+from model.batches import Rows, targets_in
 from model.checkpoint import Checkpoint
-from model.evaluation import Totals
+from model.evaluation import QUANTILES, Totals
 from model.layout import FlatWeights, NetworkConfig
 from model.vocabulary import Vocabulary
 
@@ -54,16 +61,20 @@ class RoundReport(NamedTuple):
     Attributes:
         number: of the round, from 1.
         training: totals over the clients' local training.
-        clients: that took part.
+        clients: that are in the sum.
         seconds: it took.
+        traffic: bytes of a client, with a download of the whole model.
         validation: federated evaluation after the round, in the rounds that have one.
+        played: what the scenario made of it, if there is one.
     """
 
     number: int
     training: Totals
     clients: int
     seconds: float
-    validation: Totals | None
+    traffic: Traffic
+    validation: FederatedEvaluation | None
+    played: Played | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,12 @@ class Run:
         self.directory, self.config, self._vocabulary, self._rows = directory, config, vocabulary, rows
         self.network = NetworkConfig.named(config.size, vocabulary.size)
         self._states = directory / "states"
+        if config.scenario is not None:
+            clients = config.scenario.clients
+            train = [own for own in splits.spread(rows.train, clients, config.seed) if len(own)]
+            self._rows = rows = FederatedRows(rows.seed, train, splits.spread(rows.validation, clients, config.seed))
+        self._steps = traffic.of_round(*self._round_of_phones(), model_bytes=4 * self.network.parameters)
+        self._clock = self._virtual_clock()
         order = np.random.default_rng([config.seed, _EVALUATION]).permutation(len(rows.validation))
         self._validation = [rows.validation[client] for client in order[: config.evaluate_clients]]
         _claim(directory, config, vocabulary)
@@ -104,6 +121,11 @@ class Run:
     def model_path(self) -> Path:
         """Where the trained model is, once there is one."""
         return self.directory / "model"
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes that a phone would send and receive in a round, with a download of the whole model."""
+        return Traffic.sum(self._steps)
 
     @property
     def rounds_done(self) -> int:
@@ -158,28 +180,72 @@ class Run:
     ) -> tuple[ServerState, RoundReport]:
         config = self.config
         started = time.monotonic()
-        size = min(config.cohort, len(self._rows.train))
-        chosen = np.random.default_rng([config.seed, _SAMPLING, number]).choice(
-            len(self._rows.train), size, replace=False
-        )
-        result = cohort.train(state.weights, [self._client_rows(number, int(client)) for client in chosen])
-        done = number / config.rounds
-        rate = config.server.learning_rate * (
-            central.cosine(done, _FINAL_LEARNING_RATE) if config.schedule == "cosine" else 1.0
-        )
-        mean = [delta / max(result.weight, 1e-12) for delta in result.delta_sum]
-        state = server.apply(state, mean, rate)
+        played = None if self._clock is None else self._clock.round(number)
+        if played is None:
+            size = min(config.cohort, len(self._rows.train))
+            random = np.random.default_rng([config.seed, _SAMPLING, number])
+            chosen = [int(client) for client in random.choice(len(self._rows.train), size, replace=False)]
+        else:
+            chosen = list(played.contributed)
+        training = Totals(0.0, 0.0, 0.0)
+        if chosen:
+            result = cohort.train(state.weights, [self._client_rows(number, client) for client in chosen])
+            training = result.training
+            done = number / config.rounds
+            rate = config.server.learning_rate * (
+                central.cosine(done, _FINAL_LEARNING_RATE) if config.schedule == "cosine" else 1.0
+            )
+            mean = [delta / max(result.weight, 1e-12) for delta in result.delta_sum]
+            state = server.apply(state, mean, rate)
         due = number % config.evaluate_every == 0 or number == config.rounds
         validation = cohort.evaluate(state.weights, self._validation) if due else None
-        return state, RoundReport(number, result.training, size, time.monotonic() - started, validation)
+        seconds = time.monotonic() - started
+        return state, RoundReport(number, training, len(chosen), seconds, self.traffic, validation, played)
 
     def _client_rows(self, number: int, client: int) -> Rows:
-        """Return a client's rows in the order it trains on them this round, once for each local epoch."""
+        """Return a client's rows in the order it trains on them this round, as far as its budget goes.
+
+        They come once for each local epoch.
+        """
         rows = self._rows.train[client]
         random = np.random.default_rng([self.config.seed, _SHUFFLING, number, client])
         if self.config.client_rows:
             rows = rows[random.permutation(len(rows))[: self.config.client_rows]]
-        return np.concatenate([rows[random.permutation(len(rows))] for _ in range(self.config.local_epochs)])
+        rows = np.concatenate([rows[random.permutation(len(rows))] for _ in range(self.config.local_epochs)])
+        if self._clock is None:
+            return rows
+        batch = self.config.client.batch_rows
+        return rows[: batch * self._clock.device(client).steps(-(-len(rows) // batch), targets_in(rows))]
+
+    def _round_of_phones(self) -> tuple[RoundPlan, int]:
+        """Return the plan of a round of phones that this run stands for, and how many phones would be in its roster."""
+        scenario = self.config.scenario
+        most = self.config.cohort if scenario is None else scenario.rounds.most_phones(self.config.cohort)
+        phones = min(max(most, SMALLEST_COHORT), LARGEST_COHORT)
+        dimension = self.network.parameters
+        plan = RoundPlan(
+            round_id=1,
+            model_sha256=bytes(32),
+            dimension=dimension,
+            encoding=choose(phones, 1.0, dimension),
+            clip=1.0,
+            weight_cap=1,
+            rotation_seed=bytes(32),
+            minimum=SMALLEST_COHORT,
+            deadlines=Deadlines(1, 2, 3, 4, 5),
+        )
+        return plan, phones
+
+    def _virtual_clock(self) -> VirtualClock | None:
+        if self.config.scenario is None:
+            return None
+
+        def tokens(number: int, device: Device) -> int:
+            return targets_in(self._client_rows(number, device.index))
+
+        return VirtualClock(
+            self.config.scenario, self.config.seed, len(self._rows.train), tokens, self.config.cohort, self._steps
+        )
 
     def _checkpoint(self, weights: FlatWeights) -> Checkpoint:
         return Checkpoint(self.network, weights, self._vocabulary)
@@ -216,6 +282,8 @@ def _claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) ->
     path = directory / "config.json"
     if path.exists():
         theirs = json.loads(path.read_text())
+        # As JSON has it: lists where there are tuples.
+        ours = json.loads(json.dumps(ours))
         if theirs != ours:
             before = theirs.get("config", {})
             differing = [name for name, value in ours["config"].items() if before.get(name) != value] or ["vocabulary"]
@@ -234,12 +302,25 @@ def _figures(report: RoundReport) -> dict[str, float]:
     figures = {
         "loss": report.training.mean_loss,
         "accuracy": report.training.accuracy,
+        "clients": report.clients,
         "clients_per_s": report.clients / report.seconds,
+        "bytes_up": report.traffic.up,
+        "bytes_down": report.traffic.down,
     }
+    if report.played is not None:
+        figures |= {
+            "selected": len(report.played.selected),
+            "completed": report.played.completed,
+            "wasted": report.played.wasted,
+            "virtual_hours": report.played.closed_seconds / 3600,
+        }
     if report.validation is not None:
         figures |= _validation_figures(report.validation)
     return figures
 
 
-def _validation_figures(validation: Totals) -> dict[str, float]:
-    return {"validation_loss": validation.mean_loss, "validation_accuracy": validation.accuracy}
+def _validation_figures(validation: FederatedEvaluation) -> dict[str, float]:
+    return {
+        "validation_loss": validation.totals.mean_loss,
+        "validation_accuracy": validation.totals.accuracy,
+    } | {f"validation_accuracy_q{percent}": validation.spread.quantile(percent) / 100 for percent in QUANTILES}

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -8,6 +9,7 @@ import pytest
 import sqlalchemy as sql
 
 from federation.enrolment import CredentialError, Revocations
+from federation.errors import ConfigError
 from federation.plan import WeightedSum
 from federation.secure_aggregation import identity, messages
 from federation.secure_aggregation.errors import ConflictingMessageError, SecureAggregationError
@@ -90,6 +92,36 @@ def test_a_round_adds_the_weighted_mean_to_the_model(server: Server, clock: Cloc
     assert version.metrics["examples"] == sum(10 + name for name in range(6))
     assert version.metrics["loss_before"] == pytest.approx(2.5, abs=1e-3)
     assert not list(Path(server.blobs._root, "rounds").glob("*/*"))  # masked vectors are gone
+
+
+def test_phones_send_the_share_that_the_settings_say_and_strata_follow_the_last_step(
+    tmp_path: Path, clock: Clock
+) -> None:
+    server = Server(tmp_path, clock, replace(SETTINGS, upload_share=0.4, clip=4.0))
+    phones = [Phone(name) for name in range(6)]
+    round_id = gather(server, clock, phones)
+    take_all_steps(server, round_id, phones)
+    subset = phones[0].plan.subset
+    assert subset is not None
+    assert subset.strata == ((DIMENSION, 120),)
+    found, mean = server.models.state(2).weights, weighted_mean(phones)
+    sent = np.flatnonzero(found)
+    assert sent.size == 120
+    np.testing.assert_allclose(found[sent], 2.5 * mean[sent], atol=0.1)
+    clock.now += SETTINGS.separation_seconds
+    again = gather(server, clock, phones)
+    take_all_steps(server, again, phones)
+    assert phase_of(server, again) == (Phase.FINISHED, None)
+    subset = phones[0].plan.subset
+    assert subset is not None
+    assert len(subset.strata) > 1
+    assert subset.kept <= 120
+
+
+@pytest.mark.parametrize("share", [0.0, 1.1])
+def test_no_settings_have_an_impossible_share(share: float) -> None:
+    with pytest.raises(ConfigError, match="a share above 0"):
+        replace(SETTINGS, upload_share=share)
 
 
 @pytest.mark.parametrize("step", STEPS[1:])
