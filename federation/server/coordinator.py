@@ -323,7 +323,7 @@ class Coordinator:
         plan = plan_of(row)
         state = self._models.state(row.model_version)
         with self._database.read() as session:
-            roster = _standing(session, row).counts[Phase.ADVERTISE]
+            roster = _standing(session, row, self._settings.grace_seconds).counts[Phase.ADVERTISE]
         sizes = Traffic.sum(traffic.of_round(plan, roster, model_bytes=state.weights.nbytes, task_bytes=len(row.task)))
         metrics = {
             "phones": float(total.phones),

@@ -121,6 +121,7 @@ def test_an_empty_file_is_a_fleet_in_which_nothing_fails(tmp_path: Path) -> None
         ("over_selection = 1.5", "over_selection = 0.9", "over_selection is at least 1"),
         ("share_seconds = 20", "share_seconds = 10", "steps close one after the other"),
         ("meeting_seconds = 5", "meeting_seconds = 10", "below deadlines.advertise_seconds"),
+        ("minimum = 5", "grace_seconds = -1", "grace_seconds is at least 0"),
         ("concentration = 0.2", "concentration = 0", "concentration is positive"),
         ("[rounds]", "[rounds", "scenario.toml"),
         ("[drop_out]", "[[drop_out]]", "drop_out must be a table"),
