@@ -112,6 +112,10 @@ class Site:
         self.coordinator = self.installation.coordinator(self._gate)
         self._application = None
 
+    def restart_workers(self) -> None:
+        self._application = None
+        self.installation.__dict__.pop("rounds", None)
+
     @property
     def story(self) -> str:
         """What happened in all rounds."""
