@@ -102,9 +102,8 @@ def demo(
         curve=_curve(out / "metrics.csv"),
         samples={text: _strips(suggesters, text) for text in _SAMPLES},
     )
-    click.echo(
-        f"report: {report}; model: {run.model_path}; server: {out / 'server'}; took {time.monotonic() - started:.0f} s\n"
-    )
+    click.echo(f"report: {report}; model: {run.model_path}; server: {out / 'server'}")
+    click.echo(f"took {time.monotonic() - started:.0f} s\n")
     if sys.stdin.isatty():
         _try(suggesters)
     else:

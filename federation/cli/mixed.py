@@ -95,6 +95,7 @@ def mixed_rounds(
 def _settings(phones: int) -> ServerSettings:
     """Return rounds without the pauses that a night has room for."""
     return ServerSettings(
+        optimizer={"name": "sgd", "learning_rate": 0.3, "momentum": 0.0},
         rounds=RoundSettings(
             goal=max(5, phones - 2),
             minimum=5,
@@ -105,7 +106,7 @@ def _settings(phones: int) -> ServerSettings:
             separation_seconds=1,
             meeting_seconds=5,
             grace_seconds=5,
-        )
+        ),
     )
 
 

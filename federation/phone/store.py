@@ -192,7 +192,7 @@ class PhoneStore:
         self._set("model version", str(version).encode())
 
     def begin_round(self, round_id: int, at: float, budget: Budget) -> None:
-        """Note that the phone joins a round, with the budget after it, before anything is sent; it survives a power cut."""
+        """Note that the phone joins a round, and the budget after it, so that this outlives a power cut."""
         with self._writing(durably=True) as database:
             database.execute("INSERT INTO rounds (round_id, began) VALUES (?, ?)", (round_id, at))
             database.execute(_SET, ("budget", json.dumps(dataclasses.asdict(budget)).encode()))
