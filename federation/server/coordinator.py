@@ -16,8 +16,9 @@ import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
-from federation.encoding import Encoding, Wrap, choose
+from federation.encoding import Encoding, choose
 from federation.plan import Mechanism, RoundPlan, WeightedSum
+from federation.privacy import noised_encoding
 from federation.secure_aggregation import Authority, least_threshold
 from federation.secure_aggregation.errors import ImpossibleSumError, TooFewPhonesError, UnmaskingError
 from federation.server import phases
@@ -238,10 +239,7 @@ class Coordinator:
         settings = self._settings
         if settings.privacy.mechanism is Mechanism.NONE:
             return choose(settings.most_phones, settings.clip, dimension, previous_norm)
-        # Noise has tails, for which lanes have no room. Its norm is about that of the noise on the sum.
-        noise = settings.privacy.noise_multiplier * np.sqrt(dimension) / settings.minimum
-        norm = settings.clip * max(1.0, float(noise))
-        return Wrap.for_norm(16, settings.most_phones, norm, dimension)
+        return noised_encoding(settings.most_phones, settings.minimum, settings.privacy, settings.clip, dimension)
 
     def _close(self, round_id: int, phase: Phase) -> None:
         """Close a step, or abandon the round if too few phones took it."""
