@@ -1,6 +1,7 @@
 """The phone's meter."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -37,3 +38,28 @@ def test_a_phone_rests_between_its_rounds(plan: RoundPlan) -> None:
     with pytest.raises(BudgetError, match="until round 12"):
         budget.join(replace(plan, round_id=11))
     assert budget.join(replace(plan, round_id=12)).last_round_id == 12
+
+
+@pytest.mark.parametrize("limit", [3.5, math.inf])
+def test_a_budget_outlives_the_app(plan: RoundPlan, limit: float) -> None:
+    budget = Budget(limit, 5, minimum_separation=2).join(plan)
+    assert Budget.from_json(budget.to_json()) == budget
+    assert "Infinity" not in budget.to_json()  # which is not JSON
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-3],
+        lambda text: text.replace("spent_rho", "spend_rho"),
+        lambda text: text.replace('"participations": 1', '"participations": 0.5'),
+        lambda text: text.replace('"participations": 1', '"participations": -1'),
+        lambda text: text.replace('"participations": 1', '"participations": null'),
+        lambda text: text.replace('"limit_rho": 3.5', '"limit_rho": "much"'),
+        lambda _: "[]",
+        lambda _: "",
+    ],
+)
+def test_a_damaged_budget_takes_part_no_more(plan: RoundPlan, damage: Callable[[str], str]) -> None:
+    with pytest.raises(BudgetError, match="takes part no more until its owner"):
+        Budget.from_json(damage(Budget(3.5, 5).join(plan).to_json()))
