@@ -7,7 +7,7 @@ rounds whatever the order they come in and needs no library, so it runs on the p
 import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 from federation.plan import Mechanism, RoundPlan
 from federation.privacy.errors import BudgetError
@@ -58,8 +58,10 @@ class Budget:
         """
         try:
             values = json.loads(text)
-            told = {field.name: values[field.name] for field in fields(cls)}  # nothing that is missing has a default
-            return cls(**{name: math.inf if value is None else value for name, value in told.items()})
+            # What is missing may not get a default: that would be a fresh budget.
+            told: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+            told.update({name: math.inf for name, value in told.items() if value is None})
+            return cls(**told)
         except (KeyError, TypeError, ValueError) as error:
             raise BudgetError(
                 f"the phone's record of its privacy budget is damaged ({error}): "

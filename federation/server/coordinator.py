@@ -191,6 +191,7 @@ class Coordinator:
             budgets=settings.budgets,
             needed=settings.needed,
             separation_seconds=settings.separation_seconds,
+            least_frequency=settings.least_frequency,
         )
         with self._database.write() as session:
             if active(session) is not None:

@@ -33,6 +33,7 @@ class RoundSettings:
         learning_rate, epochs, gradient_norm, dropout, budgets: of local training; see `TrainingTask`.
         needed: conditions of phones.
         separation_seconds: between two participations of a phone, at least.
+        least_frequency: rows of pieces rarer than this share of public text are not learned; see `federation.rare`.
         meeting_seconds: small populations are told to come back at multiples of this.
     """
 
@@ -50,6 +51,7 @@ class RoundSettings:
     budgets: dict[DeviceClass, Budget] = field(default_factory=_budgets)
     needed: Conditions = field(default_factory=lambda: Conditions(idle=True, charging=True, unmetered=True))
     separation_seconds: int = 3600
+    least_frequency: float = 0.0
     meeting_seconds: int = 60
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from federation.errors import ConfigError
+from federation.privacy.training import PrivateTraining
 from federation.simulation.central import CentralTraining
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
 
@@ -49,6 +50,7 @@ class SimulationConfig:
         warm_start: training on the public seed before the first round.
         client: what a client does with its rows.
         server: how the server steps along the mean delta.
+        privacy: how clients' deltas are bounded and noised.
     """
 
     corpus: str = "chitchat"
@@ -67,6 +69,7 @@ class SimulationConfig:
     warm_start: CentralTraining = field(default_factory=CentralTraining)
     client: ClientTraining = field(default_factory=ClientTraining)
     server: ServerOptimizer = field(default_factory=ServerOptimizer)
+    privacy: PrivateTraining = field(default_factory=PrivateTraining)
 
     def __post_init__(self) -> None:
         for name in (
