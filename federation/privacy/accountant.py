@@ -28,6 +28,9 @@ _ORDERS = [*range(2, 257), *(round(256 * 1.1**power) for power in range(1, 60))]
 _FINE_ORDERS = [*(1 + step / 50 for step in range(1, 5000)), *_ORDERS[99:]]
 
 
+MOST_IN_TREES = 12
+"""Participations of a phone for which a tree's cost can be searched."""
+
 SERVER_TRUSTED = "the server adds the noise, and shows nobody a sum without it"
 
 
@@ -122,11 +125,13 @@ def tree_squared_sensitivity(participation: Participation, restart_rounds: int =
         restart_rounds: rounds of a tree, after which a new one begins; 0 is one tree over all.
 
     Raises:
-        AssumptionError: more than 12 participations, for which the search takes too long.
+        AssumptionError: more than `MOST_IN_TREES` participations, for which the search takes too long.
     """
     rounds, separation = participation.rounds, participation.minimum_separation
-    if participation.most > 12:
-        raise AssumptionError(f"exact trees are for up to 12 participations, not {participation.most}: lower them")
+    if participation.most > MOST_IN_TREES:
+        raise AssumptionError(
+            f"exact trees are for up to {MOST_IN_TREES} participations, not {participation.most}: lower them"
+        )
     period = min(restart_rounds or rounds, rounds)
     levels = period.bit_length()
     shared = min(separation.bit_length(), levels)  # the lowest level at which a node may hold a phone twice

@@ -7,7 +7,7 @@ not from what was planned.
 import dataclasses
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -197,6 +197,17 @@ class RunRecord:
             ) from error
 
     @property
+    def mechanism(self) -> str:
+        """The mechanism in words."""
+        by = "by the clients, before masking" if self.settings.mechanism in BY_CLIENTS else "by the server"
+        tree = "Gaussian, on a binary tree of rounds" if self.settings.mechanism == "tree" else ""
+        return f"{tree or self.settings.mechanism.replace('_', ' ')}, {by}"
+
+    def with_delta(self, delta: float) -> Self:
+        """Return the same run, accounted for at another delta."""
+        return replace(self, settings=replace(self.settings, delta=delta))
+
+    @property
     def ledger(self) -> Ledger:
         """Who took part when."""
         ledger = Ledger()
@@ -227,7 +238,7 @@ class RunRecord:
                 plan = settings.plan(1, self.cohort, self.dimension, bytes(32), uniform=self.uniform)
                 cost = round_rho(NoiseScale.of(plan))
                 account = Account.independent(
-                    cost, participation, delta, sampling=sampling, whole_orders=True
+                    cost, participation, delta, sampling=sampling, whole_orders=settings.mechanism == "skellam"
                 ).assuming(*client_noise_assumptions(plan))
         account = account.assuming("when a client came did not depend on what it typed (seen in the run's record)")
         if settings.noise_cohort:

@@ -109,7 +109,7 @@ class Run:
     """
 
     def __init__(self, directory: Path, config: SimulationConfig, vocabulary: Vocabulary, rows: FederatedRows) -> None:
-        self.directory, self.config, self._vocabulary, self._rows = directory, config, vocabulary, rows
+        self.directory, self.config, self.vocabulary, self._rows = directory, config, vocabulary, rows
         self.network = NetworkConfig.named(config.size, vocabulary.size)
         self._states = directory / "states"
         order = np.random.default_rng([config.seed, _EVALUATION]).permutation(len(rows.validation))
@@ -229,7 +229,7 @@ class Run:
         return np.concatenate([rows[random.permutation(len(rows))] for _ in range(self.config.local_epochs)])
 
     def _checkpoint(self, weights: FlatWeights) -> Checkpoint:
-        return Checkpoint(self.network, weights, self._vocabulary)
+        return Checkpoint(self.network, weights, self.vocabulary)
 
     def _save(self, number: int, state: RunState) -> None:
         taken_part = tuple(tuple(map(int, cohort)) for cohort in self._cohorts[:number])
