@@ -34,6 +34,7 @@ LARGEST_DEVIATION = 1e4
 _BITS = 128
 _WORKING_BITS = 192
 _CHUNK = 1 << 18
+_BUCKET_BITS = 18
 
 
 @dataclass(frozen=True)
@@ -186,11 +187,18 @@ class _Table(NamedTuple):
     def invert(self, words: npt.NDArray[np.uint64]) -> Levels:
         """Return the value at each uniform 128-bit integer of uint64[count, 2], whose upper half is first."""
         values = np.empty(len(words), np.int64)
+        # How many values lie below each bucket of upper halves; a bucket in which none ends is decided by its number.
+        edges = np.arange(1 << _BUCKET_BITS, dtype=np.uint64) << np.uint64(64 - _BUCKET_BITS)
+        before = np.append(np.searchsorted(self.high, edges), len(self.high))
         for start in range(0, len(words), _CHUNK):
             upper = words[start : start + _CHUNK, 0]
-            index = np.searchsorted(self.high, upper, side="left")
+            bucket = (upper >> np.uint64(64 - _BUCKET_BITS)).astype(np.intp)
+            index = before[bucket]
+            open_ones = np.flatnonzero(before[bucket + 1] != index)
+            index[open_ones] = np.searchsorted(self.high, upper[open_ones], side="left")
             # Nearly always the upper halves decide; where they are equal, all bits do.
-            for tie in np.flatnonzero(np.searchsorted(self.high, upper, side="right") != index):
+            after = np.searchsorted(self.high, upper[open_ones], side="right")
+            for tie in open_ones[after != index[open_ones]]:
                 both = words[start + int(tie)]
                 index[tie] = bisect_right(self.below, int(both[0]) << 64 | int(both[1]))
             values[start : start + _CHUNK] = index + self.first

@@ -173,3 +173,11 @@ def test_a_proposal_meets_its_target() -> None:
     # One more participation, sooner after each other, took the published run a noise multiplier of 7.
     assert 2 * found.fresh_noise < found.tree_noise < 7
     assert proposals(8.90, 1e-10, 30, [10])[0].cohort == 30
+
+
+@pytest.mark.parametrize(("rounds", "nodes"), [(3, 1 / 1.5 + 1), (4, 1 / 1.75)])
+def test_a_proposal_says_what_is_left_of_its_noise_after_all_rounds(rounds: int, nodes: float) -> None:
+    (found,) = proposals(1.0, 1e-8, 100, [rounds], [10])
+    assert found.fresh_on_all_rounds == pytest.approx(found.fresh_noise * rounds**0.5 / 10)
+    assert found.tree_noise is not None
+    assert found.tree_on_all_rounds == pytest.approx(found.tree_noise * nodes**0.5 / 10)
