@@ -7,6 +7,8 @@ train, and the mean of their clipped updates gets the noise that the mean of a l
 level costs then depends on the population alone: a fiftieth of it is a cohort, so that in the rounds measured here each
 phone takes part once. A larger cohort's mean would also be a better one, which is not simulated. Everything is kept as
 soon as it is done (`--out`), so the script goes on where it was stopped.
+
+In one run the clients themselves make noise of the same size, as phones do; it says nothing of epsilon.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from federation.cli.paths import RUNS, cache
 from federation.cli.progress import TrainingProgress
 from federation.privacy.accountant import Account, Participation, Sampling
 from federation.privacy.proposals import proposals
-from federation.privacy.training import PrivateTraining, RunRecord
+from federation.privacy.training import BY_SERVER, PrivateTraining, RunRecord
 from federation.privacy.zcdp import gaussian_rho
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
@@ -52,7 +54,7 @@ class Level:
     """A noise level.
 
     Attributes:
-        mechanism: `gaussian` or `tree`; `none` has no noise.
+        mechanism: `gaussian` or `tree` by the server, or `skellam` by the clients; `none` has no noise.
         noise: standard deviation on a mean over the clip; of a node, for the tree.
         frozen: rows of rare pieces are frozen.
     """
@@ -68,12 +70,13 @@ class Level:
 
     def settings(self, cohort: int) -> PrivateTraining:
         """Return the privacy of a run whose simulated cohort is the second population's."""
-        size = max(POPULATIONS["100k"] // PASSES, cohort)
+        # Clients make the noise of their own cohort: a real group of phones is no larger than 256.
+        size = cohort if self.mechanism == "skellam" else POPULATIONS["100k"] // PASSES
         return PrivateTraining(
             self.mechanism,  # type: ignore[arg-type]
             self.noise * size,
             clip=CLIP,
-            noise_cohort=size if self.noise else 0,
+            noise_cohort=size if self.mechanism in BY_SERVER else 0,
             minimum_separation=554 // cohort,
             least_frequency=FROZEN if self.frozen else 0.0,
             delta=DELTA,
@@ -88,6 +91,7 @@ LEVELS = (
     Level("tree", 1e-3),
     Level("tree", 3e-3),
     Level("gaussian", 3e-4, frozen=True),
+    Level("skellam", 3e-4),
 )
 
 
@@ -148,7 +152,7 @@ def _report(evaluations: dict[Level, Evaluation], before: Evaluation, rounds: in
     ]
     curves: dict[str, list[tuple[float, float]]] = {}
     for level, evaluation in evaluations.items():
-        if not level.noise:
+        if level.mechanism not in BY_SERVER:
             continue
         for label, population in POPULATIONS.items():
             cohort = population // PASSES
