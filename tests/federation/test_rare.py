@@ -2,15 +2,21 @@
 
 import hashlib
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from federation import weights
 from federation.encoding import Wrap
+from federation.phone import LocalTraining
 from federation.plan import Deadlines, RoundPlan
 from federation.rare import FrozenRows
+from federation.task import DEVICE_CLASSES, Budget, Conditions, TrainingTask
 from federation.update import Tally, Update
-from model.layout import Layout, NetworkConfig
+from model.checkpoint import Checkpoint
+from model.export import export
+from model.layout import Layout, NetworkConfig, initial_weights
 from model.vocabulary import BOUNDARY, Vocabulary
 
 NETWORK = NetworkConfig(vocabulary_size=30, embedding=4, hidden=6)
@@ -84,3 +90,33 @@ def test_frequencies_follow_the_public_text(vocabulary: Vocabulary) -> None:
     of = {piece: frequencies[index] for index, piece in enumerate(vocabulary.pieces)}
     assert 0.05 < of["e"] < 0.25  # the commonest letter
     assert of["z"] < of["q"] * 1.5 < 0.01 * of["e"]  # in one word of one message each
+
+
+def test_a_phone_that_types_a_rare_word_sends_nothing_of_its_row(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    network = NetworkConfig(vocabulary.size, embedding=8, hidden=8)
+    start = initial_weights(network, 1)
+    trainer = export(Checkpoint(network, start, vocabulary), tmp_path / "phone", version=1).trainer()
+    layout = Layout.of(network.layout)
+    train = LocalTraining(trainer, vocabulary, lambda: ["we like the quokka", "and the zebra"])
+
+    def rows(least_frequency: float) -> dict[str, np.ndarray]:
+        task = TrainingTask(
+            nonce=bytes(32),
+            model_version=1,
+            learning_rate=0.5,
+            epochs=1,
+            gradient_norm=0.0,
+            dropout=0.0,
+            budgets=dict.fromkeys(DEVICE_CLASSES, Budget(steps=10, seconds=600)),
+            needed=Conditions(),
+            separation_seconds=0,
+            least_frequency=least_frequency,
+        )
+        return layout.unflatten(train(weights.to_bytes(layout.flatten(start)), task).delta)
+
+    typed = [vocabulary.pieces.index(letter) for letter in "qz"]
+    open_rows, protected = rows(0.0), rows(1e-3)
+    for name in ("embedding", "output_bias"):
+        assert np.abs(open_rows[name][typed]).min() > 0
+        assert not protected[name][typed].any()
+        assert protected[name][vocabulary.pieces.index("e")].any()

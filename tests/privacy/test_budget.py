@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from federation.phone.store import PhoneStore
 from federation.plan import Privacy, RoundPlan
 from federation.privacy import Budget, BudgetError, NoiseScale
 from federation.privacy.zcdp import round_rho
@@ -63,3 +65,9 @@ def test_a_budget_outlives_the_app(plan: RoundPlan, limit: float) -> None:
 def test_a_damaged_budget_takes_part_no_more(plan: RoundPlan, damage: Callable[[str], str]) -> None:
     with pytest.raises(BudgetError, match="takes part no more until its owner"):
         Budget.from_json(damage(Budget(3.5, 5).join(plan).to_json()))
+
+
+def test_a_phone_keeps_its_budget_with_its_state(plan: RoundPlan, tmp_path: Path) -> None:
+    budget = Budget(math.inf, 5).join(plan)
+    PhoneStore(tmp_path).budget = budget
+    assert PhoneStore(tmp_path).budget == budget
