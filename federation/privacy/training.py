@@ -240,7 +240,7 @@ class RunRecord:
                 account = Account.independent(
                     cost, participation, delta, sampling=sampling, whole_orders=settings.mechanism == "skellam"
                 ).assuming(*client_noise_assumptions(plan))
-        account = account.assuming("when a client came did not depend on what it typed (seen in the run's record)")
+        account = account.assuming("when a phone came did not depend on what was typed on it")
         if settings.noise_cohort:
             account = account.assuming(
                 f"cohorts are of {settings.noise_cohort} clients: this run simulated their noise with {self.cohort}, "
