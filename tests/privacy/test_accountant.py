@@ -1,10 +1,12 @@
 """The accountant against published figures and brute force."""
 
+import math
 from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from federation.privacy.accountant import (
     Account,
@@ -30,6 +32,22 @@ def test_the_published_pair_of_a_small_rho_lies_within_its_rounding() -> None:
     # Published: rho 0.0144, epsilon 0.994 at delta 1e-10. It is the Gaussian's own conversion.
     assert epsilon_of_gaussian(0.01435, 1e-10) < 0.9945
     assert epsilon_of_gaussian(0.01445, 1e-10) > 0.9935
+
+
+@pytest.mark.parametrize(("rho", "delta"), [(0.5, 1e-5), (0.02, 1e-8), (3.0, 1e-10)])
+def test_epsilon_of_gaussian_noise_is_the_analytic_one(rho: float, delta: float) -> None:
+    # Balle and Wang 2018, theorem 5: the exact delta of an epsilon, for a sensitivity of s standard deviations.
+    s = math.sqrt(2 * rho)
+
+    def delta_of(epsilon: float) -> float:
+        tail = math.exp(epsilon) * stats.norm.cdf(-s / 2 - epsilon / s)
+        return float(stats.norm.cdf(s / 2 - epsilon / s) - tail)
+
+    found = epsilon_of_gaussian(rho, delta)
+    assert delta_of(found) == pytest.approx(delta, rel=0.01)
+    # What holds for any mechanism of this rho is a little more.
+    assert found < epsilon_of_rho(rho, delta) < 1.3 * found
+    assert epsilon_of_rho(rho, delta) <= epsilon_of_rho(rho, delta, whole_orders=True)
 
 
 def _brute_force(participation: Participation, restart_rounds: int = 0) -> int:
