@@ -88,10 +88,12 @@ LEVELS = (
     Level("gaussian", 1e-4),
     Level("gaussian", 3e-4),
     Level("gaussian", 1e-3),
-    Level("tree", 1e-3),
+    Level("gaussian", 1e-2),
+    Level("tree", 1e-2),
+    Level("gaussian", 3e-3),
     Level("tree", 3e-3),
-    Level("gaussian", 3e-4, frozen=True),
-    Level("skellam", 3e-4),
+    Level("gaussian", 1e-3, frozen=True),
+    Level("skellam", 1e-3),
 )
 
 

@@ -137,9 +137,14 @@ class RoundPlan:
         _ = self.session  # checks the number of phones
 
     @property
+    def coordinates(self) -> int:
+        """Coordinates after rotation: what is rounded, and what gets noise."""
+        return padded(self.dimension)
+
+    @property
     def session(self) -> SessionParameters:
         """Parameters of the round's secure aggregation."""
-        words = self.encoding.words(padded(self.dimension))
+        words = self.encoding.words(self.coordinates)
         vector = VectorFormat(COUNTERS, words, self.encoding.word_bytes)
         return SessionParameters(self.hash, self.minimum, self.encoding.phones, vector)
 
@@ -151,7 +156,7 @@ class RoundPlan:
     @property
     def sensitivity(self) -> float:
         """L2 bound, in steps of a `Wrap` encoding, of a phone's rounded vector, which noise has to hide."""
-        return rounded_norm(self.clip * (1 + FLOAT_SLACK) / self.encoding.step, padded(self.dimension))
+        return rounded_norm(self.clip * (1 + FLOAT_SLACK) / self.encoding.step, self.coordinates)
 
     @cached_property
     def _rotation(self) -> Rotation:
@@ -239,7 +244,7 @@ class RoundPlan:
         Args:
             update: of this phone.
             seed: 32 secret random bytes for rounding, used once.
-            noise: int64[padded(dimension)] in steps of the encoding, if the plan asks for noise.
+            noise: int64[coordinates] in steps of the encoding, if the plan asks for noise.
 
         Raises:
             ValueError: the update has another dimension or is not finite, or there is noise where the plan has none
@@ -273,7 +278,7 @@ class RoundPlan:
         examples, tokens, loss, hits = (int(count) for count in vector.counters)
         if examples > phones * self.weight_cap or max(tokens, loss, hits) > phones * LARGEST_COUNT:
             raise ImpossibleSumError("a counter is too large: some phone masked garbage, discard the round")
-        levels = self.encoding.unpack(vector.words, padded(self.dimension), phones)
+        levels = self.encoding.unpack(vector.words, self.coordinates, phones)
         delta = self._rotation.invert(self.encoding.dequantise(levels, phones)) * np.float32(self.weight_cap)
         return WeightedSum(delta, Tally(examples, tokens, loss / LOSS_UNITS, hits), phones)
 

@@ -80,7 +80,7 @@ class NoiseScale:
                 f"noise of {largest_sum:.0f} levels on the sum would wrap around at {encoding.largest}: "
                 "take 16 bits or a larger step"
             )
-        return cls(privacy.mechanism, padded(plan.dimension), plan.sensitivity, phone_variance, contributors)
+        return cls(privacy.mechanism, plan.coordinates, plan.sensitivity, phone_variance, contributors)
 
 
 def noised_encoding(phones: int, minimum: int, privacy: Privacy, clip: float, dimension: int) -> Wrap:
@@ -132,7 +132,7 @@ def phone_noise(plan: RoundPlan, seed: bytes) -> Levels:
         seed: 32 secret random bytes, used for nothing else.
 
     Returns:
-        int64[padded(dimension)], in levels.
+        int64[plan.coordinates], in levels.
 
     Raises:
         NoiseError: see `NoiseScale.of`.

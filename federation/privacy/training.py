@@ -7,6 +7,7 @@ not from what was planned.
 import dataclasses
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -192,9 +193,13 @@ class RunRecord:
             return cls(**values)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise AssumptionError(
-                f"{directory} holds no record of who took part, so nothing can be said of its privacy: "
-                f"train with `fedkey simulate --out {directory}`"
+                f"{directory} holds no record of a run with noise, so nothing can be said of its privacy: "
+                f"train with `fedkey simulate --mechanism ... --out {directory}`"
             ) from error
+
+    def after(self, number: int, clients: Iterable[int]) -> Self:
+        """Return the record with round `number`, which takes the place of one that was stopped before it was done."""
+        return replace(self, rounds=(*self.rounds[: number - 1], tuple(map(int, clients))))
 
     @property
     def mechanism(self) -> str:

@@ -99,7 +99,7 @@ class Run:
 
     Args:
         directory: holds `config.json`, `warm_start/`, `states/`, `model/`, `metrics.csv`, `tensorboard/`,
-            `privacy.json` (who took part) and, where there is noise, `noise_seed`, which has to stay secret.
+            and where there is noise `privacy.json` (who took part) and `noise_seed`, which has to stay secret.
         config: all settings.
         vocabulary: of the network.
         rows: what clients and server hold.
@@ -128,6 +128,9 @@ class Run:
         self._layout = Layout.of(self.network.layout)
         self._frozen = FrozenRows.of(self.network, vocabulary.piece_frequencies, privacy.least_frequency)
         _claim(directory, config, vocabulary)
+        self._record = RunRecord(privacy, size, self._uniform, self._layout.dimension)
+        if self.rounds_done and privacy.mechanism != "none":
+            self._record = RunRecord.load(directory)
         secret = _noise_seed(directory) if privacy.mechanism != "none" else b""
         self._mean = private_mean(
             privacy, cohort=size, dimension=self._layout.dimension, uniform=self._uniform, secret=secret
@@ -169,6 +172,7 @@ class Run:
             for number in range(done + 1, self.config.rounds + 1):
                 state, report = self._round(cohort, server, state, number)
                 release(_figures(report), number)
+                self._record = self._record.after(number, self._cohorts[number - 1])
                 self._save(number, state)
                 watcher.round_done(report)
                 worker.recycle_if_above(self.config.worker_limit_mb << 20)
@@ -232,10 +236,8 @@ class Run:
         return Checkpoint(self.network, weights, self.vocabulary)
 
     def _save(self, number: int, state: RunState) -> None:
-        taken_part = tuple(tuple(map(int, cohort)) for cohort in self._cohorts[:number])
-        settings = self.config.privacy
-        record = RunRecord(settings, self._cohorts.shape[1], self._uniform, self._layout.dimension, taken_part)
-        record.save(self.directory)
+        if self.config.privacy.mechanism != "none":
+            self._record.save(self.directory)
         self._states.mkdir(exist_ok=True)
         arrays = dict(zip(self.network.layout, state.server.weights, strict=True))
         arrays |= {f"optimizer.{i}": value for i, value in enumerate(state.server.optimizer)}

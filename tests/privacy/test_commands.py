@@ -111,7 +111,7 @@ def test_a_folder_without_a_record_is_refused_in_one_sentence(tmp_path: Path, co
     result = fedkey("report", str(tmp_path))
     assert result.exit_code == 1
     assert result.output.count("\n") == 1
-    assert "no record of who took part" in result.output
+    assert "no record of a run with noise" in result.output
 
 
 @pytest.mark.parametrize(
