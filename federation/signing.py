@@ -7,7 +7,7 @@ minutes only. Whoever replays one within them changes nothing: a request that co
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from federation.enrolment import Credential, CredentialError
@@ -65,18 +65,27 @@ def sign(
     }
 
 
-def check(headers: Mapping[str, str], server_key: bytes, *, method: str, target: str, now: float) -> Signed:
+def check(header: Callable[[str], str | None], server_key: bytes, *, method: str, target: str, now: float) -> Signed:
     """Check the signature of a request, before its body is read.
+
+    Args:
+        header: returns a header's value, however its name is capitalised.
+        server_key: raw Ed25519 public key of this server.
+        method: of the request.
+        target: path and query.
+        now: seconds since 1970.
 
     Raises:
         SkewError: it was signed at another time.
         CredentialError: a header is missing or damaged, or the signature is not the device's.
     """
+    names = (CREDENTIAL_HEADER, TIME_HEADER, DIGEST_HEADER, SIGNATURE_HEADER)
+    told = {name: value for name in names if (value := header(name)) is not None}
     try:
-        credential = Credential.from_bytes(base64.b64decode(headers[CREDENTIAL_HEADER], validate=True))
-        digest = bytes.fromhex(headers[DIGEST_HEADER])
-        time = int(headers[TIME_HEADER])
-        signature = base64.b64decode(headers[SIGNATURE_HEADER], validate=True)
+        credential = Credential.from_bytes(base64.b64decode(told[CREDENTIAL_HEADER], validate=True))
+        digest = bytes.fromhex(told[DIGEST_HEADER])
+        time = int(told[TIME_HEADER])
+        signature = base64.b64decode(told[SIGNATURE_HEADER], validate=True)
         signed = _signed(server_key, method, target, time, digest)
     except (KeyError, ValueError, OverflowError, binascii.Error) as error:
         raise CredentialError("the request is not signed: send the four Fedkey headers") from error

@@ -112,6 +112,18 @@ class PrivateTraining:
             raise ConfigError(f"privacy.minimum must be at most the cohort of {cohort}, not {self.minimum}")
         self.sum_noise_multiplier(cohort)
 
+    def check_scenario(self, minimum: int) -> None:
+        """Raise ConfigError if rounds of a scenario, with at least `minimum` phones in a sum, cannot be private so."""
+        if self.minimum_separation > 1 or self.most_participations:
+            raise ConfigError(
+                "a scenario decides when phones come: leave privacy.minimum_separation and most_participations out"
+            )
+        if self.mechanism in BY_CLIENTS and not 0 < self.minimum <= minimum:
+            raise ConfigError(
+                f"clients size their noise for privacy.minimum: set it to 1 to the scenario's minimum of {minimum}, "
+                f"not {self.minimum}"
+            )
+
     def sum_noise_multiplier(self, cohort: int) -> float:
         """Return the noise that the server adds to the sum over a cohort, over the clip.
 

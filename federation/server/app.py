@@ -140,7 +140,7 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
         target = request.full_path if request.query_string else request.path
         try:
             signed = signing.check(
-                dict(request.headers), site.public_key, method=request.method, target=target, now=site.clock()
+                request.headers.get, site.public_key, method=request.method, target=target, now=site.clock()
             )
         except CredentialError as error:
             raise UnauthorisedError(str(error)) from error

@@ -41,9 +41,6 @@ from federation.server.tables import DeviceRow, MessageRow, RoundRow
 from federation.server.trail import Event, pseudonym, record
 from federation.task import Conditions
 
-LARGEST_BODY_ROW = 1 << 16
-"""Larger messages are blobs."""
-
 _POLL_SECONDS = 1.0
 _COUNT_SECONDS = 1.0
 _MANY = 1000
@@ -206,7 +203,7 @@ class Rounds:
             )
         if collecting.check(message) != sender:
             raise ForbiddenError("another device signed this message: a device sends its own")
-        blob = self._blobs.put(f"rounds/{round_id}", message) if len(message) > LARGEST_BODY_ROW else None
+        blob = self._blobs.put(f"rounds/{round_id}", message) if step is Phase.UPLOAD else None
         self._accept(round_id, step, sender, digest, message if blob is None else None, blob, len(message))
 
     def _accept(
@@ -409,14 +406,15 @@ def _must_be_at(row: RoundRow, step: Phase) -> None:
 
 
 def bodies(session: Session, round_id: int, step: Phase) -> list[bytes]:
-    """Return the small messages of a step, by device id."""
-    return [body for body, _ in stored(session, round_id, step) if body is not None]
+    """Return the messages of a step other than the upload, by device id."""
+    query = sql.select(MessageRow.body).where(MessageRow.round_id == round_id, MessageRow.step == step)
+    return [body for body in session.scalars(query.order_by(MessageRow.device_id)) if body is not None]
 
 
-def stored(session: Session, round_id: int, step: Phase) -> list[tuple[bytes | None, str | None]]:
-    """Return the messages of a step that may be large: each its body or the name of its blob."""
-    query = sql.select(MessageRow.body, MessageRow.blob).where(MessageRow.round_id == round_id, MessageRow.step == step)
-    return [(body, blob) for body, blob in session.execute(query.order_by(MessageRow.device_id))]
+def uploads(session: Session, round_id: int) -> list[str]:
+    """Return the names of a round's masked vectors, by device id."""
+    query = sql.select(MessageRow.blob).where(MessageRow.round_id == round_id, MessageRow.step == Phase.UPLOAD)
+    return [name for name in session.scalars(query.order_by(MessageRow.device_id)) if name is not None]
 
 
 def senders(session: Session, round_id: int, step: Phase) -> list[bytes]:

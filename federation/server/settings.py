@@ -32,9 +32,11 @@ class RoundSettings:
         deadlines: of the steps.
         learning_rate, epochs, gradient_norm, dropout, budgets: of local training; see `TrainingTask`.
         needed: conditions of phones.
+        grace_seconds: that stragglers have to upload once as many have as are wanted.
         separation_seconds: between two participations of a phone, at least.
         least_frequency: rows of pieces rarer than this share of public text are not learned; see `federation.rare`.
         meeting_seconds: small populations are told to come back at multiples of this.
+        upload_share: of a delta's coordinates that phones send; 0.39 makes uploads a tenth of float32's.
     """
 
     goal: int = 10
@@ -44,15 +46,17 @@ class RoundSettings:
     weight_cap: int = 512
     privacy: Privacy = field(default_factory=Privacy)
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(120, 150, 330, 360, 390))
-    learning_rate: float = 0.5
+    learning_rate: float = 2.0
     epochs: int = 1
     gradient_norm: float = 1.0
     dropout: float = 0.25
     budgets: dict[DeviceClass, Budget] = field(default_factory=_budgets)
     needed: Conditions = field(default_factory=lambda: Conditions(idle=True, charging=True, unmetered=True))
+    grace_seconds: int = 10
     separation_seconds: int = 3600
     least_frequency: float = 0.0
     meeting_seconds: int = 60
+    upload_share: float = 1.0
 
     def __post_init__(self) -> None:
         if not SMALLEST_COHORT <= self.minimum <= self.goal:
@@ -61,6 +65,8 @@ class RoundSettings:
             raise ConfigError(
                 f"a round lets in its goal to {LARGEST_COHORT} phones, not {self.over_selection:g} x {self.goal}"
             )
+        if not 0 < self.upload_share <= 1:
+            raise ConfigError(f"phones send a share above 0 and at most 1 of a delta, not {self.upload_share}")
         longest_wait = (1 + JITTER) * self.meeting_seconds
         if not 1 <= self.meeting_seconds <= longest_wait <= self.deadlines.advertise_seconds:
             raise ConfigError(

@@ -74,7 +74,7 @@ class RoundRow(Base):
 
 
 class MessageRow(Base):
-    """An accepted message of the protocol, in the body or, if it is large, in a blob."""
+    """An accepted message of the protocol, in the body or, if it is a masked vector, in a blob."""
 
     __tablename__ = "messages"
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.round_id"), primary_key=True)
@@ -128,9 +128,9 @@ class EventRow(Base):
 
 
 class LeaseRow(Base):
-    """Who coordinates."""
+    """Who coordinates, and how often that was said."""
 
     __tablename__ = "leases"
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     owner: Mapped[str] = mapped_column(String(64))
-    until: Mapped[float]
+    renewals: Mapped[int] = mapped_column(BigInteger)

@@ -17,14 +17,14 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from federation.scenario import Weighting
 from federation.update import Tally, Update
 from model.batches import Rows
-from model.evaluation import Totals
+from model.evaluation import ACCURACY_BINS, Spread, Totals
 from model.layout import FlatWeights, Layout, NetworkConfig
 from model.network import dropout_noise, loss_and_hits
 
 ServerOptimizerName = Literal["sgd", "adam", "yogi", "adagrad"]
-Weighting = Literal["examples", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,13 @@ class CohortResult(NamedTuple):
     delta_sum: FlatWeights
     weight: float
     training: Totals
+
+
+class FederatedEvaluation(NamedTuple):
+    """Sums over clients, and how many of them have which accuracy; both are sums, as phones could send them."""
+
+    totals: Totals
+    spread: Spread
 
 
 class ServerState(NamedTuple):
@@ -229,7 +236,10 @@ class Cohort:
             totals = (tf.constant(0.0), tf.constant(0.0), tf.constant(0.0))
             for batch in tf.data.Dataset.from_tensor_slices(rows).batch(64):
                 totals = tuple(a + b for a, b in zip(totals, loss_and_hits(list(weights[0]), batch), strict=True))
-            return totals
+            _, hits, targets = totals
+            percent = tf.cast(tf.round(100 * hits / tf.maximum(targets, 1.0)), tf.int32)
+            counted = tf.cast(targets > 0, tf.int64)  # no bin for a client without targets
+            return totals, counted * tf.one_hot(percent, ACCURACY_BINS, dtype=tf.int64)
 
         @tff.federated_computation(
             tff.types.FederatedType(weights_type, tff.SERVER), tff.types.FederatedType(rows_type, tff.CLIENTS)
@@ -259,9 +269,10 @@ class Cohort:
             updates.append(Update(-delta, Tally(round(float(result.update_weight)))))
         return updates, _totals(measurements)
 
-    def evaluate(self, weights: FlatWeights, clients: Sequence[Rows]) -> Totals:
+    def evaluate(self, weights: FlatWeights, clients: Sequence[Rows]) -> FederatedEvaluation:
         """Return the sums over all clients' rows, each computed on its client."""
-        return Totals(*(float(value) for value in self._evaluate(_model_weights(weights), list(clients))))
+        totals, histogram = self._evaluate(_model_weights(weights), list(clients))
+        return FederatedEvaluation(Totals(*(float(value) for value in totals)), Spread(np.asarray(histogram)))
 
     def _initial_state(self) -> Any:
         if self._work_state is None:

@@ -21,19 +21,26 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow_federated as tff
 
+from federation import traffic
+from federation.encoding import choose
 from federation.errors import ConfigError
-from federation.privacy.training import RunRecord
+from federation.plan import Deadlines, RoundPlan
+from federation.privacy.training import BY_CLIENTS, RunRecord
 from federation.rare import FrozenRows
-from federation.simulation import central
+from federation.scenario import Device
+from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
+from federation.simulation import central, splits
+from federation.simulation.clock import Played, VirtualClock
 from federation.simulation.config import SimulationConfig
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import Cohort, Server, ServerState
+from federation.simulation.fedavg import Cohort, FederatedEvaluation, Server, ServerState
 from federation.simulation.participation import choose_cohorts
 from federation.simulation.private import MeanState, private_mean
+from federation.traffic import Traffic
 from federation.update import Update
-from model.batches import Rows
+from model.batches import Rows, targets_in
 from model.checkpoint import Checkpoint
-from model.evaluation import Totals
+from model.evaluation import QUANTILES, Totals
 from model.layout import FlatWeights, Layout, NetworkConfig
 from model.vocabulary import Vocabulary
 
@@ -74,16 +81,20 @@ class RoundReport(NamedTuple):
     Attributes:
         number: of the round, from 1.
         training: totals over the clients' local training.
-        clients: that took part.
+        clients: that are in the sum.
         seconds: it took.
+        traffic: bytes of a client, with a download of the whole model.
         validation: federated evaluation after the round, in the rounds that have one.
+        played: what the scenario made of it, if there is one.
     """
 
     number: int
     training: Totals
     clients: int
     seconds: float
-    validation: Totals | None
+    traffic: Traffic
+    validation: FederatedEvaluation | None
+    played: Played | None = None
 
 
 @dataclass(frozen=True)
@@ -112,29 +123,41 @@ class Run:
         self.directory, self.config, self.vocabulary, self._rows = directory, config, vocabulary, rows
         self.network = NetworkConfig.named(config.size, vocabulary.size)
         self._states = directory / "states"
+        if config.scenario is not None:
+            clients = config.scenario.clients
+            train = [own for own in splits.spread(rows.train, clients, config.seed) if len(own)]
+            self._rows = rows = FederatedRows(rows.seed, train, splits.spread(rows.validation, clients, config.seed))
+        self._steps = traffic.of_round(*self._round_of_phones(), model_bytes=4 * self.network.parameters)
+        self._clock = self._virtual_clock()
         order = np.random.default_rng([config.seed, _EVALUATION]).permutation(len(rows.validation))
         self._validation = [rows.validation[client] for client in order[: config.evaluate_clients]]
-        privacy, size = config.privacy, min(config.cohort, len(rows.train))
-        self._uniform = config.client.weighting == "uniform"
-        privacy.check_cohort(size, uniform=self._uniform)
-        self._cohorts = choose_cohorts(
-            len(rows.train),
-            size,
-            config.rounds,
-            seed=[config.seed, _SAMPLING],
-            separation=privacy.minimum_separation,
-            most=privacy.most_participations,
-        )
+        privacy, uniform = config.privacy, config.client.weighting == "uniform"
+        size = self._most_in_sum if privacy.mechanism in BY_CLIENTS else min(config.cohort, len(rows.train))
+        privacy.check_cohort(size, uniform=uniform)
+        if self._clock is None:
+            self._cohorts = choose_cohorts(
+                len(rows.train),
+                size,
+                config.rounds,
+                seed=[config.seed, _SAMPLING],
+                separation=privacy.minimum_separation,
+                most=privacy.most_participations,
+            )
         self._layout = Layout.of(self.network.layout)
         self._frozen = FrozenRows.of(self.network, vocabulary.piece_frequencies, privacy.least_frequency)
         _claim(directory, config, vocabulary)
-        self._record = RunRecord(privacy, size, self._uniform, self._layout.dimension)
+        self._record = RunRecord(privacy, size, uniform, self._layout.dimension)
         if self.rounds_done and privacy.mechanism != "none":
             self._record = RunRecord.load(directory)
         secret = _noise_seed(directory) if privacy.mechanism != "none" else b""
         self._mean = private_mean(
-            privacy, cohort=size, dimension=self._layout.dimension, uniform=self._uniform, secret=secret
+            privacy, cohort=size, dimension=self._layout.dimension, uniform=uniform, secret=secret
         )
+
+    @property
+    def _most_in_sum(self) -> int:
+        scenario, cohort = self.config.scenario, self.config.cohort
+        return min(cohort if scenario is None else scenario.rounds.most_phones(cohort), len(self._rows.train))
 
     @property
     def warm_start_path(self) -> Path:
@@ -145,6 +168,11 @@ class Run:
     def model_path(self) -> Path:
         """Where the trained model is, once there is one."""
         return self.directory / "model"
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes that a phone would send and receive in a round, with a download of the whole model."""
+        return Traffic.sum(self._steps)
 
     @property
     def rounds_done(self) -> int:
@@ -172,7 +200,6 @@ class Run:
             for number in range(done + 1, self.config.rounds + 1):
                 state, report = self._round(cohort, server, state, number)
                 release(_figures(report), number)
-                self._record = self._record.after(number, self._cohorts[number - 1])
                 self._save(number, state)
                 watcher.round_done(report)
                 worker.recycle_if_above(self.config.worker_limit_mb << 20)
@@ -198,17 +225,22 @@ class Run:
     def _round(self, cohort: Cohort, server: Server, state: RunState, number: int) -> tuple[RunState, RoundReport]:
         config = self.config
         started = time.monotonic()
-        chosen = self._cohorts[number - 1]
-        rows = [self._client_rows(number, int(client)) for client in chosen]
-        gradient, private, training = self._mean_delta(cohort, state, rows, number)
-        done = number / config.rounds
-        rate = config.server.learning_rate * (
-            central.cosine(done, _FINAL_LEARNING_RATE) if config.schedule == "cosine" else 1.0
-        )
-        state = RunState(server.apply(state.server, gradient, rate), private)
+        played = None if self._clock is None else self._clock.round(number)
+        chosen = self._cohorts[number - 1] if played is None else np.array(played.contributed, np.int64)
+        training = Totals(0.0, 0.0, 0.0)
+        if len(chosen):
+            rows = [self._client_rows(number, int(client)) for client in chosen]
+            gradient, private, training = self._mean_delta(cohort, state, rows, number)
+            done = number / config.rounds
+            rate = config.server.learning_rate * (
+                central.cosine(done, _FINAL_LEARNING_RATE) if config.schedule == "cosine" else 1.0
+            )
+            state = RunState(server.apply(state.server, gradient, rate), private)
+        self._record = self._record.after(number, chosen)
         due = number % config.evaluate_every == 0 or number == config.rounds
         validation = cohort.evaluate(state.server.weights, self._validation) if due else None
-        return state, RoundReport(number, training, len(chosen), time.monotonic() - started, validation)
+        seconds = time.monotonic() - started
+        return state, RoundReport(number, training, len(chosen), seconds, self.traffic, validation, played)
 
     def _mean_delta(
         self, cohort: Cohort, state: RunState, rows: Sequence[Rows], number: int
@@ -225,12 +257,49 @@ class Run:
         return list(self._layout.unflatten(-self._frozen.protect(mean)).values()), private, training
 
     def _client_rows(self, number: int, client: int) -> Rows:
-        """Return a client's rows in the order it trains on them this round, once for each local epoch."""
+        """Return a client's rows in the order it trains on them this round, as far as its budget goes.
+
+        They come once for each local epoch.
+        """
         rows = self._rows.train[client]
         random = np.random.default_rng([self.config.seed, _SHUFFLING, number, client])
         if self.config.client_rows:
             rows = rows[random.permutation(len(rows))[: self.config.client_rows]]
-        return np.concatenate([rows[random.permutation(len(rows))] for _ in range(self.config.local_epochs)])
+        rows = np.concatenate([rows[random.permutation(len(rows))] for _ in range(self.config.local_epochs)])
+        if self._clock is None:
+            return rows
+        batch = self.config.client.batch_rows
+        return rows[: batch * self._clock.device(client).steps(-(-len(rows) // batch), targets_in(rows))]
+
+    def _round_of_phones(self) -> tuple[RoundPlan, int]:
+        """Return the plan of a round of phones that this run stands for, and how many phones would be in its roster."""
+        scenario = self.config.scenario
+        most = self.config.cohort if scenario is None else scenario.rounds.most_phones(self.config.cohort)
+        phones = min(max(most, SMALLEST_COHORT), LARGEST_COHORT)
+        dimension = self.network.parameters
+        plan = RoundPlan(
+            round_id=1,
+            model_sha256=bytes(32),
+            dimension=dimension,
+            encoding=choose(phones, 1.0, dimension),
+            clip=1.0,
+            weight_cap=1,
+            rotation_seed=bytes(32),
+            minimum=SMALLEST_COHORT,
+            deadlines=Deadlines(1, 2, 3, 4, 5),
+        )
+        return plan, phones
+
+    def _virtual_clock(self) -> VirtualClock | None:
+        if self.config.scenario is None:
+            return None
+
+        def tokens(number: int, device: Device) -> int:
+            return targets_in(self._client_rows(number, device.index))
+
+        return VirtualClock(
+            self.config.scenario, self.config.seed, len(self._rows.train), tokens, self.config.cohort, self._steps
+        )
 
     def _checkpoint(self, weights: FlatWeights) -> Checkpoint:
         return Checkpoint(self.network, weights, self.vocabulary)
@@ -274,8 +343,10 @@ def _claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) ->
     path = directory / "config.json"
     if path.exists():
         theirs = json.loads(path.read_text())
-        # A setting that an older run did not have yet was at its default.
-        theirs["config"] = dataclasses.asdict(SimulationConfig()) | theirs["config"]
+        # A setting that an older run did not have yet was at its default. As JSON has it: lists where there are tuples.
+        defaults = dataclasses.asdict(SimulationConfig())
+        ours, defaults = json.loads(json.dumps(ours)), json.loads(json.dumps(defaults))
+        theirs["config"] = defaults | theirs["config"]
         if theirs != ours:
             before = theirs["config"]
             differing = [name for name, value in ours["config"].items() if before.get(name) != value] or ["vocabulary"]
@@ -305,12 +376,25 @@ def _figures(report: RoundReport) -> dict[str, float]:
     figures = {
         "loss": report.training.mean_loss,
         "accuracy": report.training.accuracy,
+        "clients": report.clients,
         "clients_per_s": report.clients / report.seconds,
+        "bytes_up": report.traffic.up,
+        "bytes_down": report.traffic.down,
     }
+    if report.played is not None:
+        figures |= {
+            "selected": len(report.played.selected),
+            "completed": report.played.completed,
+            "wasted": report.played.wasted,
+            "virtual_hours": report.played.closed_seconds / 3600,
+        }
     if report.validation is not None:
         figures |= _validation_figures(report.validation)
     return figures
 
 
-def _validation_figures(validation: Totals) -> dict[str, float]:
-    return {"validation_loss": validation.mean_loss, "validation_accuracy": validation.accuracy}
+def _validation_figures(validation: FederatedEvaluation) -> dict[str, float]:
+    return {
+        "validation_loss": validation.totals.mean_loss,
+        "validation_accuracy": validation.totals.accuracy,
+    } | {f"validation_accuracy_q{percent}": validation.spread.quantile(percent) / 100 for percent in QUANTILES}

@@ -321,6 +321,7 @@ MUTATIONS = [
         "hashlib.sha256(model).digest() != self.model_sha256",
         "(noise is None) != (self.privacy.mechanism == Mechanism.NONE)",
         "self.privacy.mechanism != Mechanism.NONE and isinstance(self.encoding, Lanes)",
+        "self.subset is not None and self.subset.dimension != self.dimension",
         "examples > phones * self.weight_cap or max(tokens, loss, hits) > phones * LARGEST_COUNT",
         "refused",
     ),
@@ -331,9 +332,17 @@ MUTATIONS = [
         ("plan.privacy.noise_multiplier < self.least_noise_multiplier", "False"),
         ("plan.clip > self.largest_clip", "False"),
         ("plan.encoding.bits > self.most_bits", "False"),
-        ("clip(update.delta, self.clip) *", "update.delta *"),
+        ("clip(self._sampler.apply(update.delta), self.clip) *", "self._sampler.apply(update.delta) *"),
         ("examples = min(update.tally.examples, self.weight_cap)", "examples = update.tally.examples"),
         ("examples > phones * self.weight_cap or max", "max"),
+    ),
+    *_without("subset.py", "not 1 <= len(self.strata) <= MOST_STRATA", "not 0 < share <= 1"),
+    *_replaced(
+        "subset.py",
+        ("1 <= stratum.kept <= stratum.size for", "0 <= stratum.kept <= stratum.size for"),
+        ("vector[self._indices] * self._scales", "vector[self._indices]"),
+        ("restored[self._indices] / np.sqrt(self._scales)", "restored[self._indices]"),
+        ("hashlib.sha256(_LABEL + seed).digest()", "hashlib.sha256(_LABEL).digest()"),
     ),
 ]
 

@@ -156,6 +156,15 @@ def test_cohorts_that_cannot_be_private_so_are_refused() -> None:
         PrivateTraining("skellam", 1.0, clip=1.0).plan(1, 300, 100, bytes(32), uniform=True)
 
 
+def test_what_a_scenario_decides_cannot_be_set_as_well() -> None:
+    skellam = PrivateTraining("skellam", 1.0, clip=1.0, minimum=5)
+    skellam.check_scenario(5)
+    with pytest.raises(ConfigError, match="minimum of 4, not 5"):
+        skellam.check_scenario(4)
+    with pytest.raises(ConfigError, match="decides when phones come"):
+        PrivateTraining(minimum_separation=2).check_scenario(4)
+
+
 def test_proposals_are_printed() -> None:
     result = fedkey(
         *["plan", "--target-epsilon", "8.9", "--population", "100000", "--rounds", "2000", "--rounds", "200"]

@@ -47,12 +47,13 @@ class Server:
         clock: Clock,
         settings: RoundSettings,
         *,
+        url: str | None = None,
         finalizer: Finalizer | None = None,
         gate: Gate = lambda new, old: Verdict(passed=True, metrics={}),  # noqa: ARG005
         partner: Partner | None = None,
         revocations: Callable[[], Revocations] = Revocations,
     ) -> None:
-        self.database = Database(f"sqlite:///{folder / 'server.sqlite'}")
+        self.database = Database(url or f"sqlite:///{folder / 'server.sqlite'}")
         self.database.migrate()
         self.blobs = Blobs(str(folder / "blobs"))
         self.models = Models(self.database, self.blobs, SERVER_KEY)
