@@ -105,12 +105,14 @@ class Rounds:
         minimum: with fewer phones a round is abandoned.
         over_selection: phones let in, as a multiple of those wanted in the sum.
         meeting_seconds: for so long phones may join, once enough are there.
+        grace_seconds: that stragglers have to upload once as many have as are wanted.
         deadlines: of the steps.
     """
 
     minimum: int = SMALLEST_COHORT
     over_selection: float = 1.3
     meeting_seconds: int = 60
+    grace_seconds: int = 10
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(120, 150, 330, 360, 390))
 
     def __post_init__(self) -> None:
@@ -120,6 +122,8 @@ class Rounds:
             raise ValueError(f"over_selection is at least 1, not {self.over_selection}")
         if not 0 <= self.meeting_seconds < self.deadlines.advertise_seconds:
             raise ValueError(f"meeting_seconds is below deadlines.advertise_seconds, not {self.meeting_seconds}")
+        if self.grace_seconds < 0:
+            raise ValueError(f"grace_seconds is at least 0, not {self.grace_seconds}")
 
     def most_phones(self, goal: int) -> int:
         """Return how many phones are let in where `goal` are wanted."""

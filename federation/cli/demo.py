@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 
+from data.corpus import Split
 from federation.cli import paths
+from federation.cli.mixed import mixed_rounds
 from federation.cli.progress import TrainingProgress, megabytes, words_bar
 from federation.simulation.config import SimulationConfig
 from federation.simulation.judge import Judge
@@ -34,7 +36,11 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
     help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
 )
 @click.option(
-    "--rounds", default=100, show_default=True, type=click.IntRange(min=1), help="Rounds of federated averaging."
+    "--rounds", default=70, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
+)
+@click.option("--phones", default=10, show_default=True, type=click.IntRange(min=5), help="Headless phones.")
+@click.option(
+    "--phone-rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds that phones take part in."
 )
 @click.option("--users", default=40, show_default=True, type=click.IntRange(min=2), help="Held-out users to judge on.")
 @click.option(
@@ -42,8 +48,10 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
 )
 @click.option("--report", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
 @click.option("--restart", is_flag=True, help="Begin again instead of going on where an earlier demo stopped.")
-def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart: bool) -> None:
-    """Train on real chat by federated averaging, judge the result on people it never saw, and try it.
+def demo(
+    corpus: str, rounds: int, phones: int, phone_rounds: int, users: int, out: Path, report: Path, restart: bool
+) -> None:
+    """Train on real chat by federated averaging, with phones and a server, judge the result on people it never saw.
 
     Takes about five minutes on two cores. The same command goes on where it was stopped.
     """
@@ -62,25 +70,29 @@ def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart:
         federated = run.train(progress.watcher)
     before = Checkpoint.load(run.warm_start_path)
     judge = Judge(ready.split, most_users=users, show=words_bar)
+    with_phones = mixed_rounds(
+        federated, out, corpus=corpus, phones=phones, rounds=phone_rounds, texts=_gate_texts(ready.split, judge)
+    )
     evaluations = [
         judge.ngram("seed"),
         judge.network(before, name="before: public text only"),
         judge.network(federated, name="after: federated"),
+        judge.network(with_phones, name="after: with phones"),
     ]
     click.echo(f"\nwords of {len(judge.users)} held-out users:\n{table(evaluations)}\n\n{spread_table(evaluations)}")
-    gain = compare(evaluations[1], evaluations[2])
+    gain = compare(evaluations[1], evaluations[3])
     click.echo(
         f"\nlearning from phones that keep their text: top-1 {gain.difference:+.1f} points "
         f"({100 * gain.helped:.0f} % of users better, {100 * gain.harmed:.0f} % worse)"
     )
-    suggesters = {"before": _on_phone(before), "after": _on_phone(federated)}
+    suggesters = {"before": _on_phone(before), "after": _on_phone(with_phones)}
     write(
         report,
         title="fedkey: next words learnt from phones that keep their text",
         facts={
             "corpus": corpus,
             "clients": f"{clients}, {config.cohort} in a round",
-            "rounds": str(rounds),
+            "rounds": f"{rounds} of simulated clients, {phone_rounds} with {phones} phones",
             "a phone sends in a round": megabytes(run.traffic.up),
             "a phone receives in a round": f"at most {megabytes(run.traffic.down)}, with the whole model",
             "network": f"{config.size}, {run.network.parameters:,} weights",
@@ -90,12 +102,20 @@ def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart:
         curve=_curve(out / "metrics.csv"),
         samples={text: _strips(suggesters, text) for text in _SAMPLES},
     )
-    click.echo(f"report: {report}; model: {run.model_path}; took {time.monotonic() - started:.0f} s\n")
+    click.echo(
+        f"report: {report}; model: {run.model_path}; server: {out / 'server'}; took {time.monotonic() - started:.0f} s\n"
+    )
     if sys.stdin.isatty():
         _try(suggesters)
     else:
         for text in _SAMPLES:
             _show(suggesters, text)
+
+
+def _gate_texts(split: Split, judge: Judge) -> list[str]:
+    """Return messages of held-out users that the demo does not judge on, if there are any."""
+    others = [texts for user, texts in split.held_out.items() if user not in judge.users]
+    return [" ".join(text.split()) for texts in others or split.seed.values() for text in texts]
 
 
 def _on_phone(checkpoint: Checkpoint) -> Suggester:

@@ -1,8 +1,8 @@
 """`fedkey phones`: headless phones that type and take part in rounds."""
 
 import math
-import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,8 +13,7 @@ from federation.cli import paths
 from federation.enrolment import Credential
 from federation.phone import PhoneStore, enrol
 from federation.phone.connection import Connection
-from federation.phone.headless import HeadlessPhone, HeadlessSettings, TrainerPool, Typist, outcome
-from federation.phone.store import RoundRecord
+from federation.phone.headless import Fleet, HeadlessPhone, HeadlessSettings, TrainerPool, Typist, outcome
 from model.engine import Export
 
 _DAYS = 365
@@ -63,8 +62,35 @@ def phones(
     clients = list(data.split(data.load(paths.corpus(corpus))).train.items())
     if count > len(clients):
         raise click.UsageError(f"{corpus} has {len(clients)} clients: --count {len(clients)} at most")
+    people = [texts for _, texts in clients[:count]]
+    fleet = headless(
+        people,
+        server=server,
+        export=export,
+        authority=authority,
+        out=out,
+        settings=HeadlessSettings(flaky=flaky),
+        seed=seed,
+    )
+    with Fleet(fleet, lambda number, record: click.echo(f"phone {number:>3}: {outcome(record)}")) as running:
+        while rounds is None or running.rounds < rounds:
+            time.sleep(_LOOK_SECONDS)
+            if len(running.problems) == 1 and not running.rounds and all(phone.problem for phone in fleet):
+                raise click.ClickException("; ".join(running.problems))
+
+
+def headless(
+    people: Sequence[Sequence[str]],
+    *,
+    server: str,
+    export: Export,
+    authority: Path,
+    out: Path,
+    settings: HeadlessSettings,
+    seed: int,
+) -> list[HeadlessPhone]:
+    """Return a phone for each of some people, enrolled, who have typed half of their messages already."""
     pool = TrainerPool(export)
-    stop, seen = threading.Event(), set[int]()
 
     def credential(store: PhoneStore) -> Credential | None:
         line = Connection(server, store)
@@ -75,33 +101,16 @@ def phones(
         enrol(url, store)
         return None
 
-    running = []
-    for number, (_, texts) in enumerate(clients[:count]):
-        phone = HeadlessPhone(
+    return [
+        HeadlessPhone(
             out / f"phone-{number:03}",
             server,
             enrol=credential,
             typist=Typist(texts, at_first=math.ceil(len(texts) / 2), a_round=math.ceil(len(texts) / 20)),
             pool=pool,
             vocabulary=export.manifest.vocabulary,
-            settings=HeadlessSettings(flaky=flaky),
+            settings=settings,
             seed=seed * 1_000_003 + number,
         )
-
-        def show(record: RoundRecord, number: int = number) -> None:
-            click.echo(f"phone {number:>3}: {outcome(record)}")
-            seen.add(record.round_id)
-
-        running.append((phone, threading.Thread(target=phone.run, args=(stop, show))))
-    for _, thread in running:
-        thread.start()
-    try:
-        while rounds is None or len(seen) < rounds or any(phone.round_id is not None for phone, _ in running):
-            time.sleep(_LOOK_SECONDS)
-    finally:
-        stop.set()
-        for _, thread in running:
-            thread.join()
-    problems = {phone.problem for phone, _ in running if phone.problem}
-    if problems:
-        raise click.ClickException("; ".join(sorted(problems)))
+        for number, texts in enumerate(people)
+    ]

@@ -43,6 +43,7 @@ Train = Callable[[bytes, TrainingTask], Update]
 
 _LONGEST_REST_SECONDS = 24 * 3600.0
 _POLL_SECONDS = 1.0
+_AFTER_LEAVING_SECONDS = 30.0
 _BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 60.0
 _MODEL_BYTES = 64 << 20
@@ -367,7 +368,7 @@ class DeviceClient:
         if self._round is not None and reason is not Reason.LATE:
             self._report(self._round.plan.round_id, Report.FAILED, reason)
         self._drop(reason, message)
-        return self._backoff()
+        return self._later(_AFTER_LEAVING_SECONDS)
 
     def _drop(self, reason: Reason, message: str) -> None:
         if self._round is not None:

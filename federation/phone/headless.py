@@ -4,12 +4,14 @@ For demonstrations, load and tests. They run in threads of one process and take 
 everything else of a device is its own.
 """
 
+import functools
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -192,6 +194,50 @@ class HeadlessPhone:
         new = ended[: len(ended) - self._known]
         self._known = len(ended)
         return new
+
+
+class Fleet:
+    """Headless phones that live side by side, as a context manager.
+
+    Args:
+        phones: of it.
+        show: told of every round that ended for a phone, with the phone's number.
+    """
+
+    def __init__(self, phones: Sequence[HeadlessPhone], show: Callable[[int, RoundRecord], None]) -> None:
+        self._phones = phones
+        self._show = show
+        self._stop = threading.Event()
+        self._rounds: set[int] = set()
+        self._threads = [
+            threading.Thread(target=phone.run, args=(self._stop, functools.partial(self._ended, number)))
+            for number, phone in enumerate(phones)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that all of its phones are through with."""
+        running = {phone.round_id for phone in self._phones}
+        return len(self._rounds - running)
+
+    @property
+    def problems(self) -> set[str]:
+        """What keeps phones from taking part."""
+        return {phone.problem for phone in self._phones if phone.problem}
+
+    def _ended(self, number: int, record: RoundRecord) -> None:
+        self._rounds.add(record.round_id)
+        self._show(number, record)
 
 
 def outcome(record: RoundRecord) -> str:

@@ -194,8 +194,8 @@ class PhoneStore:
         self._set("model version", str(version).encode())
 
     def begin_round(self, round_id: int, at: float, budget: Budget) -> None:
-        """Note that the phone joins a round, with the budget after it, before anything is sent."""
-        with self._writing() as database:
+        """Note that the phone joins a round, with the budget after it, before anything is sent; it survives a power cut."""
+        with self._writing(durably=True) as database:
             database.execute("INSERT INTO rounds (round_id, began) VALUES (?, ?)", (round_id, at))
             database.execute(_SET, ("budget", budget.to_json().encode()))
 
@@ -290,8 +290,9 @@ class PhoneStore:
             yield self._database
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self, *, durably: bool = False) -> Iterator[sqlite3.Connection]:
         with self._lock, _refusals(self.folder):
+            self._database.execute(f"PRAGMA synchronous={'FULL' if durably else 'NORMAL'}")
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database

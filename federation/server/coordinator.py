@@ -16,6 +16,7 @@ import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
+from federation import traffic
 from federation.encoding import Encoding, choose
 from federation.plan import Mechanism, RoundPlan, WeightedSum
 from federation.privacy import noised_encoding
@@ -33,6 +34,7 @@ from federation.server.tables import LeaseRow, MessageRow, RoundRow
 from federation.server.trail import Event, record
 from federation.subset import Subset, chunk_energies
 from federation.task import TrainingTask
+from federation.traffic import Traffic
 from model.layout import FlatVector
 
 LEASE_SECONDS = 10.0
@@ -319,8 +321,13 @@ class Coordinator:
             return
         plan = plan_of(row)
         state = self._models.state(row.model_version)
+        with self._database.read() as session:
+            roster = _standing(session, row, self._settings.grace_seconds).counts[Phase.ADVERTISE]
+        sizes = Traffic.sum(traffic.of_round(plan, roster, model_bytes=state.weights.nbytes, task_bytes=len(row.task)))
         metrics = {
             "phones": float(total.phones),
+            "bytes_up": float(sizes.up),
+            "bytes_down": float(sizes.down),
             "examples": float(total.tally.examples),
             "encoded_norm": plan.encoded_norm(total),
             "loss_before": total.tally.loss / max(total.tally.tokens, 1),

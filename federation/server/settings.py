@@ -46,7 +46,7 @@ class RoundSettings:
     weight_cap: int = 512
     privacy: Privacy = field(default_factory=Privacy)
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(120, 150, 330, 360, 390))
-    learning_rate: float = 2.0
+    learning_rate: float = 0.5
     epochs: int = 1
     gradient_norm: float = 1.0
     dropout: float = 0.25

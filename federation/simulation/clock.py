@@ -53,6 +53,7 @@ class RoundRules:
         most: phones let in.
         minimum: with fewer the round is abandoned.
         meeting_seconds: for so long phones may join, once enough are there.
+        grace_seconds: that stragglers have to upload once as many have as are wanted.
         deadlines: of the steps.
     """
 
@@ -60,6 +61,7 @@ class RoundRules:
     most: int
     minimum: int
     meeting_seconds: int
+    grace_seconds: int
     deadlines: Deadlines
 
     def deadline_seconds(self, step: Step) -> int:
@@ -90,17 +92,18 @@ class RoundRules:
             roster: phones that advertised keys.
             arrivals: seconds after the opening at which phones take the step, ascending.
         """
-        deadline = float(self.deadline_seconds(step))
-        in_time = sum(arrival <= deadline for arrival in arrivals)
-        if step == "advertise":
-            if in_time >= self.most:
-                return arrivals[self.most - 1], self.most
-            if in_time < self.goal:
-                return deadline, in_time
-            closes = max(float(self.meeting_seconds), arrivals[self.goal - 1])
-            return closes, sum(arrival <= closes for arrival in arrivals)
-        enough = min(before, max(self.goal, self.needed(step, roster))) if step == "upload" else before
-        return (arrivals[enough - 1], enough) if in_time >= enough else (deadline, in_time)
+        closes = [float(self.deadline_seconds(step))]
+        everybody = self.most if step == "advertise" else before
+        if len(arrivals) >= everybody:
+            closes.append(arrivals[everybody - 1])
+        if step in {"advertise", "upload"} and len(arrivals) >= self.goal:
+            reached = arrivals[self.goal - 1]
+            if step == "advertise":
+                closes.append(max(float(self.meeting_seconds), reached))
+            elif len(arrivals) >= self.needed(step, roster):
+                closes.append(max(reached + self.grace_seconds, arrivals[self.needed(step, roster) - 1]))
+        closed = min(closes)
+        return closed, sum(arrival <= closed for arrival in arrivals)
 
 
 class VirtualClock:
@@ -125,7 +128,12 @@ class VirtualClock:
     ) -> None:
         rounds = scenario.rounds
         self._rules = RoundRules(
-            goal, rounds.most_phones(goal), rounds.minimum, rounds.meeting_seconds, rounds.deadlines
+            goal=goal,
+            most=rounds.most_phones(goal),
+            minimum=rounds.minimum,
+            meeting_seconds=rounds.meeting_seconds,
+            grace_seconds=rounds.grace_seconds,
+            deadlines=rounds.deadlines,
         )
         self._devices = list(scenario.devices(seed, fleet))
         self._seed, self._tokens, self._traffic = seed, tokens, traffic

@@ -83,6 +83,13 @@ def test_a_file_is_read(scenario: Scenario) -> None:
     assert fast.budget == Budget(steps=400, seconds=120)
 
 
+def test_the_documents_example_and_the_benchmarks_fleet_can_be_read(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    example = (root / "docs" / "scenarios.md").read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    assert [each.name for each in from_text(tmp_path, example).classes] == ["entry", "new"]
+    assert len(Scenario.from_toml(root / "benchmarks" / "heterogeneity.toml").classes) == 4
+
+
 def test_an_empty_file_is_a_fleet_in_which_nothing_fails(tmp_path: Path) -> None:
     scenario = from_text(tmp_path, "")
     assert scenario == Scenario()
@@ -114,6 +121,7 @@ def test_an_empty_file_is_a_fleet_in_which_nothing_fails(tmp_path: Path) -> None
         ("over_selection = 1.5", "over_selection = 0.9", "over_selection is at least 1"),
         ("share_seconds = 20", "share_seconds = 10", "steps close one after the other"),
         ("meeting_seconds = 5", "meeting_seconds = 10", "below deadlines.advertise_seconds"),
+        ("minimum = 5", "grace_seconds = -1", "grace_seconds is at least 0"),
         ("concentration = 0.2", "concentration = 0", "concentration is positive"),
         ("[rounds]", "[rounds", "scenario.toml"),
         ("[drop_out]", "[[drop_out]]", "drop_out must be a table"),

@@ -98,15 +98,23 @@ class Site:
         (self.folder / "export").symlink_to(export)
         settings = ServerSettings(rounds=rounds, database=database, revoked=str(self.authority.revocations))
         Installation.create(self.folder, settings, self.authority.authority)
+        self._application: object = None
         self.restart()
         self.installation.begin(self.installation.export.trainer().weights())
         self.restart()
         self.wire = Wire(lambda: self.application)
 
     def restart(self) -> None:
+        export = self.installation.export if self._application is not None else None
         self.installation = Installation.load(self.folder, self.clock)
+        if export is not None:
+            self.installation.__dict__["export"] = export  # never changes, and takes long to read
         self.coordinator = self.installation.coordinator(self._gate)
-        self._application: object = None
+        self._application = None
+
+    def restart_workers(self) -> None:
+        self._application = None
+        self.installation.__dict__.pop("rounds", None)
 
     @property
     def story(self) -> str:
@@ -136,7 +144,7 @@ class HttpPhone:
         manifest = self.site.installation.export.manifest
         random = np.random.default_rng(self.number)
         delta = random.normal(0, 0.01, manifest.network.parameters).astype(np.float32)
-        self.update = Update(delta, Tally(10 + self.number, 100, 250.0, 12))
+        self.update = Update(delta, Tally(10 + self.number % 6, 100, 250.0, 12))
         self.store = PhoneStore(self.folder / f"phone-{self.number}")
         if self.store.credential is None:
             self.store.credential = self.site.authority.enrol(self.store.key.enrolment_request(), 365)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sql
 
+from federation import traffic
 from federation.enrolment import CredentialError, Revocations
 from federation.errors import ConfigError
 from federation.plan import WeightedSum
@@ -91,6 +92,9 @@ def test_a_round_adds_the_weighted_mean_to_the_model(server: Server, clock: Cloc
     assert version.metrics["phones"] == 6
     assert version.metrics["examples"] == sum(10 + name for name in range(6))
     assert version.metrics["loss_before"] == pytest.approx(2.5, abs=1e-3)
+    plan, task = phones[0].plan, phones[0].task
+    steps = traffic.of_round(plan, 6, model_bytes=4 * DIMENSION, task_bytes=len(task.to_bytes()))
+    assert (version.metrics["bytes_up"], version.metrics["bytes_down"]) == traffic.Traffic.sum(steps)
     assert not list(Path(server.blobs._root, "rounds").glob("*/*"))  # masked vectors are gone
 
 
