@@ -120,6 +120,22 @@ def round_stochastically(values: npt.NDArray[np.float64], uniform: npt.NDArray[n
     return np.floor(values + uniform * 2.0**-32).astype(np.int64)
 
 
+def rounded_norm(norm: float, coordinates: int) -> float:
+    """Return an L2 bound, in steps, that stochastic rounding keeps but for a probability of e^-8 (3e-4).
+
+    Rounding moves each coordinate by less than one step, so norm + sqrt(coordinates) is never exceeded; but what it
+    adds to the squared norm is on average 1/4 a coordinate at most (Kairouz, Liu and Steinke 2021, theorem 1,
+    https://arxiv.org/abs/2102.06387). Whoever relies on the bound rounds again until it holds.
+
+    Args:
+        norm: L2 norm before rounding, in steps.
+        coordinates: that are rounded.
+    """
+    root = math.sqrt(coordinates)
+    likely = norm**2 + coordinates / 4 + 4 * (norm + root / 2)
+    return min(norm + root, math.sqrt(likely))
+
+
 @dataclass(frozen=True)
 class Lanes:
     """Coordinates as digits of 64-bit words: levels 0 to `levels - 1` over the range -bound to bound.

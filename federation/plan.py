@@ -20,10 +20,12 @@ from federation.encoding import (
     Encoding,
     Lanes,
     Levels,
+    Reals,
     Rotation,
     encoding_from_bytes,
     encoding_to_bytes,
     padded,
+    rounded_norm,
 )
 from federation.secure_aggregation import SessionParameters, Vector, VectorFormat
 from federation.secure_aggregation.errors import ImpossibleSumError, PlanRefusedError
@@ -43,6 +45,11 @@ COUNTERS = 4
 LARGEST_COUNT = 1 << 40
 LOSS_UNITS = 1 << 16
 """Loss is summed in units of 1 / 65536 nat."""
+
+FLOAT_SLACK = 1e-4
+"""Clipping and rotating in float32 may lengthen a delta by this share of the clip."""
+
+_ROUNDINGS = 64
 
 
 class Mechanism(IntEnum):
@@ -156,6 +163,11 @@ class RoundPlan:
         """SHA-256 over all of the plan."""
         return hashlib.sha256(_LABEL + self.to_bytes()).digest()
 
+    @property
+    def sensitivity(self) -> float:
+        """L2 bound, in steps of a `Wrap` encoding, of a phone's rounded vector, which noise has to hide."""
+        return rounded_norm(self.clip * (1 + FLOAT_SLACK) / self.encoding.step, self.coordinates)
+
     @cached_property
     def _rotation(self) -> Rotation:
         return Rotation(self.rotation_seed, self.kept)
@@ -243,6 +255,8 @@ class RoundPlan:
     def encode(self, update: Update, seed: bytes, noise: Levels | None = None) -> Vector:
         """Return what a phone masks: its counters, and its delta thinned, clipped, weighted, rotated, rounded, packed.
 
+        Where there is noise, the delta is rounded again until it is no longer than `sensitivity`.
+
         Args:
             update: of this phone.
             seed: 32 secret random bytes for rounding, used once.
@@ -257,13 +271,20 @@ class RoundPlan:
         examples = min(update.tally.examples, self.weight_cap)
         # Clipped after the subset was scaled up, so that the clip bounds what noise has to hide.
         weighted = clip(self._sampler.apply(update.delta), self.clip) * np.float32(examples / self.weight_cap)
-        levels = self.encoding.quantise(self._rotation.apply(weighted), seed)
-        if noise is not None:
-            levels += noise
+        rotated = self._rotation.apply(weighted)
+        levels = self.encoding.quantise(rotated, seed) if noise is None else self._bounded(rotated, seed) + noise
         loss = round(min(update.tally.loss * LOSS_UNITS, LARGEST_COUNT))
         counts = (examples, update.tally.tokens, loss, update.tally.hits)
         counters = np.array([min(count, LARGEST_COUNT) for count in counts], "<u8")
         return Vector(counters, self.encoding.pack(levels))
+
+    def _bounded(self, rotated: Reals, seed: bytes) -> Levels:
+        for attempt in range(_ROUNDINGS):
+            fresh = hashlib.sha256(seed + bytes([attempt])).digest() if attempt else seed
+            levels = self.encoding.quantise(rotated, fresh)
+            if math.sqrt(float(np.square(levels, dtype=np.float64).sum())) <= self.sensitivity:
+                return levels
+        raise ValueError("the delta is longer than the clip: this phone's arithmetic is broken, do not take part")
 
     def decode(self, vector: Vector, phones: int) -> "WeightedSum":
         """Return the sum of the updates of `phones` phones.

@@ -65,6 +65,7 @@ class TrainingTask:
         budgets: by class of device.
         needed: conditions of phones.
         separation_seconds: between two participations of a phone, at least.
+        least_frequency: rows of pieces rarer than this share of public text are zero in a delta (`federation.rare`).
     """
 
     nonce: bytes
@@ -76,6 +77,7 @@ class TrainingTask:
     budgets: dict[DeviceClass, Budget]
     needed: Conditions
     separation_seconds: int
+    least_frequency: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.nonce) != 32 or set(self.budgets) != set(DEVICE_CLASSES):
@@ -83,6 +85,8 @@ class TrainingTask:
         numbers = (self.learning_rate, self.gradient_norm, self.dropout)
         if not all(math.isfinite(number) and number >= 0 for number in numbers) or self.dropout >= 1:
             raise ValueError(f"learning rate, gradient norm and dropout are finite and not negative: {self}")
+        if not 0 <= self.least_frequency < 1:
+            raise ValueError(f"a share of public text is at least 0 and below 1, not {self.least_frequency}")
         if self.epochs < 1 or self.separation_seconds < 0 or self.model_version < 0:
             raise ValueError(f"no task has these numbers: {self}")
 

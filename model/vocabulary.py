@@ -95,6 +95,15 @@ class Vocabulary:
         return cls(written.getvalue(), dict.fromkeys(word_list, 0) | counts)
 
     @functools.cached_property
+    def piece_frequencies(self) -> npt.NDArray[np.float64]:
+        """Share of each piece in the public text, as the SentencePiece model estimates it [size].
+
+        Special ids and classes, which stand for whatever people type, count as frequent: 1.
+        """
+        frequencies: npt.NDArray[np.float64] = np.exp([self._processor.get_score(i) for i in range(self.size)])
+        return frequencies
+
+    @functools.cached_property
     def key(self) -> str:
         """SHA-256 (hex) of pieces and lexicon: names what was encoded with this vocabulary."""
         return hashlib.sha256(self._model + json.dumps(self.lexicon).encode()).hexdigest()

@@ -25,6 +25,7 @@ GROUP_OF = {
     "sqlalchemy": "server",
     "tensorflow": "simulation",
     "tensorflow_federated": "simulation",
+    "tensorflow_privacy": "simulation",
     "tomli_w": "server",
 }
 """Which dependency group brings a package that the phone's install leaves out."""

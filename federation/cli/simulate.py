@@ -36,6 +36,15 @@ from federation.simulation.run import Run
 @click.option("--proximal-strength", "client__proximal_strength", type=float, help="FedProx's mu.")
 @click.option("--server-optimizer", "server__name", help="sgd, adam, yogi or adagrad.")
 @click.option("--server-learning-rate", "server__learning_rate", type=float, help="At the first round.")
+@click.option(
+    "--mechanism",
+    "privacy__mechanism",
+    help="Noise: none, gaussian or tree (server), skellam or discrete_gaussian (clients).",
+)
+@click.option(
+    "--noise-multiplier", "privacy__noise_multiplier", type=float, help="Of the noise on a sum, over the clip."
+)
+@click.option("--clip", "privacy__clip", type=float, help="L2 bound of a client's update.")
 @click.option("--seed", type=int, help="Everything random follows from it.")
 @click.option(
     "--set", "extra", multiple=True, metavar="NAME=VALUE", help="Any other setting, such as server.momentum=0."
@@ -65,6 +74,8 @@ def simulate(
     )
     with TrainingProgress(config.rounds, run.rounds_done) as progress:
         run.train(progress.watcher)
+    if config.privacy.mechanism != "none":
+        click.echo(f"what it cost: uv run fedkey privacy report {out}")
     click.echo(
         f"model in {run.model_path}\n"
         f"judge it: uv run fedkey evaluate {run.model_path} --corpus {config.corpus} --against ngram"

@@ -4,9 +4,7 @@ One SQLite file, one file for the identity and one for the model, in a folder th
 it is text that was typed. Secrets of a round are never written: a phone that was killed has dropped out.
 """
 
-import dataclasses
 import io
-import json
 import secrets
 import sqlite3
 import threading
@@ -159,13 +157,17 @@ class PhoneStore:
 
     @property
     def budget(self) -> Budget | None:
-        """Privacy loss spent, once there is a budget."""
+        """Privacy loss spent, once there is a budget.
+
+        Raises:
+            BudgetError: the record of it is damaged.
+        """
         data = self._get("budget")
-        return None if data is None else Budget(**json.loads(data))
+        return None if data is None else Budget.from_json(data.decode(errors="replace"))
 
     @budget.setter
     def budget(self, budget: Budget) -> None:
-        self._set("budget", json.dumps(dataclasses.asdict(budget)).encode())
+        self._set("budget", budget.to_json().encode())
 
     @property
     def last_round_id(self) -> int:
@@ -195,7 +197,7 @@ class PhoneStore:
         """Note that the phone joins a round, and the budget after it, so that this outlives a power cut."""
         with self._writing(durably=True) as database:
             database.execute("INSERT INTO rounds (round_id, began) VALUES (?, ?)", (round_id, at))
-            database.execute(_SET, ("budget", json.dumps(dataclasses.asdict(budget)).encode()))
+            database.execute(_SET, ("budget", budget.to_json().encode()))
 
     def end_round(self, round_id: int, at: float, reason: Reason) -> None:
         """Note how a round ended; without a reason the phone has contributed."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from federation import weights as codec
 from federation.phone.errors import TooLittleError
+from federation.rare import FrozenRows
 from federation.task import DeviceClass, TrainingTask
 from federation.update import Tally, Update
 from model.batches import Rows, pack
@@ -63,8 +64,9 @@ class LocalTraining:
         delta = self._trainer.weights() - start
         if not np.isfinite(delta).all():
             raise ValueError("training diverged: leave this round out")
+        frozen = FrozenRows.of(self._trainer.network, self._vocabulary.piece_frequencies, task.least_frequency)
         tally = Tally(trained, int(before.targets), before.loss, int(before.hits))
-        return Update(delta, tally)
+        return Update(frozen.protect(delta), tally)
 
     def _train(self, rows: Rows, task: TrainingTask, random: np.random.Generator) -> tuple[int, Totals]:
         """Return how many different rows were trained on, and their totals before."""

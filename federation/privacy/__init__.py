@@ -2,6 +2,15 @@
 
 from federation.privacy.budget import Budget
 from federation.privacy.errors import AssumptionError, BudgetError, NoiseError
-from federation.privacy.mechanisms import NoiseScale, draw, phone_noise
+from federation.privacy.mechanisms import NoiseScale, draw, noised_encoding, phone_noise
 
-__all__ = ["AssumptionError", "Budget", "BudgetError", "NoiseError", "NoiseScale", "draw", "phone_noise"]
+__all__ = [
+    "AssumptionError",
+    "Budget",
+    "BudgetError",
+    "NoiseError",
+    "NoiseScale",
+    "draw",
+    "noised_encoding",
+    "phone_noise",
+]

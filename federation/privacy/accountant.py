@@ -9,9 +9,10 @@ al. 2021, https://arxiv.org/abs/2103.00039) adds noise to the sums of binary nod
 """
 
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 from itertools import pairwise
@@ -25,6 +26,12 @@ from federation.privacy.errors import AssumptionError
 # Whole orders only: the bound of Skellam noise is proven for no others.
 _ORDERS = [*range(2, 257), *(round(256 * 1.1**power) for power in range(1, 60))]
 _FINE_ORDERS = [*(1 + step / 50 for step in range(1, 5000)), *_ORDERS[99:]]
+
+
+MOST_IN_TREES = 12
+"""Participations of a phone for which a tree's cost can be searched."""
+
+SERVER_TRUSTED = "the server adds the noise, and shows nobody a sum without it"
 
 
 class Sampling(Enum):
@@ -79,6 +86,19 @@ class Ledger:
         for device in set(devices):
             self._rounds[device].append(round_number)
 
+    @property
+    def participation(self) -> Participation:
+        """The tightest assumption that holds.
+
+        Raises:
+            AssumptionError: nobody has taken part.
+        """
+        if not self._rounds:
+            raise AssumptionError("nobody has taken part yet: there is nothing to account for")
+        gaps = (later - earlier for rounds in self._rounds.values() for earlier, later in pairwise(rounds))
+        most = max(len(rounds) for rounds in self._rounds.values())
+        return Participation(self._last, most, min(gaps, default=self._last))
+
     def check(self, assumed: Participation) -> None:
         """Raise AssumptionError, naming the phone, if any came more often or sooner than assumed."""
         if self._last > assumed.rounds:
@@ -93,41 +113,52 @@ class Ledger:
                 )
 
 
-def tree_squared_sensitivity(participation: Participation) -> int:
-    """Return the largest sum of squared participations over the complete nodes of a binary tree over the rounds.
+def tree_squared_sensitivity(participation: Participation, restart_rounds: int = 0) -> int:
+    """Return the largest sum of squared participations over the complete nodes of binary trees over the rounds.
 
     It is exact. Nodes of at most `minimum_separation` rounds hold a phone once, so a participation may be moved to an
     earlier round within the same larger nodes without loss: each stands as early as its predecessor allows, or at the
     start of the smallest node that can hold a phone twice.
 
+    Args:
+        participation: of any one phone.
+        restart_rounds: rounds of a tree, after which a new one begins; 0 is one tree over all.
+
     Raises:
-        AssumptionError: more than 12 participations, for which the search takes too long.
+        AssumptionError: more than `MOST_IN_TREES` participations, for which the search takes too long.
     """
     rounds, separation = participation.rounds, participation.minimum_separation
-    if participation.most > 12:
-        raise AssumptionError(f"exact trees are for up to 12 participations, not {participation.most}: lower them")
-    levels = rounds.bit_length()
-    shared = separation.bit_length()  # the lowest level at which a node may hold a phone twice
-    start = 1 << shared
+    if participation.most > MOST_IN_TREES:
+        raise AssumptionError(
+            f"exact trees are for up to {MOST_IN_TREES} participations, not {participation.most}: lower them"
+        )
+    period = min(restart_rounds or rounds, rounds)
+    levels = period.bit_length()
+    shared = min(separation.bit_length(), levels)  # the lowest level at which a node may hold a phone twice
+    starts = [tree + node for tree in range(0, rounds, period) for node in range(0, period, 1 << shared)]
+    starts = [start for start in starts if start < rounds]
 
     @cache
     def best(left: int, earliest: int, last: int, counts: tuple[int, ...]) -> int:
         if left == 0:
             return 0
         largest = 0
-        for now in {earliest, *range(-(-earliest // start) * start, rounds, start)}:
+        for now in {earliest, *starts[bisect_left(starts, earliest) :]}:
             if now >= rounds:
                 continue
-            gain = sum(1 for level in range(min(shared, levels)) if _complete(now, level, rounds))
+            tree, position = divmod(now, period)
+            length = min(period, rounds - tree * period)
+            together = last >= 0 and last // period == tree
+            gain = sum(1 for level in range(shared) if _complete(position, level, length))
             held = []
             for index, level in enumerate(range(shared, levels)):
-                before = counts[index] if last >= 0 and last >> level == now >> level else 0
+                before = counts[index] if together and (last % period) >> level == position >> level else 0
                 held.append(before + 1)
-                gain += (2 * before + 1) * _complete(now, level, rounds)
+                gain += (2 * before + 1) * _complete(position, level, length)
             largest = max(largest, gain + best(left - 1, now + separation, now, tuple(held)))
         return largest
 
-    return best(participation.most, 0, -1, (0,) * max(levels - shared, 0))
+    return best(participation.most, 0, -1, (0,) * (levels - shared))
 
 
 def _complete(position: int, level: int, rounds: int) -> bool:
@@ -192,6 +223,10 @@ class Account:
 
     unit = "all data of one phone, put in place of nothing"
 
+    def assuming(self, *sentences: str) -> Self:
+        """Return the same cost, which also rests on these."""
+        return replace(self, assumptions=(*self.assumptions, *sentences))
+
     @classmethod
     def independent(
         cls, round_rho: float, participation: Participation, delta: float, *, sampling: Sampling, whole_orders: bool
@@ -206,8 +241,16 @@ class Account:
         return cls(rho, epsilon_of_rho(rho, delta, whole_orders=whole_orders), delta, _assumptions(participation))
 
     @classmethod
-    def tree(cls, noise_multiplier: float, participation: Participation, delta: float, *, sampling: Sampling) -> Self:
-        """Return the cost of DP-FTRL without restarts, whose nodes have noise of this multiplier.
+    def tree(
+        cls,
+        noise_multiplier: float,
+        participation: Participation,
+        delta: float,
+        *,
+        sampling: Sampling,
+        restart_rounds: int = 0,
+    ) -> Self:
+        """Return the cost of DP-FTRL, whose nodes have noise of this multiplier and whose trees so many rounds.
 
         Raises:
             AssumptionError: of the sampling, of delta, or there is no noise.
@@ -215,9 +258,8 @@ class Account:
         _check_sampling(sampling)
         if not noise_multiplier > 0:
             raise AssumptionError(f"a noise multiplier is positive, not {noise_multiplier}")
-        rho = tree_squared_sensitivity(participation) / (2 * noise_multiplier**2)
-        trusted = "the server adds the noise, and shows nobody a sum without it"
-        return cls(rho, epsilon_of_rho(rho, delta), delta, (*_assumptions(participation), trusted))
+        rho = tree_squared_sensitivity(participation, restart_rounds) / (2 * noise_multiplier**2)
+        return cls(rho, epsilon_of_rho(rho, delta), delta, (*_assumptions(participation), SERVER_TRUSTED))
 
 
 def _check_sampling(sampling: Sampling) -> None:

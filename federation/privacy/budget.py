@@ -4,9 +4,10 @@ It counts zero-concentrated privacy loss (Bun and Steinke 2016, https://arxiv.or
 rounds whatever the order they come in and needs no library, so it runs on the phone.
 """
 
+import json
 import math
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
 
 from federation.plan import Mechanism, RoundPlan
 from federation.privacy.errors import BudgetError
@@ -37,8 +38,35 @@ class Budget:
     def __post_init__(self) -> None:
         if not self.limit_rho >= 0 or not self.spent_rho >= 0:
             raise ValueError(f"privacy losses are not negative: {self}")
+        counts = (self.most_participations, self.minimum_separation, self.participations, self.last_round_id)
+        if not all(isinstance(count, int) for count in counts):
+            raise ValueError(f"participations, separation and round ids are whole numbers: {self}")
         if min(self.most_participations, self.participations, self.last_round_id) < 0 or self.minimum_separation < 1:
             raise ValueError(f"counts are not negative, and rounds are at least one apart: {self}")
+
+    def to_json(self) -> str:
+        """Return the budget as text; an infinite loss is null."""
+        values = asdict(self)
+        return json.dumps({name: None if value == math.inf else value for name, value in values.items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            BudgetError: it is damaged. What has been spent is then unknown, so the phone may not go on as if new.
+        """
+        try:
+            values = json.loads(text)
+            # What is missing may not get a default: that would be a fresh budget.
+            told: dict[str, Any] = {field.name: values[field.name] for field in fields(cls)}
+            told.update({name: math.inf for name, value in told.items() if value is None})
+            return cls(**told)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BudgetError(
+                f"the phone's record of its privacy budget is damaged ({error}): "
+                "it takes part no more until its owner sets a new budget"
+            ) from error
 
     def join(self, plan: RoundPlan) -> Self:
         """Return the budget after taking part in `plan`.

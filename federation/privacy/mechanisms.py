@@ -6,7 +6,7 @@ https://arxiv.org/abs/2102.06387) is so only nearly. Reduction modulo the word o
 and cannot weaken it.
 
 Noise is sized for the fewest phones that a sum may have, less those that are not counted on: with more there is more
-noise. What the noise has to hide is longer than the clip, since rounding moves each coordinate by up to one level.
+noise. What the noise has to hide is longer than the clip by what rounding adds (`RoundPlan.sensitivity`).
 
 Draws invert a cumulative distribution that is computed in integers and cut to 128 bits, so that a draw's distribution
 is within 2^-100 of the exact one in total variation. Floating-point samplers leak through the gaps between floats
@@ -24,12 +24,9 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from federation.encoding import WRAP_SIGMAS, Levels, Wrap, random_words
-from federation.plan import Mechanism, RoundPlan
+from federation.encoding import WRAP_SIGMAS, Levels, Wrap, padded, random_words, rounded_norm
+from federation.plan import FLOAT_SLACK, Mechanism, Privacy, RoundPlan
 from federation.privacy.errors import NoiseError
-
-FLOAT_SLACK = 1e-4
-"""Clipping and rotating in float32 may lengthen a delta by this share of the clip."""
 
 LARGEST_DEVIATION = 1e4
 """In levels; a word of 16 bits has no room for more."""
@@ -37,6 +34,7 @@ LARGEST_DEVIATION = 1e4
 _BITS = 128
 _WORKING_BITS = 192
 _CHUNK = 1 << 18
+_BUCKET_BITS = 18
 
 
 @dataclass(frozen=True)
@@ -74,21 +72,56 @@ class NoiseScale:
             raise NoiseError(
                 "the plan has no noise: choose Skellam or the discrete Gaussian and an encoding that wraps"
             )
-        contributors = plan.minimum - privacy.corrupt
-        if contributors < 1:
-            raise NoiseError(
-                f"of {plan.minimum} phones, {privacy.corrupt} are not counted on: raise the minimum above that"
-            )
-        coordinates = plan.coordinates
-        sensitivity = plan.clip * (1 + FLOAT_SLACK) / encoding.step + math.sqrt(coordinates)
-        phone_variance = (privacy.noise_multiplier * sensitivity) ** 2 / contributors
+        contributors = _contributors(plan.minimum, privacy)
+        phone_variance = (privacy.noise_multiplier * plan.sensitivity) ** 2 / contributors
         largest_sum = math.sqrt(phone_variance * encoding.phones)
         if largest_sum * WRAP_SIGMAS > encoding.largest:
             raise NoiseError(
                 f"noise of {largest_sum:.0f} levels on the sum would wrap around at {encoding.largest}: "
                 "take 16 bits or a larger step"
             )
-        return cls(privacy.mechanism, coordinates, sensitivity, phone_variance, contributors)
+        return cls(privacy.mechanism, plan.coordinates, plan.sensitivity, phone_variance, contributors)
+
+
+def noised_encoding(phones: int, minimum: int, privacy: Privacy, clip: float, dimension: int) -> Wrap:
+    """Return 16-bit integers with room for the sum of a plan's updates and noise, as finely spaced as they can be.
+
+    Args:
+        phones: most phones in a group.
+        minimum: phones in a sum, at least; noise is sized for these.
+        privacy: of the plan.
+        clip: L2 bound of a phone's vector.
+        dimension: of the vectors.
+
+    Raises:
+        NoiseError: no spacing leaves room, or the noise counts on nobody.
+    """
+    contributors = _contributors(minimum, privacy)
+    coordinates = padded(dimension)
+    room = Wrap(16, phones, 1.0).largest / WRAP_SIGMAS
+
+    def deviation(step: float) -> float:
+        mean = phones * clip / (step * math.sqrt(coordinates))
+        noise = privacy.noise_multiplier * rounded_norm(clip * (1 + FLOAT_SLACK) / step, coordinates)
+        return math.sqrt(mean**2 + (noise**2 / contributors + 1 / 4) * phones)
+
+    # A step so coarse that a whole clip is one level leaves next to nothing of an update.
+    fine, coarse = 0.0, clip
+    if deviation(coarse) > room:
+        raise NoiseError(
+            f"16 bits have no room for noise multiplier {privacy.noise_multiplier:g} on {dimension:,} weights: "
+            "lower it, or train fewer weights"
+        )
+    while coarse - fine > 1e-6 * coarse:
+        middle = (fine + coarse) / 2
+        fine, coarse = (middle, coarse) if deviation(middle) > room else (fine, middle)
+    return Wrap(16, phones, coarse)
+
+
+def _contributors(minimum: int, privacy: Privacy) -> int:
+    if minimum <= privacy.corrupt:
+        raise NoiseError(f"of {minimum} phones, {privacy.corrupt} are not counted on: raise the minimum above that")
+    return minimum - privacy.corrupt
 
 
 def phone_noise(plan: RoundPlan, seed: bytes) -> Levels:
@@ -154,11 +187,18 @@ class _Table(NamedTuple):
     def invert(self, words: npt.NDArray[np.uint64]) -> Levels:
         """Return the value at each uniform 128-bit integer of uint64[count, 2], whose upper half is first."""
         values = np.empty(len(words), np.int64)
+        # How many values lie below each bucket of upper halves; a bucket in which none ends is decided by its number.
+        edges = np.arange(1 << _BUCKET_BITS, dtype=np.uint64) << np.uint64(64 - _BUCKET_BITS)
+        before = np.append(np.searchsorted(self.high, edges), len(self.high))
         for start in range(0, len(words), _CHUNK):
             upper = words[start : start + _CHUNK, 0]
-            index = np.searchsorted(self.high, upper, side="left")
+            bucket = (upper >> np.uint64(64 - _BUCKET_BITS)).astype(np.intp)
+            index = before[bucket]
+            open_ones = np.flatnonzero(before[bucket + 1] != index)
+            index[open_ones] = np.searchsorted(self.high, upper[open_ones], side="left")
             # Nearly always the upper halves decide; where they are equal, all bits do.
-            for tie in np.flatnonzero(np.searchsorted(self.high, upper, side="right") != index):
+            after = np.searchsorted(self.high, upper[open_ones], side="right")
+            for tie in open_ones[after != index[open_ones]]:
                 both = words[start + int(tie)]
                 index[tie] = bisect_right(self.below, int(both[0]) << 64 | int(both[1]))
             values[start : start + _CHUNK] = index + self.first

@@ -25,9 +25,10 @@ def gaussian_rho(noise_multiplier: float) -> float:
 def round_rho(scale: NoiseScale) -> float:
     """Return rho of a sum with the noise of `scale.contributors` phones.
 
-    For the discrete Gaussian this is Kairouz, Liu and Steinke 2021 (theorem 1). Skellam noise: its Renyi divergence of
-    order alpha (Agarwal, Kairouz and Liu 2021, theorem 3.5) is at most rho * alpha for whole alpha > 1 with the rho
-    returned here, in which the excess over the Gaussian's divergence is multiplied by alpha too.
+    Skellam noise: its Renyi divergence of order alpha (Agarwal, Kairouz and Liu 2021, section 3) is at most rho * alpha
+    for whole alpha > 1 with the rho returned here, in which the excess over the Gaussian's divergence is multiplied by
+    alpha too. Sums of discrete Gaussians: Kairouz, Liu and Steinke 2021, proposition 14, of whose summand tau * d, once
+    for every order, the same holds; theorem 1 of that paper states a quarter of it, and the larger is taken.
 
     Raises:
         NoiseError: there is no noise.
@@ -45,7 +46,7 @@ def round_rho(scale: NoiseScale) -> float:
                 math.exp(-2 * math.pi**2 * scale.phone_variance * k / (k + 1)) for k in range(1, scale.contributors)
             )
             epsilon = min(
-                math.sqrt(squared / variance + gap * scale.coordinates / 2),
+                math.sqrt(squared / variance + 2 * gap * scale.coordinates),
                 scale.sensitivity / math.sqrt(variance) + gap * math.sqrt(scale.coordinates),
             )
             return epsilon**2 / 2

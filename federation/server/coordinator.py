@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
 from federation import traffic
-from federation.encoding import Encoding, Wrap, choose
+from federation.encoding import Encoding, choose
 from federation.plan import Mechanism, RoundPlan, WeightedSum
+from federation.privacy import noised_encoding
 from federation.secure_aggregation import Authority, least_threshold
 from federation.secure_aggregation.errors import SecureAggregationError, TooFewPhonesError
 from federation.server import phases
@@ -231,6 +232,7 @@ class Coordinator:
             budgets=settings.budgets,
             needed=settings.needed,
             separation_seconds=settings.separation_seconds,
+            least_frequency=settings.least_frequency,
         )
         with self._database.write() as session:
             if active(session) is not None:
@@ -291,10 +293,7 @@ class Coordinator:
         if settings.privacy.mechanism is Mechanism.NONE:
             coarse = settings.upload_share < 1
             return choose(settings.most_phones, settings.clip, dimension, previous_norm, coarse=coarse)
-        # Noise has tails, for which lanes have no room. Its norm is about that of the noise on the sum.
-        noise = settings.privacy.noise_multiplier * np.sqrt(dimension) / settings.minimum
-        norm = settings.clip * max(1.0, float(noise))
-        return Wrap.for_norm(16, settings.most_phones, norm, dimension)
+        return noised_encoding(settings.most_phones, settings.minimum, settings.privacy, settings.clip, dimension)
 
     def _close(self, round_id: int, phase: Phase) -> None:
         """Close a step, or abandon the round if too few phones took it."""

@@ -34,6 +34,7 @@ class RoundSettings:
         needed: conditions of phones.
         grace_seconds: that stragglers have to upload once as many have as are wanted.
         separation_seconds: between two participations of a phone, at least.
+        least_frequency: rows of pieces rarer than this share of public text are not learned; see `federation.rare`.
         meeting_seconds: small populations are told to come back at multiples of this.
         upload_share: of a delta's coordinates that phones send; 0.39 makes uploads a tenth of float32's.
     """
@@ -53,6 +54,7 @@ class RoundSettings:
     needed: Conditions = field(default_factory=lambda: Conditions(idle=True, charging=True, unmetered=True))
     grace_seconds: int = 10
     separation_seconds: int = 3600
+    least_frequency: float = 0.0
     meeting_seconds: int = 60
     upload_share: float = 1.0
 

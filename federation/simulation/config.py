@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from federation import typed_toml
 from federation.errors import ConfigError
+from federation.privacy.training import PrivateTraining
 from federation.scenario import Scenario
 from federation.simulation.central import CentralTraining
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
@@ -49,6 +50,7 @@ class SimulationConfig:
         warm_start: training on the public seed before the first round.
         client: what a client does with its rows.
         server: how the server steps along the mean delta.
+        privacy: how clients' deltas are bounded and noised.
         scenario: phones that come, go and fail; without one everybody who is chosen takes part.
     """
 
@@ -68,6 +70,7 @@ class SimulationConfig:
     warm_start: CentralTraining = field(default_factory=CentralTraining)
     client: ClientTraining = field(default_factory=ClientTraining)
     server: ServerOptimizer = field(default_factory=ServerOptimizer)
+    privacy: PrivateTraining = field(default_factory=PrivateTraining)
     scenario: Scenario | None = None
 
     def __post_init__(self) -> None:
@@ -87,6 +90,8 @@ class SimulationConfig:
                 f"a round of {self.cohort} clients never has the scenario's minimum of {self.scenario.rounds.minimum}: "
                 "raise cohort or lower rounds.minimum"
             )
+        if self.scenario is not None:
+            self.privacy.check_scenario(self.scenario.rounds.minimum)
 
     @classmethod
     def from_toml(cls, path: Path) -> "SimulationConfig":

@@ -18,9 +18,10 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from federation.scenario import Weighting
+from federation.update import Tally, Update
 from model.batches import Rows
 from model.evaluation import ACCURACY_BINS, Spread, Totals
-from model.layout import FlatWeights, NetworkConfig
+from model.layout import FlatWeights, Layout, NetworkConfig
 from model.network import dropout_noise, loss_and_hits
 
 ServerOptimizerName = Literal["sgd", "adam", "yogi", "adagrad"]
@@ -220,6 +221,15 @@ class Cohort:
             weight = tff.federated_sum(output.result.update_weight)
             return delta_sum, weight, output.measurements
 
+        @tff.federated_computation(
+            tff.types.FederatedType(work_state, tff.SERVER),
+            tff.types.FederatedType(weights_type, tff.SERVER),
+            tff.types.FederatedType(rows_type, tff.CLIENTS),
+        )
+        def train_each(state: Any, weights: Any, rows: Any) -> Any:
+            output = totals_work.next(state, tff.federated_broadcast(weights), tff.federated_map(to_batches, rows))
+            return output.result, output.measurements
+
         @tff.tensorflow.computation(weights_type, rows_type)
         @tf.function
         def evaluate_client(weights: Any, rows: tf.Tensor) -> Any:
@@ -237,23 +247,42 @@ class Cohort:
         def evaluate(weights: Any, rows: Any) -> Any:
             return tff.federated_sum(tff.federated_map(evaluate_client, (tff.federated_broadcast(weights), rows)))
 
-        self._train, self._evaluate = train, evaluate
+        self._train, self._train_each, self._evaluate = train, train_each, evaluate
+        self._layout = Layout.of(network.layout)
         self._work_state: Any = None
 
     def train(self, weights: FlatWeights, clients: Sequence[Rows]) -> CohortResult:
         """Train every client on its rows, in order, from `weights`; a client without rows adds nothing."""
-        if self._work_state is None:
-            self._work_state = self._work.initialize()
-        delta_sum, weight, measurements = self._train(self._work_state, _model_weights(weights), list(clients))
-        totals = measurements.get("train", measurements)
-        return CohortResult(
-            [np.asarray(d) for d in delta_sum], float(weight), Totals(**{k: float(v) for k, v in totals.items()})
-        )
+        delta_sum, weight, measurements = self._train(self._initial_state(), _model_weights(weights), list(clients))
+        return CohortResult([np.asarray(d) for d in delta_sum], float(weight), _totals(measurements))
+
+    def updates(self, weights: FlatWeights, clients: Sequence[Rows]) -> tuple[list[Update], Totals]:
+        """Train every client as `train` does and return each one's own update, in order, as a phone would have it.
+
+        An update is weights after training minus before, the other way round than TFF's deltas. Its examples are the
+        client's weight; a client whose training diverged has none and a delta of zero.
+        """
+        results, measurements = self._train_each(self._initial_state(), _model_weights(weights), list(clients))
+        updates = []
+        for result in results:
+            delta = self._layout.flatten([np.asarray(part) for part in result.update])
+            updates.append(Update(-delta, Tally(round(float(result.update_weight)))))
+        return updates, _totals(measurements)
 
     def evaluate(self, weights: FlatWeights, clients: Sequence[Rows]) -> FederatedEvaluation:
         """Return the sums over all clients' rows, each computed on its client."""
         totals, histogram = self._evaluate(_model_weights(weights), list(clients))
         return FederatedEvaluation(Totals(*(float(value) for value in totals)), Spread(np.asarray(histogram)))
+
+    def _initial_state(self) -> Any:
+        if self._work_state is None:
+            self._work_state = self._work.initialize()
+        return self._work_state
+
+
+def _totals(measurements: Any) -> Totals:
+    totals = measurements.get("train", measurements)
+    return Totals(**{name: float(value) for name, value in totals.items()})
 
 
 def _model_weights(weights: FlatWeights) -> tff.learning.models.ModelWeights:

@@ -7,21 +7,26 @@ same weights, since everything random is derived from (seed, round, client).
 import asyncio
 import dataclasses
 import json
+import math
 import os
+import secrets
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow_federated as tff
 
 from federation import traffic
 from federation.encoding import choose
 from federation.errors import ConfigError
 from federation.plan import Deadlines, RoundPlan
+from federation.privacy.training import BY_CLIENTS, RunRecord
+from federation.rare import FrozenRows
 from federation.scenario import Device
 from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
 from federation.simulation import central, splits
@@ -29,11 +34,14 @@ from federation.simulation.clock import Played, VirtualClock
 from federation.simulation.config import SimulationConfig
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, FederatedEvaluation, Server, ServerState
+from federation.simulation.participation import choose_cohorts
+from federation.simulation.private import MeanState, private_mean
 from federation.traffic import Traffic
+from federation.update import Update
 from model.batches import Rows, targets_in
 from model.checkpoint import Checkpoint
 from model.evaluation import QUANTILES, Totals
-from model.layout import FlatWeights, NetworkConfig
+from model.layout import FlatWeights, Layout, NetworkConfig
 from model.vocabulary import Vocabulary
 
 _FINAL_LEARNING_RATE = 0.02
@@ -53,6 +61,18 @@ class FederatedRows:
     seed: Rows
     train: Sequence[Rows]
     validation: Sequence[Rows]
+
+
+class RunState(NamedTuple):
+    """What a run goes on from.
+
+    Attributes:
+        server: model and server optimizer.
+        mean: what a private mean remembers.
+    """
+
+    server: ServerState
+    mean: MeanState
 
 
 class RoundReport(NamedTuple):
@@ -89,17 +109,18 @@ class Run:
     """One training run and its folder.
 
     Args:
-        directory: holds `config.json`, `warm_start/`, `states/`, `model/`, `metrics.csv` and `tensorboard/`.
+        directory: holds `config.json`, `warm_start/`, `states/`, `model/`, `metrics.csv`, `tensorboard/`,
+            and where there is noise `privacy.json` (who took part) and `noise_seed`, which has to stay secret.
         config: all settings.
         vocabulary: of the network.
         rows: what clients and server hold.
 
     Raises:
-        ConfigError: the folder holds a run with other settings.
+        ConfigError: the folder holds a run with other settings, or there are too few clients for its privacy.
     """
 
     def __init__(self, directory: Path, config: SimulationConfig, vocabulary: Vocabulary, rows: FederatedRows) -> None:
-        self.directory, self.config, self._vocabulary, self._rows = directory, config, vocabulary, rows
+        self.directory, self.config, self.vocabulary, self._rows = directory, config, vocabulary, rows
         self.network = NetworkConfig.named(config.size, vocabulary.size)
         self._states = directory / "states"
         if config.scenario is not None:
@@ -110,7 +131,33 @@ class Run:
         self._clock = self._virtual_clock()
         order = np.random.default_rng([config.seed, _EVALUATION]).permutation(len(rows.validation))
         self._validation = [rows.validation[client] for client in order[: config.evaluate_clients]]
+        privacy, uniform = config.privacy, config.client.weighting == "uniform"
+        size = self._most_in_sum if privacy.mechanism in BY_CLIENTS else min(config.cohort, len(rows.train))
+        privacy.check_cohort(size, uniform=uniform)
+        if self._clock is None:
+            self._cohorts = choose_cohorts(
+                len(rows.train),
+                size,
+                config.rounds,
+                seed=[config.seed, _SAMPLING],
+                separation=privacy.minimum_separation,
+                most=privacy.most_participations,
+            )
+        self._layout = Layout.of(self.network.layout)
+        self._frozen = FrozenRows.of(self.network, vocabulary.piece_frequencies, privacy.least_frequency)
         _claim(directory, config, vocabulary)
+        self._record = RunRecord(privacy, size, uniform, self._layout.dimension)
+        if self.rounds_done and privacy.mechanism != "none":
+            self._record = RunRecord.load(directory)
+        secret = _noise_seed(directory) if privacy.mechanism != "none" else b""
+        self._mean = private_mean(
+            privacy, cohort=size, dimension=self._layout.dimension, uniform=uniform, secret=secret
+        )
+
+    @property
+    def _most_in_sum(self) -> int:
+        scenario, cohort = self.config.scenario, self.config.cohort
+        return min(cohort if scenario is None else scenario.rounds.most_phones(cohort), len(self._rows.train))
 
     @property
     def warm_start_path(self) -> Path:
@@ -140,7 +187,7 @@ class Run:
         with Worker() as worker:
             cohort = Cohort(self.network, self.config.row_length, self.config.client)
             server = Server(self.network, self.config.server)
-            done, state = self._latest() or (0, server.initialize(weights))
+            done, state = self._latest() or (0, RunState(server.initialize(weights), self._mean.initialize()))
             csv = tff.program.CSVFileReleaseManager(self.directory / "metrics.csv", key_fieldname="round")
             board = tff.program.TensorBoardReleaseManager(self.directory / "tensorboard")
 
@@ -149,14 +196,14 @@ class Run:
                 asyncio.run(csv.release(figures, key=number))
 
             if not done:
-                release(_validation_figures(cohort.evaluate(state.weights, self._validation)), 0)
+                release(_validation_figures(cohort.evaluate(state.server.weights, self._validation)), 0)
             for number in range(done + 1, self.config.rounds + 1):
                 state, report = self._round(cohort, server, state, number)
                 release(_figures(report), number)
                 self._save(number, state)
                 watcher.round_done(report)
                 worker.recycle_if_above(self.config.worker_limit_mb << 20)
-        checkpoint = self._checkpoint(state.weights)
+        checkpoint = self._checkpoint(state.server.weights)
         checkpoint.save(self.model_path)
         return checkpoint
 
@@ -175,32 +222,39 @@ class Run:
         self._checkpoint(weights).save(self.warm_start_path)
         return weights
 
-    def _round(
-        self, cohort: Cohort, server: Server, state: ServerState, number: int
-    ) -> tuple[ServerState, RoundReport]:
+    def _round(self, cohort: Cohort, server: Server, state: RunState, number: int) -> tuple[RunState, RoundReport]:
         config = self.config
         started = time.monotonic()
         played = None if self._clock is None else self._clock.round(number)
-        if played is None:
-            size = min(config.cohort, len(self._rows.train))
-            random = np.random.default_rng([config.seed, _SAMPLING, number])
-            chosen = [int(client) for client in random.choice(len(self._rows.train), size, replace=False)]
-        else:
-            chosen = list(played.contributed)
+        chosen = self._cohorts[number - 1] if played is None else np.array(played.contributed, np.int64)
         training = Totals(0.0, 0.0, 0.0)
-        if chosen:
-            result = cohort.train(state.weights, [self._client_rows(number, client) for client in chosen])
-            training = result.training
+        if len(chosen):
+            rows = [self._client_rows(number, int(client)) for client in chosen]
+            gradient, private, training = self._mean_delta(cohort, state, rows, number)
             done = number / config.rounds
             rate = config.server.learning_rate * (
                 central.cosine(done, _FINAL_LEARNING_RATE) if config.schedule == "cosine" else 1.0
             )
-            mean = [delta / max(result.weight, 1e-12) for delta in result.delta_sum]
-            state = server.apply(state, mean, rate)
+            state = RunState(server.apply(state.server, gradient, rate), private)
+        self._record = self._record.after(number, chosen)
         due = number % config.evaluate_every == 0 or number == config.rounds
-        validation = cohort.evaluate(state.weights, self._validation) if due else None
+        validation = cohort.evaluate(state.server.weights, self._validation) if due else None
         seconds = time.monotonic() - started
         return state, RoundReport(number, training, len(chosen), seconds, self.traffic, validation, played)
+
+    def _mean_delta(
+        self, cohort: Cohort, state: RunState, rows: Sequence[Rows], number: int
+    ) -> tuple[FlatWeights, MeanState, Totals]:
+        """Return the cohort's mean delta, initial minus final weights, and the state of the private mean."""
+        privacy, weights = self.config.privacy, state.server.weights
+        if privacy.mechanism == "none" and math.isinf(privacy.clip) and not self._frozen.pieces:
+            result = cohort.train(weights, rows)
+            return [delta / max(result.weight, 1e-12) for delta in result.delta_sum], state.mean, result.training
+        updates, training = cohort.updates(weights, rows)
+        updates = [Update(self._frozen.protect(update.delta), update.tally) for update in updates]
+        mean, private = self._mean.mean(state.mean, updates, number)
+        # Noise is on every coordinate; on frozen ones there is nothing else.
+        return list(self._layout.unflatten(-self._frozen.protect(mean)).values()), private, training
 
     def _client_rows(self, number: int, client: int) -> Rows:
         """Return a client's rows in the order it trains on them this round, as far as its budget goes.
@@ -248,12 +302,15 @@ class Run:
         )
 
     def _checkpoint(self, weights: FlatWeights) -> Checkpoint:
-        return Checkpoint(self.network, weights, self._vocabulary)
+        return Checkpoint(self.network, weights, self.vocabulary)
 
-    def _save(self, number: int, state: ServerState) -> None:
+    def _save(self, number: int, state: RunState) -> None:
+        if self.config.privacy.mechanism != "none":
+            self._record.save(self.directory)
         self._states.mkdir(exist_ok=True)
-        arrays = dict(zip(self.network.layout, state.weights, strict=True))
-        arrays |= {f"optimizer.{i}": value for i, value in enumerate(state.optimizer)}
+        arrays = dict(zip(self.network.layout, state.server.weights, strict=True))
+        arrays |= {f"optimizer.{i}": value for i, value in enumerate(state.server.optimizer)}
+        arrays |= {f"mean.{i}": value for i, value in enumerate(state.mean)}
         path = self._states / f"round-{number:06}.npz"
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
@@ -264,16 +321,20 @@ class Run:
         for old in sorted(self._states.glob("round-*.npz"))[: -self.config.keep_states]:
             old.unlink()
 
-    def _latest(self) -> tuple[int, ServerState] | None:
+    def _latest(self) -> tuple[int, RunState] | None:
         for path in sorted(self._states.glob("round-*.npz"), reverse=True):
             try:
                 with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                     weights = [arrays[name] for name in self.network.layout]
-                    optimizer = [arrays[f"optimizer.{i}"] for i in range(len(arrays.files) - len(weights))]
+                    optimizer, mean = _numbered(arrays, "optimizer"), _numbered(arrays, "mean")
             except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
                 continue  # a torn disk write: the state before it is good
-            return int(path.stem.removeprefix("round-")), ServerState(weights, optimizer)
+            return int(path.stem.removeprefix("round-")), RunState(ServerState(weights, optimizer), mean)
         return None
+
+
+def _numbered(arrays: Mapping[str, npt.NDArray[Any]], part: str) -> list[npt.NDArray[Any]]:
+    return [arrays[f"{part}.{i}"] for i in range(sum(name.startswith(f"{part}.") for name in arrays))]
 
 
 def _claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) -> None:
@@ -282,10 +343,12 @@ def _claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) ->
     path = directory / "config.json"
     if path.exists():
         theirs = json.loads(path.read_text())
-        # As JSON has it: lists where there are tuples.
-        ours = json.loads(json.dumps(ours))
+        # A setting that an older run did not have yet was at its default. As JSON has it: lists where there are tuples.
+        defaults = dataclasses.asdict(SimulationConfig())
+        ours, defaults = json.loads(json.dumps(ours)), json.loads(json.dumps(defaults))
+        theirs["config"] = defaults | theirs["config"]
         if theirs != ours:
-            before = theirs.get("config", {})
+            before = theirs["config"]
             differing = [name for name, value in ours["config"].items() if before.get(name) != value] or ["vocabulary"]
             raise ConfigError(
                 f"{directory} holds a run with another {differing[0]}: "
@@ -296,6 +359,17 @@ def _claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) ->
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(ours, indent=1))
     partial.replace(path)
+
+
+def _noise_seed(directory: Path) -> bytes:
+    """Return the run's 32 secret random bytes, drawn when it begins and readable to its owner only."""
+    path = directory / "noise_seed"
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        partial.touch(mode=0o600)
+        partial.write_bytes(secrets.token_bytes(32))
+        partial.replace(path)
+    return path.read_bytes()
 
 
 def _figures(report: RoundReport) -> dict[str, float]:

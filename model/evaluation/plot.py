@@ -1,7 +1,7 @@
 """Plots of evaluations; the only place that draws them."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -47,6 +47,39 @@ def plot_learning(rounds: Sequence[int], values: Sequence[float], label: str, pa
     axes.set_ylabel(label)
     _clean(axes)
     axes.grid(axis="y", color="#e8eaed")
+    _finish(figure, path)
+
+
+def plot_tradeoff(
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    levels: Mapping[str, float],
+    labels: tuple[str, str],
+    path: Path,
+) -> None:
+    """Draw curves over a logarithmic axis, and horizontal lines to judge them by.
+
+    Args:
+        curves: points by name; those whose names begin with the same word share a colour.
+        levels: heights of the lines, by name.
+        labels: of the horizontal and the vertical axis.
+        path: an .svg or .png file.
+    """
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    colours = dict(zip(dict.fromkeys(name.split()[0] for name in curves), COLOURS, strict=False))
+    drawn: set[str] = set()
+    for name, points in curves.items():
+        group = name.split()[0]
+        style = "--" if group in drawn else "-"
+        drawn.add(group)
+        axes.plot(*zip(*sorted(points), strict=True), style, color=colours[group], marker="o", markersize=3, label=name)
+    for grey, (name, height) in zip(("#202124", "#9aa0a6"), levels.items(), strict=False):
+        axes.axhline(height, color=grey, linewidth=1, linestyle=":", label=name)
+    axes.set_xscale("log")
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    _clean(axes)
+    axes.grid(axis="y", color="#e8eaed")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
     _finish(figure, path)
 
 

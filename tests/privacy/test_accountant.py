@@ -1,10 +1,12 @@
 """The accountant against published figures and brute force."""
 
+import math
 from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from federation.privacy.accountant import (
     Account,
@@ -32,27 +34,61 @@ def test_the_published_pair_of_a_small_rho_lies_within_its_rounding() -> None:
     assert epsilon_of_gaussian(0.01445, 1e-10) > 0.9935
 
 
-def _brute_force(participation: Participation) -> int:
+@pytest.mark.parametrize(("rho", "delta"), [(0.5, 1e-5), (0.02, 1e-8), (3.0, 1e-10)])
+def test_epsilon_of_gaussian_noise_is_the_analytic_one(rho: float, delta: float) -> None:
+    # Balle and Wang 2018, theorem 5: the exact delta of an epsilon, for a sensitivity of s standard deviations.
+    s = math.sqrt(2 * rho)
+
+    def delta_of(epsilon: float) -> float:
+        tail = math.exp(epsilon) * stats.norm.cdf(-s / 2 - epsilon / s)
+        return float(stats.norm.cdf(s / 2 - epsilon / s) - tail)
+
+    found = epsilon_of_gaussian(rho, delta)
+    assert delta_of(found) == pytest.approx(delta, rel=0.01)
+    # What holds for any mechanism of this rho is a little more.
+    assert found < epsilon_of_rho(rho, delta) < 1.3 * found
+    assert epsilon_of_rho(rho, delta) <= epsilon_of_rho(rho, delta, whole_orders=True)
+
+
+def _brute_force(participation: Participation, restart_rounds: int = 0) -> int:
     rounds, largest = participation.rounds, 0
+    period = restart_rounds or rounds
+    trees = [range(start, min(start + period, rounds)) for start in range(0, rounds, period)]
     for count in range(1, participation.most + 1):
         for pattern in combinations(range(rounds), count):
             gaps = [later - earlier for earlier, later in pairwise(pattern)]
             if gaps and min(gaps) < participation.minimum_separation:
                 continue
             total = 0
-            for level in range(rounds.bit_length()):
-                for node in range(rounds >> level):
-                    total += sum(position >> level == node for position in pattern) ** 2
+            for tree in trees:
+                inside = [position - tree.start for position in pattern if position in tree]
+                for level in range(len(tree).bit_length()):
+                    for node in range(len(tree) >> level):
+                        total += sum(position >> level == node for position in inside) ** 2
             largest = max(largest, total)
     return largest
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 13), st.integers(1, 4), st.integers(1, 9))
-def test_the_sensitivity_of_a_tree_is_the_largest_of_all_patterns(rounds: int, most: int, separation: int) -> None:
+@given(st.integers(1, 13), st.integers(1, 4), st.integers(1, 9), st.integers(0, 14))
+def test_the_sensitivity_of_a_tree_is_the_largest_of_all_patterns(
+    rounds: int, most: int, separation: int, restart: int
+) -> None:
     assume(most <= (rounds - 1) // separation + 1)
     participation = Participation(rounds, most, separation)
-    assert tree_squared_sensitivity(participation) == _brute_force(participation)
+    assert tree_squared_sensitivity(participation, restart) == _brute_force(participation, restart)
+
+
+def test_trees_of_one_round_are_independent_noise() -> None:
+    participation = Participation(100, 5, 7)
+    assert tree_squared_sensitivity(participation, 1) == 5
+    tree = Account.tree(2.0, participation, 1e-8, sampling=Sampling.ARRIVAL, restart_rounds=1)
+    assert tree.rho == pytest.approx(5 / (2 * 2.0**2))
+
+
+def test_trees_of_more_participations_than_can_be_searched_are_refused() -> None:
+    with pytest.raises(AssumptionError, match="up to 12 participations, not 13"):
+        Account.tree(7.0, Participation(2000, 13, 10), 1e-10, sampling=Sampling.ARRIVAL)
 
 
 @pytest.mark.parametrize("sampling", [Sampling.POISSON, Sampling.SHUFFLED])
@@ -90,6 +126,7 @@ def test_the_ledger_names_the_phone_that_breaks_an_assumption() -> None:
     ledger.record(1, ["a", "b"])
     ledger.record(4, ["b"])
     ledger.check(Participation(10, 2, 3))
+    assert ledger.participation == Participation(4, 2, 3)
     with pytest.raises(AssumptionError, match="phone b took part 2 times"):
         ledger.check(Participation(10, 1))
     with pytest.raises(AssumptionError, match="phone b came back after 3"):
@@ -98,3 +135,10 @@ def test_the_ledger_names_the_phone_that_breaks_an_assumption() -> None:
         ledger.check(Participation(3, 1))
     with pytest.raises(ValueError, match="not after"):
         ledger.record(4, [])
+
+
+def test_a_ledger_in_which_nobody_took_part_accounts_for_nothing() -> None:
+    ledger = Ledger()
+    ledger.record(1, [])
+    with pytest.raises(AssumptionError, match="nobody"):
+        _ = ledger.participation

@@ -1,10 +1,13 @@
 """The phone's meter."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from federation.phone.store import PhoneStore
 from federation.plan import Privacy, RoundPlan
 from federation.privacy import Budget, BudgetError, NoiseScale
 from federation.privacy.zcdp import round_rho
@@ -37,3 +40,34 @@ def test_a_phone_rests_between_its_rounds(plan: RoundPlan) -> None:
     with pytest.raises(BudgetError, match="until round 12"):
         budget.join(replace(plan, round_id=11))
     assert budget.join(replace(plan, round_id=12)).last_round_id == 12
+
+
+@pytest.mark.parametrize("limit", [3.5, math.inf])
+def test_a_budget_outlives_the_app(plan: RoundPlan, limit: float) -> None:
+    budget = Budget(limit, 5, minimum_separation=2).join(plan)
+    assert Budget.from_json(budget.to_json()) == budget
+    assert "Infinity" not in budget.to_json()  # which is not JSON
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-3],
+        lambda text: text.replace("spent_rho", "spend_rho"),
+        lambda text: text.replace('"participations": 1', '"participations": 0.5'),
+        lambda text: text.replace('"participations": 1', '"participations": -1'),
+        lambda text: text.replace('"participations": 1', '"participations": null'),
+        lambda text: text.replace('"limit_rho": 3.5', '"limit_rho": "much"'),
+        lambda _: "[]",
+        lambda _: "",
+    ],
+)
+def test_a_damaged_budget_takes_part_no_more(plan: RoundPlan, damage: Callable[[str], str]) -> None:
+    with pytest.raises(BudgetError, match="takes part no more until its owner"):
+        Budget.from_json(damage(Budget(3.5, 5).join(plan).to_json()))
+
+
+def test_a_phone_keeps_its_budget_with_its_state(plan: RoundPlan, tmp_path: Path) -> None:
+    budget = Budget(math.inf, 5).join(plan)
+    PhoneStore(tmp_path).budget = budget
+    assert PhoneStore(tmp_path).budget == budget

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import ive
 
-from federation.encoding import Wrap, padded
+from federation.encoding import WRAP_SIGMAS, Wrap, padded
 from federation.plan import Mechanism, Privacy, RoundPlan
-from federation.privacy import NoiseError, NoiseScale, draw, phone_noise
+from federation.privacy import NoiseError, NoiseScale, draw, noised_encoding, phone_noise
 from federation.privacy.mechanisms import _discrete_gaussian, _poisson, _Table
 from federation.privacy.zcdp import gaussian_rho, round_rho
 from federation.update import Tally, Update
@@ -88,13 +88,53 @@ def test_phones_that_stay_add_noise_beyond_the_promise_in_proportion(plan: Round
 
 
 def test_the_sensitivity_bounds_every_rounded_update(plan: RoundPlan) -> None:
-    silent = replace(plan, privacy=Privacy())
     bound = NoiseScale.of(plan).sensitivity
+    nothing = np.zeros(padded(plan.dimension), np.int64)
     random = np.random.default_rng(4)
     for index, size in enumerate([1e-6, 0.05, 1.0, 1e3]):
         delta = (random.normal(0, 1, plan.dimension) * size / math.sqrt(plan.dimension)).astype(np.float32)
-        words = silent.encode(Update(delta, Tally(1)), _seed("round", index)).words
+        words = plan.encode(Update(delta, Tally(1)), _seed("round", index), nothing).words
         assert np.linalg.norm(words.view("<i2").astype(np.float64)) <= bound
+
+
+def test_rounding_is_repeated_until_it_is_within_the_sensitivity(
+    plan: RoundPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delta = np.full(plan.dimension, 1 / math.sqrt(plan.dimension), np.float32)
+    nothing = np.zeros(padded(plan.dimension), np.int64)
+    rotated = plan._rotation.apply(delta)
+    norms = [
+        np.linalg.norm(plan.encoding.quantise(rotated, seed)) for seed in (_seed("round", index) for index in range(20))
+    ]
+    # A bound that about half of all roundings keep.
+    monkeypatch.setattr("federation.plan.rounded_norm", lambda *_: float(np.median(norms)))
+    assert max(norms) > plan.sensitivity
+    for index in range(20):
+        words = plan.encode(Update(delta, Tally(1)), _seed("round", index), nothing).words
+        assert np.linalg.norm(words.view("<i2").astype(np.float64)) <= plan.sensitivity
+    monkeypatch.setattr("federation.plan.rounded_norm", lambda *_: 1.0)
+    with pytest.raises(ValueError, match="do not take part"):
+        plan.encode(Update(delta, Tally(1)), _seed(), nothing)
+
+
+@pytest.mark.parametrize("multiplier", [0.5, 1.0, 7.0])
+@pytest.mark.parametrize(("phones", "minimum"), [(13, 10), (100, 80)])
+def test_noise_of_a_real_size_fits_the_encoding_that_is_made_for_it(
+    plan: RoundPlan, multiplier: float, phones: int, minimum: int
+) -> None:
+    privacy = replace(plan.privacy, noise_multiplier=multiplier)
+    dimension = 650_000
+    encoding = noised_encoding(phones, minimum, privacy, plan.clip, dimension)
+    scale = NoiseScale.of(replace(plan, dimension=dimension, encoding=encoding, minimum=minimum, privacy=privacy))
+    # It does not wrap, uses most of its room, and rounding adds little to what noise has to hide.
+    largest = math.sqrt(scale.phone_variance * phones) * WRAP_SIGMAS
+    assert 0.6 * encoding.largest < largest <= encoding.largest
+    assert scale.sensitivity * encoding.step < 1.25 * plan.clip
+
+
+def test_noise_that_16_bits_cannot_hold_is_refused(plan: RoundPlan) -> None:
+    with pytest.raises(NoiseError, match="no room"):
+        noised_encoding(13, 10, replace(plan.privacy, noise_multiplier=30.0), 1.0, 650_000)
 
 
 def test_a_noised_sum_decodes_to_the_sum_plus_noise_of_the_promised_size(plan: RoundPlan) -> None:
@@ -144,3 +184,16 @@ def test_rho_bounds_the_renyi_divergence_of_skellam_noise(variance: float, shift
         terms = order * log_probability(values - shift) + (1 - order) * log_probability(values)
         divergence = np.log(np.exp(terms).sum()) / (order - 1)
         assert 0 < divergence <= rho * order
+
+
+@pytest.mark.parametrize("variance", [0.3, 0.6, 2.0])
+def test_rho_bounds_the_renyi_divergence_of_sums_of_discrete_gaussians(variance: float) -> None:
+    phones = 3
+    one = _probabilities(_discrete_gaussian(variance))
+    total = np.convolve(np.convolve(one, one), one)
+    rho = round_rho(NoiseScale(Mechanism.DISCRETE_GAUSSIAN, 1, 1.0, variance, phones))
+    shifted, still = np.append(0, total), np.append(total, 0)
+    both = (shifted > 1e-300) & (still > 1e-300)
+    for order in (2, 3, 5):
+        terms = order * np.log(shifted[both]) + (1 - order) * np.log(still[both])
+        assert 0 < np.log(np.exp(terms).sum()) / (order - 1) <= rho * order

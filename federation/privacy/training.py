@@ -1,0 +1,275 @@
+"""How training with simulated clients is made private, and what a run of it has cost.
+
+A run keeps a `RunRecord` beside its states: who took part in which round. What it cost is accounted from that record,
+not from what was planned.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Self
+
+from federation.errors import ConfigError
+from federation.plan import Deadlines, Mechanism, Privacy, RoundPlan
+from federation.privacy.accountant import SERVER_TRUSTED, Account, Ledger, Sampling
+from federation.privacy.errors import AssumptionError, NoiseError
+from federation.privacy.mechanisms import NoiseScale, noised_encoding
+from federation.privacy.zcdp import gaussian_rho, round_rho
+
+MechanismName = Literal["none", "gaussian", "tree", "skellam", "discrete_gaussian"]
+
+BY_SERVER = ("gaussian", "tree")
+BY_CLIENTS = ("skellam", "discrete_gaussian")
+
+COUNT_NOISE_SHARE = 0.05
+"""Standard deviation of the noise on how many updates were clipped, as a share of the cohort (Andrew et al. 2021)."""
+
+_RECORD = "privacy.json"
+
+
+@dataclass(frozen=True)
+class PrivateTraining:
+    """How updates are bounded and noised.
+
+    Attributes:
+        mechanism: `none`; `gaussian`, fresh every round, or `tree` (DP-FTRL), added to the sum by the server; `skellam`
+            or `discrete_gaussian`, added by each client to its own rounded update, as phones do.
+        noise_multiplier: z; standard deviation of the noise on a sum over the clip, for the tree that of a node.
+        clip: L2 bound of a client's update; infinite for none.
+        weight_cap: trained rows that count at most, where clients make the noise and are weighted by examples.
+        adaptive_quantile: share of updates that the clip shall leave whole, which it then follows from round to round
+            (Andrew et al. 2021, https://arxiv.org/abs/1905.03871); 0 keeps it. For `gaussian`.
+        clip_learning_rate: how fast it follows.
+        restart_rounds: rounds of a tree, after which a new one begins; 0 is one tree.
+        minimum: clients that must be left in a sum, for which clients size their noise; 0 is the whole cohort.
+        corrupt: clients whose noise is not counted on.
+        noise_cohort: size of a larger cohort whose noise on the mean is simulated, for `gaussian` and `tree`; 0 is the
+            cohort that trains. A run with it shows what such a cohort would learn, and protects nobody.
+        most_participations: rounds that a client is in, at most; 0 is no limit.
+        minimum_separation: difference of the numbers of two of them, at least.
+        least_frequency: rows of pieces rarer than this share of public text are frozen; 0 freezes none.
+        delta: probability that the bound on the privacy loss may fail.
+    """
+
+    mechanism: MechanismName = "none"
+    noise_multiplier: float = 0.0
+    clip: float = math.inf
+    weight_cap: int = 512
+    adaptive_quantile: float = 0.0
+    clip_learning_rate: float = 0.2
+    restart_rounds: int = 0
+    minimum: int = 0
+    corrupt: int = 0
+    noise_cohort: int = 0
+    most_participations: int = 0
+    minimum_separation: int = 1
+    least_frequency: float = 0.0
+    delta: float = 1e-6
+
+    def __post_init__(self) -> None:
+        noisy = self.mechanism != "none"
+        by_clients, by_server = self.mechanism in BY_CLIENTS, self.mechanism in BY_SERVER
+        refusals = [
+            (not self.clip > 0, f"privacy.clip must be positive, not {self.clip}"),
+            (
+                noisy and math.isinf(self.clip),
+                f"mechanism {self.mechanism} needs a finite privacy.clip, such as 1",
+            ),
+            (
+                not 0 <= self.noise_multiplier < math.inf,
+                f"privacy.noise_multiplier must be finite and not negative, not {self.noise_multiplier}",
+            ),
+            (self.noise_multiplier > 0 and not noisy, "a noise multiplier needs a privacy.mechanism: choose one"),
+            (by_clients and self.noise_multiplier == 0, f"mechanism {self.mechanism} needs a noise multiplier above 0"),
+            (not 0 <= self.adaptive_quantile < 1, "privacy.adaptive_quantile must be at least 0 and below 1"),
+            (self.adaptive_quantile > 0 and self.mechanism != "gaussian", "only gaussian noise has an adaptive clip"),
+            (self.restart_rounds > 0 and self.mechanism != "tree", "only a tree has restart_rounds"),
+            ((self.minimum > 0 or self.corrupt > 0) and not by_clients, "only noise by clients has minimum or corrupt"),
+            (self.noise_cohort > 0 and not by_server, "only noise by the server can be that of a larger noise_cohort"),
+            (self.minimum_separation < 1, "privacy.minimum_separation must be at least 1"),
+            (self.weight_cap < 1, "privacy.weight_cap must be at least 1"),
+            (not 0 <= self.least_frequency < 1, "privacy.least_frequency must be at least 0 and below 1"),
+            (not 0 < self.delta < 1, "privacy.delta must be above 0 and below 1"),
+            (
+                min(self.restart_rounds, self.minimum, self.corrupt, self.noise_cohort, self.most_participations) < 0,
+                "counts of privacy cannot be negative",
+            ),
+        ]
+        for refused, reason in refusals:
+            if refused:
+                raise ConfigError(reason)
+
+    def check_cohort(self, cohort: int, *, uniform: bool) -> None:
+        """Raise ConfigError if cohorts of this size, of clients weighted alike or by examples, cannot be private so."""
+        if self.mechanism in BY_SERVER and not uniform:
+            raise ConfigError("noise by the server needs clients that count alike: set client.weighting to uniform")
+        if 0 < self.noise_cohort < cohort:
+            raise ConfigError(f"privacy.noise_cohort must be at least the cohort of {cohort}, not {self.noise_cohort}")
+        if self.minimum > cohort:
+            raise ConfigError(f"privacy.minimum must be at most the cohort of {cohort}, not {self.minimum}")
+        self.sum_noise_multiplier(cohort)
+
+    def check_scenario(self, minimum: int) -> None:
+        """Raise ConfigError if rounds of a scenario, with at least `minimum` phones in a sum, cannot be private so."""
+        if self.minimum_separation > 1 or self.most_participations:
+            raise ConfigError(
+                "a scenario decides when phones come: leave privacy.minimum_separation and most_participations out"
+            )
+        if self.mechanism in BY_CLIENTS and not 0 < self.minimum <= minimum:
+            raise ConfigError(
+                f"clients size their noise for privacy.minimum: set it to 1 to the scenario's minimum of {minimum}, "
+                f"not {self.minimum}"
+            )
+
+    def sum_noise_multiplier(self, cohort: int) -> float:
+        """Return the noise that the server adds to the sum over a cohort, over the clip.
+
+        With an adaptive clip it is more than z, since counts of clipped updates are released too, and it is both
+        together that cost what noise of z costs (Andrew et al. 2021, theorem 1).
+        """
+        size, multiplier = self.noise_cohort or cohort, self.noise_multiplier
+        if self.adaptive_quantile and multiplier:
+            counts = 2 * COUNT_NOISE_SHARE * size  # a client moves the count, which is centred, by 1/2
+            if multiplier >= counts:
+                raise ConfigError(
+                    f"an adaptive clip with a cohort of {size} needs a noise multiplier below {counts:g}: "
+                    "take a larger cohort or a fixed clip"
+                )
+            multiplier = (multiplier**-2 - counts**-2) ** -0.5
+        return multiplier * cohort / size
+
+    def plan(self, number: int, cohort: int, dimension: int, rotation_seed: bytes, *, uniform: bool) -> RoundPlan:
+        """Return the plan of a round whose clients make the noise: the one that phones get.
+
+        Raises:
+            ConfigError: secure aggregation or the encoding has no such round.
+        """
+        privacy = Privacy(Mechanism[self.mechanism.upper()], self.noise_multiplier, self.corrupt)
+        minimum = self.minimum or cohort
+        try:
+            return RoundPlan(
+                round_id=number,
+                model_sha256=bytes(32),  # simulated clients are handed the model itself
+                dimension=dimension,
+                encoding=noised_encoding(cohort, minimum, privacy, self.clip, dimension),
+                clip=self.clip,
+                weight_cap=1 if uniform else self.weight_cap,
+                rotation_seed=rotation_seed,
+                minimum=minimum,
+                deadlines=Deadlines(1, 2, 3, 4, 5),
+                privacy=privacy,
+            )
+        except (ValueError, NoiseError) as error:
+            raise ConfigError(f"no round has these privacy settings: {error}") from error
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run's account rests on.
+
+    Attributes:
+        settings: of its privacy.
+        cohort: clients asked to each round.
+        uniform: whether clients count alike.
+        dimension: of an update.
+        rounds: the clients that took part in each round done so far.
+    """
+
+    settings: PrivateTraining
+    cohort: int
+    uniform: bool
+    dimension: int
+    rounds: tuple[tuple[int, ...], ...] = ()
+
+    def save(self, directory: Path) -> None:
+        """Write the record into a run's folder."""
+        path = directory / _RECORD
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(dataclasses.asdict(self)))
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read what a run wrote.
+
+        Raises:
+            AssumptionError: it is not there or damaged.
+        """
+        try:
+            values = json.loads((directory / _RECORD).read_text())
+            values["settings"] = PrivateTraining(**values["settings"])
+            values["rounds"] = tuple(tuple(clients) for clients in values["rounds"])
+            return cls(**values)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise AssumptionError(
+                f"{directory} holds no record of a run with noise, so nothing can be said of its privacy: "
+                f"train with `fedkey simulate --mechanism ... --out {directory}`"
+            ) from error
+
+    def after(self, number: int, clients: Iterable[int]) -> Self:
+        """Return the record with round `number`, which takes the place of one that was stopped before it was done."""
+        return replace(self, rounds=(*self.rounds[: number - 1], tuple(map(int, clients))))
+
+    @property
+    def mechanism(self) -> str:
+        """The mechanism in words."""
+        by = "by the clients, before masking" if self.settings.mechanism in BY_CLIENTS else "by the server"
+        tree = "Gaussian, on a binary tree of rounds" if self.settings.mechanism == "tree" else ""
+        return f"{tree or self.settings.mechanism.replace('_', ' ')}, {by}"
+
+    def with_delta(self, delta: float) -> Self:
+        """Return the same run, accounted for at another delta."""
+        return replace(self, settings=replace(self.settings, delta=delta))
+
+    @property
+    def ledger(self) -> Ledger:
+        """Who took part when."""
+        ledger = Ledger()
+        for number, clients in enumerate(self.rounds, start=1):
+            ledger.record(number, map(str, clients))
+        return ledger
+
+    def account(self, sampling: Sampling = Sampling.ARRIVAL) -> Account:
+        """Return what the rounds done so far cost the client that paid most.
+
+        Raises:
+            AssumptionError: there was no noise, nobody took part, or the sampling is not that of the protocol.
+        """
+        settings, participation = self.settings, self.ledger.participation
+        multiplier, delta = settings.noise_multiplier, settings.delta
+        if settings.mechanism == "none" or multiplier == 0:
+            raise AssumptionError("the run has no noise, so it has no differential privacy: set privacy.mechanism")
+        match settings.mechanism:
+            case "tree":
+                account = Account.tree(
+                    multiplier, participation, delta, sampling=sampling, restart_rounds=settings.restart_rounds
+                )
+            case "gaussian":
+                account = Account.independent(
+                    gaussian_rho(multiplier), participation, delta, sampling=sampling, whole_orders=False
+                ).assuming(SERVER_TRUSTED)
+            case _:
+                plan = settings.plan(1, self.cohort, self.dimension, bytes(32), uniform=self.uniform)
+                cost = round_rho(NoiseScale.of(plan))
+                account = Account.independent(
+                    cost, participation, delta, sampling=sampling, whole_orders=settings.mechanism == "skellam"
+                ).assuming(*client_noise_assumptions(plan))
+        account = account.assuming("when a phone came did not depend on what was typed on it")
+        if settings.noise_cohort:
+            account = account.assuming(
+                f"cohorts are of {settings.noise_cohort} clients: this run simulated their noise with {self.cohort}, "
+                "and itself protects nobody"
+            )
+        return account
+
+
+def client_noise_assumptions(plan: RoundPlan) -> tuple[str, ...]:
+    """Return what the cost of a plan rests on, whose participants make the noise."""
+    honest = plan.minimum - plan.privacy.corrupt
+    return (
+        f"every sum has at least {plan.minimum} phones, of which {honest} make their noise as the plan says",
+        "the server sees sums only: secure aggregation holds",
+    )
