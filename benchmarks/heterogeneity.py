@@ -115,7 +115,7 @@ def run(fleet: Fleet, scenario: Scenario, *, goal: int, rounds: int, played: int
 def main() -> None:
     """Measure every drop-out with and without over-selection."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=60, help="that a model is trained through")
+    parser.add_argument("--rounds", type=int, default=40, help="that a model is trained through")
     parser.add_argument("--played", type=int, default=1000, help="that completion is counted over")
     parser.add_argument("--goal", type=int, default=10, help="phones wanted in a sum")
     arguments = parser.parse_args()

@@ -70,6 +70,7 @@ def test_stats_of_a_corpus(corpus: Path) -> None:
         ("export", "no-such-model", "--out", "phone"),
         ("simulate", "--config", "no-such.toml"),
         ("simulate", "--set", "no.such=1"),
+        ("simulate", "--scenario", "no-such.toml"),
         ("simulate", "--rounds", "0"),
     ],
 )
@@ -105,6 +106,7 @@ def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
         assert said in first
     page = (tmp_path / "report.html").read_text()
     assert page.count("<svg") == 2
+    assert "a phone sends in a round" in page
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     )
@@ -140,7 +142,7 @@ def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
     assert "perplexity changes by" in exported.output
     assert Export.load(tmp_path / "phone").manifest.version == 1
 
-    for said in ("model", "5-gram seed", "5-gram central", "of users helped"):
+    for said in ("model", "5-gram seed", "5-gram central", "of users helped", "top-1 % of users at"):
         assert said in judged.output
     assert sorted(path.name for path in out.iterdir()) == [
         "5-gram-central.json",
