@@ -39,7 +39,7 @@ def plan_of(site: Site) -> RoundPlan:
 
 def vector_of(plan: RoundPlan, message: bytes) -> Vector:
     form = plan.session.vector
-    return form.from_bytes(message[-form.size_bytes :])
+    return form.parse(message[-form.nbytes :])
 
 
 def test_a_masked_update_says_nothing_of_the_update(finished: tuple[Site, list[HttpPhone]]) -> None:
