@@ -309,6 +309,10 @@ class EditorState:
         """Turn incognito on or off. A message that was begun is learned either wholly or not at all."""
         return self._done(replace(self, incognito=on))
 
+    def kept_secret(self) -> "EditorState":
+        """Return the state in which nothing of what is in the field now will be learned."""
+        return replace(self, secret=bool(self.text))
+
     def tap_shift(self, at: float) -> "After":
         """Tap shift: off, for one letter, and after two quick taps for all."""
         quick = self.shift_at is not None and 0 <= at - self.shift_at <= DOUBLE_TAP_SECONDS

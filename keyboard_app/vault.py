@@ -102,7 +102,7 @@ class Vault:
     """Sealed entries in order, and sealed documents by name. Safe to use from several threads.
 
     A write that has returned survives the death of the process. Times, numbers, names and sizes are not sealed. Every
-    method raises VaultError if the file cannot be used, and VaultFullError if there is no room; nothing is changed then.
+    method raises VaultError if the file cannot be used, and VaultFullError if there is no room; nothing changes then.
 
     Args:
         path: of the SQLite file, or `IN_MEMORY`.
@@ -155,6 +155,17 @@ class Vault:
         """Return how many entries have numbers above `after`."""
         with self._reading() as database:
             return int(database.execute("SELECT count(*) FROM entries WHERE id > ?", (after,)).fetchone()[0])
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all entries, in order."""
+        with self._reading() as database:
+            return [row[0] for row in database.execute("SELECT id FROM entries ORDER BY id").fetchall()]
+
+    def latest(self) -> int:
+        """Return the largest number of any entry that there ever was; 0 if there was none."""
+        with self._reading() as database:
+            row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+            return int(row[0]) if row else 0
 
     def delete(self, numbers: Sequence[int]) -> None:
         """Delete entries; `forget_key` makes it final."""
