@@ -26,11 +26,11 @@ class Strip(Widget):
 
     Args:
         palette: colours.
-        accept: called with the slot that was tapped.
+        accept: called with the place that was tapped, 0 to 2.
         ask: called with the slot that was held.
     """
 
-    def __init__(self, palette: Palette, accept: Callable[[Slot], object], ask: Callable[[Slot], object]) -> None:
+    def __init__(self, palette: Palette, accept: Callable[[int], object], ask: Callable[[Slot], object]) -> None:
         super().__init__(size_hint_y=None, height=dp(50))
         self._palette, self._accept, self._ask = palette, accept, ask
         self.slots: Slots = (None, None, None)
@@ -108,7 +108,7 @@ class Strip(Widget):
         self._paint()
         slot = self.slots[index]
         if slot is not None and self.collide_point(*touch.pos) and int((touch.x - self.x) / self.width * 3) == index:
-            self._accept(slot)
+            self._accept(index)
         return True
 
     def _long(self, touch: int) -> None:

@@ -104,6 +104,7 @@ class PushButton(Touchable):
         palette: colours.
         ground_colour: `primary`, `bad` or another filled role of the palette; nothing for a plain outline.
         size: of the letters.
+        name: what it is, for tests and tools, where several have one text.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class PushButton(Touchable):
         ground_colour: str = "",
         *,
         size: float = 15,
+        name: str = "",
         **options: Any,
     ) -> None:
         super().__init__(action, size_hint_y=None, height=dp(TOUCH_DP), **options)
@@ -122,7 +124,7 @@ class PushButton(Touchable):
             ground(self, getattr(palette, ground_colour), radius=TOUCH_DP / 2)
         else:
             ground(self, palette.surface, radius=TOUCH_DP / 2, border=palette.outline)
-        self.text = text
+        self.text, self.name = text, name or text
         self.padding = dp(6), 0
         self.add_widget(Text(text, colour, size=size, bold=True, one_line=True, halign="center"))
 
@@ -210,7 +212,7 @@ class SwitchRow(Touchable):
         colour: Colour | None = None,
     ) -> None:
         super().__init__(lambda: action(not active), size_hint_y=None)
-        self.text, self.active = text, active
+        self.name, self.active = text, active
         words = Column(Text(text, palette.on_surface), space=2, pos_hint={"center_y": 0.5})
         if detail:
             words.add_widget(Text(detail, palette.muted, size=13))
@@ -393,7 +395,7 @@ class Sheet(FloatLayout):
     """
 
     def __init__(self, palette: Palette, close: Callable[[], object], title: str, *widgets: Widget) -> None:
-        super().__init__()
+        super().__init__(pos_hint={"x": 0, "y": 0})
         ground(self, Colour("#000000")).a = 0.5
         self._close = close
         self.card = Card(palette, *widgets, title=title)

@@ -60,9 +60,7 @@ def _configure(size: tuple[int, int]) -> None:
     }.items():
         Config.set("graphics", key, str(value))
     Config.set("kivy", "exit_on_escape", "0")
-    log = logging.getLogger("kivy")
-    log.setLevel(logging.ERROR)
-    log.addFilter(lambda record: not str(record.msg).startswith("Input: MTDev"))  # touch screens without a desktop
+    logging.getLogger("kivy").setLevel(logging.ERROR)
     Config.remove_section("input")  # no touch screens of the desktop beside the window's own events
     Config.add_section("input")
     Config.set("input", "mouse", "mouse,disable_multitouch")

@@ -1,16 +1,28 @@
 """A window painted into memory, fingers, and a clock that moves when it is told to."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kivy.clock import Clock
+from kivy.graphics.opengl import GL_RGB, GL_UNSIGNED_BYTE, glReadPixels
 from kivy.tests.common import UnitTestTouch
 from kivy.uix.label import Label
 from kivy.uix.scrollview import ScrollView
 
 import keyboard_app.ui.window as own_window
+from keyboard_app.keys import LAYOUTS, Action, Layer
+from keyboard_app.phone import Phone
+from keyboard_app.profile import Profile
+from keyboard_app.ui.app import Phones
+from keyboard_app.ui.phone_view import PhoneView
+from model.checkpoint import Checkpoint
+from model.export import export
+from model.layout import NetworkConfig, initial_weights
+from model.vocabulary import Vocabulary
 
+SIZE = (360, 640)
 FRAME = 1 / own_window.FRAMES_PER_SECOND
 
 
@@ -23,7 +35,7 @@ class Screen:
 
     def __init__(self, window: Any) -> None:
         self.window = window
-        self.now = 1000.0
+        self.now = Clock.time()
         self._frames: own_window.Frames | None = None
         self._touches = 0
 
@@ -48,17 +60,29 @@ class Screen:
 
     def touch(self, position: tuple[float, float]) -> Any:
         """Put a finger down; `touch_move` and `touch_up` are its methods."""
+        touch = self.finger(position)
+        touch.touch_down()
+        self.frames()
+        return touch
+
+    def finger(self, position: tuple[float, float]) -> Any:
+        """Return a finger above a place."""
         self._touches += 1
         touch = UnitTestTouch(*position)
         touch.uid = self._touches
-        touch.touch_down()
-        self.frames()
         return touch
 
     def tap(self, position: tuple[float, float]) -> None:
         touch = self.touch(position)
         touch.touch_up()
         self.frames()
+
+    def colour(self, x: float, y: float) -> str:
+        """Return the colour that is painted somewhere, as `#rrggbb`."""
+        self.frames()
+        self.window.dispatch("on_draw")
+        red, green, blue = glReadPixels(int(x), int(y), 1, 1, GL_RGB, GL_UNSIGNED_BYTE)
+        return f"#{red:02x}{green:02x}{blue:02x}"
 
     def resize(self, width: int, height: int) -> None:
         self.window.size = (width, height)
@@ -70,12 +94,12 @@ class Screen:
         return [widget for top in roots for widget in top.walk() if isinstance(widget, of)]
 
     def button(self, text: str) -> Any:
-        """Return the one widget with a text or a name."""
+        """Return the one widget with a name; that of most buttons is their text."""
         named = [
             widget
             for root in self.window.children
             for widget in root.walk()
-            if text in {getattr(widget, "name", None), getattr(widget, "text", None)} and hasattr(widget, "on_release")
+            if getattr(widget, "name", None) == text and hasattr(widget, "on_release")
         ]
         assert len(named) == 1, (text, named)
         return named[0]
@@ -96,16 +120,104 @@ class Screen:
 
 
 @pytest.fixture(scope="session")
-def _window() -> Any:
+def _window() -> Screen:
     own_window.without_display()
-    return own_window.open_window((412, 915))
+    return Screen(own_window.open_window(SIZE))
 
 
 @pytest.fixture
-def screen(_window: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
-    screen = Screen(_window)
-    monkeypatch.setattr(Clock, "time", lambda: screen.now)
-    Clock._last_tick = screen.now
-    _window.size = (412, 915)
-    yield screen
-    screen.clear()
+def screen(_window: Screen, monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
+    """Return the window; its time goes on from test to test, since Kivy's never goes back."""
+    monkeypatch.setattr(Clock, "time", lambda: _window.now)
+    Clock._last_tick = _window.now
+    _window.window.size = SIZE
+    yield _window
+    _window.clear()
+
+
+class Hand:
+    """Touches a phone that is shown.
+
+    Attributes:
+        view: of the phone.
+    """
+
+    def __init__(self, screen: Screen, phone: Phone) -> None:
+        self._screen, self._phone = screen, phone
+        root = Phones([phone])
+        root.listen(screen.window)
+        self.view: PhoneView = root.views[0]
+        screen.show(root)
+
+    def settle(self) -> None:
+        """Let the model say what it has to say, and the screen show it."""
+        assert self._phone.settle()
+        self._screen.frames(3)
+
+    def open(self, name: str) -> None:
+        """Go to a screen."""
+        self.view.show(name)
+        self._screen.frames(3)
+
+    def press(self, types: str = "", action: Action | None = None) -> None:
+        typing = self.view.typing
+        assert typing is not None
+        touch = self._screen.finger(typing.keypad.cell(typing.keypad.find(types, action)))
+        touch.touch_down()
+        touch.touch_up()
+        assert self._phone.settle()
+
+    def write(self, text: str) -> None:
+        """Touch the keys of a text, in lower case: capitals are the keyboard's business."""
+        for character in text:
+            layer = next(
+                (layer for layer in (self._phone.state.layer, *Layer) if self._has(layer, character)), Layer.LETTERS
+            )
+            way = {Layer.LETTERS: Action.LETTERS, Layer.SYMBOLS: Action.SYMBOLS}
+            if layer is not self._phone.state.layer:
+                self.press(action=way[layer])
+            self.press(character)
+        self._screen.frames()
+
+    @staticmethod
+    def _has(layer: Layer, character: str) -> bool:
+        return any(key.types == character for key in LAYOUTS[layer])
+
+    def tap_slot(self, place: int) -> None:
+        assert self.view.typing is not None
+        self._screen.tap(self.view.typing.strip.middle(place))
+        self.settle()
+
+
+SENTENCES = [
+    "how are you today my friend",
+    "see you tomorrow at the harbour then",
+    "what are you doing tonight",
+    "i am on my way to the station",
+    "that sounds good to me",
+    "thank you very much for the help",
+]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny exported model."""
+    vocabulary = Vocabulary.train(SENTENCES * 20, size=90)
+    network = NetworkConfig(vocabulary.size, embedding=16, hidden=24)
+    folder = tmp_path_factory.mktemp("model") / "export"
+    export(Checkpoint(network, initial_weights(network, 1), vocabulary), folder)
+    return folder
+
+
+@pytest.fixture
+def phone(screen: Screen, model: Path, tmp_path: Path) -> Iterator[Phone]:
+    """Return a phone whose owner has not been asked yet."""
+    phone = Phone(Profile.named("ada", tmp_path), model=model, monotonic=lambda: screen.now)
+    yield phone
+    phone.close()
+
+
+@pytest.fixture
+def hand(screen: Screen, phone: Phone) -> Hand:
+    """Return a hand on the phone's keyboard."""
+    return Hand(screen, phone)
