@@ -9,8 +9,6 @@ from federation import weights as codec
 from keyboard_app.own_text import Measured
 from model.engine import Export, Predictor
 
-_KEPT = 3
-
 
 class SharedModels:
     """The versions of one network's weights, in a folder. Shared weights are nobody's secret and not encrypted.
@@ -49,13 +47,12 @@ class SharedModels:
         return self._path(version).read_bytes()
 
     def add(self, version: int, weights: bytes) -> None:
-        """Keep another version; the oldest that is not in use makes room."""
+        """Keep another version beside the one in use, which is the way back, and that of the export."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         new = self._path(version).with_suffix(".new")
         new.write_bytes(weights)
         new.replace(self._path(version))
-        spare = [old for old in self.versions if old not in {self._export.manifest.version, self.in_use, version}]
-        for old in spare[: len(spare) + 2 - _KEPT]:
+        for old in set(self.versions) - {self._export.manifest.version, self.in_use, version}:
             self._path(old).unlink(missing_ok=True)
 
     def measured(self, version: int) -> Measured | None:
