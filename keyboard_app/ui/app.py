@@ -8,6 +8,7 @@ from kivy.metrics import dp
 from kivy.uix.boxlayout import BoxLayout
 
 from keyboard_app.phone import Phone
+from keyboard_app.self_typing import SelfTyping
 from keyboard_app.ui.dashboard import Dashboard
 from keyboard_app.ui.phone_view import PhoneView
 from keyboard_app.ui.window import Frames, open_window
@@ -15,6 +16,7 @@ from keyboard_app.ui.window import Frames, open_window
 PHONE_SIZE = (412, 815)
 """Of a window with one phone, in pixels."""
 
+_KEY_SECONDS = 0.12  # between the keys of a phone that types by itself
 _SEVERAL_PHONE, _DASHBOARD, _HEIGHT = 372, 340, 780
 
 _BACKSPACE, _RETURN, _ENTER, _ESCAPE, _RIGHT, _LEFT, _DELETE = 8, 13, 271, 27, 275, 276, 127
@@ -35,7 +37,7 @@ class Phones(BoxLayout):
         for view in self.views:
             self.add_widget(view)
         if len(phones) > 1:
-            self.dashboard = Dashboard(phones, self.views[0].palette, size_hint_x=None, width=dp(_DASHBOARD))
+            self.dashboard = Dashboard(phones, size_hint_x=None, width=dp(_DASHBOARD))
             self.add_widget(self.dashboard)
 
     def on_touch_down(self, touch: Any) -> bool:
@@ -73,46 +75,6 @@ class Phones(BoxLayout):
         return True
 
 
-class SelfTyping:
-    """Types messages by itself, a key at a time, and takes a word from the strip as soon as it is there.
-
-    Args:
-        view: where it types.
-        messages: one after the other, each sent.
-        seconds: between keys.
-    """
-
-    def __init__(self, view: PhoneView, messages: Sequence[str], seconds: float = 0.12) -> None:
-        self._view = view
-        self._messages = list(messages)
-        self._rest = ""
-        self._event = Clock.schedule_interval(lambda _: self._one(), seconds)
-
-    def _one(self) -> None:
-        phone = self._view.phone
-        if self._view.typing is None:
-            return
-        if not self._rest:
-            if phone.state.text:
-                phone.send()
-            elif self._messages:
-                self._rest = self._messages.pop(0).strip()
-            else:
-                self._event.cancel()
-            self._view.refresh()
-            return
-        typed = phone.state.composing
-        word = typed + self._rest.split(" ", maxsplit=1)[0]
-        offered = [slot.text if slot else "" for slot in phone.state.slots]
-        if word in offered and len(word) - len(typed) > 1:
-            phone.accept(offered.index(word))
-            self._rest = self._rest[len(word) - len(typed) :].removeprefix(" ")
-        else:
-            phone.type(self._rest[0])
-            self._rest = self._rest[1:]
-        self._view.refresh()
-
-
 def run(phones: Sequence[Phone], messages: Sequence[str] = ()) -> None:
     """Show phones until the window is closed, then close them.
 
@@ -128,7 +90,7 @@ def run(phones: Sequence[Phone], messages: Sequence[str] = ()) -> None:
         root = Phones(phones)
         root.listen(window)
         if messages:
-            SelfTyping(root.views[0], messages)
+            _type_by_itself(root.views[0], messages)
         Frames(root).until_closed()
     finally:
         for phone in phones:
@@ -138,3 +100,16 @@ def run(phones: Sequence[Phone], messages: Sequence[str] = ()) -> None:
 def several_size(count: int) -> tuple[int, int]:
     """Return the size of a window with several phones and their dashboard."""
     return count * (_SEVERAL_PHONE + 8) + _DASHBOARD, _HEIGHT
+
+
+def _type_by_itself(view: PhoneView, messages: Sequence[str]) -> None:
+    typing = SelfTyping(view.phone, messages)
+
+    def one(_: float) -> bool:
+        if view.typing is None:
+            return True
+        more = typing.step()
+        view.refresh()
+        return more
+
+    Clock.schedule_interval(one, _KEY_SECONDS)

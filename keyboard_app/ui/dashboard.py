@@ -10,7 +10,7 @@ from kivy.uix.widget import Widget
 from keyboard_app.phone import Phone
 from keyboard_app.status import Outcome, Status
 from keyboard_app.ui.round_pages import outcome_colour, size_text
-from keyboard_app.ui.theme import Palette
+from keyboard_app.ui.theme import PALETTES, Palette
 from keyboard_app.ui.widgets import Card, Column, Curve, Scrolled, Text, fact, ground
 
 
@@ -19,14 +19,12 @@ class Dashboard(BoxLayout):
 
     Args:
         phones: whose cards these are; this listens to them.
-        palette: colours.
     """
 
-    def __init__(self, phones: Sequence[Phone], palette: Palette, **options: Any) -> None:
+    def __init__(self, phones: Sequence[Phone], **options: Any) -> None:
         super().__init__(**options)
-        self._phones, self._palette = phones, palette
+        self._phones = phones
         self._seen: object = None
-        ground(self, palette.background)
         refresh_soon = Clock.create_trigger(lambda _: self.refresh())
         for phone in phones:
             phone.listen(refresh_soon)
@@ -35,11 +33,17 @@ class Dashboard(BoxLayout):
     def refresh(self) -> None:
         """Show what changed."""
         seen = [phone.status() for phone in self._phones]
-        if seen == self._seen:
+        if (seen, self._palette) == self._seen:
             return
-        self._seen = seen
+        self._seen = seen, self._palette
         self.clear_widgets()
+        self.canvas.before.clear()
+        ground(self, self._palette.background)
         self.add_widget(Scrolled(Column(self._together(seen), *map(self._card, seen), space=12), self._palette))
+
+    @property
+    def _palette(self) -> Palette:
+        return PALETTES[self._phones[0].settings.theme]
 
     def _together(self, seen: Sequence[Status]) -> Widget:
         palette = self._palette

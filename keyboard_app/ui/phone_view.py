@@ -39,8 +39,13 @@ class PhoneView(FloatLayout):
         self._seen: object = None
         self._refresh_soon = Clock.create_trigger(lambda _: self.refresh())
         phone.listen(self._refresh_soon)
-        Clock.schedule_interval(lambda _: self._refresh_soon(), _LOOK_SECONDS)
+        Clock.schedule_interval(self._look, _LOOK_SECONDS)
         self.show(CONSENT if phone.status().consent is None else TYPING)
+
+    def _look(self, _: float) -> bool:
+        """Look whether something changed; for as long as the phone is in a window."""
+        self.refresh()
+        return self.get_root_window() is not None
 
     @property
     def palette(self) -> Palette:

@@ -14,10 +14,12 @@ from typing import Any
 from kivy.config import Config
 from kivy.uix.widget import Widget
 
+from federation.errors import FederationError
+
 FRAMES_PER_SECOND = 60
 
 
-class WindowError(RuntimeError):
+class WindowError(FederationError):
     """No window can be opened here; the message says what to do."""
 
 
