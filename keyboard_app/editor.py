@@ -5,6 +5,7 @@ model thinks arrives as an `Offer`, whenever it is ready, and counts only while 
 """
 
 import enum
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -234,6 +235,7 @@ class EditorState:
         A single mark or space ends a word, which may be corrected; a mark takes back the space that a suggestion
         brought; a second space soon after the first makes a full stop.
         """
+        characters = characters.encode(errors="ignore").decode()  # half a surrogate pair is no character
         if not characters:
             return After(self)
         before, after = self.text[: self.cursor], self.text[self.cursor :]
@@ -289,7 +291,7 @@ class EditorState:
         request, slot = self.request, self.slots[place]
         if request is None or slot is None:
             return After(self)
-        space = " " if request.before[-1:] in _CLOSING and not request.typed else ""
+        space = " " if _wants_space(request.before) and not request.typed else ""
         kept = self.kept if slot.suggestion is not None else self.kept | {slot.text.lower()}
         after = self.text[self.cursor :].removeprefix(" ")
         return self._edited(
@@ -399,6 +401,13 @@ def shifted(characters: str, shift: Shift) -> str:
 def _is_letter(character: str) -> bool:
     """Whether a character is part of a word; of no character, it is not."""
     return character.isalnum() or character in _APOSTROPHES
+
+
+def _wants_space(before: str) -> bool:
+    """Whether the next word is set off from what stands before: from marks that close, and from emoji."""
+    return bool(before) and (
+        before[-1] in _CLOSING or unicodedata.category(before[-1]) in {"Pe", "Pf", "Sk", "So", "Mn"}
+    )
 
 
 def _automatic_shift(state: EditorState) -> EditorState:

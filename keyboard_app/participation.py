@@ -132,7 +132,7 @@ class Participation:
         """Do the next small thing; return in how many seconds there is another."""
         if not self._wanted:
             self._leave()
-            self.activity = "Off"
+            self.activity, self.problem = "Off", ""
             return _LONGEST_WAIT_SECONDS
         try:
             client = self._begun()
@@ -169,7 +169,12 @@ class Participation:
     def snapshot(self) -> "Snapshot":
         """Return what the screens show of it, in the thread of `step`."""
         settings = self._own.settings()
-        store = self._opened() if self._folder.exists() else None
+        store = None
+        if self._folder.exists():
+            try:
+                store = self._opened()
+            except PhoneError as error:
+                self.problem = str(error)
         budget = (store.budget if store else None) or Budget(math.inf, MOST_PARTICIPATIONS)
         meter = BudgetStatus(
             epsilon(budget.spent_rho), settings.epsilon_limit, DELTA, budget.participations, budget.most_participations

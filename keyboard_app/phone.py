@@ -24,7 +24,7 @@ from keyboard_app.editor import After, Drafted, EditorState, Effect, FieldKind, 
 from keyboard_app.keys import Key
 from keyboard_app.own_text import Measured
 from keyboard_app.participation import DELTA, MOST_PARTICIPATIONS, Own, Participation, Snapshot
-from keyboard_app.profile import DeviceConditions, Profile, SimulatedConditions
+from keyboard_app.profile import DeviceConditions, Profile, SimulatedConditions, plain
 from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import BudgetStatus, Condition, Keystrokes, ModelEntry, Settings, Status
 from keyboard_app.suggesting import Suggesting
@@ -99,6 +99,7 @@ class Phone:
         self._since_saved = 0
         self._words: dict[int, int] = {}  # in each message of the log
         self._training_through = 0
+        self._expired_on = -1  # day, since 1970
         self._opened = threading.Event()
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._closing = False
@@ -228,7 +229,7 @@ class Phone:
 
     def use_model(self, version: int) -> None:
         """Predict with another version of the shared model; takes effect soon."""
-        self._jobs.put(lambda: self._use(version))
+        self._learn(lambda: self._use(version))
 
     def export_data(self) -> Path:
         """Write everything that is kept of the owner into a file that only the owner may read; return where it is.
@@ -239,7 +240,7 @@ class Phone:
         kept, status = self._kept, self.status()
         content = {
             "profile": self._profile.name,
-            "settings": dataclasses.asdict(self.settings),
+            "settings": plain(self.settings),
             "messages": [dataclasses.asdict(message) for message in self._messages()],
             "learned words": [list(word) for word in kept.learned],
             "never suggested": list(kept.never),
@@ -426,6 +427,26 @@ class Phone:
         if messages:
             self._personal.learn_all(message.text for message in messages)
             self._save()
+        self._expire()
+
+    def _expire(self) -> None:
+        """Once a day, let old messages go, and what was learned from them but for the list of words."""
+        today = int(self._clock() // _DAY)
+        if today == self._expired_on:
+            return
+        self._expired_on = today
+        if not self._log.expire():
+            return
+        old, self._personal = self._personal, PersonalModel(self._export.vocabulary.words if self._export else ())
+        self._personal.learn_all(message.text for message in self._log.messages())
+        for word in old.learned():
+            if not self._personal.knows(word.word):
+                self._personal.add_word(word.shown)
+        for never in old.never:
+            self._personal.never_suggest(never)
+        self._save()
+        if self._suggester is not None:
+            self._suggester.personal = self._personal
 
     def _offered(self, offer: Offer) -> None:
         with self._lock:
@@ -456,6 +477,7 @@ class Phone:
         self._since_saved += 1
         if self._since_saved >= _LEARNED_BEFORE_SAVING:
             self._save()
+        self._expire()
         self._personal_changed()
 
     def _save(self) -> None:

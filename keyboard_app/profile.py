@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import platformdirs
 
@@ -90,8 +90,7 @@ class Profile:
         Raises:
             OSError: it cannot be written; what was chosen before stays.
         """
-        limit = None if math.isinf(settings.epsilon_limit) else settings.epsilon_limit
-        written = json.dumps(dataclasses.asdict(settings) | {"epsilon_limit": limit}, indent=1)
+        written = json.dumps(plain(settings), indent=1)
         new = self._settings.with_suffix(".new")
         new.write_text(written)
         new.replace(self._settings)
@@ -99,6 +98,12 @@ class Profile:
     @property
     def _settings(self) -> Path:
         return self.folder / "settings.json"
+
+
+def plain(settings: Settings) -> dict[str, Any]:
+    """Return settings as JSON can have them: no limit is None."""
+    limit = None if math.isinf(settings.epsilon_limit) else settings.epsilon_limit
+    return dataclasses.asdict(settings) | {"epsilon_limit": limit}
 
 
 class DeviceConditions(Protocol):

@@ -74,11 +74,10 @@ class TypingLog:
         self._most_messages = most_messages
 
     def recover(self) -> None:
-        """Finish what an app that was killed had drafted, and delete what has expired. Call it at the start."""
+        """Finish what an app that was killed had drafted. Call it at the start."""
         draft = self._vault.get(_DRAFT)
         if draft is not None:
             self.finish(draft.decode(), keystrokes=0)
-        self.expire()
 
     def draft(self, text: str) -> None:
         """Keep the finished words of the unsent message, in place of those kept before; none deletes the draft."""
@@ -125,13 +124,14 @@ class TypingLog:
             self._vault.delete([message.number for message in self.messages() if _has(message.text, word)])
         self._vault.forget_key()
 
-    def expire(self) -> None:
-        """Delete what is too old or too much, and make it final."""
+    def expire(self) -> bool:
+        """Delete what is too old or too much, and make it final; return whether there was any."""
         with self._vault.writing():
             gone = self._vault.delete_before(self._clock() - self._expiry_seconds)
             gone += self._vault.delete_oldest(self._most_messages)
         if gone:
             self._vault.forget_key()
+        return gone > 0
 
     def _making_room(self, write: Callable[[], None]) -> None:
         """Write; if there is no room, delete the oldest quarter of the messages first."""

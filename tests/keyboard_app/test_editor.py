@@ -214,6 +214,7 @@ class TestStrip:
 
     def test_a_next_word_after_a_mark_gets_its_space(self) -> None:
         assert offered(typed("Yes,"), "please").accept(1).state.text == "Yes, please "
+        assert offered(EditorState().type("👍🏽", 0).state, "please").accept(1).state.text == "👍🏽 please "
         assert offered(typed("("), "please").accept(1).state.text == "(please "
 
     def test_an_offer_for_another_text_is_dropped(self) -> None:

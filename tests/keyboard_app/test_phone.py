@@ -14,6 +14,7 @@ from keyboard_app.phone import HELD_OUT, Phone
 from keyboard_app.profile import Profile, ProfileError
 from keyboard_app.status import Settings
 from keyboard_app.suggesting import Suggesting
+from keyboard_app.typing_log import EXPIRY_SECONDS
 from model.suggestions import Suggestion
 from tests.keyboard_app.conftest import AGREED, Clock, Open
 
@@ -62,6 +63,12 @@ class TestTyping:
         phone.listen(heard.set)
         phone.type("h")
         assert heard.wait(60)
+
+    def test_half_a_character_is_none(self, open_phone: Open) -> None:
+        phone = open_phone()
+        say(phone, "so\ud83d it is")
+        assert phone.sent == ["so it is"]
+        assert phone.status().logged == (1, 3)
 
     def test_passwords_are_shown_to_nobody(self, open_phone: Open) -> None:
         phone = open_phone()
@@ -214,6 +221,21 @@ class TestLearning:
         clock.now += 7 * 86400
         assert phone.status().keystrokes.characters == 0
 
+    def test_old_messages_expire_and_what_they_taught_but_for_the_words(self, open_phone: Open, clock: Clock) -> None:
+        phone = open_phone()
+        phone.never_suggest("nothing")
+        say(phone, *["meet at Zanzibar"] * 3)
+        clock.now += EXPIRY_SECONDS + 1
+        say(phone, "so it is")
+        assert phone.status().logged == (1, 3)
+        assert phone._personal.tokens == 3
+        assert "zanzibar" in learned(phone)
+        assert phone.status().never == ("nothing",)
+        phone.close()
+        again = open_phone(None)
+        assert again._personal.tokens == 3
+        assert learned(again) == learned(phone)
+
     def test_some_messages_are_kept_out_of_training(self, open_phone: Open) -> None:
         phone = open_phone()
         say(phone, *(f"number {number}" for number in range(2 * HELD_OUT)))
@@ -291,6 +313,7 @@ class TestOwnData:
         phone = open_phone()
         say(phone, "meet at Zanzibar", "so Zanzibar it is")
         path = phone.export_data()
+        assert "Infinity" not in path.read_text()
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         content = json.loads(path.read_text())
         assert [message["text"] for message in content["messages"]] == ["meet at Zanzibar", "so Zanzibar it is"]

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,16 @@ class TestApart:
         with pytest.raises(apart.InterruptedWorkError):
             apart.run(lambda: next(asked), work.sleep)
         assert multiprocessing.active_children() == []
+
+    def test_it_dies_with_the_app(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "alive")
+        code = f"from tests.keyboard_app import work; work.start({str(tmp_path / 'alive')!r})"
+        app = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+        with (tmp_path / "alive").open("rb") as alive:  # its writer is the other process, which never closes it
+            assert alive.read(1) == b"!"
+            app.kill()
+            app.wait()
+            assert alive.read() == b""
 
     def test_its_death_is_an_error_here(self) -> None:
         with pytest.raises(apart.FailedWorkError):
