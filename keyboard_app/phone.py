@@ -391,7 +391,8 @@ class Phone:
 
     def _open(self) -> Suggester | None:
         """Open what is kept and the model; whatever is wrong with them, there is a keyboard afterwards."""
-        self._open_vault()
+        self._trouble(self._open_vault())
+        self._guarded(self._log.recover)
         if self._directory is not None:
             try:
                 self._export = Export.load(self._directory)
@@ -409,12 +410,12 @@ class Phone:
         self._tell()
         return self._suggester
 
-    def _open_vault(self) -> None:
+    def _open_vault(self) -> str:
+        """Open what is kept; return what the owner should know of it, if anything."""
         self._vault, problem = open_or_replace(self._profile.log, self._keys)
-        if problem:
-            self._trouble(problem)
         self._log = TypingLog(self._vault, clock=self._clock)
-        self._guarded(self._log.recover)
+        self._words = {}
+        return problem
 
     def _remember(self, lexicon: Sequence[str]) -> None:
         """Read the user's own words, and learn what was logged after they were written."""
@@ -466,9 +467,7 @@ class Phone:
             self._tell()
         except VaultError:
             self._vault.close()
-            self._vault, problem = open_or_replace(self._profile.log, self._keys)
-            self._log = TypingLog(self._vault, clock=self._clock)
-            self._trouble(problem or "What was learned could not be written once; it is in use again.")
+            self._trouble(self._open_vault() or "What was learned could not be written once; it is in use again.")
             self._tell()
 
     def _finish(self, text: str, keystrokes: int) -> None:
@@ -561,6 +560,10 @@ class Phone:
                 transport=self._transport,
                 clock=self._clock,
             )
+        else:
+            why = "There is no model to train" if self._server else "There is no server to learn with"
+            self._snapshot = replace(self._snapshot, activity=why)
+            self._tell()
         while not self._closing:
             wait = None
             if self._participation is not None:

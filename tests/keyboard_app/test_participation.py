@@ -1,5 +1,6 @@
 """Rounds as the app takes part in them, against the real server's application, without sockets."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -163,8 +164,14 @@ def test_without_consent_no_request_is_made(network: Network, participation: Par
 
 
 def test_a_round_is_joined_shown_and_says_no_word(
-    site: Site, network: Network, participation: Participation, others: list[HttpPhone], owner: Owner
+    site: Site,
+    network: Network,
+    participation: Participation,
+    others: list[HttpPhone],
+    owner: Owner,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     run(site, participation, others, lambda: joined(participation))
     (entry,) = [entry for entry in participation.snapshot().rounds if entry.outcome is Outcome.JOINED]
     assert entry.reason == "This phone took part."
@@ -176,6 +183,7 @@ def test_a_round_is_joined_shown_and_says_no_word(
     assert owner.trained == 1
     assert not any(CANARY.encode() in body.lower() for body in network.bodies)
     assert CANARY.encode() not in everything(owner.folder).lower()
+    assert CANARY not in caplog.text.lower()
 
 
 def test_the_new_model_is_compared_and_used(

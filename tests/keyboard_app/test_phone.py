@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from federation import weights as codec
 from keyboard_app.editor import FieldKind, Offer, Request
 from keyboard_app.keys import LAYOUTS, Layer
 from keyboard_app.phone import HELD_OUT, Phone
 from keyboard_app.profile import Profile, ProfileError
+from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import Settings
 from keyboard_app.suggesting import Suggesting
 from keyboard_app.typing_log import EXPIRY_SECONDS
+from model.engine import Export
 from model.suggestions import Suggestion
 from tests.keyboard_app.conftest import AGREED, Clock, Open
 
@@ -57,6 +60,27 @@ class TestTyping:
         assert phone.state.text == "Hello "
         phone.send()
         assert list(phone.sent) == ["Hello "]
+
+    def test_typing_never_waits_for_the_model(self, open_phone: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+        phone, gate = open_phone(), threading.Event()
+        suggester = phone._suggester
+        assert suggester is not None
+        predict = suggester.suggest
+
+        def suggest(before: str, typed: str = "") -> list[Suggestion]:
+            gate.wait()
+            return predict(before, typed)
+
+        monkeypatch.setattr(suggester, "suggest", suggest)
+        for character in "how are":
+            phone.type(character)
+        phone.send()
+        phone.change(replace(phone.settings, theme="dark"))
+        assert list(phone.sent) == ["how are"]
+        assert phone.status().logged == (0, 0)
+        gate.set()
+        assert phone.settle()
+        assert phone.status().logged == (1, 2)
 
     def test_listeners_hear_of_suggestions(self, open_phone: Open) -> None:
         phone, heard = open_phone(), threading.Event()
@@ -330,6 +354,35 @@ class TestOwnData:
         assert list(phone.sent) == []
         phone.close()
         assert files_with(profile.folder, *CANARIES) == []
+
+
+class TestModels:
+    def test_one_goes_over_to_another_model_and_back(
+        self, open_phone: Open, profile: Profile, exported: Export
+    ) -> None:
+        weights = exported.trainer().weights()
+        SharedModels(profile.models, exported).add(2, codec.to_bytes(-weights))
+        phone = open_phone()
+        own = [slot.text for slot in phone.state.slots if slot]
+        for version, shown in ((2, False), (1, True)):
+            phone.use_model(version)
+            assert phone.settle()
+            assert [entry.version for entry in phone.status().models if entry.in_use] == [version]
+            assert ([slot.text for slot in phone.state.slots if slot] == own) is shown
+        phone.use_model(2)
+        phone.close()
+        again = open_phone(None)
+        assert [entry.version for entry in again.status().models if entry.in_use] == [2]
+        assert [slot.text for slot in again.state.slots if slot] != own
+
+    def test_a_damaged_model_gives_way_to_that_of_the_app(
+        self, open_phone: Open, profile: Profile, exported: Export
+    ) -> None:
+        models = SharedModels(profile.models, exported)
+        models.add(2, b"damaged")
+        models.use(2)
+        phone = open_phone()
+        assert all(phone.state.slots)
 
 
 class TestConditions:
