@@ -1,7 +1,7 @@
 """The text field: lines of an editor's text with its cursor. Only what changed is painted again."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from kivy.core.text import Label as CoreLabel
@@ -16,7 +16,6 @@ from keyboard_app.ui.widgets import ground
 
 HIDDEN = "•"
 MOST_LINES = 5
-_MEASURE = CoreLabel(font_size=sp(18))
 _LINE = 1.35  # line height in font sizes
 
 
@@ -40,7 +39,12 @@ class WrappedLine(NamedTuple):
 @lru_cache(maxsize=4096)
 def width_of(text: str) -> float:
     """Return how wide a text of the field is, in pixels."""
-    return float(_MEASURE.get_extents(text)[0])
+    return float(_measure().get_extents(text)[0])
+
+
+@cache
+def _measure() -> CoreLabel:
+    return CoreLabel(font_size=sp(18))
 
 
 def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[WrappedLine]:
