@@ -391,7 +391,8 @@ class Phone:
 
     def _open(self) -> Suggester | None:
         """Open what is kept and the model; whatever is wrong with them, there is a keyboard afterwards."""
-        self._trouble(self._open_vault())
+        if problem := self._open_vault():
+            self._trouble(problem)
         self._guarded(self._log.recover)
         if self._directory is not None:
             try:
