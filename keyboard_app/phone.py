@@ -7,7 +7,6 @@ rounds (`Participation`). What the first two share is the editor's state, under 
 import contextlib
 import dataclasses
 import json
-import os
 import queue
 import shutil
 import threading
@@ -19,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from federation.files import write_private
 from keyboard_app import suggesting
 from keyboard_app.editor import After, Drafted, EditorState, Effect, FieldKind, Finished, Offer, Request, Sent, Slot
 from keyboard_app.keys import Key
@@ -262,8 +262,7 @@ class Phone:
         }
         path = self._exports / time.strftime("fedkey-%Y-%m-%d-%H%M%S.json", time.localtime(self._clock()))
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(content, file, ensure_ascii=False, indent=1)
+        write_private(path, json.dumps(content, ensure_ascii=False, indent=1).encode())
         return path
 
     def delete_everything(self) -> None:
@@ -612,7 +611,10 @@ class Phone:
             return
         next_words, suggester = self._next_words(version), self._suggester
         next_words.scores(())
-        self._models.use(version)
+        try:
+            self._models.use(version)
+        except OSError as error:
+            self._trouble(f"The choice of a model lasts until the app closes ({error.strerror}).")
 
         def change_over() -> None:
             suggester.use(next_words)

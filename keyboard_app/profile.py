@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import platformdirs
 
+from federation.files import write_private
 from federation.task import Conditions
 from keyboard_app.status import Settings
 
@@ -90,10 +91,7 @@ class Profile:
         Raises:
             OSError: it cannot be written; what was chosen before stays.
         """
-        written = json.dumps(plain(settings), indent=1)
-        new = self._settings.with_suffix(".new")
-        new.write_text(written)
-        new.replace(self._settings)
+        write_private(self._settings, json.dumps(plain(settings), indent=1).encode())
 
     @property
     def _settings(self) -> Path:

@@ -2,16 +2,20 @@
 
 import contextlib
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 from federation import weights as codec
+from federation.files import write_private
 from keyboard_app.own_text import Measured
 from model.engine import Export, Predictor
 
 
 class SharedModels:
     """The versions of one network's weights, in a folder. Shared weights are nobody's secret and not encrypted.
+
+    Safe to use from several threads. What writes raises OSError if it cannot.
 
     Args:
         folder: made with the first model.
@@ -22,6 +26,7 @@ class SharedModels:
         self._folder = folder
         self._export = export
         self._facts = folder / "models.json"
+        self._lock = threading.Lock()
 
     @property
     def versions(self) -> list[int]:
@@ -38,7 +43,8 @@ class SharedModels:
 
     def use(self, version: int) -> None:
         """Choose the version to predict with."""
-        self._write(self._read() | {"in_use": version})
+        with self._lock:
+            self._write(self._read() | {"in_use": version})
 
     def weights(self, version: int) -> bytes | None:
         """Return the weights of a version; None for those of the export."""
@@ -49,9 +55,7 @@ class SharedModels:
     def add(self, version: int, weights: bytes) -> None:
         """Keep another version beside the one in use, which is the way back, and that of the export."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = self._path(version).with_suffix(".new")
-        new.write_bytes(weights)
-        new.replace(self._path(version))
+        write_private(self._path(version), weights)
         for old in set(self.versions) - {self._export.manifest.version, self.in_use, version}:
             self._path(old).unlink(missing_ok=True)
 
@@ -62,9 +66,10 @@ class SharedModels:
 
     def note(self, version: int, measured: Measured) -> None:
         """Keep how a version did."""
-        facts = self._read()
         values = [measured.top1, measured.top3, measured.words]
-        self._write(facts | {"measured": facts.get("measured", {}) | {str(version): values}})
+        with self._lock:
+            facts = self._read()
+            self._write(facts | {"measured": facts.get("measured", {}) | {str(version): values}})
 
     def predictor(self, version: int) -> Predictor:
         """Return the network with a version's weights.
@@ -91,6 +96,4 @@ class SharedModels:
 
     def _write(self, facts: dict[str, Any]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = self._facts.with_suffix(".new")
-        new.write_text(json.dumps(facts))
-        new.replace(self._facts)
+        write_private(self._facts, json.dumps(facts).encode())

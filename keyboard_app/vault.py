@@ -20,6 +20,8 @@ from typing import Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from federation.files import write_private
+
 KEY_BYTES = 32
 MOST_BYTES = 64 << 20
 """Largest file; beyond it the store is full."""
@@ -70,7 +72,7 @@ class FileKeyStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._new, self._old = path.with_suffix(".new"), path.with_suffix(".old")
+        self._old = path.with_suffix(".old")
 
     def load(self) -> Sequence[bytes]:
         """See `KeyStore.load`."""
@@ -87,12 +89,10 @@ class FileKeyStore:
     def save(self, keys: Sequence[bytes]) -> None:
         """See `KeyStore.save`; what was there before is overwritten."""
         try:
-            self._new.unlink(missing_ok=True)
             _shred(self._old)
-            _write(self._new, b"".join(keys), os.O_CREAT | os.O_EXCL)
             with contextlib.suppress(FileNotFoundError):
                 os.link(self._path, self._old)
-            self._new.replace(self._path)
+            write_private(self._path, b"".join(keys))
             _shred(self._old)
         except OSError as error:
             raise VaultError(f"the key in {self._path} cannot be written: {error.strerror}") from error
@@ -355,15 +355,11 @@ def _ciphers(keys: Sequence[bytes]) -> dict[bytes, AESGCM]:
     return {hashlib.sha256(key).digest()[:_KEY_NAME_BYTES]: AESGCM(key) for key in keys}
 
 
-def _write(path: Path, content: bytes, flags: int = 0) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | flags, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _shred(path: Path) -> None:
     """Overwrite a file and remove it, if it is there."""
     with contextlib.suppress(FileNotFoundError):
-        _write(path, secrets.token_bytes(path.stat().st_size))
+        with path.open("r+b") as file:
+            file.write(secrets.token_bytes(path.stat().st_size))
+            file.flush()
+            os.fsync(file.fileno())
         path.unlink()

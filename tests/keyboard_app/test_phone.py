@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from federation import weights as codec
@@ -330,6 +331,39 @@ class TestProfiles:
         (tmp_path / "file").write_text("")
         with pytest.raises(ProfileError, match="cannot be made"):
             Profile.named("anna", tmp_path / "file")
+
+
+class TestConsent:
+    @pytest.mark.parametrize("consent", [None, False])
+    def test_without_it_the_phone_calls_nobody(self, open_phone: Open, consent: bool | None) -> None:
+        called = threading.Event()
+
+        def answer(_: httpx.Request) -> httpx.Response:
+            called.set()
+            return httpx.Response(500)
+
+        options = {"server": "http://127.0.0.1", "transport": httpx.MockTransport(answer)}
+        phone = open_phone(replace(AGREED, consent=consent), **options)
+        say(phone, *["so it is"] * 5)
+        phone.change(replace(phone.settings, theme="dark"))
+        phone.close()
+        assert not called.is_set()
+        open_phone(AGREED, **options)
+        assert called.wait(60)  # with consent it does
+
+    def test_a_server_in_trouble_leaves_a_keyboard_that_types(self, open_phone: Open) -> None:
+        heard = threading.Event()
+
+        def answer(_: httpx.Request) -> httpx.Response:
+            heard.set()
+            return httpx.Response(200, content=b"<html>")
+
+        phone = open_phone(AGREED, server="http://127.0.0.1", transport=httpx.MockTransport(answer))
+        assert heard.wait(60)
+        say(phone, "so it is")
+        phone.close()
+        assert phone.status().logged == (1, 3)
+        assert "no round server" in phone.status().problem
 
 
 class TestOwnData:
