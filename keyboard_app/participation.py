@@ -122,7 +122,6 @@ class Participation:
         self._store: PhoneStore | None = None
         self._connection: Connection | None = None
         self._client: DeviceClient | None = None
-        self._version = 0
         self._seen: object = None
         self._entries: Sequence[RoundEntry] = ()
         self.activity = "Waiting"
@@ -163,7 +162,6 @@ class Participation:
         """Delete the device's identity and records; in the thread of `step`. The server knows no more of it."""
         self.end()
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._version = 0
         self.activity, self.problem = "Off", ""
 
     def snapshot(self) -> "Snapshot":
@@ -286,26 +284,24 @@ class Participation:
         self._own.was_trained()
 
     def _look_at_model(self) -> None:
-        """Compare a model that came with the one in use, and use it unless it is clearly worse."""
+        """Compare the server's model, if it is another than before, with the one in use; use it unless it is worse."""
         store = self._opened()
         version, weights = store.model_version, store.model()
-        if version <= self._version or weights is None:
-            return
-        known = version in self._models.versions
-        self._version = version
-        if known or version <= max(self._models.versions):
+        if version < 1 or weights is None or version == self._models.offered:
             return
         old = self._models.in_use
-        self._models.add(version, weights)
-        verdict = self._compared(old, weights)
+        if version not in self._models.versions:
+            self._models.add(version, weights)
+        verdict = None if version == old else self._compared(old, weights)
         if verdict is not None:
             self._models.note(old, verdict.old)
             self._models.note(version, verdict.new)
             joined = next((record for record in store.rounds() if record.contributed), None)
             if joined is not None:
                 self._note(joined.round_id, accuracy=verdict.new.top1)
-        if verdict is None or not verdict.clearly_worse:
+        if version != old and (verdict is None or not verdict.clearly_worse):
             self._own.use(version)
+        self._models.offer(version)
 
     def _compared(self, old: int, new: bytes) -> Verdict | None:
         self.activity = "Comparing the new shared model with the old one"

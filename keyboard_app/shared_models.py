@@ -46,6 +46,16 @@ class SharedModels:
         with self._lock:
             self._write(self._read() | {"in_use": version})
 
+    @property
+    def offered(self) -> int | None:
+        """The version that the server had when it was looked at last; the owner may have chosen another since."""
+        return self._read().get("offered")
+
+    def offer(self, version: int) -> None:
+        """Note which version the server has."""
+        with self._lock:
+            self._write(self._read() | {"offered": version})
+
     def weights(self, version: int) -> bytes | None:
         """Return the weights of a version; None for those of the export."""
         if version == self._export.manifest.version:

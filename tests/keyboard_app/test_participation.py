@@ -48,6 +48,7 @@ class Owner:
     folder: Path
     settings: Settings = AGREED
     texts: Sequence[str] = ("see you tomorrow then", f"so {CANARY} it is", "how are you", f"{CANARY} again")
+    held_out: Sequence[str] = ("what are you doing", "hello there how are you") * 5
     device: Device = field(default_factory=Device)
     new: int = 4
     used: list[int] = field(default_factory=list)
@@ -65,7 +66,7 @@ class Owner:
             settings=lambda: self.settings,
             conditions=self.device,
             texts=lambda: self.texts,
-            held_out=lambda: ["what are you doing", "hello there how are you"] * 5,
+            held_out=lambda: self.held_out,
             new_examples=lambda: self.new,
             was_trained=self.was_trained,
             use=self.used.append,
@@ -197,6 +198,20 @@ def test_the_new_model_is_compared_and_used(
     assert models.measured(2) is not None
     newest = next(entry for entry in participation.snapshot().rounds if entry.outcome is Outcome.JOINED)
     assert newest.accuracy == models.measured(2).top1  # type: ignore[union-attr]
+
+
+def test_the_servers_way_back_is_followed_and_the_owners_stands(
+    site: Site, participation: Participation, others: list[HttpPhone], owner: Owner
+) -> None:
+    run(site, participation, others, lambda: bool(owner.used))
+    owner.new, owner.held_out = 0, ()
+    participation._models.use(2)
+    site.installation.models.promote(1)
+    run(site, participation, others, lambda: owner.used == [2, 1])
+    participation._models.use(2)  # the owner's choice
+    ends = site.clock.now + 600
+    run(site, participation, [], lambda: site.clock.now > ends)
+    assert owner.used == [2, 1]
 
 
 def test_a_clearly_worse_model_waits_for_its_owner(
