@@ -68,6 +68,7 @@ class Own:
         held_out: returns messages that are never trained on.
         new_examples: returns how many messages are newer than the last training.
         was_trained: called after a round that the phone took part in.
+        show: called when there is something new to show before a step is over.
         use: called with a version to predict with from now on.
         vault: returns where the owner's things are.
     """
@@ -78,6 +79,7 @@ class Own:
     held_out: Callable[[], Sequence[str]]
     new_examples: Callable[[], int]
     was_trained: Callable[[], None]
+    show: Callable[[], None]
     use: Callable[[int], None]
     vault: Callable[[], Vault]
 
@@ -146,7 +148,9 @@ class Participation:
             self._hang_up()
             self.activity, self.problem, wait = "Stopped", str(error), _REST_SECONDS
         else:
-            self.activity, self.problem = _sentence(client), ""
+            waiting = client.status.round_id is None and self._too_little
+            self.activity = "Waiting: too little new text to train on" if waiting else _sentence(client)
+            self.problem = ""
         return min(wait, _LONGEST_WAIT_SECONDS)
 
     def close(self) -> None:
@@ -155,7 +159,6 @@ class Participation:
 
     def end(self) -> None:
         """Do what `close` asked for; in the thread of `step`."""
-        self._leave()
         self._hang_up()
 
     def delete(self) -> None:
@@ -167,17 +170,17 @@ class Participation:
     def snapshot(self) -> "Snapshot":
         """Return what the screens show of it, in the thread of `step`."""
         settings = self._own.settings()
-        store = None
+        budget, records = None, []
         if self._folder.exists():
             try:
-                store = self._opened()
+                budget, records = self._opened().budget, self._opened().rounds()
             except PhoneError as error:
                 self.problem = str(error)
-        budget = (store.budget if store else None) or Budget(math.inf, MOST_PARTICIPATIONS)
+        budget = budget or Budget(math.inf, MOST_PARTICIPATIONS)
         meter = BudgetStatus(
             epsilon(budget.spent_rho), settings.epsilon_limit, DELTA, budget.participations, budget.most_participations
         )
-        records, facts = store.rounds() if store else [], self._facts()
+        facts = self._facts()
         seen = (records, facts)
         if seen != self._seen:
             self._seen = seen
@@ -249,12 +252,19 @@ class Participation:
         if self._too_little:
             raise TooLittleError("too little was typed since the last training")
         texts = self._own.texts()
+        round_id = self._client.status.round_id if self._client else None
+        self._do(f"Training for round {round_id}")
         try:
             return apart.run(should_stop, apart.train, self._export.directory, weights, task, texts, "middle")
         except apart.InterruptedWorkError as error:
-            if self._client is not None and self._client.status.round_id is not None:
-                self._note(self._client.status.round_id, reason=f"Training was broken off: {error}")
+            if round_id is not None:
+                self._note(round_id, reason=f"Training was broken off: {error}.")
             raise
+
+    def _do(self, activity: str) -> None:
+        """Say what takes the rest of this step."""
+        self.activity = activity
+        self._own.show()
 
     def _limit_budget(self) -> None:
         """Hold the device to the limit that its owner chose last."""
@@ -304,10 +314,10 @@ class Participation:
         self._models.offer(version)
 
     def _compared(self, old: int, new: bytes) -> Verdict | None:
-        self.activity = "Comparing the new shared model with the old one"
         texts = self._own.held_out()
         if not texts:
             return None
+        self._do("Comparing the new shared model with the old one")
         arguments = (self._export.directory, self._models.weights(old), new, texts)
         try:
             return apart.run(lambda: not self._wanted, apart.compare_models, *arguments)
@@ -319,15 +329,16 @@ class Participation:
             if self._client is not None:
                 self._client.leave()
         self._client = None
-
-    def _hang_up(self) -> None:
-        """Close what is open."""
-        self._client = None
         if self._connection is not None:
             self._connection.close()
+        self._connection = None
+
+    def _hang_up(self) -> None:
+        """Leave the round, and close what is open."""
+        self._leave()
         if self._store is not None:
             self._store.close()
-        self._connection = self._store = None
+        self._store = None
 
     def _facts(self) -> dict[str, dict[str, float | str]]:
         found: dict[str, dict[str, float | str]] = json.loads(self._own.vault().get(_FACTS) or b"{}")

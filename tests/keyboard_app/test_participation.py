@@ -53,9 +53,15 @@ class Owner:
     new: int = 4
     used: list[int] = field(default_factory=list)
     trained: int = 0
+    shown: list[str] = field(default_factory=list)
+    participation: Participation | None = None
 
     def __post_init__(self) -> None:
         self.vault = Vault(self.folder / "typing.sqlite", FileKeyStore(self.folder / "typing.key"))
+
+    def show(self) -> None:
+        assert self.participation is not None
+        self.shown.append(self.participation.activity)
 
     def was_trained(self) -> None:
         self.trained += 1
@@ -69,6 +75,7 @@ class Owner:
             held_out=lambda: self.held_out,
             new_examples=lambda: self.new,
             was_trained=self.was_trained,
+            show=self.show,
             use=self.used.append,
             vault=lambda: self.vault,
         )
@@ -129,9 +136,10 @@ def participation(network: Network, site: Site, owner: Owner, exported: Export, 
 
 def started(network: Network, site: Site, owner: Owner, exported: Export) -> Participation:
     models = SharedModels(owner.folder / "models", exported)
-    return Participation(
+    owner.participation = Participation(
         URL, owner.folder / "device", exported, models, owner.own(), transport=network, clock=site.clock
     )
+    return owner.participation
 
 
 def run(
@@ -192,6 +200,7 @@ def test_the_new_model_is_compared_and_used(
 ) -> None:
     run(site, participation, others, lambda: bool(owner.used))
     assert owner.used == [2]
+    assert owner.shown == ["Training for round 1", "Comparing the new shared model with the old one"]
     models = participation._models
     assert models.weights(2) == site.installation.models.state(2).weights.tobytes()
     assert models.measured(1) is not None
@@ -238,6 +247,7 @@ def test_with_too_little_new_text_the_phone_trains_not_but_gets_the_model(
     run(site, participation, others, lambda: bool(owner.used))
     assert owner.trained == 0
     assert participation.snapshot().rounds == ()
+    assert participation.snapshot().activity == "Waiting: too little new text to train on"
 
 
 def test_the_phone_in_use_joins_no_round(
