@@ -23,6 +23,7 @@ _COMMANDS = {
     "enrol": _Command("federation.cli.enrol", "enrol", "Be the authority that vouches for devices."),
     "evaluate": _Command("federation.cli.evaluate", "evaluate", "Measure how well a model predicts."),
     "export": _Command("federation.cli.export", "export", "Write what a phone downloads."),
+    "keyboard": _Command("federation.cli.keyboard", "keyboard", "Open a phone's keyboard in a window."),
     "models": _Command("federation.cli.rounds", "models", "Look at a server's models, and promote one."),
     "phones": _Command("federation.cli.phones", "phones", "Let headless phones type and take part in rounds."),
     "privacy": _Command("federation.cli.privacy", "privacy", "Account for differential privacy."),

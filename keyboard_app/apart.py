@@ -1,0 +1,119 @@
+"""What takes long runs apart: in a process of its own, with the lowest priority and one thread.
+
+The typing process never shares its interpreter lock with training, and ends the other process whenever it likes, in the
+middle of a batch too: that process holds nothing that is not here as well. What was typed goes to it through a pipe and
+into no file. If this process dies, so does the other.
+"""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeVar, TypeVarTuple
+
+from federation import weights as codec
+from federation.errors import FederationError
+from federation.phone import LocalTraining
+from federation.task import DeviceClass, TrainingTask
+from federation.update import Update
+from keyboard_app.own_text import EngineWordModel, Verdict, judge, measure
+from model.engine import Export, ExportError
+from model.spellings import Spellings
+
+_LOWEST_PRIORITY = 19
+_POLL_SECONDS = 0.05
+_EXPECTED = (FederationError, ExportError, ValueError, OSError)
+
+_Arguments = TypeVarTuple("_Arguments")
+_Result = TypeVar("_Result")
+
+
+class InterruptedWorkError(FederationError):
+    """The other process was ended before it was done."""
+
+
+class FailedWorkError(FederationError):
+    """The other process ended by itself before it was done."""
+
+
+def run(should_stop: Callable[[], bool], work: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
+    """Return what `work`, a function of a module, returns in another process.
+
+    Args:
+        should_stop: asked many times a second; once it says yes, the process is killed.
+        work: what is done there.
+        *arguments: for it.
+
+    Raises:
+        InterruptedWorkError: it was to stop.
+        FailedWorkError: the process died.
+        FederationError, ExportError, ValueError, OSError: as `work` raised it.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the other process reads it, and nothing here any more
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_other_side, args=(sending, work, arguments), daemon=True)
+    process.start()
+    sending.close()
+    try:
+        while not receiving.poll(_POLL_SECONDS):
+            if should_stop():
+                raise InterruptedWorkError("the phone is in use again")
+        answer = receiving.recv()
+    except EOFError as error:
+        raise FailedWorkError("the training process ended before it was done") from error
+    finally:
+        receiving.close()
+        process.kill()
+        process.join()
+        process.close()
+    if isinstance(answer, _EXPECTED):
+        raise answer
+    result: _Result = answer
+    return result
+
+
+def train(
+    directory: Path, weights: bytes, task: TrainingTask, texts: Sequence[str], device_class: DeviceClass
+) -> Update:
+    """Return what the exported network in a directory learns from messages; see `LocalTraining`."""
+    export = Export.load(directory)
+    return LocalTraining(export.trainer(), export.vocabulary, lambda: texts, device_class=device_class)(weights, task)
+
+
+def compare_models(directory: Path, old: bytes | None, new: bytes, texts: Sequence[str]) -> Verdict | None:
+    """Compare two models on messages.
+
+    Args:
+        directory: of the exported network.
+        old: weights; None for those of the export.
+        new: weights.
+        texts: messages that neither was trained on here.
+    """
+    export = Export.load(directory)
+    spellings = Spellings(export.vocabulary)
+    evaluations = []
+    for name, weights in (("old", old), ("new", new)):
+        trainer = export.trainer()
+        if weights is not None:
+            trainer.set_weights(codec.from_bytes(weights))
+        evaluations.append(measure(EngineWordModel(trainer, export.vocabulary, spellings, name=name), texts))
+    return judge(*evaluations)
+
+
+def _other_side(sending: Connection, work: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    os.nice(_LOWEST_PRIORITY)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    try:
+        sending.send(work(*arguments))
+    except _EXPECTED as error:
+        sending.send(error)
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,102 @@
+"""How well shared models predict the user's own text, by the project's one definition of every metric."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.engine import Predictor
+from model.evaluation import Evaluation, MessageScores, compare, evaluate
+from model.next_words import NetworkNextWords
+from model.spellings import Spellings
+from model.text import Token, tokenise
+from model.vocabulary import BOUNDARY, Vocabulary
+
+LEAST_WORDS = 20
+"""Fewer words of text say nothing."""
+
+_STANDARD_ERRORS = 2.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How well a model did.
+
+    Attributes:
+        top1, top3: share of words that stood first, or among three, before a letter was typed; 0 to 1.
+        words: that this was measured on.
+    """
+
+    top1: float
+    top3: float
+    words: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Two models on the same text.
+
+    Attributes:
+        old, new: how each did.
+        clearly_worse: whether the new one costs more bits a character, by more than chance explains.
+    """
+
+    old: Measured
+    new: Measured
+    clearly_worse: bool
+
+
+class EngineWordModel:
+    """The phone's network as a `model.evaluation.WordModel`.
+
+    Args:
+        predictor: the network.
+        vocabulary: of it.
+        spellings: of the vocabulary.
+        name: for messages.
+    """
+
+    def __init__(self, predictor: Predictor, vocabulary: Vocabulary, spellings: Spellings, *, name: str) -> None:
+        self.name = name
+        self.words = vocabulary.words
+        self._predictor = predictor
+        self._vocabulary = vocabulary
+        self._next = NetworkNextWords(predictor, vocabulary, spellings)
+
+    def score(self, messages: Sequence[Sequence[Token]]) -> MessageScores:
+        """See `WordModel.score`; what an unknown piece stands for costs nothing, for every model alike."""
+        losses: list[float] = []
+        scores = []
+        for message in messages:
+            state = self._predictor.start
+            for position, token in enumerate(message):
+                if token.is_word:
+                    scores.append(self._next.scores(message[:position]).astype(np.float32))
+                log_probability = 0.0
+                for piece in self._vocabulary.encode_symbol(token.symbol):
+                    log_probability += float(state.following[0, piece])
+                    state = self._predictor.step(state, piece)
+                losses.append(log_probability)
+            losses.append(float(state.following[0, BOUNDARY]))
+        words = np.stack(scores) if scores else np.zeros((0, len(self.words)), np.float32)
+        return MessageScores(np.array(losses, np.float32), words)
+
+
+def measure(model: EngineWordModel, texts: Sequence[str]) -> Evaluation:
+    """Evaluate a model on messages, each by itself: they are the units of the standard error."""
+    messages = {f"{number}": [tokenise(text)] for number, text in enumerate(texts)}
+    return evaluate(model, messages, fixed_vocabulary=frozenset())
+
+
+def judge(old: Evaluation, new: Evaluation) -> Verdict | None:
+    """Compare two models on the same messages; None if these have fewer than `LEAST_WORDS` words."""
+    words = int(new.counts["words"].sum())
+    if words < LEAST_WORDS:
+        return None
+    found = compare(old, new, "bits_per_character")
+    worse = found.difference > _STANDARD_ERRORS * found.standard_error
+    return Verdict(_measured(old, words), _measured(new, words), clearly_worse=worse)
+
+
+def _measured(evaluation: Evaluation, words: int) -> Measured:
+    return Measured(evaluation.value("top1") / 100, evaluation.value("top3") / 100, words)

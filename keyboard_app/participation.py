@@ -1,0 +1,402 @@
+"""Learning together: the phone's part in rounds, only while its owner agrees, and what came of them.
+
+One thread does it all, one small step at a time; without consent it makes no request at all. Training and comparing run
+in another process, which is killed as soon as the phone is in use, the owner withdraws, or the app closes.
+"""
+
+import contextlib
+import io
+import json
+import math
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from federation.errors import FederationError
+from federation.phone import (
+    Connection,
+    Contribution,
+    DeviceClient,
+    DistrustError,
+    PhoneError,
+    PhoneStore,
+    RoundRecord,
+    TooLittleError,
+    UnreachableError,
+    enrol,
+)
+from federation.plan import PhonePolicy
+from federation.privacy import Budget
+from federation.reasons import Reason
+from federation.task import Conditions, TrainingTask
+from federation.update import Update
+from keyboard_app import apart
+from keyboard_app.own_text import Verdict
+from keyboard_app.profile import DeviceConditions
+from keyboard_app.shared_models import SharedModels
+from keyboard_app.status import BudgetStatus, Outcome, RoundEntry, Settings
+from keyboard_app.vault import Vault, VaultError
+from model.engine import Export, ExportError
+
+DELTA = 1e-6
+"""Probability for which an epsilon does not hold."""
+
+MOST_PARTICIPATIONS = 10_000
+LARGEST_CLIP, MOST_BITS = 100.0, 64.0
+
+_REST_SECONDS = 60.0  # after a problem that time alone may not mend
+_LONGEST_WAIT_SECONDS = 5.0  # switches and settings are looked at so often
+_CONTRIBUTIONS_KEPT = 20
+_FACTS, _CONTRIBUTION = "rounds", "contribution/"
+
+
+@dataclass(frozen=True)
+class Own:
+    """What participation asks of the phone around it.
+
+    Attributes:
+        settings: returns what the owner chose.
+        conditions: of the device.
+        texts: returns the messages to train on, oldest first.
+        held_out: returns messages that are never trained on.
+        new_examples: returns how many messages are newer than the last training.
+        was_trained: called after a round that the phone took part in.
+        show: called when there is something new to show before a step is over.
+        use: called with a version to predict with from now on.
+        vault: returns where the owner's things are.
+    """
+
+    settings: Callable[[], Settings]
+    conditions: DeviceConditions
+    texts: Callable[[], Sequence[str]]
+    held_out: Callable[[], Sequence[str]]
+    new_examples: Callable[[], int]
+    was_trained: Callable[[], None]
+    show: Callable[[], None]
+    use: Callable[[int], None]
+    vault: Callable[[], Vault]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the screens show of participation; see `keyboard_app.status.Status`."""
+
+    activity: str
+    problem: str
+    rounds: Sequence[RoundEntry]
+    budget: BudgetStatus
+
+
+class Participation:
+    """A phone's part in the rounds of one server. Call `step` from one thread, and everything else from any.
+
+    Args:
+        url: of the server.
+        folder: of the device's store.
+        export: of the network.
+        models: where shared models are kept.
+        own: the phone around it.
+        transport: what carries requests; httpx's own if there is none.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        export: Export,
+        models: SharedModels,
+        own: Own,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._url, self._folder, self._transport, self._clock = url, folder, transport, clock
+        self._export, self._models, self._own = export, models, own
+        self._closing = threading.Event()
+        self._store: PhoneStore | None = None
+        self._connection: Connection | None = None
+        self._client: DeviceClient | None = None
+        self._seen: object = None
+        self._entries: Sequence[RoundEntry] = ()
+        self.activity = "Waiting"
+        self.problem = ""
+
+    def step(self) -> float:
+        """Do the next small thing; return in how many seconds there is another."""
+        if not self._wanted:
+            self._leave()
+            self.activity, self.problem = "Off", ""
+            return _LONGEST_WAIT_SECONDS
+        try:
+            client = self._begun()
+            self._limit_budget()
+            spent = self._spent()
+            wait = client.step()
+            self._look_at_rounds(spent)
+            self._look_at_model()
+        except UnreachableError as error:
+            self.activity, wait = f"Waiting: {error}", _LONGEST_WAIT_SECONDS
+        except (PhoneError, VaultError, OSError) as error:
+            self._hang_up()
+            self.activity, self.problem, wait = "Stopped", str(error), _REST_SECONDS
+        else:
+            waiting = client.status.round_id is None and self._too_little
+            self.activity = "Waiting: too little new text to train on" if waiting else _sentence(client)
+            self.problem = ""
+        return min(wait, _LONGEST_WAIT_SECONDS)
+
+    def close(self) -> None:
+        """Leave the round, if there is one, and let go of everything; training ends at once."""
+        self._closing.set()
+
+    def end(self) -> None:
+        """Do what `close` asked for; in the thread of `step`."""
+        self._hang_up()
+
+    def delete(self) -> None:
+        """Delete the device's identity and records; in the thread of `step`. The server knows no more of it."""
+        self.end()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self.activity, self.problem = "Off", ""
+
+    def snapshot(self) -> "Snapshot":
+        """Return what the screens show of it, in the thread of `step`."""
+        settings = self._own.settings()
+        budget, records = None, []
+        if self._folder.exists():
+            try:
+                budget, records = self._opened().budget, self._opened().rounds()
+            except PhoneError as error:
+                self.problem = str(error)
+        budget = budget or Budget(math.inf, MOST_PARTICIPATIONS)
+        meter = BudgetStatus(
+            epsilon(budget.spent_rho), settings.epsilon_limit, DELTA, budget.participations, budget.most_participations
+        )
+        facts = self._facts()
+        seen = (records, facts)
+        if seen != self._seen:
+            self._seen = seen
+            self._entries = tuple(self._entry(record, facts.get(str(record.round_id), {})) for record in records)
+        return Snapshot(self.activity, self.problem, self._entries, meter)
+
+    def _entry(self, record: RoundRecord, known: Mapping[str, Any]) -> RoundEntry:
+        sealed = self._own.vault().get(f"{_CONTRIBUTION}{record.round_id}") if record.contributed else None
+        entry = RoundEntry(
+            record.round_id,
+            record.began,
+            _outcome(record),
+            known.get("reason") or _reason(record),
+            phones=self._own.settings().least_phones if record.contributed else 0,
+            bytes_up=record.sent,
+            bytes_down=record.received,
+            epsilon=known.get("epsilon"),
+            accuracy=known.get("accuracy"),
+        )
+        return entry if sealed is None else _with_contribution(entry, sealed)
+
+    def _begun(self) -> DeviceClient:
+        """Return the client; the first time, enrol the device."""
+        if self._client is None:
+            store = self._opened()
+            self._connection = Connection(self._url, store, transport=self._transport, clock=self._clock)
+            if store.credential is None:
+                facts = self._connection.facts()
+                if facts.vocabulary != self._export.manifest.vocabulary:
+                    raise DistrustError("the server trains a model with another vocabulary: update the app")
+                enrol(facts.enrolment_url or self._url, store, transport=self._transport)
+            settings = self._own.settings()
+            self._client = DeviceClient(
+                store,
+                self._connection,
+                policy=PhonePolicy(settings.least_phones, 0.0, LARGEST_CLIP, MOST_BITS),
+                train=self._train,
+                conditions=self._conditions,
+                vocabulary=self._export.manifest.vocabulary,
+                budget=Budget(rho(settings.epsilon_limit), MOST_PARTICIPATIONS),
+                clock=self._clock,
+            )
+        return self._client
+
+    def _opened(self) -> PhoneStore:
+        if self._store is None:
+            self._store = PhoneStore(self._folder)
+        return self._store
+
+    def _conditions(self) -> Conditions:
+        """Say how the device is. Outside a round, one that has too little to train on says that it is not ready."""
+        in_round = self._client is not None and self._client.status.round_id is not None
+        if not self._wanted or (not in_round and self._too_little):
+            return Conditions()
+        return self._own.conditions.now()
+
+    @property
+    def _wanted(self) -> bool:
+        return self._own.settings().consent is True and not self._closing.is_set()
+
+    @property
+    def _too_little(self) -> bool:
+        return self._own.new_examples() < self._own.settings().least_examples
+
+    def _train(self, weights: bytes, task: TrainingTask) -> Update:
+        def should_stop() -> bool:
+            return not self._wanted or not self._own.conditions.now().meet(task.needed)
+
+        if self._too_little:
+            raise TooLittleError("too little was typed since the last training")
+        texts = self._own.texts()
+        round_id = self._client.status.round_id if self._client else None
+        self._do(f"Training for round {round_id}")
+        try:
+            return apart.run(should_stop, apart.train, self._export.directory, weights, task, texts, "middle")
+        except apart.InterruptedWorkError as error:
+            if round_id is not None:
+                self._note(round_id, reason=f"Training was broken off: {error}.")
+            raise
+
+    def _do(self, activity: str) -> None:
+        """Say what takes the rest of this step."""
+        self.activity = activity
+        self._own.show()
+
+    def _limit_budget(self) -> None:
+        """Hold the device to the limit that its owner chose last."""
+        store = self._opened()
+        limit = rho(self._own.settings().epsilon_limit)
+        if store.budget is not None and store.budget.limit_rho != limit:
+            store.budget = replace(store.budget, limit_rho=limit)
+
+    def _spent(self) -> float:
+        budget = self._opened().budget
+        return budget.spent_rho if budget else 0.0
+
+    def _look_at_rounds(self, spent_before: float) -> None:
+        """Keep what a round cost, and what left in it."""
+        store, vault = self._opened(), self._own.vault()
+        cost = self._spent() - spent_before
+        latest = next(iter(store.rounds()), None)
+        if latest is not None and math.isfinite(cost) and cost > 0:
+            self._note(latest.round_id, epsilon=epsilon(cost))
+        contribution = store.contribution()
+        if contribution is None or vault.get(f"{_CONTRIBUTION}{contribution.round_id}") is not None:
+            return
+        vault.put(f"{_CONTRIBUTION}{contribution.round_id}", _to_bytes(contribution))
+        kept = sorted(int(name.removeprefix(_CONTRIBUTION)) for name in vault.names() if name.startswith(_CONTRIBUTION))
+        for old in kept[:-_CONTRIBUTIONS_KEPT]:
+            vault.put(f"{_CONTRIBUTION}{old}", None)
+        self._own.was_trained()
+
+    def _look_at_model(self) -> None:
+        """Compare the server's model, if it is another than before, with the one in use; use it unless it is worse."""
+        store = self._opened()
+        version, weights = store.model_version, store.model()
+        if version < 1 or weights is None or version == self._models.offered:
+            return
+        old = self._models.in_use
+        if version not in self._models.versions:
+            self._models.add(version, weights)
+        verdict = None if version == old else self._compared(old, weights)
+        if verdict is not None:
+            self._models.note(old, verdict.old)
+            self._models.note(version, verdict.new)
+            joined = next((record for record in store.rounds() if record.contributed), None)
+            if joined is not None:
+                self._note(joined.round_id, accuracy=verdict.new.top1)
+        if version != old and (verdict is None or not verdict.clearly_worse):
+            self._own.use(version)
+        self._models.offer(version)
+
+    def _compared(self, old: int, new: bytes) -> Verdict | None:
+        texts = self._own.held_out()
+        if not texts:
+            return None
+        self._do("Comparing the new shared model with the old one")
+        arguments = (self._export.directory, self._models.weights(old), new, texts)
+        try:
+            return apart.run(lambda: not self._wanted, apart.compare_models, *arguments)
+        except (FederationError, ExportError, ValueError, OSError):
+            return None
+
+    def _leave(self) -> None:
+        with contextlib.suppress(PhoneError):
+            if self._client is not None:
+                self._client.leave()
+        self._client = None
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _hang_up(self) -> None:
+        """Leave the round, and close what is open."""
+        self._leave()
+        if self._store is not None:
+            self._store.close()
+        self._store = None
+
+    def _facts(self) -> dict[str, dict[str, float | str]]:
+        found: dict[str, dict[str, float | str]] = json.loads(self._own.vault().get(_FACTS) or b"{}")
+        return found
+
+    def _note(self, round_id: int, **facts: float | str) -> None:
+        known = self._facts()
+        known[str(round_id)] = known.get(str(round_id), {}) | facts
+        self._own.vault().put(_FACTS, json.dumps(known).encode())
+
+
+def epsilon(spent_rho: float) -> float:
+    """Return the epsilon at `DELTA` of zero-concentrated privacy loss (Bun and Steinke 2016, proposition 1.3)."""
+    return spent_rho + 2 * math.sqrt(spent_rho * -math.log(DELTA))
+
+
+def rho(limit_epsilon: float) -> float:
+    """Return the loss of which `epsilon` is this."""
+    if math.isinf(limit_epsilon):
+        return math.inf
+    log = -math.log(DELTA)
+    return (math.sqrt(log + limit_epsilon) - math.sqrt(log)) ** 2
+
+
+def _sentence(client: DeviceClient) -> str:
+    """Say what a device does."""
+    status = client.status
+    if status.round_id is None:
+        return f"Waiting: {status.reason}" if status.reason else "Waiting"
+    return f"{status.activity.capitalize()} for round {status.round_id}"
+
+
+def _outcome(record: RoundRecord) -> Outcome:
+    if record.contributed:
+        return Outcome.JOINED
+    return Outcome.REFUSED if record.reason in _REFUSALS else Outcome.DROPPED
+
+
+_REFUSALS = frozenset({Reason.POLICY, Reason.BUDGET, Reason.SIGNATURE, Reason.INCOMPATIBLE})
+
+
+def _reason(record: RoundRecord) -> str:
+    if record.ended is None:
+        return "It is running."
+    if record.contributed:
+        return "This phone took part."
+    told = record.reason.value
+    return f"{told[:1].upper()}{told[1:]}."
+
+
+def _to_bytes(contribution: Contribution) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, delta=contribution.delta, masked=contribution.masked)
+    return file.getvalue()
+
+
+def _with_contribution(entry: RoundEntry, content: bytes) -> RoundEntry:
+    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+        masked = kept["masked"]
+        words = masked[: len(masked) // 4 * 4].view("<u4").astype(np.uint64)
+        return replace(entry, update=kept["delta"], masked=words)

@@ -1,0 +1,44 @@
+"""Typing by itself, for demonstrations: a key at a time, and a word from the strip as soon as it is there."""
+
+from collections.abc import Sequence
+
+from keyboard_app.phone import Phone
+
+
+class SelfTyping:
+    """Somebody's messages, typed on a phone and sent.
+
+    Args:
+        phone: that is typed on.
+        messages: in order.
+    """
+
+    def __init__(self, phone: Phone, messages: Sequence[str]) -> None:
+        self._phone = phone
+        self._messages = list(messages)
+        self._rest = ""
+
+    def step(self) -> bool:
+        """Press one key; return whether there is more to type."""
+        phone = self._phone
+        if self._rest:
+            word = phone.state.composing + self._rest.split(" ", maxsplit=1)[0]
+            left = len(word) - len(phone.state.composing)
+            offered = [slot.text if slot else "" for slot in phone.state.slots]
+            if left > 1 and word in offered:
+                phone.accept(offered.index(word))
+                self._rest = self._rest[left:].removeprefix(" ")
+            else:
+                phone.type(self._rest[0])
+                self._rest = self._rest[1:]
+        elif phone.state.text:
+            phone.send()
+        elif self._messages:
+            self._rest = self._messages.pop(0).strip()
+        return bool(self._rest or phone.state.text or self._messages)
+
+    def all(self) -> None:
+        """Type everything, each key after the model said what it thinks."""
+        while self.step():
+            self._phone.settle()
+        self._phone.settle()

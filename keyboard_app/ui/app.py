@@ -1,0 +1,115 @@
+"""The application: one phone in a window, or several beside each other with a dashboard."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kivy.clock import Clock
+from kivy.metrics import dp
+from kivy.uix.boxlayout import BoxLayout
+
+from keyboard_app.phone import Phone
+from keyboard_app.self_typing import SelfTyping
+from keyboard_app.ui.dashboard import Dashboard
+from keyboard_app.ui.phone_view import PhoneView
+from keyboard_app.ui.window import Frames, open_window
+
+PHONE_SIZE = (412, 815)
+"""Of a window with one phone, in pixels."""
+
+_KEY_SECONDS = 0.12  # between the keys of a phone that types by itself
+_SEVERAL_PHONE, _DASHBOARD, _HEIGHT = 372, 340, 780
+
+_BACKSPACE, _RETURN, _ENTER, _ESCAPE, _RIGHT, _LEFT, _DELETE = 8, 13, 271, 27, 275, 276, 127
+_NO_LETTERS = frozenset({"ctrl", "alt", "meta"})
+
+
+class Phones(BoxLayout):
+    """All phones of the window; a physical keyboard types on the one that was touched last.
+
+    Args:
+        phones: to show.
+    """
+
+    def __init__(self, phones: Sequence[Phone]) -> None:
+        super().__init__(spacing=dp(8) if len(phones) > 1 else 0)
+        self.views = [PhoneView(phone) for phone in phones]
+        self.active = self.views[0]
+        for view in self.views:
+            self.add_widget(view)
+        if len(phones) > 1:
+            self.dashboard = Dashboard(phones, size_hint_x=None, width=dp(_DASHBOARD))
+            self.add_widget(self.dashboard)
+
+    def on_touch_down(self, touch: Any) -> bool:
+        """Remember which phone was touched."""
+        self.active = next((view for view in self.views if view.collide_point(*touch.pos)), self.active)
+        handled: bool = super().on_touch_down(touch)
+        return handled
+
+    def listen(self, window: Any) -> None:
+        """Type what a physical keyboard says."""
+        window.bind(on_key_down=self._key, on_textinput=self._text)
+
+    def _text(self, _: object, text: str) -> None:
+        if self.active.typing is not None:
+            self.active.phone.type(text)
+            self.active.refresh()
+
+    def _key(self, _: object, key: int, __: int, ___: str | None, modifiers: Sequence[str]) -> bool:
+        phone = self.active.phone
+        if key == _ESCAPE:
+            self.active.back()
+            return True
+        if self.active.typing is None:
+            return False
+        control = not _NO_LETTERS.isdisjoint(modifiers)
+        if key == _BACKSPACE:
+            (phone.delete_word if control else phone.backspace)()
+        elif key in {_RETURN, _ENTER}:
+            phone.send()
+        elif key in {_LEFT, _RIGHT}:
+            phone.move(1 if key == _RIGHT else -1)
+        else:
+            return False
+        self.active.refresh()
+        return True
+
+
+def run(phones: Sequence[Phone], messages: Sequence[str] = ()) -> None:
+    """Show phones until the window is closed, then close them.
+
+    Args:
+        phones: one or several.
+        messages: that the first one types by itself.
+
+    Raises:
+        WindowError: there is no display.
+    """
+    try:
+        window = open_window(PHONE_SIZE if len(phones) == 1 else several_size(len(phones)))
+        root = Phones(phones)
+        root.listen(window)
+        if messages:
+            _type_by_itself(root.views[0], messages)
+        Frames(root).until_closed()
+    finally:
+        for phone in phones:
+            phone.close()
+
+
+def several_size(count: int) -> tuple[int, int]:
+    """Return the size of a window with several phones and their dashboard."""
+    return count * (_SEVERAL_PHONE + 8) + _DASHBOARD, _HEIGHT
+
+
+def _type_by_itself(view: PhoneView, messages: Sequence[str]) -> None:
+    typing = SelfTyping(view.phone, messages)
+
+    def one(_: float) -> bool:
+        if view.typing is None:
+            return True
+        more = typing.step()
+        view.refresh()
+        return more
+
+    Clock.schedule_interval(one, _KEY_SECONDS)

@@ -1,0 +1,327 @@
+"""The keys: painted at once, whatever the model does, and pressed by one or several fingers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from kivy.clock import Clock
+from kivy.core.text import Label as CoreLabel
+from kivy.graphics import Color, Rectangle, RoundedRectangle
+from kivy.graphics.texture import Texture
+from kivy.metrics import dp
+from kivy.uix.widget import Widget
+
+from keyboard_app.editor import EditorState, Shift, shifted
+from keyboard_app.keys import (
+    COLUMNS,
+    LAYOUTS,
+    LONG_PRESS_SECONDS,
+    REPEAT_AFTER_SECONDS,
+    REPEAT_EVERY_SECONDS,
+    ROWS,
+    Action,
+    Key,
+    Layer,
+    key_at,
+)
+from keyboard_app.ui.theme import Colour, Palette, rgba
+from keyboard_app.ui.widgets import SYMBOLS_FONT, ground
+
+_SYMBOLS = {
+    Action.BACKSPACE: "⌫",
+    Action.RETURN: "➤",
+    Action.LETTERS: "ABC",
+    Action.SYMBOLS: "?123",
+    Action.MORE_SYMBOLS: "=\\<",
+}
+_SHIFTS = {Shift.OFF: "⇧", Shift.ONCE: "⬆", Shift.LOCK: "⇪"}
+_GAP_DP = 3.0
+_ROUND_DP = 7.0
+
+
+@lru_cache(maxsize=1024)
+def lettering(text: str, size: float, font: str = "Roboto") -> Texture:
+    """Return a text in white, to be painted in any colour.
+
+    Args:
+        text: one line.
+        size: in pixels.
+        font: one that Kivy brings.
+    """
+    label = CoreLabel(text=text, font_size=size, font_name=font)
+    label.refresh()
+    return label.texture
+
+
+@dataclass
+class _Cell:
+    """A painted key: the instructions that change with it."""
+
+    ground: Color
+    face: Rectangle
+    middle: tuple[float, float]
+
+
+@dataclass
+class _Finger:
+    """A finger on the keys.
+
+    Attributes:
+        key: below it.
+        timer: of the long press or the repeat.
+        pressed: whether the key was pressed already.
+        choice: which alternative it points at, while they are shown.
+    """
+
+    key: Key | None = None
+    timer: Any = None
+    pressed: bool = False
+    choice: int | None = None
+
+
+class Keypad(Widget):
+    """The keys of a page.
+
+    Args:
+        palette: colours.
+        press: called with a key that was pressed.
+        write: called with an alternative that was chosen.
+    """
+
+    def __init__(self, palette: Palette, press: Callable[[Key], object], write: Callable[[str], object]) -> None:
+        super().__init__(size_hint_y=None)
+        self._palette, self._press, self._write = palette, press, write
+        self._state = EditorState()
+        self._fingers: dict[int, _Finger] = {}
+        self._cells: dict[Key, _Cell] = {}
+        ground(self, palette.keyboard)
+        self._popup = _Popup(self, palette)
+        self.bind(pos=self._paint, size=self._paint)
+
+    def show(self, state: EditorState) -> None:
+        """Show the page and the state of shift of an editor."""
+        before, self._state = self._state, state
+        if before.layer is not state.layer:
+            self._paint()
+        elif before.shift is not state.shift:
+            self._letter()
+
+    def cell(self, key: Key) -> tuple[float, float]:
+        """Return the middle of a key of the page shown, in the window's coordinates."""
+        return self._cells[key].middle
+
+    def find(self, types: str = "", action: Action | None = None) -> Key:
+        """Return the key of the page shown that types something or does something.
+
+        Raises:
+            LookupError: the page has none.
+        """
+        for key in LAYOUTS[self._state.layer]:
+            if key.types == types and key.action is action:
+                return key
+        raise LookupError(f"no key for {types or action} on the page of {self._state.layer.value}")
+
+    def label_of(self, key: Key) -> str:
+        """Return what stands on a key now."""
+        if key.action is Action.SHIFT:
+            return _SHIFTS[self._state.shift]
+        if key.action is not None:
+            return _SYMBOLS[key.action]
+        return shifted(key.types, self._state.shift) if self._state.layer is Layer.LETTERS else key.types
+
+    def _paint(self, *_: Any) -> None:
+        self.canvas.clear()
+        self._cells = {}
+        wide, high = self.width / COLUMNS, self.height / ROWS
+        gap = dp(_GAP_DP)
+        size = min(high * 0.42, dp(24))
+        with self.canvas:
+            for key in LAYOUTS[self._state.layer]:
+                x, y = self.x + key.left * wide + gap, self.y + (ROWS - key.top - 1) * high + gap
+                width, height = key.width * wide - 2 * gap, high - 2 * gap
+                shade = Color(*rgba(self._ground_of(key)))
+                RoundedRectangle(pos=(x, y), size=(width, height), radius=[dp(_ROUND_DP)])
+                on_send = key.action is Action.RETURN
+                Color(*rgba(self._palette.on_primary if on_send else self._palette.on_key))
+                face = Rectangle()
+                middle = x + width / 2, y + height / 2
+                self._cells[key] = _Cell(shade, face, middle)
+                if key.alternatives and self._state.layer is Layer.LETTERS:
+                    Color(*rgba(self._palette.muted))
+                    hint = lettering(key.alternatives[0], min(dp(11), size * 0.5))
+                    Rectangle(
+                        texture=hint, size=hint.size, pos=(x + width - hint.width - dp(3), y + height - hint.height)
+                    )
+        self._letter()
+
+    def _letter(self) -> None:
+        """Write on the keys."""
+        size = min(self.height / ROWS * 0.42, dp(24))
+        for key, cell in self._cells.items():
+            label = self.label_of(key)
+            small = key.action in {Action.LETTERS, Action.SYMBOLS, Action.MORE_SYMBOLS}
+            plain = small or key.action is None
+            texture = lettering(label, size * (0.7 if small else 1), "Roboto" if plain else SYMBOLS_FONT)
+            cell.face.texture = texture
+            cell.face.size = texture.size
+            cell.face.pos = cell.middle[0] - texture.width / 2, cell.middle[1] - texture.height / 2
+            cell.ground.rgba = rgba(self._ground_of(key))
+
+    def _ground_of(self, key: Key) -> Colour:
+        if any(finger.key is key for finger in self._fingers.values()):
+            return self._palette.key_pressed
+        if key.action is Action.RETURN:
+            return self._palette.primary
+        if key.action is Action.SHIFT and self._state.shift is not Shift.OFF:
+            return self._palette.key_pressed
+        return self._palette.key if key.action is None else self._palette.key_special
+
+    def _shade(self, key: Key | None) -> None:
+        if key in self._cells:
+            self._cells[key].ground.rgba = rgba(self._ground_of(key))
+
+    def _key_at(self, touch: Any) -> Key | None:
+        x, y = (touch.x - self.x) / self.width * COLUMNS, ROWS - (touch.y - self.y) / self.height * ROWS
+        return key_at(self._state.layer, x, y)
+
+    def on_touch_down(self, touch: Any) -> bool:
+        """Press a key; fingers that are still on other keys have pressed theirs."""
+        if not self.collide_point(*touch.pos):
+            return False
+        if getattr(touch, "is_mouse_scrolling", False):
+            return True
+        for other in list(self._fingers.values()):
+            self._release(other)
+        touch.grab(self)
+        finger = self._fingers[touch.uid] = _Finger()
+        self._hold(finger, self._key_at(touch))
+        return True
+
+    def on_touch_move(self, touch: Any) -> bool:
+        """Slide to another key, or along the alternatives."""
+        finger = self._fingers.get(touch.uid)
+        if finger is None or touch.grab_current is not self:
+            return False
+        if finger.choice is not None:
+            finger.choice = self._popup.choose(touch.x)
+        elif not finger.pressed and (key := self._key_at(touch)) is not finger.key:
+            self._hold(finger, key)
+        return True
+
+    def on_touch_up(self, touch: Any) -> bool:
+        """Let go: the key, or the chosen alternative, is typed."""
+        if touch.grab_current is not self:
+            return False
+        touch.ungrab(self)
+        finger = self._fingers.pop(touch.uid, None)
+        if finger is not None:
+            self._release(finger)
+        return True
+
+    def _hold(self, finger: _Finger, key: Key | None) -> None:
+        """Let a finger be on a key, and show it."""
+        if finger.timer is not None:
+            finger.timer.cancel()
+        before, finger.key, finger.timer = finger.key, key, None
+        self._shade(before)
+        self._shade(key)
+        if key is None:
+            self._popup.hide()
+            return
+        if key.repeats or key.action is Action.SHIFT:
+            finger.pressed = True
+            self._press(key)
+        if key.repeats:
+            finger.timer = Clock.schedule_once(lambda _: self._repeat(finger), REPEAT_AFTER_SECONDS)
+        elif key.alternatives:
+            finger.timer = Clock.schedule_once(lambda _: self._offer(finger), LONG_PRESS_SECONDS)
+        if key.action is None and key.types != " ":
+            self._popup.show([self.label_of(key)], self._cells[key].middle, self.height / ROWS)
+        else:
+            self._popup.hide()
+
+    def _repeat(self, finger: _Finger) -> None:
+        if finger.key is not None:
+            self._press(finger.key)
+            finger.timer = Clock.schedule_once(lambda _: self._repeat(finger), REPEAT_EVERY_SECONDS)
+
+    def _offer(self, finger: _Finger) -> None:
+        if finger.key is not None:
+            texts = [shifted(text, self._state.shift) for text in finger.key.alternatives]
+            self._popup.show(texts, self._cells[finger.key].middle, self.height / ROWS)
+            finger.choice = self._popup.chosen
+
+    def _release(self, finger: _Finger) -> None:
+        if finger.timer is not None:
+            finger.timer.cancel()
+        key, finger.key = finger.key, None
+        self._shade(key)
+        self._popup.hide()
+        if key is None or finger.pressed:
+            return
+        finger.pressed = True
+        if finger.choice is not None:
+            self._write(shifted(key.alternatives[finger.choice], self._state.shift))
+        else:
+            self._press(key)
+
+
+class _Popup:
+    """What stands above a finger: the key's letter, or what a long press offers."""
+
+    def __init__(self, keypad: Keypad, palette: Palette) -> None:
+        self._keypad, self._palette = keypad, palette
+        self._left = self._wide = 0.0
+        self._shades: list[Color] = []
+        self.chosen = 0
+
+    def show(self, texts: list[str], middle: tuple[float, float], row: float) -> None:
+        """Show texts beside each other above a key.
+
+        Args:
+            texts: one or several; the one nearest to the key is chosen first.
+            middle: of the key.
+            row: height of a row of keys.
+        """
+        keypad = self._keypad
+        self._wide = min(dp(46) if len(texts) == 1 else dp(40), (keypad.width - dp(8)) / len(texts))
+        high = min(row, dp(52))
+        total = self._wide * len(texts)
+        most = keypad.right - total - dp(4)
+        self._left = min(max(keypad.x + dp(4), middle[0] - self._wide / 2), most)
+        bottom = middle[1] + row / 2 + dp(2)
+        after = keypad.canvas.after
+        after.clear()
+        self._shades = []
+        with after:
+            Color(0, 0, 0, 0.28)
+            RoundedRectangle(
+                pos=(self._left - dp(1), bottom - dp(2)), size=(total + dp(2), high + dp(2)), radius=[dp(9)]
+            )
+            Color(*rgba(self._palette.key_special))
+            RoundedRectangle(pos=(self._left, bottom), size=(total, high), radius=[dp(8)])
+            for i, text in enumerate(texts):
+                self._shades.append(Color(*rgba(self._palette.key_special)))
+                x = self._left + i * self._wide
+                RoundedRectangle(pos=(x, bottom), size=(self._wide, high), radius=[dp(8)])
+                Color(*rgba(self._palette.on_key))
+                texture = lettering(text, min(high * 0.5, dp(26)))
+                Rectangle(
+                    texture=texture,
+                    size=texture.size,
+                    pos=(x + (self._wide - texture.width) / 2, bottom + (high - texture.height) / 2),
+                )
+        self.choose(middle[0])
+
+    def choose(self, x: float) -> int:
+        """Point at the text nearest to `x`; return its index."""
+        self.chosen = min(len(self._shades) - 1, max(0, int((x - self._left) / self._wide)))
+        if len(self._shades) > 1:
+            for i, shade in enumerate(self._shades):
+                shade.rgba = rgba(self._palette.key_pressed if i == self.chosen else self._palette.key_special)
+        return self.chosen
+
+    def hide(self) -> None:
+        """Show nothing."""
+        self._keypad.canvas.after.clear()

@@ -1,0 +1,399 @@
+"""The pages: each is built from what the phone says at the moment."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kivy.metrics import dp
+from kivy.uix.widget import Widget
+
+from keyboard_app.editor import FieldKind
+from keyboard_app.ui import round_pages
+from keyboard_app.ui.widgets import Bars, Card, Column, Meter, PushButton, Row, SwitchRow, Text, Touchable, fact, ground
+
+if TYPE_CHECKING:
+    from keyboard_app.ui.phone_view import PhoneView
+
+
+_CONSENT = {
+    "What is learned": """
+        Words and phrases that you type in ordinary fields. They are kept encrypted on this phone, expire, and can be
+        read, forgotten one by one, or wiped. Password and no-learning fields and incognito are never learned from.
+        """,
+    "What leaves this phone": """
+        Now and then a list of numbers: how your typing would change the shared model. It is cut to a fixed size and
+        masked, so that the server can read only the sum over many phones. You can look at every one of them.
+        """,
+    "What does not leave": """
+        Your messages, your words, your learned words, and your unmasked numbers. Nobody can ask this phone for them.
+        """,
+}
+_LIMITS = (4.0, 8.0, 16.0, math.inf)
+
+
+class Page(NamedTuple):
+    """A page.
+
+    Attributes:
+        title: on its bar.
+        widgets: makes its content, from top to bottom.
+        detail: a line about it in the menu; nothing keeps it off the menu.
+    """
+
+    title: str
+    widgets: Callable[["PhoneView"], list[Widget]]
+    detail: str = ""
+
+
+def build(name: str, view: "PhoneView") -> Column:
+    """Return a page by its name."""
+    return Column(*PAGES[name].widgets(view), space=12)
+
+
+def _consent(view: "PhoneView") -> list[Widget]:
+    palette, phone = view.palette, view.phone
+    cards: list[Widget] = [
+        Card(palette, Text(" ".join(detail.split()), palette.on_surface), title=title)
+        for title, detail in _CONSENT.items()
+    ]
+
+    def answer(*, on: bool) -> Callable[[], None]:
+        def answered() -> None:
+            phone.agree(consent=on)
+            view.show("typing")
+
+        return answered
+
+    note = "This is off until you turn it on, and one touch turns it off again. The keyboard works the same either way."
+    yes = PushButton("Yes, take part", answer(on=True), palette, "contributing")
+    no = PushButton("No, keep it off", answer(on=False), palette)
+    return [*cards, Text(note, palette.muted, size=14), Row(no, yes)]
+
+
+def _menu(view: "PhoneView") -> list[Widget]:
+    return [
+        Column(
+            *(_entry(view, name, page) for name, page in PAGES.items() if page.detail),
+            space=8,
+        )
+    ]
+
+
+def _entry(view: "PhoneView", name: str, page: Page) -> Widget:
+    palette = view.palette
+    entry = Touchable(view.go(name), size_hint_y=None, padding=(dp(16), dp(8)))
+    entry.name = f"open {name}"
+    ground(entry, palette.surface, radius=14, border=palette.divider)
+    words = Column(
+        Text(page.title, palette.on_surface, size=16, bold=True), Text(page.detail, palette.muted, size=13), space=3
+    )
+    words.bind(height=lambda _, height: setattr(entry, "height", height + dp(18)))
+    entry.add_widget(words)
+    return entry
+
+
+def _words(view: "PhoneView") -> list[Widget]:
+    palette, phone = view.palette, view.phone
+    status = phone.status()
+    rows: list[Widget] = [
+        Row(
+            Column(
+                Text(shown, palette.on_surface, size=16, bold=True),
+                Text(f"in {messages} messages", palette.muted, size=12),
+                space=0,
+            ),
+            _small("Forget", view.act(phone.forget, word), view, name=f"forget {word}"),
+            _small("Never", view.act(phone.never_suggest, word), view, name=f"never {word}"),
+            space=8,
+        )
+        for word, shown, messages in status.learned
+    ]
+    if not rows:
+        rows.append(Text("None yet. A new word is learned once two messages had it.", palette.muted))
+    never = [
+        Row(
+            Text(word, palette.on_surface, size=16, pos_hint={"center_y": 0.5}),
+            PushButton(
+                "Allow again",
+                view.act(phone.allow, word),
+                palette,
+                name=f"allow {word}",
+                size_hint_x=None,
+                width=dp(128),
+            ),
+        )
+        for word in status.never
+    ]
+    messages, words = status.logged
+    wipe = view.confirm
+    cards: list[Widget] = [Card(palette, *rows, title=f"Learned words ({len(status.learned)})")]
+    if never:
+        cards.append(Card(palette, *never, title="Never suggested"))
+    cards.append(
+        Card(
+            palette,
+            Text(f"The encrypted log holds {messages} messages with {words} words.", palette.on_surface),
+            PushButton(
+                "Wipe everything learned",
+                lambda: wipe(
+                    "Wipe everything learned?",
+                    "Your words, your phrases and the log are deleted from this phone. It cannot be undone.",
+                    "Wipe everything",
+                    phone.wipe,
+                ),
+                palette,
+                "bad",
+            ),
+            title="All of it",
+        )
+    )
+    return cards
+
+
+def _small(text: str, action: Callable[[], object], view: "PhoneView", name: str) -> PushButton:
+    return PushButton(text, action, view.palette, name=name, size_hint_x=None, width=dp(88))
+
+
+def _conditions(view: "PhoneView") -> list[Widget]:
+    palette, status = view.palette, view.phone.status()
+    rows = []
+    for condition in status.conditions:
+        colour = palette.good if condition.holds else palette.bad
+        mark = Text("yes" if condition.holds else "no", colour, size=15, bold=True, size_hint_x=None, width=dp(40))
+        words = Column(
+            Text(condition.name, palette.on_surface, size=15, bold=True),
+            Text(condition.detail, palette.muted, size=13),
+            space=1,
+        )
+        rows.append(Row(mark, words))
+    missing = [condition.name.lower() for condition in status.conditions if not condition.holds]
+    verdict = "All conditions hold." if not missing else f"Not now: {', '.join(missing)}."
+    return [
+        Card(palette, Text(status.activity, palette.on_surface), title=verdict),
+        Card(palette, *rows, title="Every one of these must hold"),
+        Text(
+            "Training runs in a process of its own with the lowest priority and stops the moment you type.",
+            palette.muted,
+            size=13,
+        ),
+    ]
+
+
+def _keystrokes(view: "PhoneView") -> list[Widget]:
+    palette, saved = view.palette, view.phone.status().keystrokes
+    most = max((characters for _, characters, _ in saved.days), default=0)
+    shares = [max(0.0, 1 - spent / characters) if characters else 0.0 for _, characters, spent in saved.days]
+    highest = max([*shares, 0.01])
+    bars = [(day[0], share / highest) for day, share in zip(saved.days, shares, strict=True)]
+    return [
+        Card(
+            palette,
+            Text(f"{100 * saved.saved:.0f}\u00a0%", palette.primary, size=40, bold=True),
+            Text(
+                f"{saved.characters - saved.spent} of {saved.characters} key presses saved this week"
+                if most
+                else "Nothing was sent this week yet.",
+                palette.muted,
+            ),
+            title="Keystrokes saved",
+        ),
+        Card(palette, Bars(bars, palette), title="Day by day"),
+    ]
+
+
+def _budget(view: "PhoneView") -> list[Widget]:
+    palette, budget = view.palette, view.phone.status().budget
+    most = view.phone.settings.epsilon_limit
+    share = budget.spent / most if 0 < most < math.inf else 0.0
+    colour = palette.bad if share > 0.8 else palette.contributing
+    limit = f"{most:.3g}" if most < math.inf else "no limit"
+    spent = f"{budget.spent:.3g}" if budget.spent < math.inf else "no bound: rounds without noise"
+    return [
+        Card(
+            palette,
+            Meter(share if budget.spent < math.inf else 1.0, colour, palette),
+            fact(palette, "Epsilon spent", spent),
+            fact(palette, "Limit", limit),
+            fact(palette, "At delta", f"{budget.delta:.0e}"),
+            fact(palette, "Rounds joined", f"{budget.participations} of at most {budget.most_participations}"),
+            title="Privacy budget",
+        ),
+        Text(
+            "Epsilon bounds how much anyone could tell from the shared model about you having taken part; smaller is "
+            "better. This phone counts for itself and refuses a round that would go over the limit.",
+            palette.muted,
+            size=14,
+        ),
+    ]
+
+
+def _models(view: "PhoneView") -> list[Widget]:
+    palette, phone = view.palette, view.phone
+    cards: list[Widget] = []
+    for model in phone.status().models:
+        if model.top1 is None or model.top3 is None:
+            measured = [Text("Not enough of your own recent text to compare yet.", palette.muted, size=14)]
+        else:
+            measured = [
+                fact(palette, "Right word first", f"{100 * model.top1:.1f}\u00a0%"),
+                Meter(model.top1, palette.primary, palette),
+                fact(palette, "Among three", f"{100 * model.top3:.1f}\u00a0%"),
+                Meter(model.top3, palette.primary, palette),
+                Text(f"on {model.words} words of your own recent text, which stay here", palette.muted, size=13),
+            ]
+        use = (
+            Text("In use", palette.good, size=15, bold=True)
+            if model.in_use
+            else PushButton("Use this one", view.act(phone.use_model, model.version), palette, "primary")
+        )
+        cards.append(Card(palette, *measured, use, title=f"Shared model {model.version}"))
+    return cards or [Text("There is only the model that this phone came with.", palette.muted)]
+
+
+def _data(view: "PhoneView") -> list[Widget]:
+    palette, phone = view.palette, view.phone
+    messages, words = phone.status().logged
+
+    def export() -> None:
+        path: Path = phone.export_data()
+        view.ask(
+            "Exported",
+            Text(f"Your data is in {path}. It is not encrypted: keep it safe.", palette.on_surface),
+            PushButton("Good", view.close_sheet, palette, "primary"),
+        )
+
+    return [
+        Card(
+            palette,
+            fact(palette, "Messages in the log", str(messages)),
+            fact(palette, "Words in them", str(words)),
+            fact(palette, "Learned words", str(len(phone.status().learned))),
+            fact(palette, "Rounds on the timeline", str(len(phone.status().rounds))),
+            title="What this phone keeps",
+        ),
+        Card(
+            palette,
+            Text("A readable copy of everything, in a file that only you can read.", palette.muted, size=14),
+            PushButton("Export my data", export, palette, "primary"),
+            title="Export",
+        ),
+        Card(
+            palette,
+            Text("Log, learned words, timeline, settings, and this phone's identity.", palette.muted, size=14),
+            PushButton(
+                "Delete my data",
+                lambda: view.confirm(
+                    "Delete all your data?",
+                    "Everything that this phone keeps of you is deleted, and it no longer takes part. "
+                    "It cannot be undone.",
+                    "Delete everything",
+                    phone.delete_everything,
+                ),
+                palette,
+                "bad",
+            ),
+            title="Delete",
+        ),
+    ]
+
+
+def _settings(view: "PhoneView") -> list[Widget]:
+    palette, phone = view.palette, view.phone
+    settings, status = phone.settings, phone.status()
+
+    def change(name: str) -> Callable[[object], None]:
+        def changed(value: object) -> None:
+            chosen: dict[str, Any] = {name: value}
+            view.act(phone.change, replace(phone.settings, **chosen))()
+
+        return changed
+
+    simulated = [
+        SwitchRow(text, change(name), palette, active=getattr(settings, name))
+        for name, text in (("charging", "Charging"), ("idle", "Idle"), ("unmetered", "On a network that costs nothing"))
+    ]
+    limits = [
+        PushButton(
+            "No limit" if limit == math.inf else f"{limit:g}",
+            view.act(phone.change, replace(settings, epsilon_limit=limit)),
+            palette,
+            "primary" if settings.epsilon_limit == limit else "",
+        )
+        for limit in _LIMITS
+    ]
+    return [
+        Card(
+            palette,
+            SwitchRow(
+                "Contribute to the shared model",
+                lambda on: view.show("consent") if on else view.act(phone.agree, consent=False)(),
+                palette,
+                active=bool(status.consent),
+                detail="What is learned and what leaves is said before you agree",
+                colour=palette.contributing,
+            ),
+            SwitchRow(
+                "Incognito",
+                lambda on: view.act(phone.go_incognito, on=on)(),
+                palette,
+                active=phone.state.incognito,
+                detail="Nothing is learned while this is on",
+            ),
+            title="Privacy",
+        ),
+        Card(
+            palette,
+            SwitchRow(
+                "Dark theme",
+                lambda on: change("theme")("dark" if on else "light"),
+                palette,
+                active=settings.theme == "dark",
+            ),
+            title="Look",
+        ),
+        Card(
+            palette,
+            Text("Rounds stop when this much epsilon is spent.", palette.muted, size=13),
+            Row(*limits, space=8),
+            title="Privacy budget",
+        ),
+        Card(
+            palette,
+            Text("A desktop has no battery to ask: these stand in for a phone's own answers.", palette.muted, size=13),
+            *simulated,
+            title="Simulated phone",
+        ),
+        Card(
+            palette,
+            Text("What the field above the keys is taken for.", palette.muted, size=13),
+            Row(*(_kind(view, kind) for kind in FieldKind), space=8),
+            title="Field",
+        ),
+    ]
+
+
+def _kind(view: "PhoneView", kind: FieldKind) -> Widget:
+    chosen = view.phone.state.field is kind
+    return PushButton(
+        kind.value.capitalize(), view.act(view.phone.focus, kind), view.palette, "primary" if chosen else "", size=13
+    )
+
+
+PAGES: Mapping[str, Page] = {
+    "consent": Page("Learn together?", _consent),
+    "menu": Page("Privacy and learning", _menu),
+    "leaves": Page(
+        "What leaves this phone", round_pages.leaves, "Your update beside what the server got, for every round"
+    ),
+    "rounds": Page("Rounds", round_pages.rounds, "Joined, dropped and refused, and why; accuracy from round to round"),
+    "words": Page("Learned words", _words, "Review, forget, never suggest, wipe"),
+    "conditions": Page("Why not training now", _conditions, "What must hold before this phone trains"),
+    "models": Page("Old and new model", _models, "Compared on your own text; roll back"),
+    "budget": Page("Privacy budget", _budget, "What was spent, and the limit"),
+    "keystrokes": Page("Keystrokes saved", _keystrokes, "This week"),
+    "data": Page("My data", _data, "Export it, delete it"),
+    "settings": Page("Settings", _settings, "Theme, incognito, limits, simulated switches"),
+}
+"""By name."""

@@ -1,0 +1,101 @@
+"""The pages about rounds: what left the phone in each, and how they went."""
+
+import time
+from typing import TYPE_CHECKING
+
+from kivy.metrics import dp
+from kivy.uix.widget import Widget
+
+from keyboard_app.status import Outcome, RoundEntry
+from keyboard_app.ui.pictures import correlation, masked_picture, update_picture
+from keyboard_app.ui.theme import Colour, Palette
+from keyboard_app.ui.widgets import Card, Column, Curve, Picture, Row, Text, fact
+
+if TYPE_CHECKING:
+    from keyboard_app.ui.phone_view import PhoneView
+
+
+def leaves(view: "PhoneView") -> list[Widget]:
+    """Return, for every round that something left in, what it was; newest first."""
+    palette = view.palette
+    joined = [entry for entry in view.phone.status().rounds if entry.masked.size]
+    if not joined:
+        nothing = "Nothing has left this phone yet. After its first round you see here what the server got."
+        return [Card(palette, Text(nothing, palette.on_surface), title="Nothing")]
+    return [_left(entry, palette) for entry in joined]
+
+
+def _left(entry: RoundEntry, palette: Palette) -> Widget:
+    pictures = Row(
+        _titled(Picture(update_picture(entry.update)), "Your update", "stays here", palette),
+        _titled(Picture(masked_picture(entry.masked)), "What left", "masked", palette),
+        space=14,
+    )
+    return Card(
+        palette,
+        pictures,
+        fact(palette, "Correlation of the two", f"{correlation(entry.update, entry.masked):+.2f}"),
+        fact(palette, "Words that left", "0 words"),
+        fact(palette, "Sent", size_text(entry.bytes_up)),
+        fact(palette, "Received", size_text(entry.bytes_down)),
+        fact(palette, "Phones in the sum", str(entry.phones)),
+        title=f"Round {entry.round_id}, {_when(entry)}",
+    )
+
+
+def _titled(picture: Picture, title: str, detail: str, palette: Palette) -> Column:
+    return Column(
+        Text(title, palette.on_surface, size=15, bold=True, one_line=True),
+        Text(detail, palette.muted, size=13, one_line=True),
+        picture,
+        space=4,
+    )
+
+
+def rounds(view: "PhoneView") -> list[Widget]:
+    """Return the accuracy from round to round, and what became of each, newest first."""
+    palette, entries = view.palette, view.phone.status().rounds
+    if not entries:
+        return [Card(palette, Text("This phone has not been asked to a round yet.", palette.on_surface), title="None")]
+    forward = entries[::-1]
+    values = [None if entry.accuracy is None else 100 * entry.accuracy for entry in forward]
+    colours = [outcome_colour(entry.outcome, palette) for entry in forward]
+    joined = sum(entry.outcome is Outcome.JOINED for entry in entries)
+    cards: list[Widget] = [
+        Card(
+            palette,
+            Curve(values, colours, palette),
+            Text("Right word first, on your own recent text", palette.muted, size=13),
+            title=f"{joined} of {len(entries)} rounds joined",
+        )
+    ]
+    return [*cards, Card(palette, *(_entry(entry, palette) for entry in entries), title="Every round")]
+
+
+def _entry(entry: RoundEntry, palette: Palette) -> Widget:
+    colour = outcome_colour(entry.outcome, palette)
+    return Row(
+        Text(entry.outcome.value, colour, size=14, bold=True, size_hint_x=None, width=dp(72)),
+        Column(
+            Text(f"Round {entry.round_id}, {_when(entry)}", palette.on_surface, size=15, bold=True),
+            Text(entry.reason, palette.muted, size=13),
+            space=1,
+        ),
+    )
+
+
+def outcome_colour(outcome: Outcome, palette: Palette) -> Colour:
+    """Return the colour of a round's dot."""
+    return {Outcome.JOINED: palette.good, Outcome.DROPPED: palette.personal, Outcome.REFUSED: palette.bad}[outcome]
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a number of bytes as people say it."""
+    for unit, size in (("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= size:
+            return f"{size_bytes / size:.1f} {unit}"
+    return f"{size_bytes} bytes"
+
+
+def _when(entry: RoundEntry) -> str:
+    return time.strftime("%d %b %H:%M", time.localtime(entry.at))

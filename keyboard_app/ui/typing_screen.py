@@ -1,0 +1,87 @@
+"""Where one types: sent messages, the field, the strip, the keys."""
+
+from typing import Any
+
+from kivy.metrics import dp
+from kivy.uix.anchorlayout import AnchorLayout
+from kivy.uix.boxlayout import BoxLayout
+
+from keyboard_app.phone import Phone
+from keyboard_app.ui.field import Field, width_of
+from keyboard_app.ui.keypad import Keypad
+from keyboard_app.ui.strip import Strip
+from keyboard_app.ui.theme import Palette
+from keyboard_app.ui.widgets import COLUMN_DP, Column, Scrolled, Text, ground
+
+_MOST_BUBBLES = 30
+
+
+class TypingScreen(BoxLayout):
+    """The keyboard with a conversation above it.
+
+    Args:
+        phone: what is typed on.
+        palette: colours.
+        ask: called with a slot of the strip that was held.
+    """
+
+    def __init__(self, phone: Phone, palette: Palette, ask: Any) -> None:
+        super().__init__(orientation="vertical")
+        self._phone, self._palette = phone, palette
+        self._shown: tuple[str, ...] = ()
+        self._bubbles = Column(space=8)
+        self.conversation = Scrolled(self._bubbles, palette)
+        self.field = Field(palette, self._act(phone.place), "Write a message")
+        self.strip = Strip(palette, self._act(phone.accept), ask)
+        self.keypad = Keypad(palette, self._act(phone.press), self._act(phone.type))
+        middle = AnchorLayout(size_hint_y=None, padding=(dp(10), dp(6)))
+        self.field.bind(height=lambda _, height: setattr(middle, "height", height + dp(12)))
+        middle.height = self.field.height + dp(12)
+        middle.add_widget(self.field)
+        for widget in (self.conversation, middle, self.strip, self.keypad):
+            self.add_widget(widget)
+        self.bind(size=self._fit)
+        self.refresh()
+
+    def _act(self, do: Any) -> Any:
+        """Return `do` with the result shown at once."""
+
+        def act(*arguments: Any) -> None:
+            do(*arguments)
+            self.refresh()
+
+        return act
+
+    def _fit(self, *_: Any) -> None:
+        """Give the keys two fifths of a phone's height, less in landscape."""
+        self.keypad.height = max(dp(176), min(self.height * 0.38, dp(264), self.width * 0.62))
+
+    def refresh(self) -> None:
+        """Show what the phone has now."""
+        state = self._phone.state
+        self.field.show(state)
+        self.strip.show(state.slots)
+        self.keypad.show(state)
+        sent = tuple(self._phone.sent[-_MOST_BUBBLES:])
+        if sent != self._shown:
+            self._shown = sent
+            self._bubbles.clear_widgets()
+            for message in sent:
+                self._bubbles.add_widget(_Bubble(message, self._palette))
+            self.conversation.scroll_y = 0
+
+
+class _Bubble(AnchorLayout):
+    """A message that was sent."""
+
+    def __init__(self, message: str, palette: Palette) -> None:
+        super().__init__(anchor_x="right", size_hint_y=None)
+        self._text = Text(message, palette.on_primary, size=16, size_hint_x=None, padding=(dp(14), dp(8)))
+        ground(self._text, palette.primary, radius=16)
+        self.add_widget(self._text)
+        self.bind(width=self._fit)
+        self._text.bind(height=lambda _, height: setattr(self, "height", height))
+
+    def _fit(self, *_: Any) -> None:
+        words = width_of(self._text.text) * 16 / 18 + dp(32)
+        self._text.width = min(words, self.width * 0.82, dp(COLUMN_DP) * 0.7)

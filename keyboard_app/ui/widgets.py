@@ -1,0 +1,412 @@
+"""The widgets that every screen is made of. A widget gets its palette when it is made and keeps it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from kivy.graphics import Color, Ellipse, Line, Rectangle, RoundedRectangle
+from kivy.graphics.texture import Texture
+from kivy.metrics import dp, sp
+from kivy.uix.anchorlayout import AnchorLayout
+from kivy.uix.behaviors import ButtonBehavior
+from kivy.uix.boxlayout import BoxLayout
+from kivy.uix.floatlayout import FloatLayout
+from kivy.uix.label import Label
+from kivy.uix.scrollview import ScrollView
+from kivy.uix.widget import Widget
+
+from keyboard_app.ui.theme import Colour, Palette, rgba
+
+SYMBOLS_FONT = "DejaVuSans"
+"""Bundled with Kivy; Roboto lacks shift, backspace and return."""
+
+TOUCH_DP = 48
+"""Least height of what is touched."""
+
+COLUMN_DP = 640
+"""Widest column of text on a tablet."""
+
+
+def ground(widget: Widget, colour: Colour, *, radius: float = 0, border: Colour | None = None) -> Color:
+    """Paint what is behind a widget; return the instruction that colours it."""
+    with widget.canvas.before:
+        paint = Color(*rgba(colour))
+        shape = RoundedRectangle(radius=[dp(radius)]) if radius else Rectangle()
+        line = None
+        if border:
+            Color(*rgba(border))
+            line = Line(width=1)
+
+    def place(*_: Any) -> None:
+        shape.pos, shape.size = widget.pos, widget.size
+        if line:
+            line.rounded_rectangle = (*widget.pos, *widget.size, dp(radius) or 1)
+
+    widget.bind(pos=place, size=place)
+    place()
+    return paint
+
+
+class Text(Label):
+    """Text that wraps at its width and is as high as it needs.
+
+    Args:
+        text: plain, no markup.
+        colour: of the letters.
+        size: in sp.
+        one_line: is cut with an ellipsis instead of wrapping.
+    """
+
+    def __init__(self, text: str, colour: Colour, *, size: float = 15, one_line: bool = False, **options: Any) -> None:
+        super().__init__(
+            text=text,
+            color=rgba(colour),
+            font_size=sp(size),
+            size_hint_y=None,
+            valign="middle",
+            **{"halign": "left", "line_height": 1.1} | options,
+        )
+        self._one_line = one_line
+        if one_line:
+            self.shorten, self.shorten_from = True, "right"
+        self.bind(width=self._wrap, texture_size=self._grow)
+
+    def _wrap(self, *_: Any) -> None:
+        self.text_size = self.width, (self.font_size * 1.4 if self._one_line else None)
+
+    def _grow(self, *_: Any) -> None:
+        self.height = self.texture_size[1]
+
+
+class Touchable(ButtonBehavior, AnchorLayout):
+    """Anything that does something when touched.
+
+    Args:
+        action: what it does.
+    """
+
+    def __init__(self, action: Callable[[], object], **options: Any) -> None:
+        super().__init__(**options)
+        self._action = action
+
+    def on_release(self) -> None:
+        """Do it."""
+        self._action()
+
+
+class PushButton(Touchable):
+    """A button with a text.
+
+    Args:
+        text: on it.
+        action: what it does.
+        palette: colours.
+        ground_colour: `primary`, `bad` or another filled role of the palette; nothing for a plain outline.
+        size: of the letters.
+        name: what it is, for tests and tools, where several have one text.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        action: Callable[[], object],
+        palette: Palette,
+        ground_colour: str = "",
+        *,
+        size: float = 15,
+        name: str = "",
+        **options: Any,
+    ) -> None:
+        super().__init__(action, size_hint_y=None, height=dp(TOUCH_DP), **options)
+        colour = getattr(palette, f"on_{ground_colour}") if ground_colour else palette.primary
+        if ground_colour:
+            ground(self, getattr(palette, ground_colour), radius=TOUCH_DP / 2)
+        else:
+            ground(self, palette.surface, radius=TOUCH_DP / 2, border=palette.outline)
+        self.text, self.name = text, name or text
+        self.padding = dp(6), 0
+        self.add_widget(Text(text, colour, size=size, bold=True, one_line=True, halign="center"))
+
+
+class Icon(Touchable):
+    """A symbol to touch.
+
+    Args:
+        symbol: one or two characters.
+        action: what it does.
+        colour: of the symbol.
+        name: what it is, for tests and tools.
+    """
+
+    def __init__(self, symbol: str, action: Callable[[], object], colour: Colour, name: str) -> None:
+        super().__init__(action, size_hint=(None, None), size=(dp(TOUCH_DP), dp(TOUCH_DP)))
+        self.name = name
+        self.add_widget(Label(text=symbol, color=rgba(colour), font_size=sp(21), font_name=SYMBOLS_FONT))
+
+
+class Column(BoxLayout):
+    """Widgets below each other, as high as all together."""
+
+    def __init__(self, *widgets: Widget, space: float = 10, **options: Any) -> None:
+        super().__init__(orientation="vertical", size_hint_y=None, spacing=dp(space), **options)
+        self.bind(minimum_height=self.setter("height"))
+        for widget in widgets:
+            self.add_widget(widget)
+
+
+class Row(BoxLayout):
+    """Widgets beside each other, as high as the highest."""
+
+    def __init__(self, *widgets: Widget, space: float = 10, **options: Any) -> None:
+        super().__init__(size_hint_y=None, spacing=dp(space), **options)
+        for widget in widgets:
+            widget.pos_hint = widget.pos_hint or {"center_y": 0.5}
+            widget.bind(height=self._grow)
+            self.add_widget(widget)
+        self._grow()
+
+    def _grow(self, *_: Any) -> None:
+        self.height = max((widget.height for widget in self.children if widget.size_hint_y is None), default=dp(1))
+
+
+def fact(palette: Palette, name: str, value: str) -> Row:
+    """Return a name on the left and its value on the right."""
+    return Row(Text(name, palette.muted, size=14), Text(value, palette.on_surface, size=15, bold=True, halign="right"))
+
+
+class Card(Column):
+    """A column on a surface of its own.
+
+    Args:
+        palette: colours.
+        title: above the rest, if any.
+    """
+
+    def __init__(self, palette: Palette, *widgets: Widget, title: str = "") -> None:
+        heading = [Text(title, palette.on_surface, size=16, bold=True)] if title else []
+        super().__init__(*heading, *widgets, padding=dp(16))
+        ground(self, palette.surface, radius=14, border=palette.divider)
+
+
+class SwitchRow(Touchable):
+    """A line of text with a switch at its end.
+
+    Args:
+        text: what is switched.
+        active: as it is now.
+        action: called with the new state.
+        palette: colours.
+        detail: a smaller line below.
+        colour: of the switch when on.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        action: Callable[[bool], object],
+        palette: Palette,
+        *,
+        active: bool,
+        detail: str = "",
+        colour: Colour | None = None,
+    ) -> None:
+        super().__init__(lambda: action(not active), size_hint_y=None)
+        self.name, self.active = text, active
+        words = Column(Text(text, palette.on_surface), space=2, pos_hint={"center_y": 0.5})
+        if detail:
+            words.add_widget(Text(detail, palette.muted, size=13))
+        self._knob = Widget(size_hint=(None, None), size=(dp(52), dp(30)), pos_hint={"center_y": 0.5})
+        on = colour or palette.primary
+        ground(self._knob, on if active else palette.surface, radius=15, border=on if active else palette.outline)
+        with self._knob.canvas:
+            Color(*rgba(palette.surface if active else palette.outline))
+            self._dot = Ellipse(size=(dp(20), dp(20)))
+        self._knob.bind(pos=self._place)
+        row = BoxLayout(spacing=dp(12))
+        row.add_widget(words)
+        row.add_widget(self._knob)
+        self.add_widget(row)
+        words.bind(height=self._grow)
+        self._grow(words, words.height)
+
+    def _grow(self, _: Widget, height: float) -> None:
+        self.height = max(dp(TOUCH_DP), height + dp(8))
+
+    def _place(self, *_: Any) -> None:
+        x, y = self._knob.pos
+        self._dot.pos = x + (dp(27) if self.active else dp(5)), y + dp(5)
+
+
+class Meter(Widget):
+    """How much of something is used.
+
+    Args:
+        share: from 0 to 1.
+        colour: of the used part.
+        palette: other colours.
+    """
+
+    def __init__(self, share: float, colour: Colour, palette: Palette) -> None:
+        super().__init__(size_hint_y=None, height=dp(14))
+        self._share = min(1.0, max(0.0, share))
+        ground(self, palette.divider, radius=7)
+        with self.canvas:
+            Color(*rgba(colour))
+            self._bar = RoundedRectangle(radius=[dp(7)])
+        self.bind(pos=self._place, size=self._place)
+
+    def _place(self, *_: Any) -> None:
+        self._bar.pos = self.pos
+        self._bar.size = (max(self.height, self.width * self._share) if self._share else 0), self.height
+
+
+class Picture(Widget):
+    """A matrix as a picture, one square for each number.
+
+    Args:
+        pixels: uint8 [rows, columns, 3], first row on top.
+    """
+
+    def __init__(self, pixels: npt.NDArray[np.uint8]) -> None:
+        super().__init__(size_hint_y=None)
+        self._rows, self._columns = pixels.shape[:2]
+        texture = Texture.create(size=(self._columns, self._rows), colorfmt="rgb")
+        texture.mag_filter = texture.min_filter = "nearest"
+        texture.blit_buffer(np.ascontiguousarray(pixels[::-1]).tobytes(), colorfmt="rgb", bufferfmt="ubyte")
+        with self.canvas:
+            Color(1, 1, 1)
+            self._rectangle = Rectangle(texture=texture)
+        self.bind(pos=self._place, size=self._place)
+
+    def _place(self, *_: Any) -> None:
+        self.height = self.width * self._rows / self._columns
+        self._rectangle.pos, self._rectangle.size = self.pos, self.size
+
+
+class Curve(FloatLayout):
+    """A line through points, each with a dot of its own colour, between its least and its greatest value.
+
+    Args:
+        values: in order; nothing where there is none.
+        colours: of the dots.
+        palette: other colours.
+        unit: behind the values at the left edge.
+    """
+
+    def __init__(
+        self, values: Sequence[float | None], colours: Sequence[Colour], palette: Palette, unit: str = " %"
+    ) -> None:
+        super().__init__(size_hint_y=None, height=dp(150))
+        known = [value for value in values if value is not None]
+        self._least, self._most = (min(known), max(known)) if known else (0.0, 1.0)
+        if self._most - self._least < 1e-9:
+            self._least, self._most = self._least - 0.5, self._most + 0.5
+        self._values = values
+        with self.canvas:
+            Color(*rgba(palette.divider))
+            self._frame = [Line(width=1) for _ in range(3)]
+            Color(*rgba(palette.primary))
+            self._line = Line(width=dp(1.5))
+            self._dots = []
+            for colour in colours:
+                Color(*rgba(colour))
+                self._dots.append(Ellipse(size=(dp(9), dp(9))))
+        self._labels = [
+            Label(
+                text=f"{value:.1f}{unit}",
+                color=rgba(palette.muted),
+                font_size=sp(12),
+                size_hint=(None, None),
+                size=(dp(52), dp(18)),
+                halign="right",
+                text_size=(dp(52), None),
+            )
+            for value in (self._least, (self._least + self._most) / 2, self._most)
+        ]
+        for label in self._labels:
+            self.add_widget(label)
+        self.bind(pos=self._place, size=self._place)
+
+    def _place(self, *_: Any) -> None:
+        left, bottom = self.x + dp(62), self.y + dp(12)
+        width, height = max(1.0, self.x + self.width - dp(10) - left), self.height - dp(24)
+        for i, (label, line) in enumerate(zip(self._labels, self._frame, strict=True)):
+            y = bottom + height * i / 2
+            label.pos = self.x, y - label.height / 2
+            line.points = [left, y, left + width, y]
+        points = []
+        last = 0.0
+        for i, value in enumerate(self._values):
+            x = left + width * (i + 0.5) / len(self._values)
+            last = last if value is None else (value - self._least) / (self._most - self._least)
+            y = bottom + height * last
+            if value is not None:
+                points += [x, y]
+            self._dots[i].pos = x - dp(4.5), (y if value is not None else bottom) - dp(4.5)
+        self._line.points = points
+
+
+class Bars(BoxLayout):
+    """Upright bars with a caption below each.
+
+    Args:
+        bars: caption and height from 0 to 1.
+        palette: colours.
+    """
+
+    def __init__(self, bars: Sequence[tuple[str, float]], palette: Palette) -> None:
+        super().__init__(size_hint_y=None, height=dp(110), spacing=dp(6))
+        for caption, share in bars:
+            bar = Widget(size_hint_y=max(0.02, share))
+            ground(bar, palette.primary if share else palette.divider, radius=3)
+            column = BoxLayout(orientation="vertical", spacing=dp(4))
+            column.add_widget(Widget(size_hint_y=max(0.001, 1 - share)))
+            column.add_widget(bar)
+            column.add_widget(Text(caption, palette.muted, size=12, halign="center", one_line=True))
+            self.add_widget(column)
+
+
+class Scrolled(ScrollView):
+    """A column that scrolls, not wider than one likes to read.
+
+    Args:
+        column: what is shown.
+        palette: colours.
+    """
+
+    def __init__(self, column: Column, palette: Palette) -> None:
+        super().__init__(do_scroll_x=False, bar_width=dp(4), bar_color=rgba(palette.outline), scroll_distance=dp(12))
+        self._column = column
+        self.add_widget(column)
+        self.bind(width=self._margins)
+
+    def _margins(self, *_: Any) -> None:
+        side = max(dp(14), (self.width - dp(COLUMN_DP)) / 2)
+        self._column.padding = side, dp(14), side, dp(28)
+
+
+class Sheet(FloatLayout):
+    """A question or a few choices over everything else of a phone; a touch beside it closes it.
+
+    Args:
+        palette: colours.
+        close: removes it.
+    """
+
+    def __init__(self, palette: Palette, close: Callable[[], object], title: str, *widgets: Widget) -> None:
+        super().__init__(pos_hint={"x": 0, "y": 0})
+        ground(self, Colour("#000000")).a = 0.5
+        self._close = close
+        self.card = Card(palette, *widgets, title=title)
+        self.card.pos_hint = {"center_x": 0.5, "center_y": 0.5}
+        self.card.size_hint_x = None
+        self.bind(width=lambda *_: setattr(self.card, "width", min(self.width - dp(24), dp(420))))
+        self.add_widget(self.card)
+
+    def on_touch_down(self, touch: Any) -> bool:
+        """Keep every touch from what is below."""
+        if not self.card.collide_point(*touch.pos):
+            self._close()
+        super().on_touch_down(touch)
+        return True

@@ -1,0 +1,455 @@
+"""The phone without a screen: typing, learning, forgetting, and what it says of itself."""
+
+import json
+import stat
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from federation import weights as codec
+from keyboard_app.editor import FieldKind, Offer, Request
+from keyboard_app.keys import LAYOUTS, Layer
+from keyboard_app.phone import HELD_OUT, Phone
+from keyboard_app.profile import Profile, ProfileError
+from keyboard_app.shared_models import SharedModels
+from keyboard_app.status import Settings
+from keyboard_app.suggesting import Suggesting
+from keyboard_app.typing_log import EXPIRY_SECONDS
+from model.engine import Export
+from model.suggestions import Suggestion
+from tests.keyboard_app.conftest import AGREED, Clock, Open
+
+CANARIES = ("xylopharnix", "quorvashti", "blentimoor")
+
+
+def say(phone: Phone, *messages: str) -> None:
+    for message in messages:
+        for character in message:
+            phone.type(character)
+        phone.send()
+    assert phone.settle()
+
+
+def files_with(folder: Path, *words: str) -> list[str]:
+    return [
+        path.name
+        for path in folder.rglob("*")
+        if path.is_file() and any(word.encode() in path.read_bytes().lower() for word in words)
+    ]
+
+
+def learned(phone: Phone) -> list[str]:
+    return [word for word, _, _ in phone.status().learned]
+
+
+class TestTyping:
+    def test_keys_give_text_and_suggestions_follow(self, open_phone: Open) -> None:
+        phone = open_phone()
+        assert all(phone.state.slots)
+        for letter in "hel":
+            phone.press(next(key for key in LAYOUTS[Layer.LETTERS] if key.types == letter))
+        assert phone.state.text == "Hel"
+        assert phone.settle()
+        best = phone.state.slots[1]
+        assert best is not None
+        assert best.text == "Hello"
+        assert "Shared" in phone.why(best)
+        phone.accept(1)
+        assert phone.state.text == "Hello "
+        phone.send()
+        assert list(phone.sent) == ["Hello "]
+
+    def test_typing_never_waits_for_the_model(self, open_phone: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+        phone, gate = open_phone(), threading.Event()
+        suggester = phone._suggester
+        assert suggester is not None
+        predict = suggester.suggest
+
+        def suggest(before: str, typed: str = "") -> list[Suggestion]:
+            gate.wait()
+            return predict(before, typed)
+
+        monkeypatch.setattr(suggester, "suggest", suggest)
+        for character in "how are":
+            phone.type(character)
+        phone.send()
+        phone.change(replace(phone.settings, theme="dark"))
+        assert list(phone.sent) == ["how are"]
+        assert phone.status().logged == (0, 0)
+        gate.set()
+        assert phone.settle()
+        assert phone.status().logged == (1, 2)
+
+    def test_listeners_hear_of_suggestions(self, open_phone: Open) -> None:
+        phone, heard = open_phone(), threading.Event()
+        phone.listen(heard.set)
+        phone.type("h")
+        assert heard.wait(60)
+
+    def test_half_a_character_is_none(self, open_phone: Open) -> None:
+        phone = open_phone()
+        say(phone, "so\ud83d it is")
+        assert phone.sent == ["so it is"]
+        assert phone.status().logged == (1, 3)
+
+    def test_passwords_are_shown_to_nobody(self, open_phone: Open) -> None:
+        phone = open_phone()
+        phone.focus(FieldKind.PASSWORD)
+        say(phone, "secret")
+        assert list(phone.sent) == ["••••••"]
+        assert phone.state.slots == (None, None, None)
+
+    def test_without_a_model_one_types(self, open_phone: Open, tmp_path: Path) -> None:
+        phone = open_phone(model=None)
+        say(phone, "so it is")
+        assert phone.status().logged == (1, 3)
+        assert phone.status().problem == ""
+        broken = open_phone(model=tmp_path / "nothing")
+        assert "no suggestions" in broken.status().problem
+        say(broken, "so it is")
+
+    def test_only_the_latest_request_is_answered(self, open_phone: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+        suggester = open_phone()._suggester
+        assert suggester is not None
+        asked, gate = threading.Event(), threading.Event()
+        offers: list[Offer] = []
+        slow = suggester.suggest
+
+        def suggest(before: str, typed: str = "") -> list[Suggestion]:
+            if typed == "first":
+                asked.set()
+                gate.wait()
+            return slow(before, typed)
+
+        monkeypatch.setattr(suggester, "suggest", suggest)
+        suggesting = Suggesting(lambda: suggester, offers.append)
+        suggesting.ask(Request("", "first"))
+        asked.wait()
+        suggesting.ask(Request("", "second"))
+        suggesting.ask(Request("", "third"))
+        gate.set()
+        assert suggesting.settle()
+        assert [offer.request.typed for offer in offers] == ["third"]
+        suggesting.close()
+
+
+class TestLearning:
+    def test_words_are_learned_and_outlive_the_app(self, open_phone: Open) -> None:
+        phone = open_phone()
+        say(phone, "meet at Zanzibar", "so Zanzibar it is")
+        assert phone.status().learned == (("zanzibar", "Zanzibar", 2),)
+        phone.type("Zan")
+        assert phone.settle()
+        slot = phone.state.slots[1]
+        assert slot is not None
+        assert slot.text == "Zanzibar"
+        assert "Personal" in phone.why(slot)
+        phone.close()
+        again = open_phone(None)
+        assert learned(again) == ["zanzibar"]
+        assert again.status().logged == (2, 7)
+
+    def test_what_was_logged_but_not_learned_yet_is_learned_at_the_next_start(
+        self, open_phone: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        phone = open_phone()
+        monkeypatch.setattr(phone, "_save", lambda: None)  # killed before
+        say(phone, "meet at Zanzibar", "so Zanzibar it is")
+        phone.close()
+        assert learned(open_phone(None)) == ["zanzibar"]
+
+    @pytest.mark.parametrize("settings", [Settings(), replace(AGREED, consent=False), replace(AGREED, incognito=True)])
+    def test_without_consent_and_in_incognito_nothing_is_learned(
+        self, open_phone: Open, profile: Profile, settings: Settings
+    ) -> None:
+        phone = open_phone(settings)
+        say(phone, f"{CANARIES[0]} it is", f"so {CANARIES[0]}")
+        assert phone.status().logged == (0, 0)
+        assert learned(phone) == []
+        phone.close()
+        assert files_with(profile.folder, *CANARIES) == []
+
+    @pytest.mark.parametrize("field", [FieldKind.PASSWORD, FieldKind.NO_LEARNING])
+    def test_other_fields_are_not_learned(self, open_phone: Open, field: FieldKind) -> None:
+        phone = open_phone()
+        phone.focus(field)
+        say(phone, "meet at Zanzibar", "so Zanzibar it is")
+        assert phone.status().logged == (0, 0)
+        assert learned(phone) == []
+
+    def test_consent_does_not_reach_back(self, open_phone: Open) -> None:
+        phone = open_phone(Settings())
+        assert phone.status().consent is None
+        phone.type("before ")
+        phone.agree(True)
+        say(phone, "and after")
+        assert phone.status().logged == (0, 0)
+        say(phone, "now")
+        assert phone.status().logged == (1, 1)
+        phone.type("unfinished ")
+        phone.agree(False)
+        say(phone, "words")
+        assert phone.status().logged == (1, 1)
+        phone.close()
+        assert open_phone(None).status().consent is False
+
+    def test_forgetting_a_word_forgets_its_messages(self, open_phone: Open) -> None:
+        phone = open_phone()
+        say(phone, "meet at Zanzibar", "so Zanzibar it is", "hello there")
+        phone.forget("Zanzibar")
+        assert phone.settle()
+        assert learned(phone) == []
+        assert phone.status().logged == (1, 2)
+        phone.close()
+        again = open_phone(None)
+        assert learned(again) == []
+        assert again.status().logged == (1, 2)
+
+    def test_never_suggest_holds_until_it_is_taken_back(self, open_phone: Open) -> None:
+        phone = open_phone()
+        phone.never_suggest("hello")
+        phone.close()
+        phone = open_phone(None)
+        assert phone.status().never == ("hello",)
+        phone.type("hel")
+        assert phone.settle()
+        assert "hello" not in [slot.text.lower() for slot in phone.state.slots if slot]
+        phone.allow("hello")
+        assert phone.settle()
+        assert "hello" in [slot.text.lower() for slot in phone.state.slots if slot]
+
+    def test_wiping_leaves_nothing(self, open_phone: Open, profile: Profile) -> None:
+        phone = open_phone()
+        say(phone, "meet at Zanzibar", "so Zanzibar it is")
+        (profile.folder / "typing.sqlite.damaged-1").write_bytes(b"old")
+        key = profile.key.read_bytes()
+        phone.wipe()
+        assert phone.settle()
+        status = phone.status()
+        assert (status.learned, status.logged, status.keystrokes.characters) == ((), (0, 0), 0)
+        assert profile.key.read_bytes() != key
+        assert not (profile.folder / "typing.sqlite.damaged-1").exists()
+
+    def test_keystrokes_saved_are_those_of_the_week(self, open_phone: Open, clock: Clock) -> None:
+        phone = open_phone()
+        phone.type("h")
+        phone.type("e")
+        assert phone.settle()
+        phone.accept(1)
+        say(phone, "you")
+        keystrokes = phone.status().keystrokes
+        assert (keystrokes.characters, keystrokes.spent) == (len(phone.sent[0]), 6)
+        assert len(keystrokes.days) == 7
+        clock.now += 7 * 86400
+        assert phone.status().keystrokes.characters == 0
+
+    def test_old_messages_expire_and_what_they_taught_but_for_the_words(self, open_phone: Open, clock: Clock) -> None:
+        phone = open_phone()
+        phone.never_suggest("nothing")
+        say(phone, *["meet at Zanzibar"] * 3)
+        clock.now += EXPIRY_SECONDS + 1
+        say(phone, "so it is")
+        assert phone.status().logged == (1, 3)
+        assert phone._personal.tokens == 3
+        assert "zanzibar" in learned(phone)
+        assert phone.status().never == ("nothing",)
+        phone.close()
+        again = open_phone(None)
+        assert again._personal.tokens == 3
+        assert learned(again) == learned(phone)
+
+    def test_some_messages_are_kept_out_of_training(self, open_phone: Open) -> None:
+        phone = open_phone()
+        say(phone, *(f"number {number}" for number in range(2 * HELD_OUT)))
+        assert len(phone._texts()) == 2 * (HELD_OUT - 1)
+
+
+class TestTrouble:
+    def test_a_damaged_store_is_set_aside_and_typing_goes_on(self, open_phone: Open, profile: Profile) -> None:
+        profile.log.write_bytes(b"this is no database, and was none " * 200)
+        phone = open_phone()
+        assert "set aside" in phone.status().problem
+        say(phone, "meet at Zanzibar", "so Zanzibar it is")
+        assert learned(phone) == ["zanzibar"]
+
+    def test_a_store_that_breaks_while_typing_is_replaced(self, open_phone: Open, profile: Profile) -> None:
+        phone = open_phone()
+        say(phone, "so it is")
+        for path in profile.folder.glob("typing.sqlite*"):
+            path.write_bytes(b"overwritten by something else " * 500)
+        say(phone, "one", "two", "three")
+        assert phone.status().problem
+        assert list(phone.sent)[-3:] == ["one", "two", "three"]
+        say(phone, "four")
+        assert phone.status().logged[0] >= 1
+
+    def test_a_full_store_says_so_and_typing_goes_on(self, open_phone: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("keyboard_app.vault.Vault.__init__.__kwdefaults__", {"most_bytes": 64 * 1024})
+        phone = open_phone()
+        phone.type("x" * 200_000)
+        say(phone, "")
+        assert "no room" in phone.status().problem
+        say(phone, "short")
+        assert len(phone.sent) == 2
+
+    def test_damaged_settings_ask_for_consent_again(self, profile: Profile) -> None:
+        for content in ("{", "[]", '{"consent": "yes"}', '{"theme": 5}', '{"epsilon_limit": "x"}'):
+            (profile.folder / "settings.json").write_text(content)
+            assert profile.settings() == Settings()
+
+    def test_settings_that_cannot_be_written_hold_until_the_app_closes(
+        self, open_phone: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        phone = open_phone()
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Profile, "keep", full)
+        phone.change(replace(phone.settings, theme="dark"))
+        assert phone.settings.theme == "dark"
+        assert "cannot be stored" in phone.status().problem
+
+
+class TestProfiles:
+    def test_several_live_side_by_side(self, tmp_path: Path) -> None:
+        anna, ben = Profile.named("anna", tmp_path), Profile.named("ben", tmp_path)
+        anna.keep(AGREED)
+        assert anna.settings() == AGREED
+        assert ben.settings() == Settings()
+        assert stat.S_IMODE(anna.folder.stat().st_mode) == 0o700
+
+    @pytest.mark.parametrize("name", ["", "../x", "a/b", "x" * 41, "."])
+    def test_a_name_is_a_name(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(ProfileError, match="cannot name a profile"):
+            Profile.named(name, tmp_path)
+
+    def test_a_folder_that_cannot_be_made_is_a_clear_error(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ProfileError, match="cannot be made"):
+            Profile.named("anna", tmp_path / "file")
+
+
+class TestConsent:
+    @pytest.mark.parametrize("consent", [None, False])
+    def test_without_it_the_phone_calls_nobody(self, open_phone: Open, consent: bool | None) -> None:
+        called = threading.Event()
+
+        def answer(_: httpx.Request) -> httpx.Response:
+            called.set()
+            return httpx.Response(500)
+
+        options = {"server": "http://127.0.0.1", "transport": httpx.MockTransport(answer)}
+        phone = open_phone(replace(AGREED, consent=consent), **options)
+        say(phone, *["so it is"] * 5)
+        phone.change(replace(phone.settings, theme="dark"))
+        phone.close()
+        assert not called.is_set()
+        open_phone(AGREED, **options)
+        assert called.wait(60)  # with consent it does
+
+    def test_a_server_in_trouble_leaves_a_keyboard_that_types(self, open_phone: Open) -> None:
+        heard = threading.Event()
+
+        def answer(_: httpx.Request) -> httpx.Response:
+            heard.set()
+            return httpx.Response(200, content=b"<html>")
+
+        phone = open_phone(AGREED, server="http://127.0.0.1", transport=httpx.MockTransport(answer))
+        assert heard.wait(60)
+        say(phone, "so it is")
+        phone.close()
+        assert phone.status().logged == (1, 3)
+        assert "no round server" in phone.status().problem
+
+
+class TestOwnData:
+    def test_the_export_has_everything_and_is_the_owners(self, open_phone: Open) -> None:
+        phone = open_phone()
+        say(phone, "meet at Zanzibar", "so Zanzibar it is")
+        path = phone.export_data()
+        assert "Infinity" not in path.read_text()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        content = json.loads(path.read_text())
+        assert [message["text"] for message in content["messages"]] == ["meet at Zanzibar", "so Zanzibar it is"]
+        assert content["learned words"] == [["zanzibar", "Zanzibar", 2]]
+
+    def test_deleting_everything_leaves_a_phone_as_at_the_first_start(self, open_phone: Open, profile: Profile) -> None:
+        phone = open_phone()
+        say(phone, f"so {CANARIES[0]} it is", f"{CANARIES[0]} again")
+        phone.export_data()
+        phone.delete_everything()
+        assert phone.settle()
+        assert phone.status().consent is None
+        assert phone.status().logged == (0, 0)
+        assert list(phone.sent) == []
+        phone.close()
+        assert files_with(profile.folder, *CANARIES) == []
+
+
+class TestModels:
+    def test_one_goes_over_to_another_model_and_back(
+        self, open_phone: Open, profile: Profile, exported: Export
+    ) -> None:
+        weights = exported.trainer().weights()
+        SharedModels(profile.models, exported).add(2, codec.to_bytes(-weights))
+        phone = open_phone()
+        own = [slot.text for slot in phone.state.slots if slot]
+        for version, shown in ((2, False), (1, True)):
+            phone.use_model(version)
+            assert phone.settle()
+            assert [entry.version for entry in phone.status().models if entry.in_use] == [version]
+            assert ([slot.text for slot in phone.state.slots if slot] == own) is shown
+        phone.use_model(2)
+        phone.close()
+        again = open_phone(None)
+        assert [entry.version for entry in again.status().models if entry.in_use] == [2]
+        assert [slot.text for slot in again.state.slots if slot] != own
+
+    def test_a_damaged_model_gives_way_to_that_of_the_app(
+        self, open_phone: Open, profile: Profile, exported: Export
+    ) -> None:
+        models = SharedModels(profile.models, exported)
+        models.add(2, b"damaged")
+        models.use(2)
+        phone = open_phone()
+        assert all(phone.state.slots)
+
+
+class TestConditions:
+    def test_every_condition_says_whether_it_holds(self, open_phone: Open, clock: Clock) -> None:
+        phone = open_phone(replace(AGREED, charging=False, rest_seconds=10.0))
+        say(phone, "one", "two")
+        holds = {condition.name: condition.holds for condition in phone.conditions()}
+        assert holds == {
+            "Consent": True,
+            "Server": False,
+            "Charging": False,
+            "Idle": False,
+            "Unmetered": True,
+            "Enough new text": False,
+        }
+        assert phone.conditions()[-1].detail == "2 of 3 new messages"
+        clock.now += 10
+        phone.change(replace(phone.settings, charging=True))
+        say(phone, "three")
+        clock.now += 10
+        held = {condition.name: condition.holds for condition in phone.conditions()}
+        assert held["Charging"]
+        assert held["Idle"]
+        assert held["Enough new text"]
+
+
+def test_what_is_typed_is_in_no_file(open_phone: Open, profile: Profile) -> None:
+    phone = open_phone()
+    say(phone, *(f"so {canary} it is" for canary in CANARIES), *(f"{canary} again" for canary in CANARIES))
+    assert set(CANARIES) <= set(learned(phone))
+    phone.type(f"{CANARIES[0]} unfinished ")
+    assert phone.settle()
+    assert files_with(profile.folder, *CANARIES) == []
+    phone.close()
+    assert files_with(profile.folder, *CANARIES) == []
+    assert profile.log.stat().st_size > 0

@@ -1,0 +1,3 @@
+"""The screens, painted into memory."""
+
+import keyboard_app.ui  # noqa: F401 - before Kivy: it says what Kivy may read

@@ -1,0 +1,165 @@
+"""Keys under fingers."""
+
+from typing import Any
+
+import pytest
+from kivy.uix.anchorlayout import AnchorLayout
+
+from keyboard_app.editor import EditorState, Shift
+from keyboard_app.keys import LAYOUTS, LONG_PRESS_SECONDS, REPEAT_AFTER_SECONDS, REPEAT_EVERY_SECONDS, Action, Layer
+from keyboard_app.ui.keypad import Keypad
+from keyboard_app.ui.theme import DARK, LIGHT, Palette
+from tests.keyboard_app.ui.conftest import SIZE, Screen
+
+
+class Typist:
+    """A keypad and what it said."""
+
+    def __init__(self, screen: Screen, palette: Palette = LIGHT) -> None:
+        self.said: list[Any] = []
+        self.screen = screen
+        self.keypad = Keypad(palette, lambda key: self.said.append(key.action or key.types), self.said.append)
+        self.keypad.height = 240
+        root = AnchorLayout(anchor_y="bottom")
+        root.add_widget(self.keypad)
+        screen.show(root)
+
+    def at(self, types: str = "", action: Action | None = None) -> tuple[float, float]:
+        return self.keypad.cell(self.keypad.find(types, action))
+
+
+@pytest.fixture
+def typist(screen: Screen) -> Typist:
+    return Typist(screen)
+
+
+@pytest.mark.parametrize("layer", Layer)
+def test_a_tap_presses_the_key_it_hits(typist: Typist, layer: Layer) -> None:
+    typist.keypad.show(EditorState(layer=layer))
+    for key in LAYOUTS[layer]:
+        typist.said.clear()
+        typist.screen.tap(typist.keypad.cell(key))
+        assert typist.said == [key.action or key.types]
+
+
+def test_the_half_keys_beside_a_and_l_are_theirs(typist: Typist) -> None:
+    y = typist.at("a")[1]
+    typist.screen.tap((1, y))
+    typist.screen.tap((SIZE[0] - 1, y))
+    assert typist.said == ["a", "l"]
+
+
+def test_a_touch_is_painted_in_the_next_frame_and_gone_after_it(typist: Typist) -> None:
+    x, y = typist.at("g")
+    corner = (x - 12, y - 18)
+    before = typist.screen.colour(*corner)
+    touch = typist.screen.touch((x, y))
+    pressed = typist.screen.colour(*corner)
+    assert pressed == LIGHT.key_pressed
+    above = typist.screen.colour(x - 18, y + 60 + 2)
+    touch.touch_up()
+    typist.screen.frames()
+    assert typist.screen.colour(*corner) == before != pressed
+    assert typist.screen.colour(x - 18, y + 60 + 2) != above, "the pop-up above the key is gone"
+
+
+def test_a_long_press_offers_alternatives_and_the_finger_chooses(typist: Typist) -> None:
+    typist.keypad.show(EditorState(shift=Shift.OFF))
+    touch = typist.screen.touch(typist.at("e"))
+    typist.screen.wait(LONG_PRESS_SECONDS + 0.05)
+    touch.touch_up()
+    assert typist.said == ["3"], "the first is chosen at once"
+    touch = typist.screen.touch(typist.at("e"))
+    typist.screen.wait(LONG_PRESS_SECONDS + 0.05)
+    touch.touch_move(typist.at("e")[0] + 45, typist.at("e")[1])
+    touch.touch_up()
+    assert typist.said == ["3", "é"]
+
+
+def test_alternatives_follow_shift(typist: Typist) -> None:
+    typist.keypad.show(EditorState(shift=Shift.ONCE))
+    touch = typist.screen.touch(typist.at("e"))
+    typist.screen.wait(LONG_PRESS_SECONDS + 0.05)
+    touch.touch_move(typist.at("e")[0] + 45, typist.at("e")[1])
+    touch.touch_up()
+    assert typist.said == ["É"]
+
+
+def test_a_short_press_is_no_long_press(typist: Typist) -> None:
+    touch = typist.screen.touch(typist.at("e"))
+    typist.screen.wait(LONG_PRESS_SECONDS - 0.1)
+    touch.touch_up()
+    typist.screen.wait(1)
+    assert typist.said == ["e"]
+
+
+def test_alternatives_at_the_edge_stay_on_the_screen(typist: Typist) -> None:
+    touch = typist.screen.touch(typist.at("o"))
+    typist.screen.wait(LONG_PRESS_SECONDS + 0.05)
+    popup = typist.keypad._popup
+    assert popup._left >= 0
+    assert popup._left + popup._wide * len(popup._shades) <= SIZE[0]
+    touch.touch_up()
+
+
+def test_backspace_repeats_while_it_is_held(typist: Typist) -> None:
+    touch = typist.screen.touch(typist.at(action=Action.BACKSPACE))
+    assert len(typist.said) == 1
+    typist.screen.wait(REPEAT_AFTER_SECONDS - 0.05)
+    assert len(typist.said) == 1
+    typist.screen.wait(0.05 + 10 * REPEAT_EVERY_SECONDS + 0.1)
+    held = len(typist.said)
+    assert 11 <= held <= 14
+    touch.touch_up()
+    typist.screen.wait(1)
+    assert typist.said == [Action.BACKSPACE] * held
+
+
+def test_fast_fingers_overlap(typist: Typist) -> None:
+    first = typist.screen.touch(typist.at("h"))
+    second = typist.screen.touch(typist.at("i"))
+    assert typist.said == ["h"], "the second finger presses the first one's key"
+    first.touch_up()
+    second.touch_up()
+    assert typist.said == ["h", "i"]
+
+
+def test_a_finger_slides_to_the_key_that_was_meant(typist: Typist) -> None:
+    touch = typist.screen.touch(typist.at("g"))
+    touch.touch_move(*typist.at("h"))
+    touch.touch_up()
+    touch = typist.screen.touch(typist.at("g"))
+    touch.touch_move(200, 500)
+    touch.touch_up()
+    assert typist.said == ["h"], "off the keys it presses none"
+
+
+def test_letters_follow_shift(typist: Typist) -> None:
+    key = typist.keypad.find("q")
+    for shift, label in ((Shift.OFF, "q"), (Shift.ONCE, "Q"), (Shift.LOCK, "Q")):
+        typist.keypad.show(EditorState(shift=shift))
+        assert typist.keypad.label_of(key) == label
+    signs = set()
+    for shift in Shift:
+        typist.keypad.show(EditorState(shift=shift))
+        signs.add(typist.keypad.label_of(typist.keypad.find(action=Action.SHIFT)))
+    assert len(signs) == 3
+
+
+@pytest.mark.parametrize("size", [(360, 640), (915, 412), (800, 600), (1280, 800)])
+def test_keys_fill_any_shape(typist: Typist, size: tuple[int, int]) -> None:
+    typist.screen.resize(*size)
+    width = size[0]
+    for key in LAYOUTS[Layer.LETTERS]:
+        x, y = typist.keypad.cell(key)
+        assert abs(x - (key.left + key.width / 2) * width / 10) < 1
+        assert 0 < y < typist.keypad.height
+        typist.said.clear()
+        typist.screen.tap((x, y))
+        assert typist.said == [key.action or key.types]
+
+
+def test_dark_keys_are_dark(screen: Screen) -> None:
+    typist = Typist(screen, DARK)
+    x, y = typist.at("g")
+    assert typist.screen.colour(x - 12, y - 18) == DARK.key

@@ -1,0 +1,344 @@
+"""A phone under fingers: what is typed, asked, switched and shown."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from kivy.uix.label import Label
+
+from keyboard_app.editor import FieldKind, Shift
+from keyboard_app.keys import LONG_PRESS_SECONDS, Action
+from keyboard_app.phone import Phone
+from keyboard_app.ui.pages import PAGES
+from keyboard_app.ui.theme import PALETTES
+from keyboard_app.ui.typing_screen import TypingScreen
+from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen
+
+TOP_BAR = SIZE[1] - 52 - 22
+"""Height of the middle of the bar below the title."""
+
+
+@pytest.fixture
+def typing(phone: Phone, hand: Hand) -> TypingScreen:
+    """Return the screen for typing, after the owner agreed."""
+    hand.settle()
+    phone.agree(consent=True)
+    hand.open("typing")
+    hand.settle()
+    assert hand.view.typing is not None
+    return hand.view.typing
+
+
+@pytest.mark.usefixtures("typing")
+def test_touches_type_a_sentence(phone: Phone, hand: Hand) -> None:
+    hand.write("are you there? i have 2 keys")
+    assert phone.state.text == "Are you there? I have 2 keys"
+    hand.press(action=Action.RETURN)
+    assert list(phone.sent) == ["Are you there? I have 2 keys"]
+    assert phone.state.text == ""
+
+
+def test_what_was_sent_stands_above(screen: Screen, typing: TypingScreen, hand: Hand) -> None:
+    hand.write("hello")
+    hand.press(action=Action.RETURN)
+    screen.frames(3)
+    assert "Hello" in screen.texts()
+    assert typing.field.shown == ""
+
+
+def test_each_slot_writes_its_word(phone: Phone, typing: TypingScreen, hand: Hand) -> None:
+    for place in range(3):
+        hand.write("h")
+        slot = phone.state.slots[place]
+        assert slot is not None
+        assert typing.strip.slots[place] == slot, "shown is what there is"
+        hand.tap_slot(place)
+        assert phone.state.text == slot.text + " "
+        phone.delete_word()
+        hand.settle()
+
+
+def test_best_is_in_the_middle(typing: TypingScreen, hand: Hand) -> None:
+    hand.write("th")
+    shown = [slot for slot in typing.strip.slots if slot is not None]
+    left, middle, right = (slot.suggestion.probability for slot in shown if slot.suggestion is not None)
+    assert middle >= left >= right
+    assert {typing.strip.badge(slot) for slot in shown} <= {"shared", "yours", "fixed"}
+
+
+@pytest.mark.usefixtures("typing")
+def test_a_correction_is_undone_by_one_backspace(phone: Phone, hand: Hand) -> None:
+    hand.write("tomorow")
+    offered = phone.state.offer
+    assert offered is not None
+    assert offered.correction is not None
+    hand.press(" ")
+    hand.settle()
+    assert phone.state.text == "Tomorrow "
+    hand.press(action=Action.BACKSPACE)
+    assert phone.state.text == "Tomorow "
+
+
+@pytest.mark.usefixtures("typing")
+def test_a_long_press_writes_an_alternative(screen: Screen, phone: Phone, hand: Hand) -> None:
+    assert hand.view.typing is not None
+    keypad = hand.view.typing.keypad
+    hand.write("caf")
+    where = keypad.cell(keypad.find("e"))
+    touch = screen.touch(where)
+    screen.wait(LONG_PRESS_SECONDS + 0.05)
+    touch.touch_move(where[0] + 42, where[1])
+    touch.touch_up()
+    assert phone.state.text == "Café"
+
+
+@pytest.mark.usefixtures("typing")
+def test_two_spaces_make_a_full_stop_and_two_taps_lock_shift(screen: Screen, phone: Phone, hand: Hand) -> None:
+    hand.write("yes")
+    hand.press(" ")
+    hand.press(" ")
+    assert phone.state.text == "Yes. "
+    hand.press(action=Action.SHIFT)
+    hand.press(action=Action.SHIFT)
+    screen.wait(1)
+    hand.press(action=Action.SHIFT)
+    hand.press(action=Action.SHIFT)
+    assert phone.state.shift is Shift.LOCK
+    hand.write("no")
+    assert phone.state.text == "Yes. NO"
+
+
+def test_painting_a_key_does_not_wait_for_the_model(
+    screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(phone._suggesting, "ask", asked.append)
+    hand.press("g")
+    assert phone.state.text == "G"
+    assert typing.field.lines == ["G"]
+    assert asked, "the model is asked, and nobody waits for what it says"
+    screen.frames()
+
+
+def test_a_held_word_says_why_and_can_be_banished(screen: Screen, phone: Phone, hand: Hand) -> None:
+    phone.agree(consent=True)
+    hand.open("typing")
+    hand.write("h")
+    slot = phone.state.slots[1]
+    assert slot is not None
+    assert hand.view.typing is not None
+    touch = screen.touch(hand.view.typing.strip.middle(1))
+    screen.wait(LONG_PRESS_SECONDS + 0.05)
+    touch.touch_up()
+    assert phone.why(slot) in screen.texts()
+    assert phone.state.text == "H", "holding does not take the word"
+    screen.press("Never suggest it")
+    hand.settle()
+    assert slot.text.lower() in phone.status().never
+    assert slot.text not in [other.text for other in phone.state.slots if other]
+    hand.open("words")
+    screen.press(f"allow {slot.text.lower()}")
+    hand.settle()
+    assert phone.status().never == ()
+
+
+def test_consent_is_asked_first_and_off_by_default(screen: Screen, phone: Phone, hand: Hand) -> None:
+    assert hand.view.screen == "consent"
+    for title in ("What is learned", "What leaves this phone", "What does not leave"):
+        assert title in screen.texts()
+    assert not phone.settings.consent
+    screen.window.dispatch("on_key_down", 27, 9, None, [])
+    assert hand.view.screen == "consent", "the first question is not passed by"
+    screen.press("No, keep it off")
+    assert hand.view.screen == "typing"
+    assert phone.settings.consent is False
+    assert "Contributing" not in screen.texts()
+
+
+def test_contributing_is_unmistakable_on_every_screen_and_one_touch_ends_it(
+    screen: Screen, phone: Phone, hand: Hand
+) -> None:
+    screen.press("Yes, take part")
+    assert phone.settings.consent is True
+    colour = PALETTES["light"].contributing
+    for name in ("typing", *PAGES):
+        hand.open(name)
+        assert screen.colour(6, TOP_BAR) == colour, name
+    screen.press("stop contributing")
+    assert phone.settings.consent is False
+    assert screen.colour(6, TOP_BAR) != colour
+
+
+def test_nothing_is_logged_without_consent(screen: Screen, phone: Phone, hand: Hand) -> None:
+    screen.press("No, keep it off")
+    hand.write("zyxomma is here")
+    hand.press(action=Action.RETURN)
+    hand.settle()
+    assert phone.status().logged == (0, 0)
+
+
+@pytest.mark.usefixtures("typing")
+def test_learned_words_can_be_forgotten_and_wiped(screen: Screen, phone: Phone, hand: Hand) -> None:
+    for _ in range(2):
+        hand.write("grolsk is here")
+        hand.press(action=Action.RETURN)
+    hand.settle()
+    hand.open("words")
+    assert "grolsk" in screen.texts().lower()
+    screen.press("forget grolsk")
+    hand.settle()
+    assert "grolsk" not in screen.texts().lower()
+    hand.open("typing")
+    hand.write("more")
+    hand.press(action=Action.RETURN)
+    hand.settle()
+    assert phone.status().logged[0] == 1
+    hand.open("words")
+    screen.press("Wipe everything learned")
+    assert phone.status().logged[0] == 1, "it asks first"
+    screen.press("Wipe everything")
+    hand.settle()
+    assert phone.status().logged == (0, 0)
+
+
+def test_incognito_has_a_colour_and_learns_nothing(
+    screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen
+) -> None:
+    assert typing is hand.view.typing
+    screen.press("incognito")
+    assert phone.state.incognito
+    assert screen.colour(6, TOP_BAR - 44) == PALETTES["light"].incognito
+    hand.write("secret")
+    hand.press(action=Action.RETURN)
+    hand.settle()
+    assert phone.status().logged == (0, 0)
+    screen.press("stop incognito")
+    assert not phone.state.incognito
+
+
+@pytest.mark.usefixtures("typing")
+def test_the_theme_changes_at_once_and_is_kept(screen: Screen, phone: Phone, hand: Hand) -> None:
+    hand.open("settings")
+    assert screen.colour(4, 4) == PALETTES["light"].background
+    screen.press("Dark theme")
+    assert screen.colour(4, 4) == PALETTES["dark"].background
+    assert phone.settings.theme == "dark"
+
+
+@pytest.mark.usefixtures("typing")
+def test_simulated_switches_say_why_not_now(screen: Screen, phone: Phone, hand: Hand) -> None:
+    hand.open("settings")
+    screen.press("Charging")
+    assert not phone.settings.charging
+    hand.open("conditions")
+    assert "On battery" in screen.texts()
+    assert "charging" in screen.texts().split("Not now:")[1].splitlines()[0]
+
+
+@pytest.mark.usefixtures("typing")
+def test_a_limit_of_the_budget_is_chosen(screen: Screen, phone: Phone, hand: Hand) -> None:
+    hand.open("settings")
+    screen.press("8")
+    assert phone.settings.epsilon_limit == 8
+    hand.open("budget")
+    assert "8" in screen.texts().splitlines()
+
+
+@pytest.mark.usefixtures("typing")
+def test_a_password_is_neither_shown_nor_predicted(screen: Screen, hand: Hand) -> None:
+    hand.open("settings")
+    screen.press(FieldKind.PASSWORD.value.capitalize())
+    hand.open("typing")
+    hand.write("pass")
+    assert hand.view.typing is not None
+    assert hand.view.typing.field.lines == ["••••"]
+    assert hand.view.typing.strip.slots == (None, None, None)
+
+
+def test_data_is_exported_and_deleted(screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen) -> None:
+    assert typing is hand.view.typing
+    hand.write("hello")
+    hand.press(action=Action.RETURN)
+    hand.settle()
+    hand.open("data")
+    screen.press("Export my data")
+    path = Path(screen.texts().split("Your data is in ")[1].split(". It is")[0])
+    assert "Hello" in [message["text"] for message in json.loads(path.read_text())["messages"]]
+    screen.press("Good")
+    screen.press("Delete my data")
+    assert phone.status().logged[0] == 1
+    screen.press("Delete everything")
+    hand.settle()
+    assert phone.status().logged == (0, 0)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("size", [(360, 640), (640, 412), (800, 600), (1280, 800)])
+def test_every_screen_fits_every_shape(screen: Screen, phone: Phone, hand: Hand, size: tuple[int, int]) -> None:
+    phone.agree(consent=True)
+    screen.resize(*size)
+    for name in ("typing", *PAGES):
+        hand.open(name)
+        assert hand.view.size == list(size)
+        for label in screen.find(Label):
+            assert label.texture_size[0] <= label.width + 1, (name, label.text)
+            assert 0 <= label.to_window(label.x, 0)[0] <= size[0], (name, label.text)
+    hand.open("typing")
+    hand.write("turned")
+    assert phone.state.text == "Turned"
+
+
+@pytest.mark.usefixtures("typing")
+def test_turning_the_phone_keeps_the_text(screen: Screen, phone: Phone, hand: Hand) -> None:
+    hand.write("half a sen")
+    screen.resize(800, 600)
+    screen.resize(*SIZE)
+    hand.write("tence")
+    assert phone.state.text == "Half a sentence"
+
+
+def test_a_physical_keyboard_types_too(screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen) -> None:
+    window = screen.window
+    for character in "Hi, x":
+        window.dispatch("on_textinput", character)
+    window.dispatch("on_key_down", 8, 42, None, [])
+    assert phone.state.text == "Hi, "
+    window.dispatch("on_key_down", 276, 80, None, [])
+    assert phone.state.cursor == 3
+    window.dispatch("on_key_down", 275, 79, None, [])
+    window.dispatch("on_key_down", 8, 42, None, ["ctrl"])
+    window.dispatch("on_key_down", 8, 42, None, ["ctrl"])
+    assert phone.state.text == ""
+    window.dispatch("on_textinput", "y")
+    window.dispatch("on_key_down", 13, 40, None, [])
+    assert list(phone.sent) == ["y"]
+    assert typing is hand.view.typing
+    hand.open("rounds")
+    window.dispatch("on_textinput", "z")
+    assert phone.state.text == "", "a page takes no text"
+    window.dispatch("on_key_down", 27, 41, None, [])
+    assert hand.view.screen == "menu"
+    window.dispatch("on_key_down", 27, 41, None, [])
+    assert hand.view.screen == "typing"
+
+
+@pytest.mark.usefixtures("typing")
+def test_every_page_opens_from_the_menu(screen: Screen, hand: Hand) -> None:
+    screen.press("menu")
+    assert hand.view.screen == "menu"
+    for name, page in PAGES.items():
+        if page.detail:
+            screen.press(f"open {name}")
+            assert hand.view.screen == name
+            assert page.title in screen.texts()
+            screen.press("back")
+            assert hand.view.screen == "menu"
+
+
+def test_a_problem_is_told_and_typing_goes_on(screen: Screen, phone: Phone, hand: Hand) -> None:
+    phone._kept = replace(phone._kept, problem="The store is full: make room.")
+    hand.open("typing")
+    assert "The store is full: make room." in screen.texts()
+    hand.write("still")
+    assert phone.state.text == "Still"

@@ -1,0 +1,35 @@
+"""What tests have another process do; it imports this module, so it is a light one."""
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+from federation.phone import TooLittleError
+from keyboard_app import apart
+
+
+def priority_and_name() -> tuple[int, str]:
+    return os.nice(0), multiprocessing.current_process().name
+
+
+def sleep() -> None:
+    time.sleep(3600)
+
+
+def die() -> None:
+    os._exit(3)
+
+
+def refuse() -> None:
+    raise TooLittleError("too little")
+
+
+def live(path: str) -> None:
+    with Path(path).open("wb", buffering=0) as alive:
+        alive.write(b"!")
+        time.sleep(3600)
+
+
+def start(path: str) -> None:
+    apart.run(lambda: False, live, path)
