@@ -378,6 +378,7 @@ class DeviceClient:
 
     def _backed_off(self, error: UnreachableError) -> float:
         if self._round is not None and isinstance(error, NotYetError):
+            self._failures = 0
             return self._later(error.retry_after_seconds or _POLL_SECONDS)
         self._reason = str(error)
         self._failures += 1
