@@ -105,7 +105,7 @@ def test_rounds_go_on_when_the_server_restarts_all_the_time(site: Site, phones: 
     def restarting(_: httpx.Request) -> bool:
         nonlocal requests
         requests += 1
-        if requests % 40 == 0:
+        if requests == 60:
             site.restart()
         elif requests % 3 == 0:
             site.restart_workers()
