@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from federation.cli import paths
+from federation.cli.keyboard import several
 from federation.cli.progress import TrainingProgress, words_bar
 from federation.simulation.config import SimulationConfig
 from federation.simulation.judge import Judge
@@ -19,7 +20,7 @@ from model.checkpoint import Checkpoint
 from model.engine import Predictor
 from model.evaluation import compare, table
 from model.evaluation.report import LearningCurve, write
-from model.export import inference_file
+from model.export import export, inference_file
 from model.next_words import NetworkNextWords
 from model.suggestions import Suggester, split_word
 
@@ -41,8 +42,13 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
     "--out", type=click.Path(path_type=Path), default=paths.RUNS / "demo", show_default=True, help="The run's folder."
 )
 @click.option("--report", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
+@click.option(
+    "--phones",
+    type=click.IntRange(min=3, max=6),
+    help="Then open so many phones in one window, with a round server of their own: teach two of them a phrase.",
+)
 @click.option("--restart", is_flag=True, help="Begin again instead of going on where an earlier demo stopped.")
-def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart: bool) -> None:
+def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, phones: int | None, restart: bool) -> None:
     """Train on real chat by federated averaging, judge the result on people it never saw, and try it.
 
     Takes about five minutes on two cores. The same command goes on where it was stopped.
@@ -89,7 +95,9 @@ def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart:
         samples={text: _strips(suggesters, text) for text in _SAMPLES},
     )
     click.echo(f"report: {report}; model: {run.model_path}; took {time.monotonic() - started:.0f} s\n")
-    if sys.stdin.isatty():
+    if phones:
+        several(_exported(federated, out / "export"), out / "phones", phones)
+    elif sys.stdin.isatty():
         _try(suggesters)
     else:
         for text in _SAMPLES:
@@ -100,6 +108,13 @@ def _on_phone(checkpoint: Checkpoint) -> Suggester:
     """Return what a phone with this model suggests."""
     predictor = Predictor(inference_file(checkpoint, "int8"), checkpoint.network)
     return Suggester(NetworkNextWords(predictor, checkpoint.vocabulary))
+
+
+def _exported(checkpoint: Checkpoint, folder: Path) -> Path:
+    """Write what phones come with; it is left alone if they have it already, since their words belong to it."""
+    if not folder.exists():
+        export(checkpoint, folder, inference="int8")
+    return folder
 
 
 def _try(suggesters: Mapping[str, Suggester]) -> None:
