@@ -11,6 +11,7 @@ import click
 
 from data.corpus import Split
 from federation.cli import paths
+from federation.cli.keyboard import several
 from federation.cli.mixed import mixed_rounds
 from federation.cli.progress import TrainingProgress, megabytes, words_bar
 from federation.simulation.config import SimulationConfig
@@ -21,7 +22,7 @@ from model.checkpoint import Checkpoint
 from model.engine import Predictor
 from model.evaluation import compare, spread_table, table
 from model.evaluation.report import LearningCurve, write
-from model.export import inference_file
+from model.export import export, inference_file
 from model.next_words import NetworkNextWords
 from model.suggestions import Suggester, split_word
 
@@ -38,7 +39,7 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
 @click.option(
     "--rounds", default=70, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
 )
-@click.option("--phones", default=10, show_default=True, type=click.IntRange(min=5), help="Headless phones.")
+@click.option("--headless-phones", default=10, show_default=True, type=click.IntRange(min=5), help="So many phones.")
 @click.option(
     "--phone-rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds that phones take part in."
 )
@@ -47,9 +48,22 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
     "--out", type=click.Path(path_type=Path), default=paths.RUNS / "demo", show_default=True, help="The run's folder."
 )
 @click.option("--report", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
+@click.option(
+    "--phones",
+    type=click.IntRange(min=3, max=6),
+    help="Then open so many phones in one window, with a round server of their own: teach two of them a phrase.",
+)
 @click.option("--restart", is_flag=True, help="Begin again instead of going on where an earlier demo stopped.")
 def demo(
-    corpus: str, rounds: int, phones: int, phone_rounds: int, users: int, out: Path, report: Path, restart: bool
+    corpus: str,
+    rounds: int,
+    headless_phones: int,
+    phone_rounds: int,
+    users: int,
+    out: Path,
+    report: Path,
+    phones: int | None,
+    restart: bool,
 ) -> None:
     """Train on real chat by federated averaging, with phones and a server, judge the result on people it never saw.
 
@@ -71,7 +85,12 @@ def demo(
     before = Checkpoint.load(run.warm_start_path)
     judge = Judge(ready.split, most_users=users, show=words_bar)
     with_phones = mixed_rounds(
-        federated, out, corpus=corpus, phones=phones, rounds=phone_rounds, texts=_gate_texts(ready.split, judge)
+        federated,
+        out,
+        corpus=corpus,
+        phones=headless_phones,
+        rounds=phone_rounds,
+        texts=_gate_texts(ready.split, judge),
     )
     evaluations = [
         judge.ngram("seed"),
@@ -92,7 +111,7 @@ def demo(
         facts={
             "corpus": corpus,
             "clients": f"{clients}, {config.cohort} in a round",
-            "rounds": f"{rounds} of simulated clients, {phone_rounds} with {phones} phones",
+            "rounds": f"{rounds} of simulated clients, {phone_rounds} with {headless_phones} phones",
             "a phone sends in a round": megabytes(run.traffic.up),
             "a phone receives in a round": f"at most {megabytes(run.traffic.down)}, with the whole model",
             "network": f"{config.size}, {run.network.parameters:,} weights",
@@ -104,7 +123,9 @@ def demo(
     )
     click.echo(f"report: {report}; model: {run.model_path}; server: {out / 'server'}")
     click.echo(f"took {time.monotonic() - started:.0f} s\n")
-    if sys.stdin.isatty():
+    if phones:
+        several(_exported(with_phones, out / "export"), out / "window", phones)
+    elif sys.stdin.isatty():
         _try(suggesters)
     else:
         for text in _SAMPLES:
@@ -121,6 +142,13 @@ def _on_phone(checkpoint: Checkpoint) -> Suggester:
     """Return what a phone with this model suggests."""
     predictor = Predictor(inference_file(checkpoint, "int8"), checkpoint.network)
     return Suggester(NetworkNextWords(predictor, checkpoint.vocabulary))
+
+
+def _exported(checkpoint: Checkpoint, folder: Path) -> Path:
+    """Write what phones come with; it is left alone if they have it already, since their words belong to it."""
+    if not folder.exists():
+        export(checkpoint, folder, inference="int8")
+    return folder
 
 
 def _try(suggesters: Mapping[str, Suggester]) -> None:

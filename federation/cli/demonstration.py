@@ -184,23 +184,26 @@ def play_rounds(phones: Sequence[Phone], rounds: int) -> None:
     def ended(outcome: Outcome) -> int:
         return sum(entry.outcome is outcome for entry in first.status().rounds)
 
-    def type_some(more: Sequence[str]) -> None:
-        for phone in phones:
-            SelfTyping(phone, more).all()
+    def type_some(number: int) -> None:
+        for phone, diary in zip(phones, DIARIES, strict=False):
+            SelfTyping(phone, [diary[-1 - 2 * number], diary[-2 - 2 * number]]).all()
+
+    def insist_on(least_phones: int) -> None:
+        """Begin anew with another policy."""
+        first.agree(consent=False)
+        _until(lambda: first.status().activity == "Off")
+        first.change(replace(first.settings, least_phones=least_phones, consent=True))
 
     def refuse() -> None:
-        strict = replace(first.settings, least_phones=len(phones) + 2)
-        first.agree(consent=False)
-        first.change(replace(strict, consent=True))
-        type_some(["one more for the road", "and another one"])
+        insist_on(len(phones) + 2)
+        type_some(rounds)
         _until(lambda: ended(Outcome.REFUSED) > 0)
-        first.change(replace(first.settings, least_phones=len(phones), consent=False))
-        first.change(replace(first.settings, consent=True))
+        insist_on(len(phones))
 
     for number in range(rounds):
         if number == rounds // 2:
             refuse()
-        type_some([DIARIES[0][-1 - number], DIARIES[2][-1 - number]])
+        type_some(number)
         done = number + 1
         _until(lambda: ended(Outcome.JOINED) >= done)  # noqa: B023
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
-import data
-from federation.cli import demonstration, paths
+from federation.cli import paths
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile, ProfileError
+
+_BEGINNINGS = ("The ferry leaves at n", "See you at the har", "The ferry leaves ")
 
 
 @click.command()
@@ -56,6 +57,7 @@ def keyboard(
 
 def several(model: Path, folder: Path, count: int) -> None:
     """Open several phones in one window, with a round server of their own."""
+    from federation.cli import demonstration
     from keyboard_app.ui.app import run
 
     with demonstration.local_server(folder, model, count) as url:
@@ -63,6 +65,8 @@ def several(model: Path, folder: Path, count: int) -> None:
 
 
 def _messages(corpus: str, user: str) -> list[str]:
+    import data
+
     users = data.load(paths.corpus(corpus)).users
     if user not in users:
         raise click.UsageError(f"{corpus} has no user {user!r}: see `fedkey data stats {corpus}`")
@@ -70,6 +74,7 @@ def _messages(corpus: str, user: str) -> list[str]:
 
 
 def _screenshots(model: Path, out: Path) -> None:
+    from federation.cli import demonstration
     from keyboard_app.ui.screenshots import write_all
 
     with tempfile.TemporaryDirectory(prefix="fedkey-") as name:
@@ -80,7 +85,9 @@ def _screenshots(model: Path, out: Path) -> None:
             phones = demonstration.open_phones(folder / "phones", count, model, url)
             try:
                 demonstration.play_rounds(phones, 4)
-                for phone, text in zip(phones, ("The ferry leaves at", "I will br", "the ferry lea"), strict=True):
+                for phone, text in zip(
+                    phones, ("The ferry leaves at n", "See you at the har", "The ferry leaves "), strict=True
+                ):
                     for character in text:
                         phone.type(character)
                         phone.settle()

@@ -10,12 +10,13 @@ from kivy.metrics import dp, sp
 from kivy.uix.widget import Widget
 
 from keyboard_app.editor import EditorState, FieldKind
-from keyboard_app.ui.keypad import lettering
+from keyboard_app.ui.keypad import written
 from keyboard_app.ui.theme import Palette, rgba
 from keyboard_app.ui.widgets import ground
 
 HIDDEN = "•"
 MOST_LINES = 5
+_line_texture = lru_cache(maxsize=2 * MOST_LINES)(written)
 _LINE = 1.35  # line height in font sizes
 
 
@@ -155,7 +156,7 @@ class Field(Widget):
 
     def _write(self, text: str, left: float, top: float) -> None:
         if text:
-            texture = lettering(text, self._font_size)
+            texture = _line_texture(text, self._font_size)
             y = top - self._line_height / 2 - texture.height / 2
             Rectangle(texture=texture, size=texture.size, pos=(left, y))
 

@@ -40,8 +40,7 @@ _GAP_DP = 3.0
 _ROUND_DP = 7.0
 
 
-@lru_cache(maxsize=1024)
-def lettering(text: str, size: float, font: str = "Roboto") -> Texture:
+def written(text: str, size: float, font: str = "Roboto") -> Texture:
     """Return a text in white, to be painted in any colour.
 
     Args:
@@ -52,6 +51,10 @@ def lettering(text: str, size: float, font: str = "Roboto") -> Texture:
     label = CoreLabel(text=text, font_size=size, font_name=font)
     label.refresh()
     return label.texture
+
+
+lettering = lru_cache(maxsize=256)(written)
+"""Likewise, for what is written again and again: keys, and words of the strip."""
 
 
 @dataclass

@@ -25,27 +25,26 @@ _SHEET = ("consent", TYPING, "leaves", "rounds", "words", "models")
 
 
 class Camera:
-    """Takes pictures of a window in memory.
+    """Takes pictures of a window in memory, whose size cannot change.
 
     Args:
-        size: of the window, in pixels.
+        largest: picture, in pixels.
     """
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, largest: tuple[int, int]) -> None:
         without_display()
-        self._window = open_window(size)
+        self._window = open_window(largest)
 
     def picture(self, root: Widget, size: tuple[int, int]) -> Pixels:
         """Return a widget as it looks alone in a window, uint8 [height, width, 3]."""
-        if tuple(self._window.size) != size:
-            self._window.size = size
+        root.size_hint, root.size = (None, None), size
         for child in list(self._window.children):
             self._window.remove_widget(child)
         frames = Frames(root)
         for _ in range(_FRAMES):
             frames.one()
         self._window.dispatch("on_draw")
-        width, height = self._window.size
+        width, height = size
         pixels = np.frombuffer(glReadPixels(0, 0, width, height, GL_RGB, GL_UNSIGNED_BYTE), np.uint8)
         return pixels.reshape(height, width, 3)[::-1].copy()
 
@@ -69,7 +68,8 @@ def write_all(phones: Sequence[Phone], folder: Path) -> list[Path]:
         the files written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    camera = Camera(SIZES[0])
+    several = several_size(len(phones))
+    camera = Camera((max(several[0], *(size[0] for size in SIZES)), max(several[1], *(size[1] for size in SIZES))))
     phone = phones[0]
     written = []
 
@@ -92,7 +92,7 @@ def write_all(phones: Sequence[Phone], folder: Path) -> list[Path]:
         keep(_beside([sheet[name] for name in _SHEET]), f"sheet-{theme}")
         for view in together.views:
             view.show(TYPING)
-        keep(camera.picture(together, several_size(len(phones))), f"together-{theme}")
+        keep(camera.picture(together, several), f"together-{theme}")
     return written
 
 

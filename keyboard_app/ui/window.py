@@ -6,6 +6,7 @@ comes first: what arrives during it is read, handled and painted at once.
 
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -91,7 +92,8 @@ class Frames:
             self._loop.idle()
 
     def until_closed(self) -> None:
-        """Show frames until the window is closed."""
+        """Show frames until the window is closed, or the process is asked to end."""
+        signal.signal(signal.SIGTERM, lambda *_: self._loop.close())
         next_at = time.perf_counter()
         while not self._loop.quit:
             now = time.perf_counter()

@@ -1,0 +1,85 @@
+"""A real window under an X server, typed into as by a keyboard, and the pictures of a whole demonstration."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keyboard_app.phone import Phone
+from keyboard_app.profile import Profile
+from keyboard_app.status import Settings
+
+COMMAND = [sys.executable, "-m", "federation.cli", "keyboard"]
+
+
+@pytest.fixture
+def display() -> Iterator[dict[str, str]]:
+    """Return the environment of an X server of our own."""
+    reading, writing = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x1024x24", "-nolisten", "tcp"], pass_fds=[writing]
+    )
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        number = told.readline().strip()
+    yield {**os.environ, "DISPLAY": f":{number}", "SDL_VIDEODRIVER": "x11"}
+    server.terminate()
+    server.wait()
+
+
+@pytest.mark.slow
+def test_a_window_is_typed_into_and_what_was_typed_is_kept(
+    display: dict[str, str], model: Path, tmp_path: Path
+) -> None:
+    Profile.named("ada", tmp_path).keep(Settings(consent=True))
+    command = [*COMMAND, "--model", str(model), "--profiles", str(tmp_path), "--profile", "ada"]
+    window = subprocess.Popen(command, env=display)
+
+    def do(*arguments: str) -> None:
+        subprocess.run(["xdotool", *arguments], env=display, check=True, timeout=120, stdout=subprocess.DEVNULL)
+
+    do("search", "--sync", "--onlyvisible", "--pid", str(window.pid), "windowfocus")
+    do("type", "--delay", "100", "Thank you, my friend")
+    do("key", "Return")
+    do("type", "--delay", "100", "ab")
+    do("key", "BackSpace")
+    do("key", "Return")
+    window.terminate()
+    assert window.wait(timeout=120) == 0
+    phone = Phone(Profile.named("ada", tmp_path), model=model)
+    try:
+        assert phone.settle()
+        messages = json.loads(phone.export_data().read_text())["messages"]
+    finally:
+        phone.close()
+    assert [message["text"] for message in messages] == ["Thank you, my friend", "a"]
+
+
+@pytest.mark.slow
+def test_three_phones_and_a_server_make_pictures_of_every_screen(model: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "--model", str(model), "--screenshot", str(tmp_path / "pictures")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    pictures = list((tmp_path / "pictures").glob("*.png"))
+    assert len(pictures) == 2 * (3 * 12 + 2)
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+    assert len({picture.read_bytes() for picture in pictures}) == len(pictures), "no two pictures are alike"
+
+
+def test_without_a_display_there_is_one_clear_sentence(model: Path, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in {"DISPLAY", "WAYLAND_DISPLAY"}}
+    command = [*COMMAND, "--model", str(model), "--profiles", str(tmp_path)]
+    done = subprocess.run(
+        command, env={**environment, "SDL_VIDEODRIVER": "x11"}, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1
+    assert "no window can be opened" in done.stderr
+    assert "Traceback" not in done.stderr
