@@ -23,7 +23,7 @@ def postgresql() -> "Iterator[Cluster]":
         yield running
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of each kind that a server may have."""
     if request.param == "sqlite":

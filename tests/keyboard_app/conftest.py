@@ -70,3 +70,8 @@ def open_phone(profile: Profile, exported: Export, clock: Clock) -> Iterator[Ope
     yield opener
     for phone in opened:
         phone.close()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the screens to the long run: Kivy cannot even be imported where there is no OpenGL."""
+    return True if collection_path.name == "ui" and config.getoption("markexpr") == "not slow" else None

@@ -10,6 +10,8 @@ from keyboard_app.ui.field import HIDDEN, MOST_LINES, Field, width_of, wrap
 from keyboard_app.ui.theme import LIGHT
 from tests.keyboard_app.ui.conftest import Screen
 
+pytestmark = pytest.mark.slow  # needs OpenGL
+
 
 def test_lines_break_after_spaces() -> None:
     assert [line.text for line in wrap("one two three", 7, len)] == ["one two ", "three"]

@@ -11,6 +11,8 @@ from keyboard_app.ui.keypad import Keypad
 from keyboard_app.ui.theme import DARK, LIGHT, Palette
 from tests.keyboard_app.ui.conftest import SIZE, Screen
 
+pytestmark = pytest.mark.slow  # needs OpenGL
+
 
 class Typist:
     """A keypad and what it said."""

@@ -15,6 +15,8 @@ from keyboard_app.ui.theme import PALETTES
 from keyboard_app.ui.typing_screen import TypingScreen
 from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen
 
+pytestmark = pytest.mark.slow  # needs OpenGL
+
 TOP_BAR = SIZE[1] - 52 - 22
 """Height of the middle of the bar below the title."""
 

@@ -1,8 +1,11 @@
 """Vectors as pictures."""
 
 import numpy as np
+import pytest
 
 from keyboard_app.ui.pictures import SIDE, correlation, masked_picture, update_picture
+
+pytestmark = pytest.mark.slow  # needs OpenGL
 
 
 def test_rising_weights_are_blue_falling_red_and_others_white() -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from keyboard_app.ui.theme import DARK, LIGHT, PALETTES, Colour, contrast, poor
 
+pytestmark = pytest.mark.slow  # needs OpenGL
+
 
 @pytest.mark.parametrize("palette", PALETTES.values(), ids=lambda palette: palette.name)
 def test_text_and_shapes_have_the_contrast_of_wcag_aa(palette: object) -> None:
