@@ -135,7 +135,8 @@ class Rounds:
         """Select a device for the round that is filling, or say when to come back."""
         now, settings = self._clock(), self._settings
         population = self._population(now)
-        with self._database.write() as session:
+        # A check-in that a power cut undoes is one more check-in.
+        with self._database.write(lasting=False) as session:
             device = session.get(DeviceRow, device_id)
             if device is None:
                 device = DeviceRow(device_id=device_id)

@@ -1,9 +1,11 @@
 """What lasts: one database and one blob store, shared by all workers.
 
 SQLite in WAL mode or PostgreSQL, by URL. A write is one transaction that takes its lock first, so what it reads stays
-true until it commits; on SQLite that is the database's one writer lock, on PostgreSQL an advisory lock.
+true until it commits; on SQLite that is the database's one writer lock, and a file's before it, on PostgreSQL an
+advisory lock.
 """
 
+import fcntl
 import hashlib
 import os
 import sqlite3
@@ -43,7 +45,8 @@ class Database:
             sql.event.listen(self._engine, "connect", _prepare_sqlite)
             sql.event.listen(self._engine, "begin", _begin_sqlite)
         # A write sees what was committed before it got the lock; PostgreSQL's default level does that.
-        self._writing = self._engine.execution_options(fedkey_write=True)
+        self._writing = self._engine.execution_options(fedkey_write="FULL")
+        self._writing_loosely = self._engine.execution_options(fedkey_write="NORMAL")
         self._reading = self._engine if self._is_sqlite else self._engine.execution_options(**_ONE_STATE)
 
     @contextmanager
@@ -53,11 +56,18 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """Give a session that nobody writes beside; what it did is kept as a whole or, if it raises, not at all."""
-        with _refusals(), Session(self._writing, expire_on_commit=False) as session, session.begin():
+    def write(self, *, lasting: bool = True) -> Iterator[Session]:
+        """Give a session that nobody writes beside; what it did is kept as a whole or, if it raises, not at all.
+
+        Args:
+            lasting: whether a power cut right afterwards must not undo it; nothing else does, whatever is killed.
+        """
+        engine = self._writing if lasting else self._writing_loosely
+        with _refusals(), self._turn(), Session(engine, expire_on_commit=False) as session, session.begin():
             if not self._is_sqlite:
                 session.execute(sql.select(sql.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+                if not lasting:
+                    session.execute(sql.text("SET LOCAL synchronous_commit TO off"))
             yield session
 
     def migrate(self) -> None:
@@ -66,6 +76,22 @@ class Database:
         config.set_main_option("script_location", str(resources.files("federation.server") / "migrations"))
         config.attributes["engine"] = self._engine
         command.upgrade(config, "head")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait in line for SQLite's one writer; by itself it sleeps and asks again, so some wait very long."""
+        if not self._is_sqlite:
+            yield
+            return
+        try:
+            descriptor = os.open(f"{self._engine.url.database}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise UnavailableError("the database's folder is away or has no room: try again", 10) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         """Close all connections."""
@@ -76,7 +102,6 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # transactions begin where we say
     for pragma in (
         "journal_mode=WAL",
-        "synchronous=FULL",
         "foreign_keys=ON",
         f"busy_timeout={_BUSY_SECONDS * 1000:.0f}",
     ):
@@ -84,7 +109,9 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 
 def _begin_sqlite(connection: sql.Connection) -> None:
-    writes = connection.get_execution_options().get("fedkey_write", False)
+    writes = connection.get_execution_options().get("fedkey_write")
+    if writes:
+        connection.exec_driver_sql(f"PRAGMA synchronous={writes}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 

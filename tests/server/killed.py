@@ -45,9 +45,9 @@ class Points:
             os.kill(os.getpid(), signal.SIGKILL)
 
     @contextmanager
-    def _watched_write(self) -> Iterator[Session]:
+    def _watched_write(self, *, lasting: bool = True) -> Iterator[Session]:
         self.point()
-        with self._write() as session:
+        with self._write(lasting=lasting) as session:
             yield session
             session.flush()
             self.point()

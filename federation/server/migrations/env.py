@@ -6,7 +6,7 @@ from alembic import context
 from federation.server.tables import Base
 
 engine: sql.Engine = context.config.attributes["engine"]
-with engine.connect().execution_options(fedkey_write=True) as connection:
+with engine.connect().execution_options(fedkey_write="FULL") as connection:
     context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
