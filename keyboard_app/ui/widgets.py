@@ -24,6 +24,8 @@ SYMBOLS_FONT = "DejaVuSans"
 TOUCH_DP = 48
 """Least height of what is touched."""
 
+_WIDEST_PICTURE_DP = 220
+
 COLUMN_DP = 640
 """Widest column of text on a tablet."""
 
@@ -280,12 +282,13 @@ class Picture(Widget):
         self.bind(pos=self._place, size=self._place)
 
     def _place(self, *_: Any) -> None:
-        self.height = self.width * self._rows / self._columns
-        self._rectangle.pos, self._rectangle.size = self.pos, self.size
+        wide = min(self.width, dp(_WIDEST_PICTURE_DP))
+        self.height = wide * self._rows / self._columns
+        self._rectangle.pos, self._rectangle.size = self.pos, (wide, self.height)
 
 
 class Curve(FloatLayout):
-    """A line through points, each with a dot of its own colour, between its least and its greatest value.
+    """A line through points, between its least and its greatest value, above a row with a dot for each.
 
     Args:
         values: in order; nothing where there is none.
@@ -297,7 +300,7 @@ class Curve(FloatLayout):
     def __init__(
         self, values: Sequence[float | None], colours: Sequence[Colour], palette: Palette, unit: str = " %"
     ) -> None:
-        super().__init__(size_hint_y=None, height=dp(150))
+        super().__init__(size_hint_y=None, height=dp(164))
         known = [value for value in values if value is not None]
         self._least, self._most = (min(known), max(known)) if known else (0.0, 1.0)
         if self._most - self._least < 1e-9:
@@ -308,10 +311,11 @@ class Curve(FloatLayout):
             self._frame = [Line(width=1) for _ in range(3)]
             Color(*rgba(palette.primary))
             self._line = Line(width=dp(1.5))
+            self._points = [Ellipse(size=(dp(7), dp(7))) for _ in known]
             self._dots = []
             for colour in colours:
                 Color(*rgba(colour))
-                self._dots.append(Ellipse(size=(dp(9), dp(9))))
+                self._dots.append(Ellipse(size=(dp(10), dp(10))))
         self._labels = [
             Label(
                 text=f"{value:.1f}{unit}",
@@ -325,26 +329,26 @@ class Curve(FloatLayout):
             for value in (self._least, (self._least + self._most) / 2, self._most)
         ]
         for label in self._labels:
+            label.opacity = 1 if known else 0
             self.add_widget(label)
         self.bind(pos=self._place, size=self._place)
 
     def _place(self, *_: Any) -> None:
-        left, bottom = self.x + dp(62), self.y + dp(12)
-        width, height = max(1.0, self.x + self.width - dp(10) - left), self.height - dp(24)
+        left, bottom = self.x + dp(62), self.y + dp(34)
+        width, height = max(1.0, self.x + self.width - dp(10) - left), self.height - dp(46)
         for i, (label, line) in enumerate(zip(self._labels, self._frame, strict=True)):
             y = bottom + height * i / 2
             label.pos = self.x, y - label.height / 2
             line.points = [left, y, left + width, y]
-        points = []
-        last = 0.0
+        points: list[tuple[float, float]] = []
         for i, value in enumerate(self._values):
             x = left + width * (i + 0.5) / len(self._values)
-            last = last if value is None else (value - self._least) / (self._most - self._least)
-            y = bottom + height * last
+            self._dots[i].pos = x - dp(5), self.y + dp(5)
             if value is not None:
-                points += [x, y]
-            self._dots[i].pos = x - dp(4.5), (y if value is not None else bottom) - dp(4.5)
-        self._line.points = points
+                points.append((x, bottom + height * (value - self._least) / (self._most - self._least)))
+        self._line.points = [part for point in points for part in point]
+        for (x, y), circle in zip(points, self._points, strict=True):
+            circle.pos = x - dp(3.5), y - dp(3.5)
 
 
 class Bars(BoxLayout):

@@ -91,7 +91,7 @@ class Screen:
     def find(self, of: type, root: Any = None) -> list[Any]:
         """Return all widgets of a class below the root."""
         roots = [root] if root is not None else self.window.children
-        return [widget for top in roots for widget in top.walk() if isinstance(widget, of)]
+        return [widget for top in roots for widget in top.walk(restrict=True) if isinstance(widget, of)]
 
     def button(self, text: str) -> Any:
         """Return the one widget with a name; that of most buttons is their text."""

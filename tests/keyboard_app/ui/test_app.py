@@ -1,0 +1,94 @@
+"""Several phones in one window, a phone that types by itself, and pictures."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kivy.core.image import Image
+from kivy.uix.label import Label
+
+from keyboard_app.phone import Phone
+from keyboard_app.profile import Profile
+from keyboard_app.self_typing import SelfTyping
+from keyboard_app.status import Outcome, RoundEntry
+from keyboard_app.ui.app import Phones, several_size
+from keyboard_app.ui.screenshots import write_png
+from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen
+
+
+@pytest.fixture
+def phones(model: Path, tmp_path: Path) -> Iterator[list[Phone]]:
+    opened = [Phone(Profile.named(name, tmp_path), model=model) for name in ("ada", "ben", "cleo")]
+    for phone in opened:
+        assert phone.settle()
+        phone.agree(consent=True)
+    yield opened
+    for phone in opened:
+        phone.close()
+
+
+@pytest.fixture
+def root(screen: Screen, phones: list[Phone]) -> Phones:
+    root = Phones(phones)
+    root.listen(screen.window)
+    screen.show(root)
+    screen.resize(*several_size(3))
+    return root
+
+
+def test_phones_stand_beside_each_other_with_a_dashboard(screen: Screen, root: Phones) -> None:
+    edges = [(view.x, view.x + view.width) for view in root.views] + [(root.dashboard.x, root.width)]
+    assert all(left[1] <= right[0] for left, right in itertools.pairwise(edges))
+    assert all(view.width >= 360 for view in root.views)
+    assert "Learning together" in screen.texts()
+    for view in root.views:
+        for label in screen.find(Label, view):
+            assert view.x <= label.to_window(label.x, 0)[0] <= view.x + view.width
+
+
+def test_a_physical_keyboard_types_on_the_phone_that_was_touched(
+    screen: Screen, phones: list[Phone], root: Phones
+) -> None:
+    screen.window.dispatch("on_textinput", "a")
+    typing = root.views[2].typing
+    assert typing is not None
+    screen.tap(typing.keypad.cell(typing.keypad.find("h")))
+    screen.window.dispatch("on_textinput", "i")
+    assert [phone.state.text for phone in phones] == ["a", "", "Hi"]
+
+
+def test_the_dashboard_counts_rounds_once_and_bytes_of_all(screen: Screen, phones: list[Phone], root: Phones) -> None:
+    joined = RoundEntry(7, 0.0, Outcome.JOINED, "This phone took part.", bytes_up=600_000, accuracy=0.25)
+    for phone in phones[:2]:
+        phone._snapshot = replace(phone._snapshot, rounds=(joined,), activity="Training for round 8")
+    root.dashboard.refresh()
+    screen.frames(3)
+    shown = screen.texts().splitlines()
+    assert shown[shown.index("Rounds") + 1] == "1"
+    assert shown[shown.index("Sent by all") + 1] == "1.2 MB"
+    assert shown[shown.index("Phones that contribute") + 1] == "3 of 3"
+    assert shown.count("Training for round 8") == 2
+
+
+def test_a_phone_types_by_itself_and_takes_words_from_the_strip(phone: Phone, hand: Hand) -> None:
+    hand.settle()
+    phone.agree(consent=True)
+    SelfTyping(phone, ["how are you today", "see you at the station"]).all()
+    assert [message.lower().strip() for message in phone.sent] == ["how are you today", "see you at the station"]
+    assert phone.status().logged[0] == 2
+    saved = phone.status().keystrokes
+    assert saved.spent < saved.characters
+
+
+def test_pictures_are_written_the_right_way_up(screen: Screen, tmp_path: Path) -> None:
+    assert screen.window.size == SIZE
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[0, 0], pixels[3, 5] = (255, 0, 0), (0, 0, 255)
+    write_png(pixels, tmp_path / "picture.png")
+    read = Image(str(tmp_path / "picture.png"), keep_data=True)
+    assert read.size == (6, 4)
+    assert read.read_pixel(0, 0)[:3] == [1, 0, 0]
+    assert read.read_pixel(5, 3)[:3] == [0, 0, 1]
