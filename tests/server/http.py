@@ -9,6 +9,7 @@ import numpy as np
 
 from federation.authority import AuthorityFolder
 from federation.phone import Connection, DeviceClient, PhoneStore
+from federation.phone.client import Train
 from federation.phone.headless import DEFAULT_POLICY, READY
 from federation.plan import PhonePolicy
 from federation.server.history import rounds_of, timeline
@@ -138,6 +139,7 @@ class HttpPhone:
     number: int
     conditions: Conditions = READY
     policy: PhonePolicy = DEFAULT_POLICY
+    learns: Train | None = None
     update: Update = field(init=False)
 
     def __post_init__(self) -> None:
@@ -157,7 +159,7 @@ class HttpPhone:
             self.store,
             self.connection,
             policy=self.policy,
-            train=self.train,
+            train=self.learns or self.train,
             conditions=lambda: self.conditions,
             vocabulary=self.site.installation.export.manifest.vocabulary,
             clock=self.site.clock,
