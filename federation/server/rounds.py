@@ -231,7 +231,7 @@ class Rounds:
                 self._advertised(session, row).restore(body)
                 device = session.get(DeviceRow, device_id)
                 if device is None or device.last_round != round_id:
-                    raise UnauthorisedError("the device was not selected for this round: check in")
+                    raise ForbiddenError("the device was not selected for this round: check in")
                 device.joined = now
             session.add(
                 MessageRow(
@@ -278,7 +278,7 @@ class Rounds:
             _round(session, round_id)
             device = session.get(DeviceRow, device_id)
             if device is None or device.last_round != round_id:
-                raise UnauthorisedError("the device was not selected for this round: check in")
+                raise ForbiddenError("the device was not selected for this round: check in")
             name = pseudonym(self._pseudonym_secret, device_id)
             record(session, self._clock(), kind, round_id=round_id, device=name, detail=detail)
 
