@@ -6,6 +6,7 @@ import os
 # Before Kivy is imported anywhere: it reads these then.
 os.environ.setdefault("KIVY_NO_ARGS", "1")  # the command line is ours
 os.environ.setdefault("KIVY_NO_CONFIG", "1")  # no file of another Kivy application changes this one
+os.environ.setdefault("KIVY_IMAGE", "sdl2")  # one is enough, and the others take time to import
 os.environ.setdefault("KIVY_WINDOW", "sdl2")  # another one ends the process where there is no display
 os.environ.setdefault("KIVY_LOG_MODE", "PYTHON")  # neither logging nor tracebacks are taken over
 logging.getLogger("kivy").addFilter(  # of touch screens without a desktop, which need another library

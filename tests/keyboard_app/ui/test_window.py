@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from federation.cli import main
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.status import Settings
@@ -83,3 +85,15 @@ def test_without_a_display_there_is_one_clear_sentence(model: Path, tmp_path: Pa
     assert done.returncode == 1
     assert "no window can be opened" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_cannot_be_opened_is_said_in_a_sentence(model: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "small.jsonl"
+    corpus.write_text('{"user": "u1", "text": "hello there"}\n')
+    options = ["keyboard", "--model", str(model), "--profiles", str(tmp_path)]
+    refused = CliRunner().invoke(main, [*options, "--profile", "a/b"])
+    assert refused.exit_code == 1
+    assert "cannot name a profile" in refused.output
+    refused = CliRunner().invoke(main, [*options, "--corpus", str(corpus), "--corpus-user", "u2"])
+    assert refused.exit_code == 2
+    assert "has no user 'u2'" in refused.output
