@@ -1,7 +1,8 @@
 """From the sums of groups to one sum: filters, clipping, and the median of means.
 
 What is filtered and clipped is a random group, so that secure aggregation stays whole, as in SHARE (Velicheti et al.
-2021, https://arxiv.org/abs/2110.02940). The price: one attacker spoils his group. The coordinate-wise median is that of Yin et al. 2018 (https://arxiv.org/abs/1803.01498), over groups' means.
+2021, https://arxiv.org/abs/2110.02940). The price: one attacker spoils his group. The coordinate-wise median is that of
+Yin et al. 2018 (https://arxiv.org/abs/1803.01498), over groups' means.
 """
 
 from collections.abc import Sequence

@@ -83,8 +83,8 @@ class Memory:
         """Count a round's groups for their members, and quarantine whom chance no longer explains.
 
         An honest phone is in a rejected group as often as its peers are: the share of all standings that were in one,
-        which attackers only raise. So a phone is quarantined if that many rejections or more have less than
-        `quarantine_chance` under a binomial distribution with that share.
+        which attackers only raise. So a phone of a rejected group is quarantined if that many rejections or more have
+        less than `quarantine_chance` under a binomial distribution with that share.
 
         Args:
             accepted: members of each accepted group.
@@ -93,6 +93,7 @@ class Memory:
             settings: how strict.
         """
         standings = dict(self.standings)
+        rejected = list(rejected)
         for groups, were_rejected in ((accepted, 0), (rejected, 1)):
             for phone in (member for members in groups for member in members):
                 before = standings.get(phone, Standing())
@@ -101,7 +102,7 @@ class Memory:
         base = sum(standing.rejected for standing in standings.values()) / max(total, 1)
         quarantined = {phone: until for phone, until in self.quarantined.items() if until > round_number}
         decisions = []
-        for phone in sorted(standings):
+        for phone in sorted({member for members in rejected for member in members}):
             standing = standings[phone]
             chance = binomial_tail(standing, base)
             if chance < settings.quarantine_chance:
