@@ -5,7 +5,7 @@ Carlini et al. 2019 (https://arxiv.org/abs/1802.08232), in federated learning Th
 log2 of the number of possible secrets less log2 of the rank of the true one by likelihood: about 1.4 bits by chance
 on average, all bits if it is the likeliest. Ranks are exact, over all secrets.
 
-Secrets are typed often, by a few phones that are in every round: the worst case for them. The cohort is small, so noise
+Each secret is typed by one phone, which types nothing else and is in every round: the worst case for it. The cohort is small, so noise
 of the size that differential privacy asks for (a multiplier near 1) ruins the model; what that size costs a cohort of
 thousands is for `benchmarks.privacy` to say. A larger cohort also dilutes secrets, which is not simulated.
 """
@@ -20,17 +20,17 @@ from benchmarks.attack_ground import Ground
 from benchmarks.results import Figure
 from federation.server.optimizer import SgdMomentum
 from federation.update import clip
-from model.batches import Rows, pack
+from model.batches import pack
 from model.layout import FlatVector
 from model.vocabulary import BOUNDARY, PAD, UNKNOWN
 
-SECRETS, TYPISTS = 4, 3
-"""Secrets, and phones that type each."""
-COHORT = 40
+SECRETS = 6
+COHORT = 36
+"""Phones in a round, those with secrets among them."""
 NOISE_MULTIPLIERS = (0.05, 1.0)
 
 _WORDS = 50
-_REPEATS = 40
+_REPEATS = 60
 _ROWS = 16
 
 
@@ -94,7 +94,7 @@ def _trained(
 
     Args:
         ground: model and phones.
-        secrets: each typed by `TYPISTS` phones.
+        secrets: each typed by one phone.
         rounds: of averaging.
         seed: of cohort, dropout and noise.
         bound: L2 norm that deltas are clipped to, all weighing alike.
@@ -103,11 +103,10 @@ def _trained(
     random = np.random.default_rng([seed, 3])
     optimizer = SgdMomentum(learning_rate=1.0, momentum=0.9)
     state = optimizer.initialize(ground.start)
-    holders = SECRETS * TYPISTS
     for _ in range(rounds):
-        chosen = random.choice(np.arange(holders, len(ground.clients)), COHORT - holders, replace=False)
+        chosen = random.choice(np.arange(SECRETS, len(ground.clients)), COHORT - SECRETS, replace=False)
         rows = [ground.clients[client][:_ROWS] for client in chosen]
-        rows += [_with_secret(ground.clients[holder], secrets[holder % SECRETS]) for holder in range(holders)]
+        rows += [pack([[*secret.opening, *secret.words]] * _REPEATS)[:_ROWS] for secret in secrets]
         deltas = [ground.delta(state.weights, each, random) for each in rows]
         if bound is not None:
             deltas = [clip(delta, bound) for delta in deltas]
@@ -116,12 +115,6 @@ def _trained(
             mean += random.normal(0, noise * bound / COHORT, mean.size).astype(np.float32)
         state = optimizer.apply(state, mean)
     return state.weights
-
-
-def _with_secret(rows: Rows, secret: Secret) -> Rows:
-    typed = [[*secret.opening, *secret.words]] * _REPEATS
-    planted = pack(typed, rows.shape[1] - 1)
-    return np.concatenate([rows[: _ROWS - len(planted)], planted])
 
 
 def _exposure(ground: Ground, weights: FlatVector, secret: Secret, words: npt.NDArray[np.int64]) -> float:

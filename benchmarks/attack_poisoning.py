@@ -40,19 +40,20 @@ OFF = DefenceSettings(
 ALONE = {
     "norm_filter": replace(OFF, norm_factor=DefenceSettings().norm_factor),
     "clip": replace(OFF, clip_factor=DefenceSettings().clip_factor),
-    "agreement": replace(OFF, least_agreement=DefenceSettings().least_agreement),
     "median": replace(OFF, median="always"),
     "gate": replace(OFF, gate_loss=DefenceSettings().gate_loss, canary_jump=DefenceSettings().canary_jump),
 }
 """Each part of the defence by itself; the defaults but for the median, which is always taken."""
 
-_CLIENT_ROWS = 24
+_CLIENT_ROWS = 16
 _CANARIES = 200
 _PUBLIC_ROWS = 160
 _CONTEXTS = 100
 _ACCURACY_ROWS = 800
 _RARE_PHRASE = "the best phone is"
-_TARGET = "nokia"
+_TARGET = "pizza"
+PATIENCE = 3
+"""How many times as many rounds attackers within the norm get in the end."""
 
 
 class Damage(NamedTuple):
@@ -116,10 +117,10 @@ class Arena:
         trigger = next(_phrase(canary) for canary in self._canaries if len(_phrase(canary)) == 3)
         return Backdoor(trigger, self.rare.target)
 
-    def run(self, scene: Scene, settings: DefenceSettings) -> Damage:
+    def run(self, scene: Scene, settings: DefenceSettings, rounds: int | None = None) -> Damage:
         """Train all rounds and measure the last model."""
         settings = replace(settings, initial_norm=self._norm)
-        optimizer = SgdMomentum(learning_rate=1.0, momentum=0.9)
+        optimizer = SgdMomentum(learning_rate=1.0, momentum=0.0)
         clients = len(self._ground.clients)
         order = np.random.default_rng([self._seed, 4]).permutation(clients)
         attackers = set(order[: round(clients * scene.share / 100)].tolist()) if scene.attack else set()
@@ -133,7 +134,7 @@ class Arena:
         def probe(state: GlobalState) -> Reading | None:
             return self._probe(state.weights) if np.isfinite(state.weights).all() else None
 
-        for number in range(1, self._rounds + 1):
+        for number in range(1, (rounds or self._rounds) + 1):
             outcome = defend(
                 self._groups(number, states[made_by].weights, scene, attackers, memory),
                 memory,
@@ -196,10 +197,13 @@ class Arena:
         return WeightedSum(delta * np.float32(len(rows)), Tally(len(rows)), 1)
 
     def _public_norm(self) -> float:
-        """Return the norm of a group's mean, from as many simulated phones that type public text."""
+        """Return the norm of a group's mean, from as many simulated phones that type public text.
+
+        The model has not seen that text: on what it was trained on, deltas are shorter than those of phones.
+        """
         random = np.random.default_rng([self._seed, 7])
         parts = np.array_split(
-            self._ground.seen[random.permutation(len(self._ground.seen))][: GROUP * _CLIENT_ROWS], GROUP
+            self._ground.public[random.permutation(len(self._ground.public))][: GROUP * _CLIENT_ROWS], GROUP
         )
         deltas = [self._ground.delta(self._ground.start, rows, random) for rows in parts]
         return float(np.linalg.norm(np.mean(deltas, axis=0)))
@@ -261,11 +265,21 @@ def measured(ground: Ground, *, rounds: int, cohort: int, seed: int, shares: Seq
                     figures += _compared(
                         f"{label}_{part}_alone", without, alone, lost, plants=attack in {"backdoor", "in-norm"}
                     )
-    scene = Scene("in-norm", 10, arena.common)
-    without = note(arena.run(scene, OFF), "in-norm 10 % behind a canary, undefended")
-    defended = note(arena.run(scene, on), "in-norm 10 % behind a canary, defended")
-    figures += _compared("in_norm_10_percent_of_phones_behind_a_canary", without, defended, lost, plants=True)
-    return figures + quarantine(seed)
+    return figures + _patient(arena, PATIENCE * rounds, note) + quarantine(seed)
+
+
+def _patient(arena: Arena, rounds: int, note: Callable[[Damage, str], Damage]) -> list[Figure]:
+    """Let attackers within the norm go on for longer, behind a phrase that is no canary and behind one that is."""
+    figures = []
+    for place, backdoor in (("elsewhere", arena.rare), ("behind_a_canary", arena.common)):
+        scene = Scene("in-norm", 10, backdoor)
+        without = note(arena.run(scene, OFF, rounds), f"in-norm 10 % {place}, {rounds} rounds undefended")
+        defended = note(arena.run(scene, DefenceSettings(), rounds), f"in-norm 10 % {place}, {rounds} rounds defended")
+        label = f"in_norm_10_percent_of_phones_{place}_{rounds}_rounds"
+        success = (100 * defended.success, "%", "undefended", 100 * without.success)
+        figures.append(Figure(f"backdoor_success_{label}", *success))
+        figures.append(Figure(f"accuracy_{label}", defended.accuracy, "", "undefended", without.accuracy))
+    return figures
 
 
 def _compared(

@@ -37,7 +37,6 @@ Scores = npt.NDArray[np.float32]
 
 _VICTIM_ROWS = 4
 _MOST_PIECES = 15
-_AMPLIFIED = 10.0  # one step of training is small: the attacker takes more of it
 _SPECIAL = (PAD, UNKNOWN, BOUNDARY)
 
 
@@ -177,7 +176,7 @@ def _orders(
     found: dict[str, list[float]] = {"single": [], "aggregate": [], "public": []}
     for victim in range(victims):
         for name, delta in (("single", deltas[victim]), ("aggregate", mean)):
-            ground.engine.set_weights(ground.start + np.float32(_AMPLIFIED) * delta)
+            ground.engine.set_weights(ground.start + delta)
             named = _named(_bias(ground, delta), len(typed[victim].pieces))
             spelled = _spelled(ground.engine, ground.other, named, len(typed[victim].messages))
             found[name].append(_similarity(typed[victim].messages, spelled))

@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--victims", type=int, default=20, help="phones whose words are looked for")
     parser.add_argument("--secret-rounds", type=int, default=12, help="rounds of training with secrets")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds under each poisoning")
+    parser.add_argument("--rounds", type=int, default=4, help="rounds under each poisoning")
     parser.add_argument("--cohort", type=int, default=60, help="phones in a round under poisoning")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from federation.errors import ConfigError
+from federation.robustness import DefenceSettings
 from federation.simulation.central import CentralTraining
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
 
@@ -49,6 +50,7 @@ class SimulationConfig:
         warm_start: training on the public seed before the first round.
         client: what a client does with its rows.
         server: how the server steps along the mean delta.
+        defence: against clients that poison; it keeps a tenth of the public seed from the warm start to judge by.
     """
 
     corpus: str = "chitchat"
@@ -67,6 +69,7 @@ class SimulationConfig:
     warm_start: CentralTraining = field(default_factory=CentralTraining)
     client: ClientTraining = field(default_factory=ClientTraining)
     server: ServerOptimizer = field(default_factory=ServerOptimizer)
+    defence: DefenceSettings = field(default_factory=DefenceSettings)
 
     def __post_init__(self) -> None:
         for name in (

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow_federated as tff
 
 from federation.errors import ConfigError
+from federation.robustness import Decision, Memory, counts, log
 from federation.simulation import central
 from federation.simulation.config import SimulationConfig
+from federation.simulation.defended import Client, DefendedRounds, pseudonym
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server, ServerState
 from model.batches import Rows
@@ -30,7 +33,9 @@ from model.layout import FlatWeights, NetworkConfig
 from model.vocabulary import Vocabulary
 
 _FINAL_LEARNING_RATE = 0.02
-_SAMPLING, _SHUFFLING, _EVALUATION = range(3)
+_DEFENCE = "defence"
+_SAMPLING, _SHUFFLING, _EVALUATION, _GROUPING = range(4)
+_JUDGED_BY = 10  # every so many-th public row is kept for the defence's gate
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class RoundReport(NamedTuple):
         clients: that took part.
         seconds: it took.
         validation: federated evaluation after the round, in the rounds that have one.
+        decisions: of the defence; nothing if there is none.
     """
 
     number: int
@@ -64,6 +70,21 @@ class RoundReport(NamedTuple):
     clients: int
     seconds: float
     validation: Totals | None
+    decisions: tuple[Decision, ...] | None = None
+
+
+class Standing(NamedTuple):
+    """Where a run stands after a round.
+
+    Attributes:
+        state: of the server.
+        made_by: the round that made the state; 0 for the warm start. Earlier than the last one if that was refused.
+        memory: of the defence.
+    """
+
+    state: ServerState
+    made_by: int = 0
+    memory: Memory = Memory()
 
 
 @dataclass(frozen=True)
@@ -118,7 +139,8 @@ class Run:
         with Worker() as worker:
             cohort = Cohort(self.network, self.config.row_length, self.config.client)
             server = Server(self.network, self.config.server)
-            done, state = self._latest() or (0, server.initialize(weights))
+            done, standing = self._latest() or (0, Standing(server.initialize(weights)))
+            defended = self._defended(cohort, server)
             csv = tff.program.CSVFileReleaseManager(self.directory / "metrics.csv", key_fieldname="round")
             board = tff.program.TensorBoardReleaseManager(self.directory / "tensorboard")
 
@@ -127,14 +149,17 @@ class Run:
                 asyncio.run(csv.release(figures, key=number))
 
             if not done:
-                release(_validation_figures(cohort.evaluate(state.weights, self._validation)), 0)
+                release(_validation_figures(cohort.evaluate(standing.state.weights, self._validation)), 0)
             for number in range(done + 1, self.config.rounds + 1):
-                state, report = self._round(cohort, server, state, number)
+                if defended:
+                    standing, report = self._defended_round(cohort, server, defended, standing, number)
+                else:
+                    standing, report = self._round(cohort, server, standing, number)
                 release(_figures(report), number)
-                self._save(number, state)
+                self._save(number, standing)
                 watcher.round_done(report)
                 worker.recycle_if_above(self.config.worker_limit_mb << 20)
-        checkpoint = self._checkpoint(state.weights)
+        checkpoint = self._checkpoint(standing.state.weights)
         checkpoint.save(self.model_path)
         return checkpoint
 
@@ -142,10 +167,11 @@ class Run:
         if self.warm_start_path.exists():
             return Checkpoint.load(self.warm_start_path).weights
         options = self.config.warm_start
-        steps = options.epochs * -(-len(self._rows.seed) // options.batch_rows)
+        seed = self._rows.seed[~self._judged_by] if self.config.defence.enabled else self._rows.seed
+        steps = options.epochs * -(-len(seed) // options.batch_rows)
         weights = central.train(
             self.network,
-            self._rows.seed,
+            seed,
             options,
             seed=self.config.seed,
             progress=lambda step, loss: watcher.warm_start(step, steps, loss),
@@ -153,25 +179,65 @@ class Run:
         self._checkpoint(weights).save(self.warm_start_path)
         return weights
 
-    def _round(
-        self, cohort: Cohort, server: Server, state: ServerState, number: int
-    ) -> tuple[ServerState, RoundReport]:
-        config = self.config
+    @property
+    def _judged_by(self) -> npt.NDArray[np.bool_]:
+        """Which public rows the defence's gate judges by."""
+        chosen: npt.NDArray[np.bool_] = np.arange(len(self._rows.seed)) % _JUDGED_BY == _JUDGED_BY - 1
+        return chosen
+
+    def _defended(self, cohort: Cohort, server: Server) -> DefendedRounds | None:
+        if not self.config.defence.enabled:
+            return None
+        return DefendedRounds(cohort, server, self.network, self.config.defence, self._rows.seed[self._judged_by])
+
+    def _round(self, cohort: Cohort, server: Server, standing: Standing, number: int) -> tuple[Standing, RoundReport]:
         started = time.monotonic()
-        size = min(config.cohort, len(self._rows.train))
-        chosen = np.random.default_rng([config.seed, _SAMPLING, number]).choice(
-            len(self._rows.train), size, replace=False
-        )
-        result = cohort.train(state.weights, [self._client_rows(number, int(client)) for client in chosen])
-        done = number / config.rounds
-        rate = config.server.learning_rate * (
-            central.cosine(done, _FINAL_LEARNING_RATE) if config.schedule == "cosine" else 1.0
-        )
+        clients = self._chosen(number, Memory())
+        result = cohort.train(standing.state.weights, [client.rows for client in clients])
         mean = [delta / max(result.weight, 1e-12) for delta in result.delta_sum]
-        state = server.apply(state, mean, rate)
-        due = number % config.evaluate_every == 0 or number == config.rounds
-        validation = cohort.evaluate(state.weights, self._validation) if due else None
-        return state, RoundReport(number, result.training, size, time.monotonic() - started, validation)
+        state = server.apply(standing.state, mean, self._server_rate(number))
+        validation = self._validated(cohort, state, number)
+        report = RoundReport(number, result.training, len(clients), time.monotonic() - started, validation)
+        return Standing(state, number), report
+
+    def _defended_round(
+        self, cohort: Cohort, server: Server, defended: DefendedRounds, standing: Standing, number: int
+    ) -> tuple[Standing, RoundReport]:
+        started = time.monotonic()
+        clients = self._chosen(number, standing.memory)
+        outcome, training = defended.round(
+            standing.state,
+            standing.memory,
+            clients,
+            number=number,
+            made_by=standing.made_by,
+            learning_rate=self._server_rate(number),
+            seed=np.random.default_rng([self.config.seed, _GROUPING, number]).bytes(32),
+        )
+        log(number, outcome.decisions)
+        state, made_by = outcome.state, standing.made_by if outcome.total is None else number
+        if outcome.rollback_to is not None:
+            state, made_by = self._state_after(outcome.rollback_to, server), outcome.rollback_to
+        validation = self._validated(cohort, state, number)
+        seconds = time.monotonic() - started
+        report = RoundReport(number, training, len(clients), seconds, validation, outcome.decisions)
+        return Standing(state, made_by, outcome.memory), report
+
+    def _chosen(self, number: int, memory: Memory) -> list[Client]:
+        """Draw a round's clients among those that are not in quarantine."""
+        able = [client for client in range(len(self._rows.train)) if memory.may_take_part(pseudonym(client), number)]
+        random = np.random.default_rng([self.config.seed, _SAMPLING, number])
+        drawn = random.choice(len(able), min(self.config.cohort, len(able)), replace=False)
+        return [Client(able[index], self._client_rows(number, able[index])) for index in drawn]
+
+    def _server_rate(self, number: int) -> float:
+        config = self.config
+        falls = central.cosine(number / config.rounds, _FINAL_LEARNING_RATE) if config.schedule == "cosine" else 1.0
+        return config.server.learning_rate * falls
+
+    def _validated(self, cohort: Cohort, state: ServerState, number: int) -> Totals | None:
+        due = number % self.config.evaluate_every == 0 or number == self.config.rounds
+        return cohort.evaluate(state.weights, self._validation) if due else None
 
     def _client_rows(self, number: int, client: int) -> Rows:
         """Return a client's rows in the order it trains on them this round, once for each local epoch."""
@@ -184,30 +250,46 @@ class Run:
     def _checkpoint(self, weights: FlatWeights) -> Checkpoint:
         return Checkpoint(self.network, weights, self._vocabulary)
 
-    def _save(self, number: int, state: ServerState) -> None:
+    def _save(self, number: int, standing: Standing) -> None:
         self._states.mkdir(exist_ok=True)
-        arrays = dict(zip(self.network.layout, state.weights, strict=True))
-        arrays |= {f"optimizer.{i}": value for i, value in enumerate(state.optimizer)}
-        path = self._states / f"round-{number:06}.npz"
+        arrays = dict(zip(self.network.layout, standing.state.weights, strict=True))
+        arrays |= {f"optimizer.{i}": value for i, value in enumerate(standing.state.optimizer)}
+        described = json.dumps({"made_by": standing.made_by, "memory": standing.memory.to_json()})
+        path = self._state_path(number)
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays, **{_DEFENCE: np.frombuffer(described.encode(), np.uint8)})
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        best = standing.memory.best
         for old in sorted(self._states.glob("round-*.npz"))[: -self.config.keep_states]:
-            old.unlink()
+            if best is None or old != self._state_path(best.round_number):
+                old.unlink()
 
-    def _latest(self) -> tuple[int, ServerState] | None:
+    def _latest(self) -> tuple[int, Standing] | None:
         for path in sorted(self._states.glob("round-*.npz"), reverse=True):
             try:
-                with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                    weights = [arrays[name] for name in self.network.layout]
-                    optimizer = [arrays[f"optimizer.{i}"] for i in range(len(arrays.files) - len(weights))]
+                return int(path.stem.removeprefix("round-")), self._standing(path)
             except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
                 continue  # a torn disk write: the state before it is good
-            return int(path.stem.removeprefix("round-")), ServerState(weights, optimizer)
         return None
+
+    def _state_after(self, number: int, server: Server) -> ServerState:
+        """Return the state after a round; 0 is the warm start."""
+        if number == 0:
+            return server.initialize(Checkpoint.load(self.warm_start_path).weights)
+        return self._standing(self._state_path(number)).state
+
+    def _state_path(self, number: int) -> Path:
+        return self._states / f"round-{number:06}.npz"
+
+    def _standing(self, path: Path) -> Standing:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            weights = [arrays[name] for name in self.network.layout]
+            optimizer = [arrays[f"optimizer.{i}"] for i in range(len(arrays.files) - len(weights) - 1)]
+            described = json.loads(arrays[_DEFENCE].tobytes())
+        return Standing(ServerState(weights, optimizer), described["made_by"], Memory.from_json(described["memory"]))
 
 
 def _claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) -> None:
@@ -236,6 +318,8 @@ def _figures(report: RoundReport) -> dict[str, float]:
         "accuracy": report.training.accuracy,
         "clients_per_s": report.clients / report.seconds,
     }
+    if report.decisions is not None:
+        figures |= counts(report.decisions)
     if report.validation is not None:
         figures |= _validation_figures(report.validation)
     return figures

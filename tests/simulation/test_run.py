@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from federation.errors import ConfigError
+from federation.robustness import DefenceSettings
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
@@ -139,3 +140,22 @@ def test_a_run_killed_in_the_middle_of_a_round_ends_with_the_same_weights(corpus
     with whole:
         assert whole.wait(200) == 0
     assert same(Checkpoint.load(tmp_path / "killed" / "model"), Checkpoint.load(tmp_path / "whole" / "model"))
+
+
+DEFENCE = DefenceSettings(enabled=True, group_phones=2, norm_factor=0.0, clip_factor=0.0, least_agreement=-1.0)
+
+
+def test_a_defended_run_that_was_stopped_ends_as_one_that_was_not(make: Callable[..., Run]) -> None:
+    def stop(report: RoundReport) -> None:
+        if report.number == 3:
+            raise StoppedError
+
+    whole = make("whole", defence=DEFENCE).train()
+    with pytest.raises(StoppedError):
+        make("stopped", defence=DEFENCE).train(Watcher(round_done=stop))
+    again = make("stopped", defence=DEFENCE)
+    assert again.rounds_done == 3
+    assert same(again.train(), whole)
+    header = (again.directory / "metrics.csv").read_text().splitlines()[0]
+    assert "group_rejected" in header
+    assert "rolled_back" in header
