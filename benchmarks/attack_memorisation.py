@@ -5,9 +5,10 @@ Carlini et al. 2019 (https://arxiv.org/abs/1802.08232), in federated learning Th
 log2 of the number of possible secrets less log2 of the rank of the true one by likelihood: about 1.4 bits by chance
 on average, all bits if it is the likeliest. Ranks are exact, over all secrets.
 
-Each secret is typed by one phone, which types nothing else and is in every round: the worst case for it. The cohort is small, so noise
-of the size that differential privacy asks for (a multiplier near 1) ruins the model; what that size costs a cohort of
-thousands is for `benchmarks.privacy` to say. A larger cohort also dilutes secrets, which is not simulated.
+Each secret is typed by one phone, which types nothing else and is in every round: the worst case for it. The cohort is
+small, so noise of the size that differential privacy asks for (a multiplier near 1) ruins the model; what that size
+costs a cohort of thousands is for `benchmarks.privacy` to say. A larger cohort also dilutes secrets, which is not
+simulated.
 """
 
 from collections import Counter

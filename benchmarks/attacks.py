@@ -28,8 +28,10 @@ def main() -> None:
     ground = Ground.prepared()
     figures: list[Figure] = []
     figures += attack_reconstruction.measured(ground, victims=arguments.victims, seed=arguments.seed)
+    write("attacks", figures)
     print(f"reconstruction done after {time.monotonic() - started:.0f} s", flush=True)
     figures += attack_memorisation.measured(ground, rounds=arguments.secret_rounds, seed=arguments.seed)
+    write("attacks", figures)
     print(f"memorisation done after {time.monotonic() - started:.0f} s", flush=True)
     figures += attack_poisoning.measured(ground, rounds=arguments.rounds, cohort=arguments.cohort, seed=arguments.seed)
     print(f"all done after {time.monotonic() - started:.0f} s", flush=True)
