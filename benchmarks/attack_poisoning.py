@@ -5,7 +5,7 @@ cohorts, honest phones and start. Backdoors are planted behind a phrase that is 
 said otherwise: whoever attacks may know the canaries, since they come from public text.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -25,7 +25,9 @@ from model.layout import FlatVector
 from model.text import tokenise
 from model.vocabulary import BOUNDARY, PAD, UNKNOWN
 
-SHARES = (1, 5, 10)
+SHARES = (5, 10, 1)
+"""Phones that attack, in percent; the first is looked at most closely."""
+
 GROUP = 10
 OFF = DefenceSettings(
     norm_factor=0.0,
@@ -224,80 +226,70 @@ class Arena:
         return hits / _CONTEXTS
 
 
-def measured(ground: Ground, *, rounds: int, cohort: int, seed: int, shares: Sequence[int] = SHARES) -> list[Figure]:
-    """Run every attack with the defence on and off, and at 5 % with each part of it alone."""
+def measured(ground: Ground, *, rounds: int, cohort: int, seed: int) -> Iterator[list[Figure]]:
+    """Run every attack with the defence on and off, and the middle share with each part of it alone."""
     arena = Arena(ground, rounds=rounds, cohort=cohort, seed=seed)
-    on = DefenceSettings()
     if UNKNOWN in (*arena.rare.trigger, arena.rare.target):
         raise ValueError("the backdoor's words have pieces of their own")
-    figures: list[Figure] = []
-
-    def note(damage: Damage, name: str) -> Damage:
-        taken = {action: count for action, count in damage.decisions.items() if count}
-        print(f"{name}: accuracy {damage.accuracy:.4f}, success {damage.success:.2f}, {taken}", flush=True)
-        return damage
-
+    yield quarantine(seed)
     honest = Scene(None, 0, arena.rare)
-    clean = note(arena.run(honest, OFF), "nobody attacks, undefended")
-    guarded = note(arena.run(honest, on), "nobody attacks, defended")
+    clean = _noted(arena.run(honest, OFF), "nobody attacks, undefended")
+    guarded = _noted(arena.run(honest, DefenceSettings()), "nobody attacks, defended")
 
-    def lost(damage: Damage) -> float:
-        return 100 * (clean.accuracy - damage.accuracy) / clean.accuracy
+    def compared(label: str, without: Damage, defended: Damage) -> list[Figure]:
+        lost = [100 * (clean.accuracy - damage.accuracy) / clean.accuracy for damage in (defended, without)]
+        return [
+            Figure(f"recall_lost_{label}", lost[0], "%", "undefended", lost[1]),
+            Figure(f"backdoor_success_{label}", 100 * defended.success, "%", "undefended", 100 * without.success),
+            Figure(f"groups_rejected_{label}", defended.decisions["group_rejected"], "groups"),
+        ]
 
-    figures += [
+    yield [
         Figure("accuracy_before_rounds", ground.accuracy(ground.start, _ACCURACY_ROWS), ""),
         Figure("accuracy_without_attack", clean.accuracy, ""),
-        Figure("recall_lost_no_attack_defended_percent", lost(guarded), "%"),
-        Figure("groups_rejected_no_attack_defended", guarded.decisions["group_rejected"], "groups"),
+        *compared("no_attack", clean, guarded),
     ]
-    for attack in ATTACKS:
-        for share in shares:
+    for share in SHARES:
+        for attack in ATTACKS:
             scene = Scene(attack, share, arena.rare)
-            label = f"{_name(attack)}_{share}_percent_of_phones"
-            without = note(arena.run(scene, OFF), f"{attack} {share} % undefended")
-            defended = note(arena.run(scene, on), f"{attack} {share} % defended")
-            figures += _compared(label, without, defended, lost, plants=attack in {"backdoor", "in-norm"})
-            if (attack, share) == ("backdoor", 5):
-                figures += _headline(without, defended)
-            if share == 5:
-                for part, settings in ALONE.items():
-                    alone = note(arena.run(scene, settings), f"{attack} {share} % {part} alone")
-                    figures += _compared(
-                        f"{label}_{part}_alone", without, alone, lost, plants=attack in {"backdoor", "in-norm"}
-                    )
-    return figures + _patient(arena, PATIENCE * rounds, note) + quarantine(seed)
+            label = f"{attack.replace('-', '_')}_{share}_percent_of_phones"
+            without = _noted(arena.run(scene, OFF), f"{attack} {share} % undefended")
+            defended = _noted(arena.run(scene, DefenceSettings()), f"{attack} {share} % defended")
+            yield compared(label, without, defended)
+            if share != SHARES[0]:
+                continue
+            if attack == "backdoor":
+                success = 100 * without.success
+                yield [
+                    Figure("backdoor_success_undefended_percent", success, "%"),
+                    Figure("backdoor_success_defended_percent", 100 * defended.success, "%", "undefended", success),
+                ]
+            for part, settings in ALONE.items():
+                alone = _noted(arena.run(scene, settings), f"{attack} {share} % {part} alone")
+                yield compared(f"{label}_{part}_alone", without, alone)
+    yield from _patient(arena, PATIENCE * rounds)
 
 
-def _patient(arena: Arena, rounds: int, note: Callable[[Damage, str], Damage]) -> list[Figure]:
+def _noted(damage: Damage, name: str) -> Damage:
+    taken = {action: count for action, count in damage.decisions.items() if count}
+    print(f"{name}: accuracy {damage.accuracy:.4f}, success {damage.success:.2f}, {taken}", flush=True)
+    return damage
+
+
+def _patient(arena: Arena, rounds: int) -> Iterator[list[Figure]]:
     """Let attackers within the norm go on for longer, behind a phrase that is no canary and behind one that is."""
-    figures = []
     for place, backdoor in (("elsewhere", arena.rare), ("behind_a_canary", arena.common)):
         scene = Scene("in-norm", 10, backdoor)
-        without = note(arena.run(scene, OFF, rounds), f"in-norm 10 % {place}, {rounds} rounds undefended")
-        defended = note(arena.run(scene, DefenceSettings(), rounds), f"in-norm 10 % {place}, {rounds} rounds defended")
+        without = _noted(arena.run(scene, OFF, rounds), f"in-norm 10 % {place}, {rounds} rounds undefended")
+        defended = _noted(
+            arena.run(scene, DefenceSettings(), rounds), f"in-norm 10 % {place}, {rounds} rounds defended"
+        )
         label = f"in_norm_10_percent_of_phones_{place}_{rounds}_rounds"
         success = (100 * defended.success, "%", "undefended", 100 * without.success)
-        figures.append(Figure(f"backdoor_success_{label}", *success))
-        figures.append(Figure(f"accuracy_{label}", defended.accuracy, "", "undefended", without.accuracy))
-    return figures
-
-
-def _compared(
-    label: str, without: Damage, defended: Damage, lost: Callable[[Damage], float], *, plants: bool
-) -> list[Figure]:
-    figures = [Figure(f"recall_lost_{label}", lost(defended), "%", "undefended", lost(without))]
-    if plants:
-        success = (100 * defended.success, "%", "undefended", 100 * without.success)
-        figures.append(Figure(f"backdoor_success_{label}", *success))
-    rejected = defended.decisions["group_rejected"]
-    return [*figures, Figure(f"groups_rejected_{label}", rejected, "groups")]
-
-
-def _headline(without: Damage, defended: Damage) -> list[Figure]:
-    return [
-        Figure("backdoor_success_undefended_percent", 100 * without.success, "%"),
-        Figure("backdoor_success_defended_percent", 100 * defended.success, "%", "undefended", 100 * without.success),
-    ]
+        yield [
+            Figure(f"backdoor_success_{label}", *success),
+            Figure(f"accuracy_{label}", defended.accuracy, "", "undefended", without.accuracy),
+        ]
 
 
 def quarantine(seed: int, *, phones: int = 600, cohort: int = 60, rounds: int = 200) -> list[Figure]:
@@ -324,10 +316,6 @@ def quarantine(seed: int, *, phones: int = 600, cohort: int = 60, rounds: int = 
             Figure(f"quarantined_honest_{label}", 100 * len(wronged) / honest, "%"),
         ]
     return figures
-
-
-def _name(attack: Attack) -> str:
-    return attack.replace("-", "_")
 
 
 def _device(client: int) -> bytes:

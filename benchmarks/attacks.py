@@ -27,15 +27,18 @@ def main() -> None:
     started = time.monotonic()
     ground = Ground.prepared()
     figures: list[Figure] = []
-    figures += attack_reconstruction.measured(ground, victims=arguments.victims, seed=arguments.seed)
-    write("attacks", figures)
-    print(f"reconstruction done after {time.monotonic() - started:.0f} s", flush=True)
-    figures += attack_memorisation.measured(ground, rounds=arguments.secret_rounds, seed=arguments.seed)
-    write("attacks", figures)
-    print(f"memorisation done after {time.monotonic() - started:.0f} s", flush=True)
-    figures += attack_poisoning.measured(ground, rounds=arguments.rounds, cohort=arguments.cohort, seed=arguments.seed)
-    print(f"all done after {time.monotonic() - started:.0f} s", flush=True)
-    write("attacks", figures)
+    try:
+        figures += attack_reconstruction.measured(ground, victims=arguments.victims, seed=arguments.seed)
+        print(f"reconstruction done after {time.monotonic() - started:.0f} s", flush=True)
+        figures += attack_memorisation.measured(ground, rounds=arguments.secret_rounds, seed=arguments.seed)
+        print(f"memorisation done after {time.monotonic() - started:.0f} s", flush=True)
+        for part in attack_poisoning.measured(
+            ground, rounds=arguments.rounds, cohort=arguments.cohort, seed=arguments.seed
+        ):
+            figures += part
+        print(f"all done after {time.monotonic() - started:.0f} s", flush=True)
+    finally:  # a long run that is stopped has measured something
+        write("attacks", figures)
 
 
 if __name__ == "__main__":
