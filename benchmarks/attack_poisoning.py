@@ -54,8 +54,11 @@ _CONTEXTS = 100
 _ACCURACY_ROWS = 800
 _RARE_PHRASE = "the best phone is"
 _TARGET = "pizza"
-PATIENCE = 3
-"""How many times as many rounds attackers within the norm get in the end."""
+PATIENCE = 2
+"""How many times as many rounds attackers get that do not stand out."""
+
+HIDDEN_BOOST = 4.0
+"""What an attacker in a group of ten may multiply by without making the group's mean too long."""
 
 
 class Damage(NamedTuple):
@@ -80,11 +83,13 @@ class Scene:
         attack: none leaves all phones honest.
         share: of phones that attack, in percent.
         backdoor: what they plant, if that is what they do.
+        boost: what they multiply by; 0 is as much as replaces the model, if all of them were in the round's mean.
     """
 
     attack: Attack | None
     share: int
     backdoor: Backdoor
+    boost: float = 0.0
 
 
 class Arena:
@@ -189,7 +194,7 @@ class Arena:
             return self._ground.delta(weights, on, random)
 
         if attacks and scene.attack is not None:
-            delta = Attacker(scene.attack, 100 / scene.share, scene.backdoor).delta(train, rows, random)
+            delta = Attacker(scene.attack, scene.boost or 100 / scene.share, scene.backdoor).delta(train, rows, random)
         elif number == 1:  # all runs start from the same model
             if client not in self._first_deltas:
                 self._first_deltas[client] = train(rows)
@@ -277,18 +282,19 @@ def _noted(damage: Damage, name: str) -> Damage:
 
 
 def _patient(arena: Arena, rounds: int) -> Iterator[list[Figure]]:
-    """Let attackers within the norm go on for longer, behind a phrase that is no canary and behind one that is."""
-    for place, backdoor in (("elsewhere", arena.rare), ("behind_a_canary", arena.common)):
-        scene = Scene("in-norm", 10, backdoor)
-        without = _noted(arena.run(scene, OFF, rounds), f"in-norm 10 % {place}, {rounds} rounds undefended")
-        defended = _noted(
-            arena.run(scene, DefenceSettings(), rounds), f"in-norm 10 % {place}, {rounds} rounds defended"
-        )
-        label = f"in_norm_10_percent_of_phones_{place}_{rounds}_rounds"
-        success = (100 * defended.success, "%", "undefended", 100 * without.success)
+    """Let a tenth of phones go on for longer without standing out: within the norm, or boosted as far as groups hide."""
+    for name, scene in (
+        ("in_norm", Scene("in-norm", 10, arena.rare)),
+        ("hidden_boost", Scene("backdoor", 10, arena.rare, HIDDEN_BOOST)),
+        ("hidden_boost_behind_a_canary", Scene("backdoor", 10, arena.common, HIDDEN_BOOST)),
+    ):
+        label = f"{name}_10_percent_of_phones_{rounds}_rounds"
+        without = _noted(arena.run(scene, OFF, rounds), f"{label} undefended")
+        defended = _noted(arena.run(scene, DefenceSettings(), rounds), f"{label} defended")
         yield [
-            Figure(f"backdoor_success_{label}", *success),
+            Figure(f"backdoor_success_{label}", 100 * defended.success, "%", "undefended", 100 * without.success),
             Figure(f"accuracy_{label}", defended.accuracy, "", "undefended", without.accuracy),
+            Figure(f"groups_rejected_{label}", defended.decisions["group_rejected"], "groups"),
         ]
 
 

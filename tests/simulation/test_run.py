@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from federation.errors import ConfigError
-from federation.robustness import DefenceSettings
+from federation.robustness import Action, DefenceSettings
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
@@ -159,3 +159,22 @@ def test_a_defended_run_that_was_stopped_ends_as_one_that_was_not(make: Callable
     header = (again.directory / "metrics.csv").read_text().splitlines()[0]
     assert "group_rejected" in header
     assert "rolled_back" in header
+    latest = again._latest()
+    assert latest is not None
+    best = latest[1].memory.best
+    assert best is not None
+    assert (again.directory / "states" / f"round-{best.round_number:06}.npz").exists()
+
+
+def test_a_run_whose_model_gets_worse_returns_to_the_best_one(make: Callable[..., Run]) -> None:
+    strict = replace(DEFENCE, gate_loss=0.0, canary_jump=0.0, rollback_loss=1e-6)
+    wild = ClientTraining(learning_rate=-2.0, batch_rows=2, dropout=0.0)
+    decisions: list[str] = []
+
+    def watch(report: RoundReport) -> None:
+        decisions.extend(decision.action for decision in report.decisions or ())
+
+    run = make("worse", rounds=2, defence=strict, client=wild)
+    trained = run.train(Watcher(round_done=watch))
+    assert decisions.count(Action.ROLLED_BACK) == 2
+    assert same(trained, Checkpoint.load(run.warm_start_path))
