@@ -282,7 +282,7 @@ def _noted(damage: Damage, name: str) -> Damage:
 
 
 def _patient(arena: Arena, rounds: int) -> Iterator[list[Figure]]:
-    """Let a tenth of phones go on for longer without standing out: within the norm, or boosted as far as groups hide."""
+    """Let a tenth of phones go on for longer without standing out, as long as honest phones or as groups hide."""
     for name, scene in (
         ("in_norm", Scene("in-norm", 10, arena.rare)),
         ("hidden_boost", Scene("backdoor", 10, arena.rare, HIDDEN_BOOST)),
