@@ -73,7 +73,7 @@ class RoundReport(NamedTuple):
     decisions: tuple[Decision, ...] | None = None
 
 
-class Standing(NamedTuple):
+class Progress(NamedTuple):
     """Where a run stands after a round.
 
     Attributes:
@@ -139,7 +139,7 @@ class Run:
         with Worker() as worker:
             cohort = Cohort(self.network, self.config.row_length, self.config.client)
             server = Server(self.network, self.config.server)
-            done, standing = self._latest() or (0, Standing(server.initialize(weights)))
+            done, progress = self._latest() or (0, Progress(server.initialize(weights)))
             defended = self._defended(cohort, server)
             csv = tff.program.CSVFileReleaseManager(self.directory / "metrics.csv", key_fieldname="round")
             board = tff.program.TensorBoardReleaseManager(self.directory / "tensorboard")
@@ -149,17 +149,17 @@ class Run:
                 asyncio.run(csv.release(figures, key=number))
 
             if not done:
-                release(_validation_figures(cohort.evaluate(standing.state.weights, self._validation)), 0)
+                release(_validation_figures(cohort.evaluate(progress.state.weights, self._validation)), 0)
             for number in range(done + 1, self.config.rounds + 1):
                 if defended:
-                    standing, report = self._defended_round(cohort, server, defended, standing, number)
+                    progress, report = self._defended_round(cohort, server, defended, progress, number)
                 else:
-                    standing, report = self._round(cohort, server, standing, number)
+                    progress, report = self._round(cohort, server, progress, number)
                 release(_figures(report), number)
-                self._save(number, standing)
+                self._save(number, progress)
                 watcher.round_done(report)
                 worker.recycle_if_above(self.config.worker_limit_mb << 20)
-        checkpoint = self._checkpoint(standing.state.weights)
+        checkpoint = self._checkpoint(progress.state.weights)
         checkpoint.save(self.model_path)
         return checkpoint
 
@@ -190,38 +190,38 @@ class Run:
             return None
         return DefendedRounds(cohort, server, self.network, self.config.defence, self._rows.seed[self._judged_by])
 
-    def _round(self, cohort: Cohort, server: Server, standing: Standing, number: int) -> tuple[Standing, RoundReport]:
+    def _round(self, cohort: Cohort, server: Server, progress: Progress, number: int) -> tuple[Progress, RoundReport]:
         started = time.monotonic()
         clients = self._chosen(number, Memory())
-        result = cohort.train(standing.state.weights, [client.rows for client in clients])
+        result = cohort.train(progress.state.weights, [client.rows for client in clients])
         mean = [delta / max(result.weight, 1e-12) for delta in result.delta_sum]
-        state = server.apply(standing.state, mean, self._server_rate(number))
+        state = server.apply(progress.state, mean, self._server_rate(number))
         validation = self._validated(cohort, state, number)
         report = RoundReport(number, result.training, len(clients), time.monotonic() - started, validation)
-        return Standing(state, number), report
+        return Progress(state, number), report
 
     def _defended_round(
-        self, cohort: Cohort, server: Server, defended: DefendedRounds, standing: Standing, number: int
-    ) -> tuple[Standing, RoundReport]:
+        self, cohort: Cohort, server: Server, defended: DefendedRounds, progress: Progress, number: int
+    ) -> tuple[Progress, RoundReport]:
         started = time.monotonic()
-        clients = self._chosen(number, standing.memory)
+        clients = self._chosen(number, progress.memory)
         outcome, training = defended.round(
-            standing.state,
-            standing.memory,
+            progress.state,
+            progress.memory,
             clients,
             number=number,
-            made_by=standing.made_by,
+            made_by=progress.made_by,
             learning_rate=self._server_rate(number),
             seed=np.random.default_rng([self.config.seed, _GROUPING, number]).bytes(32),
         )
         log(number, outcome.decisions)
-        state, made_by = outcome.state, standing.made_by if outcome.total is None else number
+        state, made_by = outcome.state, progress.made_by if outcome.total is None else number
         if outcome.rollback_to is not None:
             state, made_by = self._state_after(outcome.rollback_to, server), outcome.rollback_to
         validation = self._validated(cohort, state, number)
         seconds = time.monotonic() - started
         report = RoundReport(number, training, len(clients), seconds, validation, outcome.decisions)
-        return Standing(state, made_by, outcome.memory), report
+        return Progress(state, made_by, outcome.memory), report
 
     def _chosen(self, number: int, memory: Memory) -> list[Client]:
         """Draw a round's clients among those that are not in quarantine."""
@@ -250,11 +250,11 @@ class Run:
     def _checkpoint(self, weights: FlatWeights) -> Checkpoint:
         return Checkpoint(self.network, weights, self._vocabulary)
 
-    def _save(self, number: int, standing: Standing) -> None:
+    def _save(self, number: int, progress: Progress) -> None:
         self._states.mkdir(exist_ok=True)
-        arrays = dict(zip(self.network.layout, standing.state.weights, strict=True))
-        arrays |= {f"optimizer.{i}": value for i, value in enumerate(standing.state.optimizer)}
-        described = json.dumps({"made_by": standing.made_by, "memory": standing.memory.to_json()})
+        arrays = dict(zip(self.network.layout, progress.state.weights, strict=True))
+        arrays |= {f"optimizer.{i}": value for i, value in enumerate(progress.state.optimizer)}
+        described = json.dumps({"made_by": progress.made_by, "memory": progress.memory.to_json()})
         path = self._state_path(number)
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
@@ -262,15 +262,15 @@ class Run:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        best = standing.memory.best
+        best = progress.memory.best
         for old in sorted(self._states.glob("round-*.npz"))[: -self.config.keep_states]:
             if best is None or old != self._state_path(best.round_number):
                 old.unlink()
 
-    def _latest(self) -> tuple[int, Standing] | None:
+    def _latest(self) -> tuple[int, Progress] | None:
         for path in sorted(self._states.glob("round-*.npz"), reverse=True):
             try:
-                return int(path.stem.removeprefix("round-")), self._standing(path)
+                return int(path.stem.removeprefix("round-")), self._progress(path)
             except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
                 continue  # a torn disk write: the state before it is good
         return None
@@ -279,17 +279,17 @@ class Run:
         """Return the state after a round; 0 is the warm start."""
         if number == 0:
             return server.initialize(Checkpoint.load(self.warm_start_path).weights)
-        return self._standing(self._state_path(number)).state
+        return self._progress(self._state_path(number)).state
 
     def _state_path(self, number: int) -> Path:
         return self._states / f"round-{number:06}.npz"
 
-    def _standing(self, path: Path) -> Standing:
+    def _progress(self, path: Path) -> Progress:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             weights = [arrays[name] for name in self.network.layout]
             optimizer = [arrays[f"optimizer.{i}"] for i in range(len(arrays.files) - len(weights) - 1)]
             described = json.loads(arrays[_DEFENCE].tobytes())
-        return Standing(ServerState(weights, optimizer), described["made_by"], Memory.from_json(described["memory"]))
+        return Progress(ServerState(weights, optimizer), described["made_by"], Memory.from_json(described["memory"]))
 
 
 def _claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) -> None:
