@@ -8,6 +8,8 @@ the engine that phones run; recall is over pieces of all clients' later messages
 """
 
 import argparse
+import signal
+import sys
 import time
 
 from benchmarks import attack_memorisation, attack_poisoning, attack_reconstruction
@@ -24,6 +26,7 @@ def main() -> None:
     parser.add_argument("--cohort", type=int, default=60, help="phones in a round under poisoning")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # then what was measured is written
     started = time.monotonic()
     ground = Ground.prepared()
     figures: list[Figure] = []
@@ -37,7 +40,7 @@ def main() -> None:
         ):
             figures += part
         print(f"all done after {time.monotonic() - started:.0f} s", flush=True)
-    finally:  # a long run that is stopped has measured something
+    finally:
         write("attacks", figures)
 
 

@@ -48,7 +48,9 @@ def write(
     for figure in figures:
         line = f"{figure.figure:<36} {figure.value:>12.4g} {figure.unit}"
         if figure.reference_value is not None:
-            line += f"   {figure.reference}: {figure.reference_value:.4g}   ratio {figure.ratio:.3f}"
+            line += f"   {figure.reference}: {figure.reference_value:.4g}"
+        if figure.ratio is not None:
+            line += f"   ratio {figure.ratio:.3f}"
         print(line)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"

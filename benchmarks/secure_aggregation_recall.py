@@ -113,10 +113,10 @@ def main() -> None:
                 averages = Averages(name, arguments.cohort, layout.dimension, arguments.clip)
                 chosen = _Chosen(rows.train, seed, arguments.rounds, arguments.cohort)
                 weights = _train(cohort, network, layout, start, chosen, averages)
-                accuracies[name].append(cohort.evaluate(weights, rows.validation).accuracy)
+                accuracies[name].append(cohort.evaluate(weights, rows.validation).totals.accuracy)
                 print(f"seed {seed} {name}: {accuracies[name][-1]:.5f}", flush=True)
                 worker.recycle_if_above(1500 << 20)
-        figures = [Figure("accuracy_before_rounds", cohort.evaluate(start, rows.validation).accuracy, "")]
+        figures = [Figure("accuracy_before_rounds", cohort.evaluate(start, rows.validation).totals.accuracy, "")]
     clear = np.array(accuracies["float32"])
     for name in arguments.encodings:
         encoded = np.array(accuracies[name])

@@ -45,6 +45,15 @@ def random_words(seed: bytes, count: int, dtype: str) -> npt.NDArray[Any]:
     return np.frombuffer(key_stream(seed).update(bytes(count * np.dtype(dtype).itemsize)), dtype)
 
 
+def random_order(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
+    """Return the permutation that uniform random words give."""
+    # Sorting random numbers that carry their positions in the low bits gives a permutation without ties.
+    position_bits = np.uint64((1 << (words.size - 1).bit_length()) - 1)
+    tagged = (words & ~position_bits) | np.arange(words.size, dtype=np.uint64)
+    order: npt.NDArray[np.uint32] = (np.sort(tagged) & position_bits).astype(np.uint32)
+    return order
+
+
 def padded(dimension: int) -> int:
     """Return the length of a rotated vector."""
     return -(-dimension // BLOCK) * BLOCK
@@ -63,10 +72,7 @@ class Rotation:
             raise ValueError(f"a vector has at least one coordinate, not {dimension}")
         size = padded(dimension)
         stream = random_words(seed, size + -(-size // 64), "<u8")
-        # Sorting random numbers that carry their positions in the low bits gives a permutation without ties.
-        position_bits = np.uint64((1 << (size - 1).bit_length()) - 1)
-        tagged = (stream[:size] & ~position_bits) | np.arange(size, dtype=np.uint64)
-        self._order = (np.sort(tagged) & position_bits).astype(np.uint32)
+        self._order = random_order(stream[:size])
         bits = np.unpackbits(stream[size:].view(np.uint8), count=size, bitorder="little")
         self._signs = 1 - 2 * bits.astype(np.float32)
         self._dimension = dimension
@@ -289,7 +295,9 @@ NORM_GROWTH = 1.5
 """How much longer than an earlier mean the next may be: rounding is cheap beside what wraps around."""
 
 
-def choose(phones: int, clip: float, dimension: int, previous_norm: float | None = None) -> Encoding:
+def choose(
+    phones: int, clip: float, dimension: int, previous_norm: float | None = None, *, coarse: bool = False
+) -> Encoding:
     """Return the smallest encoding that is precise enough for a cohort.
 
     Args:
@@ -298,9 +306,11 @@ def choose(phones: int, clip: float, dimension: int, previous_norm: float | None
         dimension: of the vectors.
         previous_norm: L2 norm of the mean of the vectors of an earlier round, if there was one
             (`RoundPlan.encoded_norm`).
+        coarse: whether 8 bits are precise enough, as beside the error of a subset (`federation.subset`).
     """
     if phones <= 50:
-        return Lanes.for_clip(4 if phones <= 20 else 5, phones, clip, dimension)
+        per_word = 8 if coarse else 4 if phones <= 20 else 5
+        return Lanes.for_clip(per_word, phones, clip, dimension)
     if previous_norm is None:
         return Wrap.for_norm(16, phones, clip, dimension)
     return Wrap.for_norm(8, phones, min(NORM_GROWTH * previous_norm, clip), dimension)

@@ -28,12 +28,13 @@ from federation.encoding import (
 from federation.secure_aggregation import SessionParameters, Vector, VectorFormat
 from federation.secure_aggregation.errors import ImpossibleSumError, PlanRefusedError
 from federation.secure_aggregation.identity import SIGNATURE_BYTES, verifies
+from federation.subset import SUBSET_BYTES, Energies, Sampler, Subset
 from federation.update import Tally, Update, clip
 from model.layout import FlatVector
 
-_LABEL = b"fedkey plan v1\0"
-_VERSION = 1
-_LAYOUT = struct.Struct(f"<BQ32sI{ENCODING_BYTES}sdI32sBdHH5I")
+_LABEL = b"fedkey plan v2\0"
+_VERSION = 2
+_LAYOUT = struct.Struct(f"<BQ32sI{ENCODING_BYTES}sdI32sBdHH5I{SUBSET_BYTES}s")
 PLAN_BYTES = _LAYOUT.size
 
 COUNTERS = 4
@@ -99,12 +100,13 @@ class RoundPlan:
         model_sha256: of the model that is trained, 32 bytes.
         dimension: of its flat vector of weights.
         encoding: of updates; its `phones` is the most that a group may have.
-        clip: L2 bound of a phone's weighted delta.
+        clip: L2 bound of what a phone encodes.
         weight_cap: examples that count at most; 1 weighs all phones alike.
         rotation_seed: 32 public random bytes.
         minimum: phones that must be in the sum, at least.
         deadlines: of the steps.
         privacy: noise.
+        subset: of coordinates that phones send; nothing is all.
     """
 
     round_id: int
@@ -117,6 +119,7 @@ class RoundPlan:
     minimum: int
     deadlines: Deadlines
     privacy: Privacy = Privacy()
+    subset: Subset | None = None
 
     def __post_init__(self) -> None:
         if len(self.model_sha256) != 32 or len(self.rotation_seed) != 32:
@@ -127,12 +130,24 @@ class RoundPlan:
             raise ValueError(f"no plan has weight cap {self.weight_cap} and dimension {self.dimension}")
         if self.privacy.mechanism != Mechanism.NONE and isinstance(self.encoding, Lanes):
             raise ValueError("noise needs an encoding that wraps: lanes have no room for its tails")
+        if self.subset is not None and self.subset.dimension != self.dimension:
+            raise ValueError(f"a subset of {self.subset.dimension} coordinates is none of {self.dimension}")
         _ = self.session  # checks the number of phones
+
+    @property
+    def kept(self) -> int:
+        """Coordinates of an update that are sent."""
+        return self.dimension if self.subset is None else self.subset.kept
+
+    @property
+    def coordinates(self) -> int:
+        """Coordinates after rotation: what is rounded, and what gets noise."""
+        return padded(self.kept)
 
     @property
     def session(self) -> SessionParameters:
         """Parameters of the round's secure aggregation."""
-        words = self.encoding.words(padded(self.dimension))
+        words = self.encoding.words(self.coordinates)
         vector = VectorFormat(COUNTERS, words, self.encoding.word_bytes)
         return SessionParameters(self.hash, self.minimum, self.encoding.phones, vector)
 
@@ -143,7 +158,11 @@ class RoundPlan:
 
     @cached_property
     def _rotation(self) -> Rotation:
-        return Rotation(self.rotation_seed, self.dimension)
+        return Rotation(self.rotation_seed, self.kept)
+
+    @cached_property
+    def _sampler(self) -> Sampler:
+        return Sampler(self.rotation_seed, self.subset or Subset.whole(self.dimension))
 
     def to_bytes(self) -> bytes:
         """Return the plan in `PLAN_BYTES` bytes; `docs/secure-aggregation.md` has the layout."""
@@ -166,6 +185,7 @@ class RoundPlan:
             deadlines.upload_seconds,
             deadlines.confirm_seconds,
             deadlines.unmask_seconds,
+            bytes(SUBSET_BYTES) if self.subset is None else self.subset.to_bytes(),
         )
 
     @classmethod
@@ -178,7 +198,7 @@ class RoundPlan:
         if len(data) != PLAN_BYTES:
             raise PlanRefusedError(f"a plan has {PLAN_BYTES} bytes, not {len(data)}: update the app")
         version, round_id, model, dimension, encoding, bound, cap, seed, *rest = _LAYOUT.unpack(data)
-        mechanism, noise, corrupt, minimum, *deadlines = rest
+        mechanism, noise, corrupt, minimum, *deadlines, subset = rest
         if version != _VERSION:
             raise PlanRefusedError(f"plans have version {_VERSION}, not {version}: update the app")
         try:
@@ -193,6 +213,7 @@ class RoundPlan:
                 minimum=minimum,
                 deadlines=Deadlines(*deadlines),
                 privacy=Privacy(Mechanism(mechanism), noise, corrupt),
+                subset=Subset.from_bytes(subset) if any(subset) else None,
             )
         except ValueError as error:
             raise PlanRefusedError(f"impossible plan: {error}") from error
@@ -220,12 +241,12 @@ class RoundPlan:
             raise PlanRefusedError("the model is not the plan's: fetch both again")
 
     def encode(self, update: Update, seed: bytes, noise: Levels | None = None) -> Vector:
-        """Return what a phone masks: its counters, and its delta weighted, clipped, rotated, rounded and packed.
+        """Return what a phone masks: its counters, and its delta thinned, clipped, weighted, rotated, rounded, packed.
 
         Args:
             update: of this phone.
             seed: 32 secret random bytes for rounding, used once.
-            noise: int64[padded(dimension)] in steps of the encoding, if the plan asks for noise.
+            noise: int64[coordinates] in steps of the encoding, if the plan asks for noise.
 
         Raises:
             ValueError: the update has another dimension or is not finite, or there is noise where the plan has none
@@ -234,7 +255,8 @@ class RoundPlan:
         if (noise is None) != (self.privacy.mechanism == Mechanism.NONE):
             raise ValueError(f"the plan asks for noise of mechanism {self.privacy.mechanism.name}")
         examples = min(update.tally.examples, self.weight_cap)
-        weighted = clip(update.delta, self.clip) * np.float32(examples / self.weight_cap)
+        # Clipped after the subset was scaled up, so that the clip bounds what noise has to hide.
+        weighted = clip(self._sampler.apply(update.delta), self.clip) * np.float32(examples / self.weight_cap)
         levels = self.encoding.quantise(self._rotation.apply(weighted), seed)
         if noise is not None:
             levels += noise
@@ -252,13 +274,17 @@ class RoundPlan:
         examples, tokens, loss, hits = (int(count) for count in vector.counters)
         if examples > phones * self.weight_cap or max(tokens, loss, hits) > phones * LARGEST_COUNT:
             raise ImpossibleSumError("a counter is too large: some phone masked garbage, discard the round")
-        levels = self.encoding.unpack(vector.words, padded(self.dimension), phones)
-        delta = self._rotation.invert(self.encoding.dequantise(levels, phones)) * np.float32(self.weight_cap)
-        return WeightedSum(delta, Tally(examples, tokens, loss / LOSS_UNITS, hits), phones)
+        levels = self.encoding.unpack(vector.words, self.coordinates, phones)
+        kept = self._rotation.invert(self.encoding.dequantise(levels, phones)) * np.float32(self.weight_cap)
+        return WeightedSum(self._sampler.restore(kept), Tally(examples, tokens, loss / LOSS_UNITS, hits), phones)
 
     def encoded_norm(self, total: "WeightedSum") -> float:
         """Return the L2 norm of the mean of the weighted deltas that phones encoded, which `choose` takes next time."""
         return float(np.linalg.norm(total.delta)) / self.weight_cap / total.phones
+
+    def energies(self, total: "WeightedSum") -> Energies:
+        """Return the energies of the mean delta, by which `Subset.allocate` chooses next time."""
+        return self._sampler.energies(total.mean)
 
 
 @dataclass(frozen=True, eq=False)

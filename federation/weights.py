@@ -1,12 +1,15 @@
 """A model's weights as bytes, and what a phone downloads to come from one version to the next."""
 
 import hashlib
+import struct
 import zlib
 
 import numpy as np
 
 from federation.errors import FederationError
 from model.layout import FlatVector
+
+_LABEL = b"fedkey model v1\0"
 
 
 class DeltaError(FederationError):
@@ -33,6 +36,11 @@ def from_bytes(data: bytes) -> FlatVector:
 def sha256(data: bytes) -> str:
     """Return the hash in hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def signed_part(version: int, sha256: str) -> bytes:
+    """Return what the round server signs of a version of the model; the hash is that of its weights, in hex."""
+    return _LABEL + struct.pack("<I", version) + bytes.fromhex(sha256)
 
 
 def delta(old: bytes, new: bytes) -> bytes:

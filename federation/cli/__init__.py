@@ -16,12 +16,18 @@ class _Command(NamedTuple):
 
 
 _COMMANDS = {
+    "coordinate": _Command("federation.cli.serve", "coordinate", "Move a server's rounds on, beside `serve`."),
     "data": _Command("federation.cli.data", "corpus", "Look at corpora."),
     "demo": _Command("federation.cli.demo", "demo", "Train on real chat, judge the result, and try it: five minutes."),
     "doctor": _Command("federation.cli.doctor", "doctor", "Say what is missing on this machine and what mends it."),
+    "enrol": _Command("federation.cli.enrol", "enrol", "Be the authority that vouches for devices."),
     "evaluate": _Command("federation.cli.evaluate", "evaluate", "Measure how well a model predicts."),
     "export": _Command("federation.cli.export", "export", "Write what a phone downloads."),
+    "models": _Command("federation.cli.rounds", "models", "Look at a server's models, and promote one."),
+    "phones": _Command("federation.cli.phones", "phones", "Let headless phones type and take part in rounds."),
     "privacy": _Command("federation.cli.privacy", "privacy", "Account for differential privacy."),
+    "rounds": _Command("federation.cli.rounds", "rounds", "Look at a server's rounds, and take one back."),
+    "serve": _Command("federation.cli.serve", "serve", "Run rounds with phones over HTTP."),
     "simulate": _Command("federation.cli.simulate", "simulate", "Train by federated averaging over simulated clients."),
 }
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import click
 
 from federation.cli import paths
-from federation.cli.progress import TrainingProgress, words_bar
+from federation.cli.progress import TrainingProgress, megabytes, words_bar
 from federation.simulation.config import SimulationConfig
 from federation.simulation.judge import Judge
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
 from model.checkpoint import Checkpoint
 from model.engine import Predictor
-from model.evaluation import compare, table
+from model.evaluation import compare, spread_table, table
 from model.evaluation.report import LearningCurve, write
 from model.export import inference_file
 from model.next_words import NetworkNextWords
@@ -67,7 +67,7 @@ def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart:
         judge.network(before, name="before: public text only"),
         judge.network(federated, name="after: federated"),
     ]
-    click.echo(f"\nwords of {len(judge.users)} held-out users:\n{table(evaluations)}")
+    click.echo(f"\nwords of {len(judge.users)} held-out users:\n{table(evaluations)}\n\n{spread_table(evaluations)}")
     gain = compare(evaluations[1], evaluations[2])
     click.echo(
         f"\nlearning from phones that keep their text: top-1 {gain.difference:+.1f} points "
@@ -81,6 +81,8 @@ def demo(corpus: str, rounds: int, users: int, out: Path, report: Path, restart:
             "corpus": corpus,
             "clients": f"{clients}, {config.cohort} in a round",
             "rounds": str(rounds),
+            "a phone sends in a round": megabytes(run.traffic.up),
+            "a phone receives in a round": f"at most {megabytes(run.traffic.down)}, with the whole model",
             "network": f"{config.size}, {run.network.parameters:,} weights",
             "seconds this time": f"{time.monotonic() - started:.0f}",
         },

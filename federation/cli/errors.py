@@ -11,13 +11,21 @@ from model.engine import ExportError
 from model.vocabulary import VocabularyError
 
 GROUP_OF = {
+    "alembic": "server",
     "chitchat_dataset": "simulation",
     "dp_accounting": "simulation",
+    "flask": "server",
+    "fsspec": "server",
+    "gunicorn": "server",
+    "limits": "server",
     "matplotlib": "report",
+    "prometheus_client": "server",
     "psutil": "simulation",
     "rich": "simulation",
+    "sqlalchemy": "server",
     "tensorflow": "simulation",
     "tensorflow_federated": "simulation",
+    "tomli_w": "server",
 }
 """Which dependency group brings a package that the phone's install leaves out."""
 

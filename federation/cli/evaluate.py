@@ -12,7 +12,7 @@ from federation.cli.progress import words_bar
 from federation.simulation.judge import Judge
 from model.checkpoint import Checkpoint
 from model.engine import Predictor
-from model.evaluation import compare, table
+from model.evaluation import compare, spread_table, table
 from model.evaluation.plot import plot_models
 from model.evaluation.typist import type_messages, typing_table
 from model.export import inference_file
@@ -57,7 +57,7 @@ def evaluate(
     evaluations = [judge.network(checkpoint, name=model.name)]
     if against == "ngram":
         evaluations += [judge.ngram("seed"), judge.ngram("central")]
-    click.echo(table(evaluations))
+    click.echo(f"{table(evaluations)}\n\n{spread_table(evaluations)}\n")
     for base in evaluations[1:]:
         found = compare(base, evaluations[0])
         click.echo(

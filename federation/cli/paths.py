@@ -5,6 +5,8 @@ from pathlib import Path
 import platformdirs
 
 RUNS = Path("runs")
+SERVER = RUNS / "server"
+AUTHORITY = RUNS / "authority"
 
 
 _TFF_CORPORA = ("stackoverflow", "shakespeare")

@@ -21,6 +21,11 @@ def words_bar(what: str, words: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.advance(task, done)
 
 
+def megabytes(count: int) -> str:
+    """Return so many bytes for people."""
+    return f"{count / 1e6:.2f} MB"
+
+
 class TrainingProgress:
     """A bar for the warm start and one for the rounds, as a context manager.
 
@@ -69,8 +74,8 @@ class TrainingProgress:
             self._rounds_task = self._bar.add_task("rounds", total=self._rounds, completed=self._done, figures="")
         if report.validation is not None:
             self._validation = (
-                f"  on later messages: loss {report.validation.mean_loss:.3f}, "
-                f"recall {100 * report.validation.accuracy:.1f} %"
+                f"  on later messages: loss {report.validation.totals.mean_loss:.3f}, "
+                f"recall {100 * report.validation.totals.accuracy:.1f} %"
             )
         figures = (
             f"loss {report.training.mean_loss:.3f}, recall {100 * report.training.accuracy:.1f} % a piece, "

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from federation.cli import paths
-from federation.cli.progress import TrainingProgress
+from federation.cli.progress import TrainingProgress, megabytes
+from federation.scenario import Scenario
 from federation.simulation.config import SimulationConfig
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
@@ -15,6 +16,7 @@ from federation.simulation.run import Run
 
 @click.command()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file with any of the settings.")
+@click.option("--scenario", type=click.Path(path_type=Path), help="TOML file with the phones there are.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -38,12 +40,16 @@ from federation.simulation.run import Run
 @click.option(
     "--set", "extra", multiple=True, metavar="NAME=VALUE", help="Any other setting, such as server.momentum=0."
 )
-def simulate(file: Path | None, out: Path, restart: bool, extra: tuple[str, ...], **options: Any) -> None:
+def simulate(
+    file: Path | None, scenario: Path | None, out: Path, restart: bool, extra: tuple[str, ...], **options: Any
+) -> None:
     """Train a model by federated averaging over simulated clients.
 
     The run is saved after every round; the same command goes on where it was stopped.
     """
     config = SimulationConfig.from_toml(file) if file else SimulationConfig()
+    if scenario:
+        config = config.with_scenario(Scenario.from_toml(scenario))
     config = config.with_options(
         {name.replace("__", "."): value for name, value in options.items() if value is not None}
     )
@@ -53,6 +59,10 @@ def simulate(file: Path | None, out: Path, restart: bool, extra: tuple[str, ...]
     ready = prepared(paths.corpus(config.corpus), paths.cache())
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
     click.echo(f"{len(ready.tables['train'].users)} clients, network {config.size}: {run.network.parameters:,} weights")
+    click.echo(
+        f"in a round a phone would send {megabytes(run.traffic.up)} and receive at most "
+        f"{megabytes(run.traffic.down)}, with the whole model"
+    )
     with TrainingProgress(config.rounds, run.rounds_done) as progress:
         run.train(progress.watcher)
     click.echo(

@@ -24,7 +24,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from federation.encoding import WRAP_SIGMAS, Levels, Wrap, padded, random_words
+from federation.encoding import WRAP_SIGMAS, Levels, Wrap, random_words
 from federation.plan import Mechanism, RoundPlan
 from federation.privacy.errors import NoiseError
 
@@ -79,7 +79,7 @@ class NoiseScale:
             raise NoiseError(
                 f"of {plan.minimum} phones, {privacy.corrupt} are not counted on: raise the minimum above that"
             )
-        coordinates = padded(plan.dimension)
+        coordinates = plan.coordinates
         sensitivity = plan.clip * (1 + FLOAT_SLACK) / encoding.step + math.sqrt(coordinates)
         phone_variance = (privacy.noise_multiplier * sensitivity) ** 2 / contributors
         largest_sum = math.sqrt(phone_variance * encoding.phones)
@@ -99,7 +99,7 @@ def phone_noise(plan: RoundPlan, seed: bytes) -> Levels:
         seed: 32 secret random bytes, used for nothing else.
 
     Returns:
-        int64[padded(dimension)], in levels.
+        int64[plan.coordinates], in levels.
 
     Raises:
         NoiseError: see `NoiseScale.of`.

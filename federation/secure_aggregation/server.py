@@ -8,7 +8,8 @@ the step or says how many phones are missing. The server has no secrets and no r
 messages received and the order of `close`, so one that restarts replays what it stored and asks for nothing twice.
 An identical message received again, also after `close`, is acknowledged and ignored.
 
-Not thread-safe: callers hold a lock for each session.
+`check(message)` does all of `receive` that does not depend on what others sent in the same step, and changes nothing:
+threads may call it at the same time. Callers of everything else hold a lock for each session.
 """
 
 from abc import ABC, abstractmethod
@@ -66,19 +67,44 @@ class CollectAdvertisements:
         """How many phones have joined."""
         return len(self._phones)
 
-    def receive(self, message: bytes) -> bytes:
-        """Take an advertisement and return the device id of its sender.
+    def check(self, message: bytes) -> bytes:
+        """Return the device id of the sender of an advertisement that is right by itself.
 
         Raises:
             MalformedMessageError: wrong size, version or kind, or a key of low order.
             MismatchError: made for another plan.
             BadSignatureError: not certified, or not signed by the device.
+        """
+        return self._checked(message).device_id
+
+    def receive(self, message: bytes) -> bytes:
+        """Take an advertisement and return the device id of its sender.
+
+        Raises:
+            MalformedMessageError, MismatchError, BadSignatureError: see `check`.
             ConflictingMessageError: the device advertised other keys before, or these are another device's.
             WindowClosedError: the roster is complete.
         """
+        return self._join(self._checked(message))
+
+    def restore(self, message: bytes) -> bytes:
+        """Take an advertisement that `check` has passed before: its signatures are not looked at again.
+
+        Raises:
+            MalformedMessageError, MismatchError: it was not this one.
+            ConflictingMessageError, WindowClosedError: see `receive`.
+        """
+        return self._join(Advertisement.parse(message, self._parameters.plan_hash))
+
+    def _checked(self, message: bytes) -> Advertisement:
         phone = Advertisement.parse(message, self._parameters.plan_hash)
         phone.check_signature(self._parameters.plan_hash)
         self._authority.check(phone.device_id, phone.identity_key, phone.certificate)
+        for key in (phone.mask_key, phone.share_key):
+            keys.agree(_ANY_PRIVATE_KEY, key)
+        return phone
+
+    def _join(self, phone: Advertisement) -> bytes:
         known = self._phones.get(phone.device_id)
         if known == phone:
             return phone.device_id
@@ -89,8 +115,6 @@ class CollectAdvertisements:
         new_keys = {phone.identity_key, phone.mask_key, phone.share_key}
         if len(new_keys) < 3 or new_keys & self._keys:
             raise ConflictingMessageError("advertised keys that are in use", phone.device_id)
-        for key in (phone.mask_key, phone.share_key):
-            keys.agree(_ANY_PRIVATE_KEY, key)
         self._phones[phone.device_id] = phone
         self._keys |= new_keys
         return phone.device_id
@@ -141,31 +165,55 @@ class _Collect(ABC):
         """The phones of the session."""
         return self._roster
 
-    def receive(self, message: bytes) -> bytes:
-        """Take a phone's message and return its device id.
+    def check(self, message: bytes) -> bytes:
+        """Return the device id of the sender of a message that is right by itself.
 
         Raises:
             MalformedMessageError: wrong size, version, kind, sender or contents.
             MismatchError: made for another session.
             BadSignatureError: not signed by that phone.
+            WindowClosedError: the phone missed an earlier step.
+        """
+        sealed, _ = self._opened(message)
+        self._check(sealed)
+        return self._roster.phones[sealed.sender].device_id
+
+    def receive(self, message: bytes) -> bytes:
+        """Take a phone's message and return its device id.
+
+        Raises:
+            MalformedMessageError, MismatchError, BadSignatureError: see `check`.
             ConflictingMessageError: the phone sent something else before.
             WindowClosedError: the step is over, or the phone missed an earlier one.
         """
+        sealed, digest = self._opened(message)
+        device_id = self._roster.phones[sealed.sender].device_id
+        known = self._digests.get(sealed.sender)
+        if known == digest:
+            return device_id
+        if known is not None:
+            raise ConflictingMessageError(f"sent another {self._kind.name} before", device_id)
+        if self._closed:
+            raise WindowClosedError(f"{self._kind.name} came too late: wait for the next round")
+        self._check(sealed)
+        self._store(sealed)
+        self._digests[sealed.sender] = digest
+        return device_id
+
+    def _opened(self, message: bytes) -> tuple[Sealed, bytes]:
+        """Return a message that its sender signed, and its digest."""
         sealed = Sealed.parse(message, self._kind, self._roster.sid, self._payload_bytes())
         if sealed.sender >= self._roster.n:
             raise MalformedMessageError(f"there is no phone {sealed.sender} on a roster of {self._roster.n}")
         phone = self._roster.phones[sealed.sender]
-        digest = sealed.check(phone.identity_key, phone.device_id)
-        known = self._digests.get(sealed.sender)
-        if known == digest:
-            return phone.device_id
-        if known is not None:
-            raise ConflictingMessageError(f"sent another {self._kind.name} before", phone.device_id)
-        if self._closed or sealed.sender not in self._allowed:
-            raise WindowClosedError(f"{self._kind.name} came too late: wait for the next round")
-        self._store(sealed)
-        self._digests[sealed.sender] = digest
-        return phone.device_id
+        return sealed, sealed.check(phone.identity_key, phone.device_id)
+
+    def _check(self, sealed: Sealed) -> None:
+        """Check what a phone signed."""
+        if sealed.sender not in self._allowed:
+            raise WindowClosedError(
+                f"{self._kind.name} of a phone that missed an earlier step: wait for the next round"
+            )
 
     @abstractmethod
     def _payload_bytes(self) -> int:
@@ -173,7 +221,7 @@ class _Collect(ABC):
 
     @abstractmethod
     def _store(self, sealed: Sealed) -> None:
-        """Check the payload and keep what is needed of it."""
+        """Keep what is needed of a checked message."""
 
     def _taken(self, needed: int) -> tuple[int, ...]:
         """Return who took this step, ascending, if it may be closed."""
@@ -295,9 +343,12 @@ class CollectConfirmations(_Collect):
     def _payload_bytes(self) -> int:
         return 2 * bitmap_bytes(self._roster.n)
 
-    def _store(self, sealed: Sealed) -> None:
+    def _check(self, sealed: Sealed) -> None:
+        super()._check(sealed)
         if sealed.payload != self._sets.payload(self._roster.n):
             raise MismatchError("the phone signed other survivors than the server's")
+
+    def _store(self, sealed: Sealed) -> None:
         self._signatures[sealed.sender] = sealed.signature
 
 
@@ -376,8 +427,12 @@ class CollectUnmasking(_Collect):
     def _payload_bytes(self) -> int:
         return len(self._sets.sharers) * SHARE_BYTES
 
+    def _check(self, sealed: Sealed) -> None:
+        super()._check(sealed)
+        parse_shares(sealed.payload)
+
     def _store(self, sealed: Sealed) -> None:
-        self._shares[sealed.sender] = parse_shares(sealed.payload)
+        self._shares[sealed.sender] = split(sealed.payload, SHARE_BYTES)
 
 
 def _is_committed(commitment: bytes, seed: bytes) -> bool:

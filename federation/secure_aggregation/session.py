@@ -8,19 +8,22 @@ from functools import cached_property
 from typing import Self
 
 from federation.secure_aggregation.errors import MalformedMessageError, RosterRefusedError
-from federation.secure_aggregation.identity import Authority
+from federation.secure_aggregation.identity import SIGNATURE_BYTES, Authority
 from federation.secure_aggregation.keys import hashed
 from federation.secure_aggregation.messages import (
+    DEALT_BYTES,
     DIGEST_BYTES,
     ENTRY_BYTES,
     HEADER_BYTES,
     NOBODY,
     Advertisement,
     Kind,
+    bitmap_bytes,
     header,
     party,
     split,
 )
+from federation.secure_aggregation.shamir import SHARE_BYTES
 from federation.secure_aggregation.vector import VectorFormat
 
 LARGEST_COHORT = 256
@@ -54,6 +57,22 @@ class SessionParameters:
             raise ValueError(
                 f"a session has {SMALLEST_COHORT} to {LARGEST_COHORT} phones, not {self.minimum} to {self.maximum}"
             )
+
+    def message_bytes(self, kind: Kind, n: int) -> int:
+        """Return the size of a message in a session of `n` phones none of which dropped out."""
+        sealed = HEADER_BYTES + SIGNATURE_BYTES
+        sizes = {
+            Kind.ADVERTISEMENT: HEADER_BYTES + ENTRY_BYTES,
+            Kind.ROSTER: HEADER_BYTES + _SIZES.size + n * ENTRY_BYTES,
+            Kind.SHARES: sealed + (n - 1) * DEALT_BYTES,
+            Kind.INBOX: HEADER_BYTES + bitmap_bytes(n) + (n - 1) * DEALT_BYTES,
+            Kind.MASKED_INPUT: sealed + self.vector.nbytes,
+            Kind.SURVIVORS: HEADER_BYTES + 2 * bitmap_bytes(n),
+            Kind.CONSISTENCY: sealed + 2 * bitmap_bytes(n),
+            Kind.SIGNATURES: HEADER_BYTES + bitmap_bytes(n) + least_threshold(n) * SIGNATURE_BYTES,
+            Kind.UNMASKING: sealed + n * SHARE_BYTES,
+        }
+        return sizes[kind]
 
 
 def least_threshold(n: int) -> int:

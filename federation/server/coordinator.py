@@ -5,8 +5,9 @@ guarantee: each change is one transaction that first looks whether the round sti
 two coordinators would do nothing twice either.
 """
 
+import math
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,20 +19,23 @@ from sqlalchemy.orm import Session
 from federation.encoding import Encoding, Wrap, choose
 from federation.plan import Mechanism, RoundPlan, WeightedSum
 from federation.secure_aggregation import Authority, least_threshold
-from federation.secure_aggregation.errors import ImpossibleSumError, TooFewPhonesError, UnmaskingError
+from federation.secure_aggregation.errors import SecureAggregationError, TooFewPhonesError
 from federation.server import phases
+from federation.server.errors import UnknownError
 from federation.server.models import Gate, Models, Verdict
 from federation.server.optimizer import Finalizer, GlobalState
 from federation.server.phases import STEPS, Phase
-from federation.server.rounds import active, plan_of, stored
+from federation.server.rounds import active, bodies, coming, plan_of, uploads, waiting
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
-from federation.server.tables import DeviceRow, LeaseRow, MessageRow, RoundRow
+from federation.server.tables import LeaseRow, MessageRow, RoundRow
 from federation.server.trail import Event, record
+from federation.subset import Subset, chunk_energies
 from federation.task import TrainingTask
 from model.layout import FlatVector
 
 LEASE_SECONDS = 10.0
+_SWEEP_SECONDS = 600.0
 _LEASE = "coordinator"
 
 
@@ -52,6 +56,8 @@ class Standing:
         plan: of the round.
         goal: phones wanted in the sum.
         opened: seconds since 1970.
+        goal_reached: when the step had as many phones as are wanted in the sum, if it has.
+        grace_seconds: that the others have from then on.
     """
 
     phase: Phase
@@ -59,6 +65,8 @@ class Standing:
     plan: RoundPlan
     goal: int
     opened: float
+    goal_reached: float | None
+    grace_seconds: float
 
     @property
     def deadline(self) -> float:
@@ -93,7 +101,8 @@ class Standing:
             everyone_came = now >= self.opened + meeting_seconds
             return self.present == self.plan.encoding.phones or (self.present >= self.goal and everyone_came)
         if self.phase is Phase.UPLOAD:
-            return self.present >= min(before, max(self.goal, self.needed))
+            over = self.goal_reached is not None and now >= self.goal_reached + self.grace_seconds
+            return self.present == before or (over and self.present >= self.needed)
         return self.present == before
 
 
@@ -137,14 +146,24 @@ class Coordinator:
         self._clock = clock
         self._partner = partner
         self._owner = secrets.token_hex(16)
+        self._lease_seen: tuple[str, int] | None = None
+        self._lease_seen_at = 0.0
+        self._sweeps = 0.0
 
     def tick(self) -> bool:
         """Do what is due, if this coordinator has the lease; return whether anything was."""
         if not self._holds_lease():
             return False
+        acted = self._advance()
+        if acted or self._clock() >= self._sweeps:
+            self._sweep()
+        return acted
+
+    def _advance(self) -> bool:
+        """Take the next step of the round that is running, or open one; return whether there was something to do."""
         with self._database.read() as session:
             row = active(session)
-            standing = None if row is None else _standing(session, row)
+            standing = None if row is None else _standing(session, row, self._settings.grace_seconds)
         if row is None or standing is None:
             return self._open()
         now = self._clock()
@@ -157,30 +176,49 @@ class Coordinator:
         return True
 
     def _holds_lease(self) -> bool:
+        """Take or renew the lease, if its owner has not renewed it for a while by this machine's clock.
+
+        The clocks of machines may differ, so a lease counts how often it was renewed and does not say until when.
+        """
         now = self._clock()
         with self._database.read() as session:
-            lease = session.get(LeaseRow, _LEASE)
-            if lease is not None and lease.owner != self._owner and lease.until > now:
-                return False
-            if lease is not None and lease.owner == self._owner and lease.until > now + LEASE_SECONDS / 2:
-                return True
+            seen = _lease(session)
+        if seen != self._lease_seen:
+            self._lease_seen, self._lease_seen_at = seen, now
+        age = abs(now - self._lease_seen_at)
+        mine = seen is not None and seen[0] == self._owner
+        if mine and age < LEASE_SECONDS / 3:
+            return True
+        if not mine and seen is not None and age < LEASE_SECONDS:
+            return False
         with self._database.write() as session:
-            lease = session.get(LeaseRow, _LEASE)
-            if lease is not None and lease.owner != self._owner and lease.until > now:
-                return False
-            session.merge(LeaseRow(name=_LEASE, owner=self._owner, until=now + LEASE_SECONDS))
+            if _lease(session) != seen:
+                return False  # another was faster
+            renewals = 0 if seen is None else seen[1] + 1
+            session.merge(LeaseRow(name=_LEASE, owner=self._owner, renewals=renewals))
+        self._lease_seen, self._lease_seen_at = (self._owner, renewals), now
         return True
+
+    def _sweep(self) -> None:
+        """Remove masked vectors of rounds that are over, also those that a killed process or a late phone left."""
+        folders = self._blobs.list("rounds")  # first, so that none of a round that is opened meanwhile is in it
+        with self._database.read() as session:
+            running = active(session)
+        for folder in folders:
+            if running is None or folder != str(running.round_id):
+                self._blobs.remove(f"rounds/{folder}")
+        self._sweeps = self._clock() + _SWEEP_SECONDS
 
     def _open(self) -> bool:
         now, settings = self._clock(), self._settings
-        with self._database.write() as session:
-            recently = now - 3 * settings.meeting_seconds
-            waiting = session.scalar(sql.select(sql.func.count()).where(DeviceRow.waiting_since >= recently))
-            if active(session) is not None or (waiting or 0) < settings.minimum:
+        with self._database.read() as session:
+            if not self._enough_come(session, now):
                 return False
         version = self._models.current_version()
         model = self._models.version(version)
         dimension = self._models.state(version).weights.size
+        subset = self._subset(version, model.parent, dimension)
+        kept = dimension if subset is None else subset.kept
         task = TrainingTask(
             nonce=secrets.token_bytes(32),
             model_version=version,
@@ -200,13 +238,14 @@ class Coordinator:
                 round_id=round_id,
                 model_sha256=bytes.fromhex(model.sha256),
                 dimension=dimension,
-                encoding=self._encoding(dimension, model.metrics.get("encoded_norm")),
+                encoding=self._encoding(kept, model.metrics.get("encoded_norm")),
                 clip=settings.clip,
                 weight_cap=settings.weight_cap,
                 rotation_seed=task.rotation_seed,
                 minimum=settings.minimum,
                 deadlines=settings.deadlines,
                 privacy=settings.privacy,
+                subset=subset,
             )
             session.add(
                 RoundRow(
@@ -226,10 +265,30 @@ class Coordinator:
             record(session, now, Event.OPENED, round_id=round_id, detail=detail)
         return True
 
+    def _enough_come(self, session: Session, now: float) -> bool:
+        settings = self._settings
+        come = coming(session, now, now + settings.deadlines.advertise_seconds)
+        if come >= settings.goal or come < settings.minimum:
+            return come >= settings.goal
+        # With fewer than the goal, only if nobody else is to come later and a meeting brought no more.
+        later = coming(session, now, math.inf)
+        return come == later and now - waiting(session, now).since >= settings.meeting_seconds
+
+    def _subset(self, version: int, parent: int | None, dimension: int) -> Subset | None:
+        """Return what of their deltas phones send; the last step tells where energy lies."""
+        share = self._settings.upload_share
+        if share == 1:
+            return None
+        energies = None
+        if parent is not None:
+            energies = chunk_energies(self._models.state(version).weights - self._models.state(parent).weights)
+        return Subset.allocate(dimension, share, energies)
+
     def _encoding(self, dimension: int, previous_norm: float | None) -> Encoding:
         settings = self._settings
         if settings.privacy.mechanism is Mechanism.NONE:
-            return choose(settings.most_phones, settings.clip, dimension, previous_norm)
+            coarse = settings.upload_share < 1
+            return choose(settings.most_phones, settings.clip, dimension, previous_norm, coarse=coarse)
         # Noise has tails, for which lanes have no room. Its norm is about that of the noise on the sum.
         noise = settings.privacy.noise_multiplier * np.sqrt(dimension) / settings.minimum
         norm = settings.clip * max(1.0, float(noise))
@@ -242,7 +301,7 @@ class Coordinator:
             row = session.get(RoundRow, round_id)
             if row is None or row.phase != phase:
                 return
-            standing = _standing(session, row)
+            standing = _standing(session, row, self._settings.grace_seconds)
             if not standing.is_complete(now, self._settings.meeting_seconds) and now < standing.deadline:
                 return
             if standing.present < standing.needed:
@@ -251,14 +310,12 @@ class Coordinator:
             else:
                 row.phase, row.phase_since = phases.after(phase), now
                 record(session, now, Event.CLOSED, round_id=round_id, detail=f"{phase}: {standing.present} phones")
-        if row.phase == Phase.ABANDONED:
-            self._blobs.remove(f"rounds/{round_id}")
 
     def _finish(self, row: RoundRow) -> None:
         """Unmask the sum, apply it and store the new model; all of it counts at once or not at all."""
         try:
             total, blame = self._total(row)
-        except (UnmaskingError, ImpossibleSumError) as error:
+        except (SecureAggregationError, UnknownError) as error:  # also a masked vector that was lost or damaged
             self._give_up(row.round_id, str(error))
             return
         plan = plan_of(row)
@@ -290,7 +347,6 @@ class Coordinator:
             outcome = "accepted" if verdict.passed else "rejected by the gate"
             detail = f"{total.phones} clients, model {version} {outcome}, {blame} devices blamed"
             record(session, now, Event.FINISHED, round_id=row.round_id, detail=detail)
-        self._blobs.remove(f"rounds/{row.round_id}")
 
     def _judge(self, new: GlobalState, old: GlobalState) -> Verdict:
         if not np.isfinite(new.weights).all():
@@ -300,34 +356,33 @@ class Coordinator:
     def _total(self, row: RoundRow) -> tuple[WeightedSum, int]:
         """Return the sum of the round's phones, and how many devices are certainly to blame for false shares."""
         with self._database.read() as session:
-            steps = {step: stored(session, row.round_id, step) for step in STEPS}
-        small = {step: [body for body, _ in messages if body is not None] for step, messages in steps.items()}
+            told = {step: bodies(session, row.round_id, step) for step in STEPS if step is not Phase.UPLOAD}
+            names = uploads(session, row.round_id)
         plan = plan_of(row)
-        shares = phases.advertising(plan, self._authority, small[Phase.ADVERTISE]).close()
-        inputs = phases.masking(shares, self._read(steps[Phase.SHARE]))
-        uploads = self._read(steps[Phase.UPLOAD])
-        result = phases.aggregate(inputs, uploads, small[Phase.CONFIRM], small[Phase.UNMASK])
+        shares = phases.advertising(plan, self._authority, told[Phase.ADVERTISE]).close()
+        inputs = phases.masking(shares, told[Phase.SHARE])
+        vectors = map(self._blobs.get, names)
+        result = phases.aggregate(inputs, vectors, told[Phase.CONFIRM], told[Phase.UNMASK])
         return plan.decode(result.vector, len(result.survivors)), len(result.blame.certain)
-
-    def _read(self, messages: list[tuple[bytes | None, str | None]]) -> Iterator[bytes]:
-        for body, blob in messages:
-            if body is not None:
-                yield body
-            elif blob is not None:
-                yield self._blobs.get(blob)
 
     def _give_up(self, round_id: int, reason: str) -> None:
         with self._database.write() as session:
             row = session.get(RoundRow, round_id)
             if row is not None and row.phase == Phase.UNMASK:
                 _abandon(session, row, self._clock(), reason)
-        self._blobs.remove(f"rounds/{round_id}")
 
 
-def _standing(session: Session, row: RoundRow) -> Standing:
+def _lease(session: Session) -> tuple[str, int] | None:
+    row = session.get(LeaseRow, _LEASE)
+    return None if row is None else (row.owner, row.renewals)
+
+
+def _standing(session: Session, row: RoundRow, grace_seconds: float) -> Standing:
     query = sql.select(MessageRow.step, sql.func.count()).where(MessageRow.round_id == row.round_id)
     counts = {Phase(step): count for step, count in session.execute(query.group_by(MessageRow.step))}
-    return Standing(Phase(row.phase), counts, plan_of(row), row.goal, row.opened)
+    arrivals = sql.select(MessageRow.received).where(MessageRow.round_id == row.round_id, MessageRow.step == row.phase)
+    reached = session.scalar(arrivals.order_by(MessageRow.received).offset(row.goal - 1).limit(1))
+    return Standing(Phase(row.phase), counts, plan_of(row), row.goal, row.opened, reached, grace_seconds)
 
 
 def _abandon(session: Session, row: RoundRow, now: float, reason: str) -> None:

@@ -5,6 +5,7 @@ In brackets the HTTP status::
     ServerError
     +-- BadRequestError        [400]
     +-- UnauthorisedError      [401] no credential, or one that does not let the device in
+    |   +-- ForbiddenError     [403] let in, but not for this
     +-- UnknownError           [404]
     +-- ConflictError          [409] differs from what the device sent before
     +-- GoneError              [410] the step is over, or the round was abandoned
@@ -45,6 +46,12 @@ class UnauthorisedError(ServerError):
     """A device that is not let in."""
 
     status = 401
+
+
+class ForbiddenError(UnauthorisedError):
+    """A device that asks for what is another's."""
+
+    status = 403
 
 
 class UnknownError(ServerError):

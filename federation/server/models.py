@@ -1,6 +1,5 @@
 """Versions of the model: where they came from, which is trained now, what phones download."""
 
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,6 @@ from federation.server.optimizer import GlobalState
 from federation.server.store import Blobs, Database
 from federation.server.tables import CurrentRow, ModelRow
 from model.layout import FlatVector
-
-_LABEL = b"fedkey model v1\0"
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class Models:
                 version=version,
                 parent=parent,
                 sha256=sha256,
-                signature=self._key.sign(signed_part(version, sha256)),
+                signature=self._key.sign(codec.signed_part(version, sha256)),
                 status="accepted" if verdict.passed else "rejected",
                 round_id=round_id,
                 weights=weights,
@@ -184,11 +181,6 @@ class Models:
         if row is None:
             raise UnknownError(f"there is no model version {version}: see `fedkey models list`")
         return row
-
-
-def signed_part(version: int, sha256: str) -> bytes:
-    """Return what the round server signs of a version."""
-    return _LABEL + struct.pack("<I", version) + bytes.fromhex(sha256)
 
 
 def _seen(row: ModelRow, current: CurrentRow | None) -> ModelVersion:

@@ -42,11 +42,11 @@ def after(phase: Phase) -> Phase:
     return (*STEPS, Phase.FINISHED)[STEPS.index(phase) + 1]
 
 
-def advertising(plan: RoundPlan, authority: Authority, messages: Iterable[bytes]) -> CollectAdvertisements:
-    """Return the first step with these messages."""
+def advertising(plan: RoundPlan, authority: Authority, stored: Iterable[bytes]) -> CollectAdvertisements:
+    """Return the first step with these messages, whose signatures were checked before they were stored."""
     phase = CollectAdvertisements(plan.session, authority)
-    for message in messages:
-        phase.receive(message)
+    for message in stored:
+        phase.restore(message)
     return phase
 
 

@@ -4,6 +4,7 @@ Stateless but for a cache: whatever a phone was told is stored first, and where 
 """
 
 import hashlib
+import math
 import secrets
 import threading
 from collections.abc import Callable
@@ -25,7 +26,14 @@ from federation.secure_aggregation.server import (
     CollectUnmasking,
 )
 from federation.server import pace, phases
-from federation.server.errors import ConflictError, GoneError, NotYetError, UnauthorisedError, UnknownError
+from federation.server.errors import (
+    ConflictError,
+    ForbiddenError,
+    GoneError,
+    NotYetError,
+    UnauthorisedError,
+    UnknownError,
+)
 from federation.server.phases import STEPS, Collecting, Phase
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
@@ -33,11 +41,9 @@ from federation.server.tables import DeviceRow, MessageRow, RoundRow
 from federation.server.trail import Event, pseudonym, record
 from federation.task import Conditions
 
-LARGEST_BODY_ROW = 1 << 16
-"""Larger messages are blobs."""
-
-DAY_SECONDS = 86400.0
 _POLL_SECONDS = 1.0
+_COUNT_SECONDS = 1.0
+_MANY = 1000
 
 _EVENT = {
     Phase.ADVERTISE: Event.ADVERTISED,
@@ -61,6 +67,21 @@ class CheckedIn:
     round_id: int | None
     retry_after_seconds: float = 0.0
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Why a device was not selected.
+
+    Attributes:
+        reason: for its owner.
+        at_least_seconds: before which it is no use to come back.
+        likely_able_then: whether to count on it when it does.
+    """
+
+    reason: str
+    at_least_seconds: float = 0.0
+    likely_able_then: bool = True
 
 
 class Rounds:
@@ -95,6 +116,7 @@ class Rounds:
         self._pseudonym_secret = hashlib.sha256(b"fedkey pseudonyms v1\0" + key.private_bytes_raw()).digest()
         self._lock = threading.Lock()
         self._replicas: dict[tuple[int, Phase], Collecting] = {}
+        self._counted = -math.inf, 0
 
     def admit(self, credential: Credential) -> None:
         """Check that a device may talk to this server.
@@ -112,32 +134,37 @@ class Rounds:
     def check_in(self, device_id: bytes, conditions: Conditions) -> CheckedIn:
         """Select a device for the round that is filling, or say when to come back."""
         now, settings = self._clock(), self._settings
+        population = self._population(now)
         with self._database.write() as session:
             device = session.get(DeviceRow, device_id)
             if device is None:
-                device = DeviceRow(device_id=device_id, last_seen=now, waiting_since=None, joined=None, last_round=None)
+                device = DeviceRow(device_id=device_id)
                 session.add(device)
             device.last_seen = now
             name = pseudonym(self._pseudonym_secret, device_id)
             filling = active(session)
             refusal = self._refusal(device, conditions, now)
             if refusal is None and filling is not None and self._has_room(session, filling, device):
-                device.waiting_since, device.last_round = None, filling.round_id
+                device.waiting_since, device.due, device.last_round = None, None, filling.round_id
                 record(session, now, Event.SELECTED, round_id=filling.round_id, device=name)
                 return CheckedIn(filling.round_id)
-            device.waiting_since = now if refusal is None else None
-            population = session.scalar(sql.select(sql.func.count()).where(DeviceRow.last_seen >= now - DAY_SECONDS))
-            later = pace.retry_after_seconds(
-                now=now,
+            refused = refusal or _Refusal("no round is open for this device now")
+            later = refused.at_least_seconds + pace.retry_after_seconds(
+                now=now + refused.at_least_seconds,
                 uniform=secrets.randbelow(1 << 20) / (1 << 20),
-                population=population or 1,
+                population=population,
                 cohort=settings.most_phones,
                 meeting_seconds=settings.meeting_seconds,
-                round_seconds=settings.deadlines.unmask_seconds,
+                window_seconds=settings.deadlines.advertise_seconds,
             )
-            reason, at_least = refusal or ("no round is open for this device now", 0.0)
-            record(session, now, Event.CHECKED_IN, round_id=None, device=name, detail=reason)
-            return CheckedIn(None, max(later, at_least), reason)
+            came_as_told = device.due is not None and device.due >= now - settings.meeting_seconds
+            if refusal is not None:
+                device.waiting_since = None
+            elif device.waiting_since is None or not came_as_told:
+                device.waiting_since = now
+            device.due = now + later if refused.likely_able_then else None
+            record(session, now, Event.CHECKED_IN, round_id=None, device=name, detail=refused.reason)
+            return CheckedIn(None, later, refused.reason)
 
     def plan(self, round_id: int) -> bytes:
         """Return a round's signed plan, followed by its task."""
@@ -145,10 +172,17 @@ class Rounds:
             row = _round(session, round_id)
             return row.plan + row.task
 
-    def receive(self, round_id: int, step: Phase, message: bytes) -> None:
+    def receive(self, round_id: int, step: Phase, message: bytes, *, sender: bytes) -> None:
         """Take a message of the protocol; once this returns, it is stored and counts.
 
+        Args:
+            round_id: of the round.
+            step: that the message is of.
+            message: signed by the device that sends it.
+            sender: device id of who asks.
+
         Raises:
+            ForbiddenError: another device signed the message.
             UnknownError: there is no such round.
             NotYetError, GoneError: the round is not at this step.
             ConflictError: the device sent something else before.
@@ -158,24 +192,19 @@ class Rounds:
         digest = hashlib.sha256(message).digest()
         with self._database.read() as session:
             row = _round(session, round_id)
-            if _is_stored(session, round_id, step, digest):
+            if _is_stored(session, round_id, step, sender, digest):
                 return
             _must_be_at(row, step)
-            # Who else advertised is looked at under the database's lock, below.
+            # Who else has advertised is looked at under the database's lock, below.
             collecting = (
                 phases.advertising(plan_of(row), self._authority, ())
                 if step is Phase.ADVERTISE
                 else self._replica(session, row, step)
             )
-        with self._lock:
-            device_id = collecting.receive(message)
-        large = len(message) > LARGEST_BODY_ROW
-        try:
-            blob = self._blobs.put(f"rounds/{round_id}", message) if large else None
-            self._accept(round_id, step, device_id, digest, message if blob is None else None, blob, len(message))
-        except BaseException:
-            self._forget(round_id)  # it knows a message that nobody stored
-            raise
+        if collecting.check(message) != sender:
+            raise ForbiddenError("another device signed this message: a device sends its own")
+        blob = self._blobs.put(f"rounds/{round_id}", message) if step is Phase.UPLOAD else None
+        self._accept(round_id, step, sender, digest, message if blob is None else None, blob, len(message))
 
     def _accept(
         self,
@@ -197,8 +226,8 @@ class Rounds:
                 raise ConflictError("the device sent something else before: resend the first message unchanged")
             _must_be_at(row, step)
             if step is Phase.ADVERTISE and body is not None:
-                # Another worker may have let in other phones since; keys must not repeat, nor the roster overflow.
-                self._advertised(session, row).receive(body)
+                # Of each other, keys must not repeat, nor the roster overflow; the signatures have been checked.
+                self._advertised(session, row).restore(body)
                 device = session.get(DeviceRow, device_id)
                 if device is None or device.last_round != round_id:
                     raise UnauthorisedError("the device was not selected for this round: check in")
@@ -252,13 +281,24 @@ class Rounds:
             name = pseudonym(self._pseudonym_secret, device_id)
             record(session, self._clock(), kind, round_id=round_id, device=name, detail=detail)
 
-    def _refusal(self, device: DeviceRow, conditions: Conditions, now: float) -> tuple[str, float] | None:
-        """Return why a device cannot take part at the moment and how long to wait at least, or nothing."""
+    def _population(self, now: float) -> int:
+        """Return how many devices wait for a round, counted a moment ago, and the longer ago the more there are."""
+        until, count = self._counted
+        if now >= until:
+            with self._database.read() as session:
+                count = waiting(session, now).devices
+            self._counted = now + _COUNT_SECONDS * (1 + count / _MANY), count
+        return count
+
+    def _refusal(self, device: DeviceRow, conditions: Conditions, now: float) -> "_Refusal | None":
+        """Return why a device cannot take part at the moment, or nothing."""
         settings = self._settings
         if not conditions.meet(settings.needed):
-            return "the device must be idle, charging and on an unmetered network as the plan says", 0.0
+            reason = "the device must be idle, charging and on an unmetered network as the plan says"
+            return _Refusal(reason, likely_able_then=False)
         if device.joined is not None and now - device.joined < settings.separation_seconds:
-            return "the device took part a short while ago", settings.separation_seconds - (now - device.joined)
+            wait = settings.separation_seconds - (now - device.joined)
+            return _Refusal("the device took part a short while ago", at_least_seconds=wait)
         return None
 
     def _has_room(self, session: Session, row: RoundRow, device: DeviceRow) -> bool:
@@ -291,11 +331,6 @@ class Rounds:
                     del self._replicas[round_id, phase]
             return self._replicas.setdefault((row.round_id, step), built)
 
-    def _forget(self, round_id: int) -> None:
-        with self._lock:
-            for key in [key for key in self._replicas if key[0] == round_id]:
-                del self._replicas[key]
-
     def _advertised(self, session: Session, row: RoundRow) -> CollectAdvertisements:
         return phases.advertising(plan_of(row), self._authority, bodies(session, row.round_id, Phase.ADVERTISE))
 
@@ -318,6 +353,32 @@ def active(session: Session) -> RoundRow | None:
     return session.scalar(sql.select(RoundRow).where(RoundRow.phase.in_(STEPS)))
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """Devices that could take part in a round at once.
+
+    Attributes:
+        devices: how many.
+        since: when the first of them came, seconds since 1970.
+    """
+
+    devices: int
+    since: float
+
+
+def waiting(session: Session, now: float) -> Waiting:
+    """Return who waits for a round and has not missed the time to come back."""
+    query = sql.select(sql.func.count(), sql.func.min(DeviceRow.waiting_since))
+    count, since = session.execute(query.where(DeviceRow.due >= now, DeviceRow.waiting_since.is_not(None))).one()
+    return Waiting(count, now if since is None else since)
+
+
+def coming(session: Session, begin: float, end: float) -> int:
+    """Return how many devices that are likely able to take part come back within a time, seconds since 1970."""
+    query = sql.select(sql.func.count()).where(DeviceRow.due >= begin, DeviceRow.due <= end)
+    return session.scalar(query) or 0
+
+
 def _round(session: Session, round_id: int) -> RoundRow:
     row = session.get(RoundRow, round_id)
     if row is None:
@@ -330,11 +391,9 @@ def plan_of(row: RoundRow) -> RoundPlan:
     return RoundPlan.from_bytes(row.plan[:-SIGNATURE_BYTES])
 
 
-def _is_stored(session: Session, round_id: int, step: Phase, digest: bytes) -> bool:
-    found = sql.select(MessageRow.digest).where(
-        MessageRow.round_id == round_id, MessageRow.step == step, MessageRow.digest == digest
-    )
-    return session.scalar(found) is not None
+def _is_stored(session: Session, round_id: int, step: Phase, device_id: bytes, digest: bytes) -> bool:
+    known = session.get(MessageRow, (round_id, step, device_id))
+    return known is not None and known.digest == digest
 
 
 def _must_be_at(row: RoundRow, step: Phase) -> None:
@@ -347,14 +406,15 @@ def _must_be_at(row: RoundRow, step: Phase) -> None:
 
 
 def bodies(session: Session, round_id: int, step: Phase) -> list[bytes]:
-    """Return the small messages of a step, by device id."""
-    return [body for body, _ in stored(session, round_id, step) if body is not None]
+    """Return the messages of a step other than the upload, by device id."""
+    query = sql.select(MessageRow.body).where(MessageRow.round_id == round_id, MessageRow.step == step)
+    return [body for body in session.scalars(query.order_by(MessageRow.device_id)) if body is not None]
 
 
-def stored(session: Session, round_id: int, step: Phase) -> list[tuple[bytes | None, str | None]]:
-    """Return the messages of a step that may be large: each its body or the name of its blob."""
-    query = sql.select(MessageRow.body, MessageRow.blob).where(MessageRow.round_id == round_id, MessageRow.step == step)
-    return [(body, blob) for body, blob in session.execute(query.order_by(MessageRow.device_id))]
+def uploads(session: Session, round_id: int) -> list[str]:
+    """Return the names of a round's masked vectors, by device id."""
+    query = sql.select(MessageRow.blob).where(MessageRow.round_id == round_id, MessageRow.step == Phase.UPLOAD)
+    return [name for name in session.scalars(query.order_by(MessageRow.device_id)) if name is not None]
 
 
 def senders(session: Session, round_id: int, step: Phase) -> list[bytes]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from federation.errors import ConfigError
 from federation.plan import Deadlines, Privacy
 from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
+from federation.server.pace import JITTER
 from federation.task import Budget, Conditions, DeviceClass
 
 
@@ -31,8 +32,10 @@ class RoundSettings:
         deadlines: of the steps.
         learning_rate, epochs, gradient_norm, dropout, budgets: of local training; see `TrainingTask`.
         needed: conditions of phones.
+        grace_seconds: that stragglers have to upload once as many have as are wanted.
         separation_seconds: between two participations of a phone, at least.
         meeting_seconds: small populations are told to come back at multiples of this.
+        upload_share: of a delta's coordinates that phones send; 0.39 makes uploads a tenth of float32's.
     """
 
     goal: int = 10
@@ -42,14 +45,16 @@ class RoundSettings:
     weight_cap: int = 512
     privacy: Privacy = field(default_factory=Privacy)
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(120, 150, 330, 360, 390))
-    learning_rate: float = 0.5
+    learning_rate: float = 2.0
     epochs: int = 1
     gradient_norm: float = 1.0
     dropout: float = 0.25
     budgets: dict[DeviceClass, Budget] = field(default_factory=_budgets)
     needed: Conditions = field(default_factory=lambda: Conditions(idle=True, charging=True, unmetered=True))
+    grace_seconds: int = 10
     separation_seconds: int = 3600
     meeting_seconds: int = 60
+    upload_share: float = 1.0
 
     def __post_init__(self) -> None:
         if not SMALLEST_COHORT <= self.minimum <= self.goal:
@@ -58,10 +63,13 @@ class RoundSettings:
             raise ConfigError(
                 f"a round lets in its goal to {LARGEST_COHORT} phones, not {self.over_selection:g} x {self.goal}"
             )
-        if not 1 <= self.meeting_seconds < self.deadlines.advertise_seconds:
+        if not 0 < self.upload_share <= 1:
+            raise ConfigError(f"phones send a share above 0 and at most 1 of a delta, not {self.upload_share}")
+        longest_wait = (1 + JITTER) * self.meeting_seconds
+        if not 1 <= self.meeting_seconds <= longest_wait <= self.deadlines.advertise_seconds:
             raise ConfigError(
-                f"phones meet every {self.meeting_seconds} s, so keys must be advertised for longer than that, "
-                f"not {self.deadlines.advertise_seconds} s"
+                f"phones meet every {self.meeting_seconds} s, so keys must be advertised for {longest_wait:.0f} s or "
+                f"longer, not {self.deadlines.advertise_seconds} s"
             )
 
     @property

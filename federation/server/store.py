@@ -21,9 +21,10 @@ from alembic.config import Config
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from federation.server.errors import UnavailableError
+from federation.server.errors import UnavailableError, UnknownError
 
 _BUSY_SECONDS = 30.0
+_ONE_STATE = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _LOCK_NUMBER = 0x6665646B  # any constant: whoever writes to a fedkey database takes it
 
 
@@ -41,18 +42,20 @@ class Database:
         if self._is_sqlite:
             sql.event.listen(self._engine, "connect", _prepare_sqlite)
             sql.event.listen(self._engine, "begin", _begin_sqlite)
+        # A write sees what was committed before it got the lock; PostgreSQL's default level does that.
+        self._writing = self._engine.execution_options(fedkey_write=True)
+        self._reading = self._engine if self._is_sqlite else self._engine.execution_options(**_ONE_STATE)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Give a session that sees one state of the database."""
-        with _refusals(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+        with _refusals(), Session(self._reading, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Give a session that nobody writes beside; what it did is kept as a whole or, if it raises, not at all."""
-        writing = self._engine.execution_options(fedkey_write=True)
-        with _refusals(), Session(writing, expire_on_commit=False) as session, session.begin():
+        with _refusals(), Session(self._writing, expire_on_commit=False) as session, session.begin():
             if not self._is_sqlite:
                 session.execute(sql.select(sql.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
             yield session
@@ -119,14 +122,43 @@ class Blobs:
         return name
 
     def get(self, name: str) -> bytes:
-        """Return the bytes of a name."""
-        content: bytes = self._files.cat_file(self._path(name))
+        """Return the bytes of a name.
+
+        Raises:
+            UnknownError: there is no such name.
+            UnavailableError: the store does not answer.
+        """
+        try:
+            content: bytes = self._files.cat_file(self._path(name))
+        except FileNotFoundError as error:
+            raise UnknownError(f"the blob store has no {name}: was it emptied?") from error
+        except OSError as error:
+            raise UnavailableError("the blob store does not answer: try again", 60) from error
         return content
 
+    def list(self, prefix: str) -> list[str]:
+        """Return the prefixes and names right below a prefix, without it."""
+        self._files.invalidate_cache()
+        try:
+            paths = self._files.ls(self._path(prefix), detail=False)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UnavailableError("the blob store does not answer: try again", 60) from error
+        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
+
     def remove(self, prefix: str) -> None:
-        """Forget all names under a prefix, if there are any."""
-        if self._files.exists(self._path(prefix)):
+        """Forget all names under a prefix, if there are any.
+
+        Raises:
+            UnavailableError: some may be left.
+        """
+        try:
             self._files.rm(self._path(prefix), recursive=True)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UnavailableError("the blob store does not let go of everything: try again", 60) from error
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -136,13 +168,16 @@ class Blobs:
             self._files.pipe_file(path, data)  # object stores show whole objects only
             return
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_names_last(target.parent.parent)
         with self._lock:
             self._written += 1
             temporary = target.with_name(f".{target.name}.{os.getpid()}.{self._written}")
         try:
             _write_durably(temporary, data)
             temporary.replace(target)
+            _make_names_last(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -157,3 +192,11 @@ def _write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _make_names_last(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

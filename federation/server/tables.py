@@ -6,7 +6,7 @@ blobs, everything else of the protocol is the messages as they came.
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, String
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -74,7 +74,7 @@ class RoundRow(Base):
 
 
 class MessageRow(Base):
-    """An accepted message of the protocol, in the body or, if it is large, in a blob."""
+    """An accepted message of the protocol, in the body or, if it is a masked vector, in a blob."""
 
     __tablename__ = "messages"
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.round_id"), primary_key=True)
@@ -91,16 +91,19 @@ class DeviceRow(Base):
     """A device that has checked in.
 
     Attributes:
-        waiting_since: when it last checked in able to take part, and was told to come back.
+        waiting_since: when it first checked in able to take part and was told to come back, if it is still waiting.
+        due: when it is to come back, if it is likely able to take part then.
         last_seen: latest check-in.
         joined: when it last advertised keys.
         last_round: round it was last selected for.
     """
 
     __tablename__ = "devices"
+    __table_args__ = (Index("ix_devices_due", "due", "waiting_since"),)  # counted as a whole
     device_id: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
     last_seen: Mapped[float] = mapped_column(index=True)
-    waiting_since: Mapped[float | None] = mapped_column(index=True)
+    waiting_since: Mapped[float | None]
+    due: Mapped[float | None]
     joined: Mapped[float | None]
     last_round: Mapped[int | None] = mapped_column(BigInteger, index=True)
 
@@ -125,9 +128,9 @@ class EventRow(Base):
 
 
 class LeaseRow(Base):
-    """Who coordinates."""
+    """Who coordinates, and how often that was said."""
 
     __tablename__ = "leases"
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     owner: Mapped[str] = mapped_column(String(64))
-    until: Mapped[float]
+    renewals: Mapped[int] = mapped_column(BigInteger)

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
+from federation.reasons import Report
 from federation.server.tables import EventRow
 
 _LOG = logging.getLogger("fedkey.server")
@@ -38,7 +39,7 @@ class Event(StrEnum):
     ABANDONED = "abandoned"
 
 
-REPORTED_BY_PHONES = frozenset({Event.PLAN, Event.MODEL, Event.TRAINED, Event.REFUSED, Event.FAILED})
+REPORTED_BY_PHONES = frozenset(Event(report) for report in Report)
 
 
 def pseudonym(secret: bytes, device_id: bytes) -> str:

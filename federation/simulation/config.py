@@ -14,15 +14,15 @@ The file has a table for each part, for example::
 
 import dataclasses
 import tomllib
-import types
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from federation import typed_toml
 from federation.errors import ConfigError
 from federation.robustness import DefenceSettings
+from federation.scenario import Scenario
 from federation.simulation.central import CentralTraining
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
 
@@ -51,6 +51,7 @@ class SimulationConfig:
         client: what a client does with its rows.
         server: how the server steps along the mean delta.
         defence: against clients that poison; it keeps a tenth of the public seed from the warm start to judge by.
+        scenario: phones that come, go and fail; without one everybody who is chosen takes part.
     """
 
     corpus: str = "chitchat"
@@ -70,6 +71,7 @@ class SimulationConfig:
     client: ClientTraining = field(default_factory=ClientTraining)
     server: ServerOptimizer = field(default_factory=ServerOptimizer)
     defence: DefenceSettings = field(default_factory=DefenceSettings)
+    scenario: Scenario | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -83,6 +85,11 @@ class SimulationConfig:
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.scenario is not None and self.cohort < self.scenario.rounds.minimum:
+            raise ConfigError(
+                f"a round of {self.cohort} clients never has the scenario's minimum of {self.scenario.rounds.minimum}: "
+                "raise cohort or lower rounds.minimum"
+            )
 
     @classmethod
     def from_toml(cls, path: Path) -> "SimulationConfig":
@@ -91,12 +98,7 @@ class SimulationConfig:
         Raises:
             ConfigError: the file cannot be read, or a key or value is not one of those documented above.
         """
-        try:
-            table = tomllib.loads(path.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{path}: {error}") from error
-        config: SimulationConfig = _build(cls, table, str(path))
-        return config
+        return typed_toml.load(cls, path)
 
     def with_options(self, options: dict[str, Any]) -> "SimulationConfig":
         """Return a copy with `options` applied; a dotted name such as `server.name` reaches into a part."""
@@ -109,8 +111,12 @@ class SimulationConfig:
                 if not isinstance(part, dict):
                     raise ConfigError(f"options: unknown setting {name!r}")
             part[last] = value
-        config: SimulationConfig = _build(SimulationConfig, table, "options")
-        return config
+        return typed_toml.build(SimulationConfig, table, "options")
+
+    def with_scenario(self, scenario: Scenario) -> "SimulationConfig":
+        """Return a copy with a scenario and its weighting of clients."""
+        client = dataclasses.replace(self.client, weighting=scenario.weighting)
+        return dataclasses.replace(self, scenario=scenario, client=client)
 
     def with_assignments(self, assignments: Sequence[str]) -> "SimulationConfig":
         """Return a copy with `name=value` strings applied, values as in TOML; strings need no quotes."""
@@ -128,33 +134,3 @@ class SimulationConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested tables, as a TOML or JSON file holds them."""
         return dataclasses.asdict(self)
-
-
-def _build(kind: type[Any], table: dict[str, Any], where: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(table) - set(hints))
-    if unknown:
-        raise ConfigError(f"{where}: unknown setting {unknown[0]!r}; known are {', '.join(hints)}")
-    values = {}
-    for name, value in table.items():
-        hint = hints[name]
-        place = f"{where}: {name}"
-        if dataclasses.is_dataclass(hint):
-            if not isinstance(value, dict):
-                raise ConfigError(f"{place} must be a table")
-            values[name] = _build(typing.cast("type[Any]", hint), value, place)
-        else:
-            values[name] = _checked(value, hint, place)
-    return kind(**values)
-
-
-def _checked(value: object, hint: type | types.GenericAlias, place: str) -> object:
-    if typing.get_origin(hint) is Literal:
-        if value not in typing.get_args(hint):
-            raise ConfigError(f"{place} must be one of {', '.join(typing.get_args(hint))}, not {value!r}")
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, typing.cast("type", hint)) or isinstance(value, bool) != (hint is bool):
-        raise ConfigError(f"{place} must be a {hint.__name__ if isinstance(hint, type) else hint}, not {value!r}")
-    return value

@@ -13,7 +13,6 @@ from federation.plan import WeightedSum
 from federation.robustness import DefenceSettings, Group, Memory, Outcome, Reading, defend, phrases
 from federation.secure_aggregation.groups import assign_at_least
 from federation.simulation.fedavg import Cohort, Server, ServerState
-from federation.update import Tally
 from model.batches import Rows
 from model.evaluation import Totals
 from model.layout import FlatWeights, Layout, NetworkConfig
@@ -115,11 +114,9 @@ class DefendedRounds:
             # TFF's worker grows when cohorts change their size: nobody's rows fill smaller groups up.
             nobody = [members[0].rows[:0]] * (most - len(members))
             result = self._cohort.train(state.weights, [member.rows for member in members] + nobody)
-            training = result.training
-            tally = Tally(round(result.weight), round(training.targets), training.loss, round(training.hits))
-            delta = -self._layout.flatten(result.delta_sum)
-            groups.append(Group(WeightedSum(delta, tally, len(members)), tuple(member.pseudonym for member in members)))
-            totals += training
+            total = result.weighted_sum(self._layout, len(members))
+            groups.append(Group(total, tuple(member.pseudonym for member in members)))
+            totals += result.training
         return groups, totals
 
 

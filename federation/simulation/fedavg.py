@@ -17,13 +17,15 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from federation.plan import WeightedSum
+from federation.scenario import Weighting
+from federation.update import Tally
 from model.batches import Rows
-from model.evaluation import Totals
-from model.layout import FlatWeights, NetworkConfig
+from model.evaluation import ACCURACY_BINS, Spread, Totals
+from model.layout import FlatWeights, Layout, NetworkConfig
 from model.network import dropout_noise, loss_and_hits
 
 ServerOptimizerName = Literal["sgd", "adam", "yogi", "adagrad"]
-Weighting = Literal["examples", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,19 @@ class CohortResult(NamedTuple):
     delta_sum: FlatWeights
     weight: float
     training: Totals
+
+    def weighted_sum(self, layout: Layout, phones: int) -> WeightedSum:
+        """Return it as the sum of so many phones, with deltas that are weights after minus before."""
+        totals = self.training
+        tally = Tally(round(self.weight), round(totals.targets), totals.loss, round(totals.hits))
+        return WeightedSum(-layout.flatten(self.delta_sum), tally, phones)
+
+
+class FederatedEvaluation(NamedTuple):
+    """Sums over clients, and how many of them have which accuracy; both are sums, as phones could send them."""
+
+    totals: Totals
+    spread: Spread
 
 
 class ServerState(NamedTuple):
@@ -219,7 +234,10 @@ class Cohort:
             totals = (tf.constant(0.0), tf.constant(0.0), tf.constant(0.0))
             for batch in tf.data.Dataset.from_tensor_slices(rows).batch(64):
                 totals = tuple(a + b for a, b in zip(totals, loss_and_hits(list(weights[0]), batch), strict=True))
-            return totals
+            _, hits, targets = totals
+            percent = tf.cast(tf.round(100 * hits / tf.maximum(targets, 1.0)), tf.int32)
+            counted = tf.cast(targets > 0, tf.int64)  # no bin for a client without targets
+            return totals, counted * tf.one_hot(percent, ACCURACY_BINS, dtype=tf.int64)
 
         @tff.federated_computation(
             tff.types.FederatedType(weights_type, tff.SERVER), tff.types.FederatedType(rows_type, tff.CLIENTS)
@@ -240,9 +258,10 @@ class Cohort:
             [np.asarray(d) for d in delta_sum], float(weight), Totals(**{k: float(v) for k, v in totals.items()})
         )
 
-    def evaluate(self, weights: FlatWeights, clients: Sequence[Rows]) -> Totals:
+    def evaluate(self, weights: FlatWeights, clients: Sequence[Rows]) -> FederatedEvaluation:
         """Return the sums over all clients' rows, each computed on its client."""
-        return Totals(*(float(value) for value in self._evaluate(_model_weights(weights), list(clients))))
+        totals, histogram = self._evaluate(_model_weights(weights), list(clients))
+        return FederatedEvaluation(Totals(*(float(value) for value in totals)), Spread(np.asarray(histogram)))
 
 
 def _model_weights(weights: FlatWeights) -> tff.learning.models.ModelWeights:

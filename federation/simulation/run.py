@@ -19,16 +19,23 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow_federated as tff
 
+from federation import traffic
+from federation.encoding import choose
 from federation.errors import ConfigError
+from federation.plan import Deadlines, RoundPlan
 from federation.robustness import Decision, Memory, counts, log
-from federation.simulation import central
+from federation.scenario import Device
+from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
+from federation.simulation import central, splits
+from federation.simulation.clock import Played, VirtualClock
 from federation.simulation.config import SimulationConfig
 from federation.simulation.defended import Client, DefendedRounds, pseudonym
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import Cohort, Server, ServerState
-from model.batches import Rows
+from federation.simulation.fedavg import Cohort, FederatedEvaluation, Server, ServerState
+from federation.traffic import Traffic
+from model.batches import Rows, targets_in
 from model.checkpoint import Checkpoint
-from model.evaluation import Totals
+from model.evaluation import QUANTILES, Totals
 from model.layout import FlatWeights, NetworkConfig
 from model.vocabulary import Vocabulary
 
@@ -59,17 +66,21 @@ class RoundReport(NamedTuple):
     Attributes:
         number: of the round, from 1.
         training: totals over the clients' local training.
-        clients: that took part.
+        clients: that are in the sum.
         seconds: it took.
+        traffic: bytes of a client, with a download of the whole model.
         validation: federated evaluation after the round, in the rounds that have one.
         decisions: of the defence; nothing if there is none.
+        played: what the scenario made of it, if there is one.
     """
 
     number: int
     training: Totals
     clients: int
     seconds: float
-    validation: Totals | None
+    traffic: Traffic
+    validation: FederatedEvaluation | None
+    played: Played | None = None
     decisions: tuple[Decision, ...] | None = None
 
 
@@ -112,6 +123,12 @@ class Run:
         self.directory, self.config, self._vocabulary, self._rows = directory, config, vocabulary, rows
         self.network = NetworkConfig.named(config.size, vocabulary.size)
         self._states = directory / "states"
+        if config.scenario is not None:
+            clients = config.scenario.clients
+            train = [own for own in splits.spread(rows.train, clients, config.seed) if len(own)]
+            self._rows = rows = FederatedRows(rows.seed, train, splits.spread(rows.validation, clients, config.seed))
+        self._steps = traffic.of_round(*self._round_of_phones(), model_bytes=4 * self.network.parameters)
+        self._clock = self._virtual_clock()
         order = np.random.default_rng([config.seed, _EVALUATION]).permutation(len(rows.validation))
         self._validation = [rows.validation[client] for client in order[: config.evaluate_clients]]
         _claim(directory, config, vocabulary)
@@ -125,6 +142,11 @@ class Run:
     def model_path(self) -> Path:
         """Where the trained model is, once there is one."""
         return self.directory / "model"
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes that a phone would send and receive in a round, with a download of the whole model."""
+        return Traffic.sum(self._steps)
 
     @property
     def rounds_done(self) -> int:
@@ -151,10 +173,7 @@ class Run:
             if not done:
                 release(_validation_figures(cohort.evaluate(progress.state.weights, self._validation)), 0)
             for number in range(done + 1, self.config.rounds + 1):
-                if defended:
-                    progress, report = self._defended_round(cohort, server, defended, progress, number)
-                else:
-                    progress, report = self._round(cohort, server, progress, number)
+                progress, report = self._round(cohort, server, defended, progress, number)
                 release(_figures(report), number)
                 self._save(number, progress)
                 watcher.round_done(report)
@@ -190,21 +209,31 @@ class Run:
             return None
         return DefendedRounds(cohort, server, self.network, self.config.defence, self._rows.seed[self._judged_by])
 
-    def _round(self, cohort: Cohort, server: Server, progress: Progress, number: int) -> tuple[Progress, RoundReport]:
-        started = time.monotonic()
-        clients = self._chosen(number, Memory())
-        result = cohort.train(progress.state.weights, [client.rows for client in clients])
-        mean = [delta / max(result.weight, 1e-12) for delta in result.delta_sum]
-        state = server.apply(progress.state, mean, self._server_rate(number))
-        validation = self._validated(cohort, state, number)
-        report = RoundReport(number, result.training, len(clients), time.monotonic() - started, validation)
-        return Progress(state, number), report
-
-    def _defended_round(
-        self, cohort: Cohort, server: Server, defended: DefendedRounds, progress: Progress, number: int
+    def _round(
+        self, cohort: Cohort, server: Server, defended: DefendedRounds | None, progress: Progress, number: int
     ) -> tuple[Progress, RoundReport]:
         started = time.monotonic()
-        clients = self._chosen(number, progress.memory)
+        played = None if self._clock is None else self._clock.round(number)
+        clients = [
+            Client(client, self._client_rows(number, client)) for client in self._chosen(number, played, progress)
+        ]
+        training, decisions = Totals(0.0, 0.0, 0.0), None
+        if defended:
+            progress, training, decisions = self._defended_round(server, defended, progress, clients, number)
+        elif clients:
+            result = cohort.train(progress.state.weights, [client.rows for client in clients])
+            training = result.training
+            mean = [delta / max(result.weight, 1e-12) for delta in result.delta_sum]
+            progress = Progress(server.apply(progress.state, mean, self._server_rate(number)), number)
+        due = number % self.config.evaluate_every == 0 or number == self.config.rounds
+        validation = cohort.evaluate(progress.state.weights, self._validation) if due else None
+        seconds = time.monotonic() - started
+        report = RoundReport(number, training, len(clients), seconds, self.traffic, validation, played, decisions)
+        return progress, report
+
+    def _defended_round(
+        self, server: Server, defended: DefendedRounds, progress: Progress, clients: Sequence[Client], number: int
+    ) -> tuple[Progress, Totals, tuple[Decision, ...]]:
         outcome, training = defended.round(
             progress.state,
             progress.memory,
@@ -218,34 +247,67 @@ class Run:
         state, made_by = outcome.state, progress.made_by if outcome.total is None else number
         if outcome.rollback_to is not None:
             state, made_by = self._state_after(outcome.rollback_to, server), outcome.rollback_to
-        validation = self._validated(cohort, state, number)
-        seconds = time.monotonic() - started
-        report = RoundReport(number, training, len(clients), seconds, validation, outcome.decisions)
-        return Progress(state, made_by, outcome.memory), report
+        return Progress(state, made_by, outcome.memory), training, outcome.decisions
 
-    def _chosen(self, number: int, memory: Memory) -> list[Client]:
-        """Draw a round's clients among those that are not in quarantine."""
-        able = [client for client in range(len(self._rows.train)) if memory.may_take_part(pseudonym(client), number)]
+    def _chosen(self, number: int, played: Played | None, progress: Progress) -> list[int]:
+        """Return a round's clients, none of them in quarantine: those of the scenario, or drawn."""
+        among = range(len(self._rows.train)) if played is None else played.contributed
+        able = [client for client in among if progress.memory.may_take_part(pseudonym(client), number)]
+        if played is not None:
+            return able
         random = np.random.default_rng([self.config.seed, _SAMPLING, number])
         drawn = random.choice(len(able), min(self.config.cohort, len(able)), replace=False)
-        return [Client(able[index], self._client_rows(number, able[index])) for index in drawn]
+        return [able[index] for index in drawn]
 
     def _server_rate(self, number: int) -> float:
         config = self.config
         falls = central.cosine(number / config.rounds, _FINAL_LEARNING_RATE) if config.schedule == "cosine" else 1.0
         return config.server.learning_rate * falls
 
-    def _validated(self, cohort: Cohort, state: ServerState, number: int) -> Totals | None:
-        due = number % self.config.evaluate_every == 0 or number == self.config.rounds
-        return cohort.evaluate(state.weights, self._validation) if due else None
-
     def _client_rows(self, number: int, client: int) -> Rows:
-        """Return a client's rows in the order it trains on them this round, once for each local epoch."""
+        """Return a client's rows in the order it trains on them this round, as far as its budget goes.
+
+        They come once for each local epoch.
+        """
         rows = self._rows.train[client]
         random = np.random.default_rng([self.config.seed, _SHUFFLING, number, client])
         if self.config.client_rows:
             rows = rows[random.permutation(len(rows))[: self.config.client_rows]]
-        return np.concatenate([rows[random.permutation(len(rows))] for _ in range(self.config.local_epochs)])
+        rows = np.concatenate([rows[random.permutation(len(rows))] for _ in range(self.config.local_epochs)])
+        if self._clock is None:
+            return rows
+        batch = self.config.client.batch_rows
+        return rows[: batch * self._clock.device(client).steps(-(-len(rows) // batch), targets_in(rows))]
+
+    def _round_of_phones(self) -> tuple[RoundPlan, int]:
+        """Return the plan of a round of phones that this run stands for, and how many phones would be in its roster."""
+        scenario = self.config.scenario
+        most = self.config.cohort if scenario is None else scenario.rounds.most_phones(self.config.cohort)
+        phones = min(max(most, SMALLEST_COHORT), LARGEST_COHORT)
+        dimension = self.network.parameters
+        plan = RoundPlan(
+            round_id=1,
+            model_sha256=bytes(32),
+            dimension=dimension,
+            encoding=choose(phones, 1.0, dimension),
+            clip=1.0,
+            weight_cap=1,
+            rotation_seed=bytes(32),
+            minimum=SMALLEST_COHORT,
+            deadlines=Deadlines(1, 2, 3, 4, 5),
+        )
+        return plan, phones
+
+    def _virtual_clock(self) -> VirtualClock | None:
+        if self.config.scenario is None:
+            return None
+
+        def tokens(number: int, device: Device) -> int:
+            return targets_in(self._client_rows(number, device.index))
+
+        return VirtualClock(
+            self.config.scenario, self.config.seed, len(self._rows.train), tokens, self.config.cohort, self._steps
+        )
 
     def _checkpoint(self, weights: FlatWeights) -> Checkpoint:
         return Checkpoint(self.network, weights, self._vocabulary)
@@ -298,6 +360,8 @@ def _claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) ->
     path = directory / "config.json"
     if path.exists():
         theirs = json.loads(path.read_text())
+        # As JSON has it: lists where there are tuples.
+        ours = json.loads(json.dumps(ours))
         if theirs != ours:
             before = theirs.get("config", {})
             differing = [name for name, value in ours["config"].items() if before.get(name) != value] or ["vocabulary"]
@@ -316,14 +380,27 @@ def _figures(report: RoundReport) -> dict[str, float]:
     figures = {
         "loss": report.training.mean_loss,
         "accuracy": report.training.accuracy,
+        "clients": report.clients,
         "clients_per_s": report.clients / report.seconds,
+        "bytes_up": report.traffic.up,
+        "bytes_down": report.traffic.down,
     }
     if report.decisions is not None:
         figures |= counts(report.decisions)
+    if report.played is not None:
+        figures |= {
+            "selected": len(report.played.selected),
+            "completed": report.played.completed,
+            "wasted": report.played.wasted,
+            "virtual_hours": report.played.closed_seconds / 3600,
+        }
     if report.validation is not None:
         figures |= _validation_figures(report.validation)
     return figures
 
 
-def _validation_figures(validation: Totals) -> dict[str, float]:
-    return {"validation_loss": validation.mean_loss, "validation_accuracy": validation.accuracy}
+def _validation_figures(validation: FederatedEvaluation) -> dict[str, float]:
+    return {
+        "validation_loss": validation.totals.mean_loss,
+        "validation_accuracy": validation.totals.accuracy,
+    } | {f"validation_accuracy_q{percent}": validation.spread.quantile(percent) / 100 for percent in QUANTILES}

@@ -4,12 +4,23 @@ Figures are drawn by `model.evaluation.plot`, which alone needs matplotlib.
 """
 
 from model.evaluation.evaluate import evaluate
-from model.evaluation.metrics import COUNTS, METRICS, QUANTILES, Comparison, Evaluation, Metric, compare, table
+from model.evaluation.metrics import (
+    COUNTS,
+    METRICS,
+    QUANTILES,
+    Comparison,
+    Evaluation,
+    Metric,
+    compare,
+    spread_table,
+    table,
+)
 from model.evaluation.strip import STRIP, Lexicon
-from model.evaluation.totals import Totals
+from model.evaluation.totals import ACCURACY_BINS, Spread, Totals
 from model.evaluation.word_model import MessageScores, WordModel
 
 __all__ = [
+    "ACCURACY_BINS",
     "COUNTS",
     "METRICS",
     "QUANTILES",
@@ -19,9 +30,11 @@ __all__ = [
     "Lexicon",
     "MessageScores",
     "Metric",
+    "Spread",
     "Totals",
     "WordModel",
     "compare",
     "evaluate",
+    "spread_table",
     "table",
 ]

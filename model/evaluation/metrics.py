@@ -226,6 +226,14 @@ def table(evaluations: Sequence[Evaluation]) -> str:
     return aligned(lines)
 
 
+def spread_table(evaluations: Sequence[Evaluation], metric: str = "top1") -> str:
+    """Return how evenly models serve users: a line for each, a metric at each of the QUANTILES of users."""
+    own = METRICS[metric]
+    lines = [[f"{own.label} of users at", *(f"{percent} %" for percent in QUANTILES)]]
+    lines += [[e.name, *(f"{value:.{own.decimals}f}" for value in e.quantiles(metric))] for e in evaluations]
+    return aligned(lines)
+
+
 def aligned(lines: Sequence[Sequence[str]]) -> str:
     """Return rows of cells as text, the first column to the left and all others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -196,6 +196,11 @@ def test_chosen_encodings_are_precise(phones: int, norm: float | None, expected:
     assert np.sum((decoded - exact) ** 2) / np.sum(exact**2) < error
 
 
+def test_coarse_choices_have_eight_bits_for_every_cohort() -> None:
+    chosen = [choose(phones, 1.0, 10, 0.3, coarse=True) for phones in (3, 20, 50, 51, 200)]
+    assert [each.bits for each in chosen] == [8] * 5
+
+
 def test_choices_follow_cohort_and_norm() -> None:
     chosen = [choose(20, 1.0, 10), choose(21, 1.0, 10), choose(51, 1.0, 10), choose(51, 1.0, 10, 0.3)]
     assert [each.bits for each in chosen] == [16, 12.8, 16, 8]

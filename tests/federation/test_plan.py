@@ -18,6 +18,7 @@ from federation.plan import (
 )
 from federation.secure_aggregation import Vector, VectorFormat
 from federation.secure_aggregation.errors import ImpossibleSumError, PlanRefusedError
+from federation.subset import SUBSET_BYTES, Stratum, Subset
 from federation.update import Tally, Update
 from tests.federation.secure_aggregation.cohort import digest, private_key
 
@@ -83,6 +84,31 @@ def test_the_norm_of_what_phones_encoded_is_known_afterwards() -> None:
     assert PLAN.encoded_norm(PLAN.decode(_sum(PLAN, updates), 6)) == pytest.approx(np.linalg.norm(mean), rel=0.02)
 
 
+SUBSET = Subset((Stratum(1000, 1000), Stratum(DIMENSION - 1000, 1000)))
+
+
+def test_a_plan_with_a_subset_sends_less_and_is_wrong_by_as_much_as_stated() -> None:
+    plan = replace(PLAN, encoding=choose(10, 1.5, SUBSET.kept), clip=1.5, subset=SUBSET)
+    assert plan.coordinates == padded(2000) == 4096
+    assert plan.session.vector.words == 4096 // 4
+    updates = _updates(6)
+    weights = np.array([min(update.tally.examples, 100) for update in updates])
+    exact = sum(weight * update.delta for weight, update in zip(weights, updates, strict=True))
+    decoded = plan.decode(_sum(plan, updates), 6)
+    assert np.count_nonzero(decoded.delta) == SUBSET.kept
+    assert np.linalg.norm(decoded.delta[:1000] - exact[:1000]) < 0.01 * np.linalg.norm(exact[:1000])
+    lost = np.sum((decoded.delta - exact)[1000:] ** 2)
+    assert lost == pytest.approx(3 * np.sum(exact[1000:] ** 2), rel=0.2)
+    assert plan.energies(decoded).sum() == pytest.approx(np.sum((exact / weights.sum()) ** 2), rel=0.2)
+    assert decoded.tally.examples == weights.sum()
+
+
+def test_the_clip_bounds_what_is_sent_also_when_a_subset_is_scaled_up() -> None:
+    plan = replace(PLAN, encoding=choose(10, 1.0, SUBSET.kept), subset=SUBSET)
+    decoded = plan.decode(plan.encode(Update(np.full(DIMENSION, 100, np.float32), Tally(100)), digest("one")), 1)
+    assert np.linalg.norm(decoded.mean) == pytest.approx(1.0, rel=0.01)
+
+
 def test_groups_add_up() -> None:
     updates = _updates(6)
     first, second = (PLAN.decode(_sum(PLAN, part), 3) for part in (updates[:3], updates[3:]))
@@ -132,6 +158,9 @@ CHANGES: list[dict[str, Any]] = [
     {"weight_cap": 101},
     {"rotation_seed": digest("another seed")},
     {"minimum": 4},
+    {"subset": Subset((Stratum(DIMENSION, 100),))},
+    {"subset": Subset((Stratum(100, 90), Stratum(DIMENSION - 100, 10)))},
+    {"subset": Subset((Stratum(100, 100), Stratum(DIMENSION - 100, DIMENSION - 100)))},
     *({"deadlines": replace(PLAN.deadlines, **{name: value + 1})} for name, value in vars(PLAN.deadlines).items()),
     {"encoding": Wrap(8, 10, 0.5), "privacy": NOISY},
     {"encoding": Wrap(8, 10, 0.5), "privacy": replace(NOISY, mechanism=Mechanism.DISCRETE_GAUSSIAN)},
@@ -167,9 +196,10 @@ def test_impossible_bytes_are_refused() -> None:
     data = PLAN.to_bytes()
     for wrong, match in [
         (data[:-1], "bytes, not"),
-        (b"\2" + data[1:], "version"),
+        (b"\1" + data[1:], "version"),
         (data[:45] + b"\7" + data[46:], "kind 7"),
-        (data[:-22] + b"\0\0" + data[-20:], "3 to 256"),
+        (data[: -SUBSET_BYTES - 22] + b"\0\0" + data[-SUBSET_BYTES - 20 :], "3 to 256"),
+        (data[:-SUBSET_BYTES] + b"\1" + data[1 - SUBSET_BYTES :], "stratum"),
     ]:
         with pytest.raises(PlanRefusedError, match=match):
             RoundPlan.from_bytes(wrong)
@@ -193,6 +223,7 @@ def test_another_model_is_refused() -> None:
         ({"minimum": 2}, "3 to 256"),
         ({"minimum": 11}, "3 to 256"),
         ({"privacy": NOISY}, "wraps"),
+        ({"subset": Subset.whole(DIMENSION + 1)}, "none of 5000"),
     ],
 )
 def test_impossible_plans(change: dict[str, Any], match: str) -> None:

@@ -16,8 +16,11 @@ from model.evaluation import (
     Evaluation,
     Lexicon,
     MessageScores,
+    Spread,
+    Totals,
     compare,
     evaluate,
+    spread_table,
     table,
 )
 from model.text import NUMBER, URL, Token, tokenise
@@ -227,6 +230,21 @@ def test_pooled_and_per_user() -> None:
     np.testing.assert_allclose(found.per_user("top1"), [10, 75, math.nan])
     assert found.quantiles("top1") == pytest.approx((13.25, 26.25, 42.5, 58.75, 71.75))
     assert all(map(math.isnan, counted([0], [0]).quantiles("top1")))
+
+
+def test_a_table_shows_how_evenly_models_serve() -> None:
+    lines = spread_table([counted([1, 30, 0], [10, 40, 0], "mine")]).splitlines()
+    assert lines[0].split() == ["top-1", "%", "of", "users", "at", "5", "%", "25", "%", "50", "%", "75", "%", "95", "%"]
+    assert lines[1].split() == ["mine", "13.2", "26.2", "42.5", "58.8", "71.8"]
+
+
+def test_a_spread_has_the_quantiles_of_clients() -> None:
+    spread = Spread.of([Totals(1.0, hits, 10.0) for hits in (0.0, 1.0, 2.0, 5.0, 10.0)] + [Totals(0.0, 0.0, 0.0)])
+    assert spread.clients.sum() == 5
+    assert [spread.quantile(percent) for percent in (0, 20, 21, 50, 80, 81, 100)] == [0, 0, 10, 20, 50, 100, 100]
+    assert math.isnan(Spread.of([]).quantile(50))
+    with pytest.raises(ValueError, match="101 bins"):
+        Spread(np.zeros(100, np.int64))
 
 
 def test_standard_errors_match_a_simulation_with_known_truth() -> None:

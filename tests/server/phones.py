@@ -47,12 +47,13 @@ class Server:
         clock: Clock,
         settings: RoundSettings,
         *,
+        url: str | None = None,
         finalizer: Finalizer | None = None,
         gate: Gate = lambda new, old: Verdict(passed=True, metrics={}),  # noqa: ARG005
         partner: Partner | None = None,
         revocations: Callable[[], Revocations] = Revocations,
     ) -> None:
-        self.database = Database(f"sqlite:///{folder / 'server.sqlite'}")
+        self.database = Database(url or f"sqlite:///{folder / 'server.sqlite'}")
         self.database.migrate()
         self.blobs = Blobs(str(folder / "blobs"))
         self.models = Models(self.database, self.blobs, SERVER_KEY)
@@ -86,7 +87,6 @@ class Phone:
         self.update = Update(random.normal(0, 0.1, DIMENSION).astype(np.float32), Tally(10 + name, 100, 250.0, 12))
         self.plan: RoundPlan
         self.phase: Any
-        self.messages: dict[Phase, bytes] = {}
 
     def check_in(self, server: Server) -> int | None:
         server.rounds.admit(self.credential)
@@ -94,7 +94,17 @@ class Phone:
 
     def take(self, server: Server, round_id: int, step: Phase) -> bytes:
         """Take one step, and send its message."""
+        message = self.make(server, round_id, step)
+        self.send(server, round_id, step, message)
+        return message
+
+    def send(self, server: Server, round_id: int, step: Phase, message: bytes) -> None:
+        server.rounds.receive(round_id, step, message, sender=self.key.device_id)
+
+    def make(self, server: Server, round_id: int, step: Phase) -> bytes:
+        """Take one step, and return its message."""
         rounds = server.rounds
+        message: bytes
         if step is Phase.ADVERTISE:
             data = rounds.plan(round_id)
             public = SERVER_KEY.public_key().public_bytes_raw()
@@ -112,8 +122,6 @@ class Phone:
             message, self.phase = self.phase.confirm(rounds.survivors(round_id))
         else:
             message = self.phase.unmask(rounds.signatures(round_id))
-        self.messages[step] = message
-        rounds.receive(round_id, step, message)
         return message
 
 
@@ -122,7 +130,11 @@ def gather(server: Server, clock: Clock, phones: Iterable[Phone]) -> int:
     phones = list(phones)
     for each in phones:
         assert each.check_in(server) is None
-    assert server.coordinator.tick()
+    if not server.coordinator.tick():  # fewer than the goal: maybe a meeting brings more
+        clock.now += 60
+        for each in phones:
+            assert each.check_in(server) is None
+        assert server.coordinator.tick()
     joined = {each.check_in(server) for each in phones}
     assert len(joined) == 1
     (round_id,) = joined

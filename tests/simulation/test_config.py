@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from federation.errors import ConfigError
+from federation.scenario import Scenario
 from federation.simulation.config import SimulationConfig
 
 
@@ -28,6 +29,8 @@ def test_a_file_fills_in_what_it_names(tmp_path: Path) -> None:
         ("server = 3", "server must be a table"),
         ("[server]\nname = 'lion'", "must be one of sgd, adam, yogi, adagrad"),
         ("rounds = ", "settings.toml"),
+        ("[scenario]\nweighting = 'loud'", "one of examples, uniform"),
+        ("cohort = 4\n[scenario.rounds]\nminimum = 5", "raise cohort or lower"),
     ],
 )
 def test_what_it_cannot_mean_is_refused_in_one_sentence(tmp_path: Path, text: str, message: str) -> None:
@@ -52,6 +55,12 @@ def test_assignments_are_written_as_in_the_file() -> None:
     for bad in ("cohort", "no.such=1", "server.no=1"):
         with pytest.raises(ConfigError):
             SimulationConfig().with_assignments([bad])
+
+
+def test_a_scenario_brings_its_weighting() -> None:
+    config = SimulationConfig().with_scenario(Scenario(weighting="uniform"))
+    assert config.client.weighting == "uniform"
+    assert SimulationConfig().with_options(config.to_dict()) == config
 
 
 def test_what_is_written_down_can_be_read_again() -> None:

@@ -15,6 +15,7 @@ from federation.simulation.fedavg import (
     client_work,
 )
 from model.batches import Rows
+from model.evaluation import Spread
 from model.layout import FlatWeights, NetworkConfig, initial_weights
 from model.network import loss_and_hits
 
@@ -167,10 +168,18 @@ def test_clipped_gradients_bound_every_step(weights: FlatWeights) -> None:
 
 
 def test_evaluation_is_the_loss_of_the_rows(cohort: Cohort, weights: FlatWeights) -> None:
-    totals = cohort.evaluate(weights, CLIENTS)
+    totals, _ = cohort.evaluate(weights, CLIENTS)
     everything = np.concatenate(CLIENTS)
     assert totals.targets == everything[:, 1:].size
     np.testing.assert_allclose(totals.mean_loss, loss(weights, everything), rtol=1e-5)
+
+
+def test_evaluation_counts_clients_by_their_accuracy(cohort: Cohort, weights: FlatWeights) -> None:
+    empty = np.zeros((0, LENGTH + 1), np.int32)
+    alone = [cohort.evaluate(weights, [rows]).totals for rows in CLIENTS]
+    spread = cohort.evaluate(weights, [*CLIENTS, empty]).spread
+    assert np.array_equal(spread.clients, Spread.of(alone).clients)
+    assert spread.clients.sum() == len(CLIENTS)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "yogi", "adagrad"])

@@ -13,11 +13,13 @@ import pytest
 
 from federation.errors import ConfigError
 from federation.robustness import Action, DefenceSettings
+from federation.scenario import Clients, DropOut, PhoneClass, Scenario
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
 from federation.simulation.prepare import prepared
 from federation.simulation.run import RoundReport, Run, Watcher
+from federation.task import Budget
 from model.checkpoint import Checkpoint
 
 ROUNDS = 5
@@ -103,7 +105,7 @@ def test_training_lowers_the_validation_loss(make: Callable[..., Run]) -> None:
 
     def watch(report: RoundReport) -> None:
         if report.validation is not None:
-            seen[report.number] = report.validation.mean_loss
+            seen[report.number] = report.validation.totals.mean_loss
 
     make("learns").train(Watcher(round_done=watch))
     assert sorted(seen) == [2, 4, 5]
@@ -114,6 +116,57 @@ def test_a_folder_of_another_run_is_refused(make: Callable[..., Run]) -> None:
     make("taken")
     with pytest.raises(ConfigError, match=r"another cohort.*--restart"):
         make("taken", cohort=5)
+
+
+SCENARIO = Scenario(
+    classes=(
+        PhoneClass(name="slow", share=0.5, tokens_per_second=1, budget=Budget(steps=1, seconds=120)),
+        PhoneClass(name="fast", share=0.5),
+    ),
+    drop_out=DropOut(upload=0.3),
+    clients=Clients(split="dirichlet"),
+)
+
+
+def test_a_scenario_decides_who_is_in_a_round_and_a_stopped_run_goes_on_alike(make: Callable[..., Run]) -> None:
+    reports: list[RoundReport] = []
+    run = make("whole", scenario=SCENARIO, rounds=8)
+    whole = run.train(Watcher(round_done=reports.append))
+    assert {report.played.completed for report in reports if report.played} == {True, False}
+    for report in reports:
+        assert report.played is not None
+        assert report.clients == len(report.played.contributed)
+        assert (report.training.targets > 0) == report.played.completed
+    lines = (run.directory / "metrics.csv").read_text().splitlines()
+    names, last = lines[0].split(","), lines[-1].split(",")
+    figures = dict(zip(names, last, strict=True))
+    assert float(figures["virtual_hours"]) == pytest.approx(reports[-1].played.closed_seconds / 3600)  # type: ignore[union-attr]
+    assert float(figures["validation_accuracy_q5"]) <= float(figures["validation_accuracy_q95"])
+
+    def stop(report: RoundReport) -> None:
+        if report.number == 5:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        make("stopped", scenario=SCENARIO, rounds=8).train(Watcher(round_done=stop))
+    assert same(make("stopped", scenario=SCENARIO, rounds=8).train(), whole)
+
+
+def test_a_budget_bounds_what_a_client_trains_on(make: Callable[..., Run]) -> None:
+    one = PhoneClass(name="slow", share=1.0, budget=Budget(steps=1, seconds=120))
+    run = make("bounded", scenario=Scenario(classes=(one,)))
+    assert {len(run._client_rows(1, client)) for client in range(5)} == {2}  # a batch
+
+
+def test_bytes_of_a_client_are_those_of_the_messages_of_phones(make: Callable[..., Run]) -> None:
+    reports: list[RoundReport] = []
+    run = make("bytes", rounds=1)
+    run.train(Watcher(round_done=reports.append))
+    parameters = run.network.parameters
+    # 16 bits a weight and 4 bytes a weight, and the rest of the protocol.
+    assert 2 * parameters < reports[0].traffic.up < 2 * parameters + 2 * 4096 + 2000
+    assert 4 * parameters < reports[0].traffic.down < 4 * parameters + 4000
+    assert f"{reports[0].traffic.up}" in (run.directory / "metrics.csv").read_text()
 
 
 def simulate(corpus: Path, out: Path, cache: Path) -> subprocess.Popen[bytes]:

@@ -1,0 +1,262 @@
+"""A server's folder: its key, its settings, and by default its database and blobs.
+
+    server.toml    settings; read at every start
+    server.key     raw Ed25519 private key, readable by the owner only
+    authority.pub  raw Ed25519 public key of the enrolment authority
+    server.sqlite  the database, unless `database` names a PostgreSQL server
+    blobs/         models and masked vectors, unless `blobs` names another store
+    export/        the network and vocabulary that phones have
+    public.txt     held-out public text for the gate, a message a line
+
+Several machines may serve one database and one blob store: give each a copy of all but the database and blobs.
+"""
+
+import dataclasses
+import time
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import tomli_w
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from federation.encoding import padded
+from federation.enrolment import CredentialError, Revocations
+from federation.errors import ConfigError
+from federation.files import write_private
+from federation.plan import Deadlines, Mechanism, Privacy
+from federation.secure_aggregation import Authority
+from federation.server.coordinator import Coordinator, Partner
+from federation.server.limits import RateLimits
+from federation.server.models import Gate, Models
+from federation.server.optimizer import OPTIMIZERS, Finalizer
+from federation.server.rounds import Rounds
+from federation.server.settings import RoundSettings
+from federation.server.store import Blobs, Database
+from federation.task import Budget, Conditions
+from model.engine import Export
+from model.layout import FlatVector
+
+_KEY_BYTES = 32
+_WORD_BYTES = 8
+_UPLOAD_OVERHEAD = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """What `server.toml` says.
+
+    Attributes:
+        database: URL; nothing for SQLite in the folder.
+        blobs: folder or URL; nothing for the folder's own.
+        enrolment_url: where phones enrol, if the authority's desk is on the network.
+        revoked: file of the authority's signed list of revoked devices, if there is one.
+        gate_loss: relative rise of the loss on public text that a new model may have.
+        rounds: of every round.
+        rates: of requests.
+        optimizer: name and options of the server optimizer.
+    """
+
+    database: str = ""
+    blobs: str = ""
+    enrolment_url: str = ""
+    revoked: str = ""
+    gate_loss: float = 0.01
+    rounds: RoundSettings = field(default_factory=RoundSettings)
+    rates: RateLimits = field(default_factory=RateLimits)
+    optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "sgd", "learning_rate": 1.0, "momentum": 0.0})
+
+    @property
+    def finalizer(self) -> Finalizer:
+        """The server optimizer.
+
+        Raises:
+            ConfigError: there is none of this name, or it has no such option.
+        """
+        options = dict(self.optimizer)
+        kind = OPTIMIZERS.get(options.pop("name", "sgd"))
+        if kind is None:
+            raise ConfigError(f"[optimizer] name in server.toml is one of: {', '.join(OPTIMIZERS)}")
+        try:
+            return kind(**options)
+        except TypeError as error:
+            raise ConfigError(f"[optimizer] in server.toml: {error}") from error
+
+    def to_toml(self) -> str:
+        """Return the text of `server.toml`."""
+        return tomli_w.dumps(_plain(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """Read `server.toml`.
+
+        Raises:
+            ConfigError: a setting is unknown or impossible; the message names it.
+        """
+        try:
+            values = tomllib.loads(text)
+            rounds, rates = dict(values.pop("rounds", {})), values.pop("rates", {})
+            kinds: dict[str, Callable[..., Any]] = {
+                "deadlines": Deadlines,
+                "needed": Conditions,
+                "privacy": lambda mechanism, **rest: Privacy(Mechanism[mechanism], **rest),
+            }
+            for name, kind in kinds.items():
+                if name in rounds:
+                    rounds[name] = kind(**rounds[name])
+            if "budgets" in rounds:
+                rounds["budgets"] = {name: Budget(**budget) for name, budget in rounds["budgets"].items()}
+            return cls(rounds=RoundSettings(**rounds), rates=RateLimits(**rates), **values)
+        except (tomllib.TOMLDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"server.toml cannot be used: {error}") from error
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A server as it is set up; make one with `create` or `load`.
+
+    Attributes:
+        folder: of the server.
+        settings: of `server.toml`.
+        key: of the round server.
+        authority: whose devices take part.
+        clock: seconds since 1970.
+    """
+
+    folder: Path
+    settings: ServerSettings
+    key: Ed25519PrivateKey = field(repr=False)
+    authority: Authority
+    clock: Callable[[], float] = time.time
+
+    @classmethod
+    def create(cls, folder: Path, settings: ServerSettings, authority: Authority) -> Self:
+        """Write a folder's files, but for those that are there already."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "server.key").exists():
+            write_private(folder / "server.key", Ed25519PrivateKey.generate().private_bytes_raw())
+        for name, content in (("authority.pub", authority.public_key), ("server.toml", settings.to_toml().encode())):
+            if not (folder / name).exists():
+                (folder / name).write_bytes(content)
+        return cls.load(folder)
+
+    @classmethod
+    def load(cls, folder: Path, clock: Callable[[], float] = time.time) -> Self:
+        """Read a folder.
+
+        Raises:
+            ConfigError: a file is missing or damaged.
+        """
+        try:
+            key, authority = (folder / "server.key").read_bytes(), (folder / "authority.pub").read_bytes()
+            text = (folder / "server.toml").read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{folder} is no server's folder: make one with `fedkey serve` ({error})") from error
+        if len(key) != _KEY_BYTES or len(authority) != _KEY_BYTES:
+            raise ConfigError(f"server.key and authority.pub in {folder} have {_KEY_BYTES} bytes: put them back")
+        return cls(
+            folder,
+            ServerSettings.from_toml(text),
+            Ed25519PrivateKey.from_private_bytes(key),
+            Authority(authority),
+            clock,
+        )
+
+    @property
+    def public_key(self) -> bytes:
+        """32 raw bytes that phones pin."""
+        return self.key.public_key().public_bytes_raw()
+
+    @cached_property
+    def database(self) -> Database:
+        """The database, opened."""
+        return Database(self.settings.database or f"sqlite:///{(self.folder / 'server.sqlite').resolve()}")
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """The blob store."""
+        return Blobs(self.settings.blobs or str((self.folder / "blobs").resolve()))
+
+    @cached_property
+    def models(self) -> Models:
+        """Versions of the model."""
+        return Models(self.database, self.blobs, self.key)
+
+    @cached_property
+    def rounds(self) -> Rounds:
+        """Rounds as phones see them."""
+        return Rounds(
+            self.database,
+            self.blobs,
+            self.key,
+            self.authority,
+            self.settings.rounds,
+            self.clock,
+            revocations=self.revocations,
+        )
+
+    def coordinator(self, gate: Gate, partner: Partner | None = None) -> Coordinator:
+        """Return who moves rounds on."""
+        return Coordinator(
+            self.database,
+            self.blobs,
+            self.models,
+            self.key,
+            self.authority,
+            self.settings.rounds,
+            self.settings.finalizer,
+            gate,
+            self.clock,
+            partner,
+        )
+
+    def begin(self, weights: FlatVector) -> None:
+        """Bring the database to this version of fedkey, and make these weights version 1 if there is none."""
+        self.database.migrate()
+        self.models.begin(self.settings.finalizer.initialize(weights), self.clock())
+
+    def revocations(self) -> Revocations:
+        """Return the list as it is now.
+
+        Raises:
+            CredentialError: the file is missing or not the authority's; nobody is let in before it is mended.
+        """
+        if not self.settings.revoked:
+            return Revocations()
+        try:
+            return Revocations.from_signed(Path(self.settings.revoked).read_bytes(), self.authority)
+        except OSError as error:
+            raise CredentialError(f"the list of revoked devices cannot be read: {error}") from error
+
+    @cached_property
+    def export(self) -> Export:
+        """The network and vocabulary that phones have."""
+        return Export.load(self.folder / "export")
+
+    @property
+    def largest_upload(self) -> int:
+        """Bytes that a masked vector has at most."""
+        return _WORD_BYTES * padded(self.export.manifest.network.parameters) + _UPLOAD_OVERHEAD
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What anyone may know of this server."""
+        manifest = self.export.manifest
+        return {
+            "protocol": 1,
+            "server_key": self.public_key.hex(),
+            "authority_key": self.authority.public_key.hex(),
+            "vocabulary": manifest.vocabulary,
+            "dimension": manifest.network.parameters,
+            "enrolment_url": self.settings.enrolment_url,
+        }
+
+
+def _plain(value: Any) -> Any:
+    """Return what TOML can say of a setting."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return value.name if isinstance(value, Mechanism) else value

@@ -1,0 +1,59 @@
+"""How often one device and one address may ask. Each worker counts for itself, so the limits are per worker."""
+
+from dataclasses import dataclass
+
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from federation.errors import ConfigError
+from federation.server.errors import TooManyError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateLimits:
+    """How often, such as `20/second`.
+
+    Attributes:
+        device: of one device; a round takes about fifteen requests and some polling.
+        address: of one network address, behind which there may be many phones.
+    """
+
+    device: str = "600/minute"
+    address: str = "60000/minute"
+
+
+class Limits:
+    """Counts requests.
+
+    Args:
+        rates: how often.
+
+    Raises:
+        ConfigError: a rate cannot be read.
+    """
+
+    def __init__(self, rates: RateLimits) -> None:
+        try:
+            self._device, self._address = parse(rates.device), parse(rates.address)
+        except ValueError as error:
+            raise ConfigError(f"a rate is a number and a time, such as 20/second: {error}") from error
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    def check_device(self, device_id: bytes) -> None:
+        """Count a request of a device.
+
+        Raises:
+            TooManyError: it is one too many.
+        """
+        if not self._limiter.hit(self._device, "device", device_id.hex()):
+            raise TooManyError(f"a device may ask {self._device}: slow down", self._device.get_expiry())
+
+    def check_address(self, address: str) -> None:
+        """Count a request from an address.
+
+        Raises:
+            TooManyError: it is one too many.
+        """
+        if not self._limiter.hit(self._address, "address", address):
+            raise TooManyError(f"an address may ask {self._address}: slow down", self._address.get_expiry())

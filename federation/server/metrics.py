@@ -1,0 +1,90 @@
+"""Metrics in Prometheus's format: requests as workers saw them, rounds as the database has them."""
+
+import os
+import time
+from collections.abc import Iterable
+
+import sqlalchemy as sql
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from federation.server.phases import STEPS
+from federation.server.store import Database
+from federation.server.tables import CurrentRow, DeviceRow, EventRow, ModelRow, RoundRow
+
+_HOUR = 3600.0
+
+
+class Metrics:
+    """Of a server.
+
+    With several workers, set PROMETHEUS_MULTIPROC_DIR to an empty folder before Prometheus's client is imported: each
+    worker then answers for all.
+
+    Args:
+        database: of the server.
+    """
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, database: Database) -> None:
+        own = CollectorRegistry()
+        self._requests = Histogram(
+            "fedkey_request_seconds", "Time to answer a request.", ("route", "method", "status"), registry=own
+        )
+        self._registry = own
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            self._registry = CollectorRegistry()
+            MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
+        self._registry.register(_OfDatabase(database))
+
+    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        self._requests.labels(route, method, str(status)).observe(seconds)
+
+    def exposition(self) -> bytes:
+        """Return all metrics."""
+        return generate_latest(self._registry)
+
+
+class _OfDatabase(Collector):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing before there are tables."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Read the figures."""
+        with self._database.read() as session:
+            rounds = session.execute(sql.select(RoundRow.phase, sql.func.count()).group_by(RoundRow.phase)).all()
+            events = session.execute(
+                sql.select(EventRow.kind, sql.func.count(), sql.func.sum(EventRow.size_bytes)).group_by(EventRow.kind)
+            ).all()
+            seen = session.scalar(
+                sql.select(sql.func.count()).select_from(DeviceRow).where(DeviceRow.last_seen >= time.time() - _HOUR)
+            )
+            models = session.execute(sql.select(ModelRow.status, sql.func.count()).group_by(ModelRow.status)).all()
+            current = session.get(CurrentRow, 1)
+        ended = CounterMetricFamily("fedkey_rounds", "Rounds that ended.", labels=("outcome",))
+        running = GaugeMetricFamily("fedkey_rounds_running", "Rounds at a step.", labels=("step",))
+        for phase, count in rounds:
+            (running if phase in STEPS else ended).add_metric([phase], count)
+        happened = CounterMetricFamily("fedkey_events", "Events in session trails.", labels=("event",))
+        received = CounterMetricFamily("fedkey_received_bytes", "Bytes of accepted messages.", labels=("event",))
+        for kind, count, size in events:
+            happened.add_metric([kind], count)
+            received.add_metric([kind], size)
+        versions = GaugeMetricFamily("fedkey_models", "Versions of the model.", labels=("status",))
+        for status, count in models:
+            versions.add_metric([status], count)
+        version = GaugeMetricFamily("fedkey_model_version", "The version that is trained.")
+        if current is not None:
+            version.add_metric([], current.version)
+        devices = GaugeMetricFamily("fedkey_devices", "Devices that checked in within the hour.")
+        devices.add_metric([], seen or 0)
+        yield from (ended, running, happened, received, versions, version, devices)

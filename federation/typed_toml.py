@@ -1,0 +1,74 @@
+"""Dataclasses from TOML: every key and value is checked against the type it fills, and errors name the place."""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from federation.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def load(kind: type[T], path: Path) -> T:
+    """Read a file into a dataclass; what it leaves out keeps its default.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value is not one of the dataclass's.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return build(kind, table, str(path))
+
+
+def build(kind: type[T], table: dict[str, Any], where: str) -> T:
+    """Make a dataclass of nested tables.
+
+    Args:
+        kind: a dataclass whose fields are numbers, strings, literals, dataclasses, or tuples of any of these.
+        table: as TOML or JSON has it.
+        where: it comes from, for errors.
+
+    Raises:
+        ConfigError: see `load`.
+    """
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(table) - set(hints))
+    if unknown:
+        raise ConfigError(f"{where}: unknown setting {unknown[0]!r}; known are {', '.join(hints)}")
+    values = {name: _value(hints[name], value, f"{where}: {name}") for name, value in table.items()}
+    for field in dataclasses.fields(typing.cast("Any", kind)):
+        if field.name not in values and field.default is field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{where}: {field.name} is missing")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _value(hint: Any, value: object, place: str) -> object:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        # The one union there is: something or nothing. TOML has no word for nothing, JSON has.
+        return None if value is None else _value(arguments[0], value, place)
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{place} must be a table")
+        return build(typing.cast("type[Any]", hint), value, place)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{place} must be a list")
+        return tuple(_value(arguments[0], each, f"{place} {number}") for number, each in enumerate(value, 1))
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigError(f"{place} must be one of {', '.join(arguments)}, not {value!r}")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or isinstance(value, bool) != (hint is bool):
+        raise ConfigError(f"{place} must be a {hint.__name__}, not {value!r}")
+    return value
