@@ -102,6 +102,11 @@ class PrivateTraining:
             if refused:
                 raise ConfigError(reason)
 
+    @property
+    def changes_updates(self) -> bool:
+        """Whether clients' updates are bounded, noised or frozen in part before they are averaged."""
+        return self.mechanism != "none" or math.isfinite(self.clip) or self.least_frequency > 0
+
     def check_cohort(self, cohort: int, *, uniform: bool) -> None:
         """Raise ConfigError if cohorts of this size, of clients weighted alike or by examples, cannot be private so."""
         if self.mechanism in BY_SERVER and not uniform:

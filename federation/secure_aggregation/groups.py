@@ -6,7 +6,7 @@ well have invited only them.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from federation.secure_aggregation.session import LARGEST_COHORT
 
@@ -24,6 +24,32 @@ def assign(device_ids: Iterable[bytes], seed: bytes, largest: int = LARGEST_COHO
     """
     if largest < 1:
         raise ValueError(f"a group has at least one phone, not {largest}")
-    order = sorted(set(device_ids), key=lambda device_id: hashlib.sha256(seed + device_id).digest())
-    count = -(-len(order) // largest)
+    order = _shuffled(device_ids, seed)
+    return _dealt(order, -(-len(order) // largest))
+
+
+def assign_at_least(device_ids: Iterable[bytes], seed: bytes, least: int) -> list[tuple[bytes, ...]]:
+    """Return the most groups of at least `least` devices, of sizes that differ by one at most.
+
+    Fewer devices than that are one group.
+
+    Args:
+        device_ids: 16 bytes each.
+        seed: 32 bytes that nobody can guess before the devices are known.
+        least: phones in a group.
+
+    Raises:
+        ValueError: `least` is not positive.
+    """
+    if least < 1:
+        raise ValueError(f"a group has at least one phone, not {least}")
+    order = _shuffled(device_ids, seed)
+    return _dealt(order, max(1, len(order) // least) if order else 0)
+
+
+def _shuffled(device_ids: Iterable[bytes], seed: bytes) -> list[bytes]:
+    return sorted(set(device_ids), key=lambda device_id: hashlib.sha256(seed + device_id).digest())
+
+
+def _dealt(order: Sequence[bytes], count: int) -> list[tuple[bytes, ...]]:
     return [tuple(order[group::count]) for group in range(count)]

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from federation import typed_toml
 from federation.errors import ConfigError
 from federation.privacy.training import PrivateTraining
+from federation.robustness import DefenceSettings
 from federation.scenario import Scenario
 from federation.simulation.central import CentralTraining
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
@@ -51,6 +52,7 @@ class SimulationConfig:
         client: what a client does with its rows.
         server: how the server steps along the mean delta.
         privacy: how clients' deltas are bounded and noised.
+        defence: against clients that poison; it keeps a tenth of the public seed from the warm start to judge by.
         scenario: phones that come, go and fail; without one everybody who is chosen takes part.
     """
 
@@ -71,6 +73,7 @@ class SimulationConfig:
     client: ClientTraining = field(default_factory=ClientTraining)
     server: ServerOptimizer = field(default_factory=ServerOptimizer)
     privacy: PrivateTraining = field(default_factory=PrivateTraining)
+    defence: DefenceSettings = field(default_factory=DefenceSettings)
     scenario: Scenario | None = None
 
     def __post_init__(self) -> None:
@@ -89,6 +92,11 @@ class SimulationConfig:
             raise ConfigError(
                 f"a round of {self.cohort} clients never has the scenario's minimum of {self.scenario.rounds.minimum}: "
                 "raise cohort or lower rounds.minimum"
+            )
+        if self.defence.enabled and self.privacy.changes_updates:
+            raise ConfigError(
+                "the defence works on sums of groups and privacy on the sum of a cohort, whose noise is too little for "
+                "a group: leave out defence.enabled or [privacy]"
             )
         if self.scenario is not None:
             self.privacy.check_scenario(self.scenario.rounds.minimum)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from federation.plan import WeightedSum
 from federation.scenario import Weighting
 from federation.update import Tally, Update
 from model.batches import Rows
@@ -73,6 +74,12 @@ class CohortResult(NamedTuple):
     delta_sum: FlatWeights
     weight: float
     training: Totals
+
+    def weighted_sum(self, layout: Layout, phones: int) -> WeightedSum:
+        """Return it as the sum of so many phones, with deltas that are weights after minus before."""
+        totals = self.training
+        tally = Tally(round(self.weight), round(totals.targets), totals.loss, round(totals.hits))
+        return WeightedSum(-layout.flatten(self.delta_sum), tally, phones)
 
 
 class FederatedEvaluation(NamedTuple):

@@ -9,7 +9,6 @@ import data
 from federation.plan import WeightedSum
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort
-from federation.update import Tally
 from model.batches import ROW_LENGTH, Rows, pack
 from model.engine import Export
 from model.layout import FlatVector, Layout
@@ -39,11 +38,7 @@ class SimulatedCohort:
         drawn = np.random.default_rng(round_id).choice(len(self._clients), self._size, replace=False)
         rows = [self._clients[client][: self._weight_cap] for client in drawn]
         result = self._cohort.train(list(self._layout.unflatten(weights).values()), rows)
-        # TFF's deltas are weights before minus after.
-        delta = -self._layout.flatten(result.delta_sum)
-        totals = result.training
-        tally = Tally(round(result.weight), round(totals.targets), totals.loss, round(totals.hits))
-        return WeightedSum(delta, tally, self._size)
+        return result.weighted_sum(self._layout, self._size)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ same weights, since everything random is derived from (seed, round, client).
 import asyncio
 import dataclasses
 import json
-import math
 import os
 import secrets
 import time
@@ -27,11 +26,13 @@ from federation.errors import ConfigError
 from federation.plan import Deadlines, RoundPlan
 from federation.privacy.training import BY_CLIENTS, RunRecord
 from federation.rare import FrozenRows
+from federation.robustness import Decision, Memory, counts, log
 from federation.scenario import Device
 from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
 from federation.simulation import central, splits
 from federation.simulation.clock import Played, VirtualClock
 from federation.simulation.config import SimulationConfig
+from federation.simulation.defended import Client, DefendedRounds, pseudonym
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, FederatedEvaluation, Server, ServerState
 from federation.simulation.participation import choose_cohorts
@@ -45,7 +46,9 @@ from model.layout import FlatWeights, Layout, NetworkConfig
 from model.vocabulary import Vocabulary
 
 _FINAL_LEARNING_RATE = 0.02
-_SAMPLING, _SHUFFLING, _EVALUATION = range(3)
+_DEFENCE = "defence"
+_SAMPLING, _SHUFFLING, _EVALUATION, _GROUPING = range(4)
+_JUDGED_BY = 10  # every so many-th public row is kept for the defence's gate
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,6 @@ class FederatedRows:
     validation: Sequence[Rows]
 
 
-class RunState(NamedTuple):
-    """What a run goes on from.
-
-    Attributes:
-        server: model and server optimizer.
-        mean: what a private mean remembers.
-    """
-
-    server: ServerState
-    mean: MeanState
-
-
 class RoundReport(NamedTuple):
     """What one round did.
 
@@ -85,6 +76,7 @@ class RoundReport(NamedTuple):
         seconds: it took.
         traffic: bytes of a client, with a download of the whole model.
         validation: federated evaluation after the round, in the rounds that have one.
+        decisions: of the defence; nothing if there is none.
         played: what the scenario made of it, if there is one.
     """
 
@@ -95,6 +87,23 @@ class RoundReport(NamedTuple):
     traffic: Traffic
     validation: FederatedEvaluation | None
     played: Played | None = None
+    decisions: tuple[Decision, ...] | None = None
+
+
+class Progress(NamedTuple):
+    """Where a run stands after a round.
+
+    Attributes:
+        state: of the server.
+        mean: what a private mean remembers.
+        made_by: the round that made the state; 0 for the warm start. Earlier than the last one if that was refused.
+        memory: of the defence.
+    """
+
+    state: ServerState
+    mean: MeanState
+    made_by: int = 0
+    memory: Memory = Memory()
 
 
 @dataclass(frozen=True)
@@ -187,7 +196,8 @@ class Run:
         with Worker() as worker:
             cohort = Cohort(self.network, self.config.row_length, self.config.client)
             server = Server(self.network, self.config.server)
-            done, state = self._latest() or (0, RunState(server.initialize(weights), self._mean.initialize()))
+            done, progress = self._latest() or (0, Progress(server.initialize(weights), self._mean.initialize()))
+            defended = self._defended(cohort, server)
             csv = tff.program.CSVFileReleaseManager(self.directory / "metrics.csv", key_fieldname="round")
             board = tff.program.TensorBoardReleaseManager(self.directory / "tensorboard")
 
@@ -196,14 +206,14 @@ class Run:
                 asyncio.run(csv.release(figures, key=number))
 
             if not done:
-                release(_validation_figures(cohort.evaluate(state.server.weights, self._validation)), 0)
+                release(_validation_figures(cohort.evaluate(progress.state.weights, self._validation)), 0)
             for number in range(done + 1, self.config.rounds + 1):
-                state, report = self._round(cohort, server, state, number)
+                progress, report = self._round(cohort, server, defended, progress, number)
                 release(_figures(report), number)
-                self._save(number, state)
+                self._save(number, progress)
                 watcher.round_done(report)
                 worker.recycle_if_above(self.config.worker_limit_mb << 20)
-        checkpoint = self._checkpoint(state.server.weights)
+        checkpoint = self._checkpoint(progress.state.weights)
         checkpoint.save(self.model_path)
         return checkpoint
 
@@ -211,10 +221,11 @@ class Run:
         if self.warm_start_path.exists():
             return Checkpoint.load(self.warm_start_path).weights
         options = self.config.warm_start
-        steps = options.epochs * -(-len(self._rows.seed) // options.batch_rows)
+        seed = self._rows.seed[~self._judged_by] if self.config.defence.enabled else self._rows.seed
+        steps = options.epochs * -(-len(seed) // options.batch_rows)
         weights = central.train(
             self.network,
-            self._rows.seed,
+            seed,
             options,
             seed=self.config.seed,
             progress=lambda step, loss: watcher.warm_start(step, steps, loss),
@@ -222,37 +233,77 @@ class Run:
         self._checkpoint(weights).save(self.warm_start_path)
         return weights
 
-    def _round(self, cohort: Cohort, server: Server, state: RunState, number: int) -> tuple[RunState, RoundReport]:
-        config = self.config
+    @property
+    def _judged_by(self) -> npt.NDArray[np.bool_]:
+        """Which public rows the defence's gate judges by."""
+        chosen: npt.NDArray[np.bool_] = np.arange(len(self._rows.seed)) % _JUDGED_BY == _JUDGED_BY - 1
+        return chosen
+
+    def _defended(self, cohort: Cohort, server: Server) -> DefendedRounds | None:
+        if not self.config.defence.enabled:
+            return None
+        return DefendedRounds(cohort, server, self.network, self.config.defence, self._rows.seed[self._judged_by])
+
+    def _round(
+        self, cohort: Cohort, server: Server, defended: DefendedRounds | None, progress: Progress, number: int
+    ) -> tuple[Progress, RoundReport]:
         started = time.monotonic()
         played = None if self._clock is None else self._clock.round(number)
-        chosen = self._cohorts[number - 1] if played is None else np.array(played.contributed, np.int64)
-        training = Totals(0.0, 0.0, 0.0)
-        if len(chosen):
-            rows = [self._client_rows(number, int(client)) for client in chosen]
-            gradient, private, training = self._mean_delta(cohort, state, rows, number)
-            done = number / config.rounds
-            rate = config.server.learning_rate * (
-                central.cosine(done, _FINAL_LEARNING_RATE) if config.schedule == "cosine" else 1.0
-            )
-            state = RunState(server.apply(state.server, gradient, rate), private)
-        self._record = self._record.after(number, chosen)
-        due = number % config.evaluate_every == 0 or number == config.rounds
-        validation = cohort.evaluate(state.server.weights, self._validation) if due else None
+        chosen = self._chosen(number, played, progress)
+        clients = [Client(client, self._client_rows(number, client)) for client in chosen]
+        training, decisions = Totals(0.0, 0.0, 0.0), None
+        if defended:
+            progress, training, decisions = self._defended_round(server, defended, progress, clients, number)
+        elif clients:
+            gradient, mean, training = self._mean_delta(cohort, progress, [client.rows for client in clients], number)
+            state = server.apply(progress.state, gradient, self._server_rate(number))
+            progress = Progress(state, mean, number)
+        self._record = self._record.after(number, np.array(chosen, np.int64))
+        due = number % self.config.evaluate_every == 0 or number == self.config.rounds
+        validation = cohort.evaluate(progress.state.weights, self._validation) if due else None
         seconds = time.monotonic() - started
-        return state, RoundReport(number, training, len(chosen), seconds, self.traffic, validation, played)
+        report = RoundReport(number, training, len(clients), seconds, self.traffic, validation, played, decisions)
+        return progress, report
+
+    def _defended_round(
+        self, server: Server, defended: DefendedRounds, progress: Progress, clients: Sequence[Client], number: int
+    ) -> tuple[Progress, Totals, tuple[Decision, ...]]:
+        outcome, training = defended.round(
+            progress.state,
+            progress.memory,
+            clients,
+            number=number,
+            made_by=progress.made_by,
+            learning_rate=self._server_rate(number),
+            seed=np.random.default_rng([self.config.seed, _GROUPING, number]).bytes(32),
+        )
+        log(number, outcome.decisions)
+        state, made_by = outcome.state, progress.made_by if outcome.total is None else number
+        if outcome.rollback_to is not None:
+            state, made_by = self._state_after(outcome.rollback_to, server), outcome.rollback_to
+        return Progress(state, progress.mean, made_by, outcome.memory), training, outcome.decisions
+
+    def _chosen(self, number: int, played: Played | None, progress: Progress) -> list[int]:
+        """Return a round's clients, those of the scenario or drawn, without any that are in quarantine."""
+        among = self._cohorts[number - 1] if played is None else played.contributed
+        return [int(client) for client in among if progress.memory.may_take_part(pseudonym(int(client)), number)]
+
+    def _server_rate(self, number: int) -> float:
+        config = self.config
+        falls = central.cosine(number / config.rounds, _FINAL_LEARNING_RATE) if config.schedule == "cosine" else 1.0
+        return config.server.learning_rate * falls
 
     def _mean_delta(
-        self, cohort: Cohort, state: RunState, rows: Sequence[Rows], number: int
+        self, cohort: Cohort, progress: Progress, rows: Sequence[Rows], number: int
     ) -> tuple[FlatWeights, MeanState, Totals]:
         """Return the cohort's mean delta, initial minus final weights, and the state of the private mean."""
-        privacy, weights = self.config.privacy, state.server.weights
-        if privacy.mechanism == "none" and math.isinf(privacy.clip) and not self._frozen.pieces:
+        privacy, weights = self.config.privacy, progress.state.weights
+        if not privacy.changes_updates:
             result = cohort.train(weights, rows)
-            return [delta / max(result.weight, 1e-12) for delta in result.delta_sum], state.mean, result.training
+            return [delta / max(result.weight, 1e-12) for delta in result.delta_sum], progress.mean, result.training
         updates, training = cohort.updates(weights, rows)
         updates = [Update(self._frozen.protect(update.delta), update.tally) for update in updates]
-        mean, private = self._mean.mean(state.mean, updates, number)
+        mean, private = self._mean.mean(progress.mean, updates, number)
         # Noise is on every coordinate; on frozen ones there is nothing else.
         return list(self._layout.unflatten(-self._frozen.protect(mean)).values()), private, training
 
@@ -304,33 +355,50 @@ class Run:
     def _checkpoint(self, weights: FlatWeights) -> Checkpoint:
         return Checkpoint(self.network, weights, self.vocabulary)
 
-    def _save(self, number: int, state: RunState) -> None:
+    def _save(self, number: int, progress: Progress) -> None:
         if self.config.privacy.mechanism != "none":
             self._record.save(self.directory)
         self._states.mkdir(exist_ok=True)
-        arrays = dict(zip(self.network.layout, state.server.weights, strict=True))
-        arrays |= {f"optimizer.{i}": value for i, value in enumerate(state.server.optimizer)}
-        arrays |= {f"mean.{i}": value for i, value in enumerate(state.mean)}
-        path = self._states / f"round-{number:06}.npz"
+        arrays = dict(zip(self.network.layout, progress.state.weights, strict=True))
+        arrays |= {f"optimizer.{i}": value for i, value in enumerate(progress.state.optimizer)}
+        arrays |= {f"mean.{i}": value for i, value in enumerate(progress.mean)}
+        described = json.dumps({"made_by": progress.made_by, "memory": progress.memory.to_json()})
+        path = self._state_path(number)
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays, **{_DEFENCE: np.frombuffer(described.encode(), np.uint8)})
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        best = progress.memory.best
         for old in sorted(self._states.glob("round-*.npz"))[: -self.config.keep_states]:
-            old.unlink()
+            if best is None or old != self._state_path(best.round_number):
+                old.unlink()
 
-    def _latest(self) -> tuple[int, RunState] | None:
+    def _latest(self) -> tuple[int, Progress] | None:
         for path in sorted(self._states.glob("round-*.npz"), reverse=True):
             try:
-                with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                    weights = [arrays[name] for name in self.network.layout]
-                    optimizer, mean = _numbered(arrays, "optimizer"), _numbered(arrays, "mean")
+                return int(path.stem.removeprefix("round-")), self._progress(path)
             except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
                 continue  # a torn disk write: the state before it is good
-            return int(path.stem.removeprefix("round-")), RunState(ServerState(weights, optimizer), mean)
         return None
+
+    def _state_after(self, number: int, server: Server) -> ServerState:
+        """Return the state after a round; 0 is the warm start."""
+        if number == 0:
+            return server.initialize(Checkpoint.load(self.warm_start_path).weights)
+        return self._progress(self._state_path(number)).state
+
+    def _state_path(self, number: int) -> Path:
+        return self._states / f"round-{number:06}.npz"
+
+    def _progress(self, path: Path) -> Progress:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            weights = [arrays[name] for name in self.network.layout]
+            optimizer, mean = _numbered(arrays, "optimizer"), _numbered(arrays, "mean")
+            described = json.loads(arrays[_DEFENCE].tobytes())
+        memory = Memory.from_json(described["memory"])
+        return Progress(ServerState(weights, optimizer), mean, described["made_by"], memory)
 
 
 def _numbered(arrays: Mapping[str, npt.NDArray[Any]], part: str) -> list[npt.NDArray[Any]]:
@@ -381,6 +449,8 @@ def _figures(report: RoundReport) -> dict[str, float]:
         "bytes_up": report.traffic.up,
         "bytes_down": report.traffic.down,
     }
+    if report.decisions is not None:
+        figures |= counts(report.decisions)
     if report.played is not None:
         figures |= {
             "selected": len(report.played.selected),

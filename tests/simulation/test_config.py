@@ -29,6 +29,8 @@ def test_a_file_fills_in_what_it_names(tmp_path: Path) -> None:
         ("server = 3", "server must be a table"),
         ("[server]\nname = 'lion'", "must be one of sgd, adam, yogi, adagrad"),
         ("rounds = ", "settings.toml"),
+        ("[defence]\nmedian = 'sometimes'", "must be one of never, on alert, always"),
+        ("[defence]\nnorm_factor = -1", "norm_factor must be finite and not negative"),
         ("[scenario]\nweighting = 'loud'", "one of examples, uniform"),
         ("cohort = 4\n[scenario.rounds]\nminimum = 5", "raise cohort or lower"),
     ],

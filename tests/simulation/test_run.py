@@ -4,13 +4,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from federation.errors import ConfigError
+from federation.robustness import Action, DefenceSettings
 from federation.scenario import Clients, DropOut, PhoneClass, Scenario
+from federation.simulation.config import SimulationConfig
+from federation.simulation.fedavg import ClientTraining
 from federation.simulation.run import RoundReport, Run, Watcher
 from federation.task import Budget
 from model.checkpoint import Checkpoint
@@ -151,3 +155,46 @@ def test_a_run_killed_in_the_middle_of_a_round_ends_with_the_same_weights(corpus
     with whole:
         assert whole.wait(200) == 0
     assert same(Checkpoint.load(tmp_path / "killed" / "model"), Checkpoint.load(tmp_path / "whole" / "model"))
+
+
+DEFENCE = DefenceSettings(enabled=True, group_phones=2, norm_factor=0.0, clip_factor=0.0, least_agreement=-1.0)
+
+
+def test_a_defended_run_that_was_stopped_ends_as_one_that_was_not(make: Callable[..., Run]) -> None:
+    def stop(report: RoundReport) -> None:
+        if report.number == 3:
+            raise StoppedError
+
+    whole = make("whole", defence=DEFENCE).train()
+    with pytest.raises(StoppedError):
+        make("stopped", defence=DEFENCE).train(Watcher(round_done=stop))
+    again = make("stopped", defence=DEFENCE)
+    assert again.rounds_done == 3
+    assert same(again.train(), whole)
+    header = (again.directory / "metrics.csv").read_text().splitlines()[0]
+    assert "group_rejected" in header
+    assert "rolled_back" in header
+    latest = again._latest()
+    assert latest is not None
+    best = latest[1].memory.best
+    assert best is not None
+    assert (again.directory / "states" / f"round-{best.round_number:06}.npz").exists()
+
+
+def test_a_run_whose_model_gets_worse_returns_to_the_best_one(make: Callable[..., Run]) -> None:
+    strict = replace(DEFENCE, gate_loss=0.0, canary_jump=0.0, rollback_loss=1e-6)
+    wild = ClientTraining(learning_rate=-2.0, batch_rows=2, dropout=0.0)
+    decisions: list[str] = []
+
+    def watch(report: RoundReport) -> None:
+        decisions.extend(decision.action for decision in report.decisions or ())
+
+    run = make("worse", rounds=2, defence=strict, client=wild)
+    trained = run.train(Watcher(round_done=watch))
+    assert decisions.count(Action.ROLLED_BACK) == 2
+    assert same(trained, Checkpoint.load(run.warm_start_path))
+
+
+def test_defence_and_privacy_are_not_switched_on_together() -> None:
+    with pytest.raises(ConfigError, match="leave out"):
+        SimulationConfig().with_options({"defence.enabled": True, "privacy.clip": 1.0})

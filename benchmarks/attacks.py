@@ -1,0 +1,48 @@
+"""Attacks on what phones send and on what they learn together, before and after what is done against them.
+
+    uv run python -m benchmarks.attacks
+
+Three kinds: words and their order out of updates (`attack_reconstruction`), what one phone alone typed out of the model
+(`attack_memorisation`), poisoned models (`attack_poisoning`). On ChitChat, the small network, phones' settings, with
+the engine that phones run; recall is over pieces of all clients' later messages.
+"""
+
+import argparse
+import signal
+import sys
+import time
+
+from benchmarks import attack_memorisation, attack_poisoning, attack_reconstruction
+from benchmarks.attack_ground import Ground
+from benchmarks.results import Figure, write
+
+
+def main() -> None:
+    """Attack and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--victims", type=int, default=20, help="phones whose words are looked for")
+    parser.add_argument("--secret-rounds", type=int, default=12, help="rounds of training with secrets")
+    parser.add_argument("--rounds", type=int, default=4, help="rounds under each poisoning")
+    parser.add_argument("--cohort", type=int, default=60, help="phones in a round under poisoning")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # then what was measured is written
+    started = time.monotonic()
+    ground = Ground.prepared()
+    figures: list[Figure] = []
+    try:
+        figures += attack_reconstruction.measured(ground, victims=arguments.victims, seed=arguments.seed)
+        print(f"reconstruction done after {time.monotonic() - started:.0f} s", flush=True)
+        figures += attack_memorisation.measured(ground, rounds=arguments.secret_rounds, seed=arguments.seed)
+        print(f"memorisation done after {time.monotonic() - started:.0f} s", flush=True)
+        for part in attack_poisoning.measured(
+            ground, rounds=arguments.rounds, cohort=arguments.cohort, seed=arguments.seed
+        ):
+            figures += part
+        print(f"all done after {time.monotonic() - started:.0f} s", flush=True)
+    finally:
+        write("attacks", figures)
+
+
+if __name__ == "__main__":
+    main()

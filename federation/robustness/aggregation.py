@@ -1,0 +1,89 @@
+"""From the sums of groups to one sum: filters, clipping, and the median of means.
+
+What is filtered and clipped is a random group, so that secure aggregation stays whole, as in SHARE (Velicheti et al.
+2021, https://arxiv.org/abs/2110.02940). The price: one attacker spoils his group. The coordinate-wise median is that of
+Yin et al. 2018 (https://arxiv.org/abs/1803.01498), over groups' means.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from federation.plan import WeightedSum
+from federation.robustness.decisions import Action, Decision
+from federation.robustness.settings import DefenceSettings
+from model.layout import FlatVector
+
+_LEAST_FOR_MEDIAN = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """What the server knows of a group.
+
+    Attributes:
+        total: sum over the phones that stayed to the end.
+        members: their pseudonyms.
+    """
+
+    total: WeightedSum
+    members: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.members) != self.total.phones:
+            raise ValueError(f"a sum of {self.total.phones} phones has as many members, not {len(self.members)}")
+
+
+def screened(groups: Sequence[Group], running_norm: float, settings: DefenceSettings) -> dict[int, str]:
+    """Return which groups are rejected by what they are themselves, with the reason.
+
+    Args:
+        groups: of a round.
+        running_norm: of groups' means in earlier rounds; 0 takes the median of this round's.
+        settings: how strict.
+    """
+    rejected = {number: "not finite" for number, group in enumerate(groups) if not np.isfinite(group.total.delta).all()}
+    means = {number: group.total.mean for number, group in enumerate(groups) if number not in rejected}
+    norms = {number: float(np.linalg.norm(mean)) for number, mean in means.items()}
+    usual = running_norm or (float(np.median(list(norms.values()))) if norms else 0.0)
+    for number, norm in norms.items():
+        if settings.norm_factor and norm > settings.norm_factor * usual:
+            rejected[number] = f"norm {norm:.3g} where {usual:.3g} is usual"
+    left = {number: mean for number, mean in means.items() if number not in rejected}
+    if settings.least_agreement == -1 or len(left) < _LEAST_FOR_MEDIAN:
+        return rejected
+    middle = np.median(np.stack(list(left.values())), axis=0)
+    for number, mean in left.items():
+        lengths = norms[number] * float(np.linalg.norm(middle))
+        agreement = float(np.vdot(mean, middle)) / lengths if lengths else 0.0
+        if agreement < settings.least_agreement:
+            rejected[number] = f"cosine {agreement:.2f} with the median of groups"
+    return rejected
+
+
+def clipped(
+    groups: dict[int, Group], running_norm: float, settings: DefenceSettings
+) -> tuple[dict[int, WeightedSum], list[Decision]]:
+    """Return the groups' sums with means no longer than allowed, and which were scaled down for it."""
+    limit = settings.clip_factor * running_norm
+    totals, decisions = {}, []
+    for number, group in groups.items():
+        total = group.total
+        norm = float(np.linalg.norm(total.mean))
+        if limit and norm > limit:
+            total = replace(total, delta=total.delta * np.float32(limit / norm))
+            decisions.append(Decision(Action.GROUP_CLIPPED, f"norm {norm:.3g} cut to {limit:.3g}", str(number)))
+        totals[number] = total
+    return totals, decisions
+
+
+def combined(totals: Sequence[WeightedSum], *, median: bool) -> WeightedSum:
+    """Return one sum; with `median` and three groups or more its mean is the coordinate-wise median of their means."""
+    total = totals[0]
+    for other in totals[1:]:
+        total += other
+    if not median or len(totals) < _LEAST_FOR_MEDIAN:
+        return total
+    middle: FlatVector = np.median(np.stack([each.mean for each in totals]), axis=0)
+    return replace(total, delta=middle * np.float32(max(total.tally.examples, 1)))

@@ -1,0 +1,70 @@
+"""How a round defends itself."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from federation.errors import ConfigError
+
+MedianUse = Literal["never", "on alert", "always"]
+
+
+@dataclass(frozen=True)
+class DefenceSettings:
+    """Which defences a round has, and how strict they are; each is switched off by the value named.
+
+    Attributes:
+        enabled: whether rounds are split into groups and defended at all.
+        group_phones: phones in a group, at least. Small groups find attackers sooner, large ones show the server less.
+        norm_factor: a group whose mean is longer than this times the running norm is rejected; 0 switches it off.
+        initial_norm: the running norm before the first round; 0 takes the median of the first round's groups.
+        clip_factor: a group's mean is scaled down to this times the running norm; 0 switches it off.
+        least_agreement: a group whose mean has a smaller cosine with the median of all groups is rejected; -1 switches
+            it off.
+        median: when the coordinate-wise median of the groups' means replaces their weighted mean.
+        gate_loss: nats a piece by which a round may worsen the loss on held-out public text; 0 switches it off.
+        canary_jump: probability by which the likeliest completion of a canary phrase may rise above its running
+            average; 0 switches it off.
+        quarantine_chance: a phone is quarantined once chance alone would have put it into so many rejected groups with
+            less than this probability; 0 switches it off.
+        quarantine_rounds: how long it stays away; then it starts anew.
+        rollback_loss: nats a piece above the best version's loss at which the model returns to that version; 0
+            switches it off.
+        memory_rounds: that the running norm and the running averages of canaries reach back.
+    """
+
+    enabled: bool = False
+    group_phones: int = 10
+    norm_factor: float = 1.5
+    initial_norm: float = 0.0
+    clip_factor: float = 1.25
+    least_agreement: float = 0.0
+    median: MedianUse = "on alert"
+    gate_loss: float = 0.3
+    canary_jump: float = 0.3
+    quarantine_chance: float = 1e-4
+    quarantine_rounds: int = 200
+    rollback_loss: float = 0.5
+    memory_rounds: int = 20
+
+    def __post_init__(self) -> None:
+        amounts = {
+            name: getattr(self, name)
+            for name in ("norm_factor", "initial_norm", "clip_factor", "gate_loss", "rollback_loss")
+        }
+        for name, amount in amounts.items():
+            if not (math.isfinite(amount) and amount >= 0):
+                raise ConfigError(f"{name} must be finite and not negative, not {amount}")
+        for name in ("canary_jump", "quarantine_chance"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be a probability, not {getattr(self, name)}")
+        if not -1 <= self.least_agreement <= 1:
+            raise ConfigError(f"least_agreement must be a cosine, not {self.least_agreement}")
+        for name in ("group_phones", "quarantine_rounds", "memory_rounds"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+    @property
+    def reads_models(self) -> bool:
+        """Whether any defence measures models."""
+        return bool(self.gate_loss or self.canary_jump or self.rollback_loss)
