@@ -7,8 +7,6 @@ train, and the mean of their clipped updates gets the noise that the mean of a l
 level costs then depends on the population alone: a fiftieth of it is a cohort, so that in the rounds measured here each
 phone takes part once. A larger cohort's mean would also be a better one, which is not simulated. Everything is kept as
 soon as it is done (`--out`), so the script goes on where it was stopped.
-
-In one run the clients themselves make noise of the same size, as phones do; it says nothing of epsilon.
 """
 
 import argparse
@@ -22,7 +20,7 @@ from federation.cli.paths import RUNS, cache
 from federation.cli.progress import TrainingProgress
 from federation.privacy.accountant import Account, Participation, Sampling
 from federation.privacy.proposals import proposals
-from federation.privacy.training import BY_SERVER, PrivateTraining, RunRecord
+from federation.privacy.training import PrivateTraining, RunRecord
 from federation.privacy.zcdp import gaussian_rho
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
@@ -31,7 +29,7 @@ from federation.simulation.judge import Judge
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
 from model.checkpoint import Checkpoint
-from model.evaluation import Evaluation
+from model.evaluation import Evaluation, compare
 from model.evaluation.plot import plot_tradeoff
 
 CLIP = 2.5  # about the median norm of an update at the start
@@ -43,9 +41,6 @@ PASSES = 50
 PUBLISHED_ROUNDS, PUBLISHED_DELTA, LARGEST_COHORT = 2000, 1e-10, 6500
 """Of Gboard's published runs."""
 
-FROZEN = 1.4e-5
-"""Share of public text below which rows are frozen: pieces that the seed is expected to have fewer than twice."""
-
 PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "privacy.png"
 
 
@@ -54,31 +49,27 @@ class Level:
     """A noise level.
 
     Attributes:
-        mechanism: `gaussian` or `tree` by the server, or `skellam` by the clients; `none` has no noise.
+        mechanism: `gaussian` or `tree`; `none` has no noise.
         noise: standard deviation on a mean over the clip; of a node, for the tree.
-        frozen: rows of rare pieces are frozen.
     """
 
     mechanism: str
     noise: float = 0.0
-    frozen: bool = False
 
     @property
     def name(self) -> str:
         """Of its figures."""
-        return f"{self.mechanism}{f'_{self.noise:g}' if self.noise else ''}{'_rare_frozen' if self.frozen else ''}"
+        return f"{self.mechanism}_{self.noise:g}" if self.noise else self.mechanism
 
     def settings(self, cohort: int) -> PrivateTraining:
         """Return the privacy of a run whose simulated cohort is the second population's."""
-        # Clients make the noise of their own cohort: a real group of phones is no larger than 256.
-        size = cohort if self.mechanism == "skellam" else POPULATIONS["100k"] // PASSES
+        size = POPULATIONS["100k"] // PASSES
         return PrivateTraining(
             self.mechanism,  # type: ignore[arg-type]
             self.noise * size,
             clip=CLIP,
-            noise_cohort=size if self.mechanism in BY_SERVER else 0,
+            noise_cohort=size if self.noise else 0,
             minimum_separation=554 // cohort,
-            least_frequency=FROZEN if self.frozen else 0.0,
             delta=DELTA,
         )
 
@@ -88,12 +79,10 @@ LEVELS = (
     Level("gaussian", 1e-4),
     Level("gaussian", 3e-4),
     Level("gaussian", 1e-3),
-    Level("gaussian", 1e-2),
-    Level("tree", 1e-2),
     Level("gaussian", 3e-3),
+    Level("gaussian", 1e-2),
     Level("tree", 3e-3),
-    Level("gaussian", 1e-3, frozen=True),
-    Level("skellam", 1e-3),
+    Level("tree", 1e-2),
 )
 
 
@@ -143,29 +132,30 @@ def main() -> None:
 
 def _report(evaluations: dict[Level, Evaluation], before: Evaluation, rounds: int, record: RunRecord) -> None:
     best = evaluations[LEVELS[0]]
+    judged = {"before_rounds": before} | {level.name: evaluation for level, evaluation in evaluations.items()}
     figures = [
-        Figure(f"{metric}_before_rounds", before.value(metric), "%", "no noise", best.value(metric))
+        Figure(f"{metric}_{name}", evaluation.value(metric), "%", "no noise", best.value(metric))
+        for name, evaluation in judged.items()
         for metric in ("top1", "top3")
     ]
     figures += [
-        Figure(f"{metric}_{level.name}", evaluation.value(metric), "%", "no noise", best.value(metric))
-        for level, evaluation in evaluations.items()
-        for metric in ("top1", "top3")
+        Figure(f"standard_error_of_top1_{name}_minus_no_noise", compare(best, evaluation).standard_error, "%")
+        for name, evaluation in judged.items()
+        if evaluation is not best
     ]
     curves: dict[str, list[tuple[float, float]]] = {}
     for level, evaluation in evaluations.items():
-        if level.mechanism not in BY_SERVER:
+        if not level.noise:
             continue
         for label, population in POPULATIONS.items():
             cohort = population // PASSES
             spent = _account(level, cohort, Participation(rounds, 1, rounds)).epsilon
-            figures.append(Figure(f"epsilon_{level.name}_simulated_population_{label}", spent, "", "delta", DELTA))
-            if not level.frozen:
-                kind = "tree" if level.mechanism == "tree" else "fresh"
-                name = f"{label} phones, cohort {cohort:,}, {kind} noise"
-                curves.setdefault(name, []).append((spent, evaluation.value("top1")))
+            figures.append(Figure(f"epsilon_{level.name}_simulated_population_{label}", spent, f"at delta {DELTA:g}"))
+            kind = "tree" if level.mechanism == "tree" else "fresh"
+            name = f"{label} phones, cohort {cohort:,}, {kind} noise"
+            curves.setdefault(name, []).append((spent, evaluation.value("top1")))
         own = _account(level, record.cohort, record.ledger.participation).epsilon
-        figures.append(Figure(f"epsilon_{level.name}_554_clients_themselves", own, "", "delta", DELTA))
+        figures.append(Figure(f"epsilon_{level.name}_554_clients_themselves", own, f"at delta {DELTA:g}"))
     figures += _affordable()
     write("privacy", figures)
     PICTURE.parent.mkdir(exist_ok=True)

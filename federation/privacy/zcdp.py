@@ -28,7 +28,7 @@ def round_rho(scale: NoiseScale) -> float:
     Skellam noise: its Renyi divergence of order alpha (Agarwal, Kairouz and Liu 2021, section 3) is at most rho * alpha
     for whole alpha > 1 with the rho returned here, in which the excess over the Gaussian's divergence is multiplied by
     alpha too. Sums of discrete Gaussians: Kairouz, Liu and Steinke 2021, proposition 14, of whose summand tau * d, once
-    for every order, the same holds; theorem 1 of that paper states a quarter of it, and the larger is taken.
+    for every order, the same holds.
 
     Raises:
         NoiseError: there is no noise.

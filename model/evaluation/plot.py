@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from model.evaluation.metrics import METRICS, QUANTILES, Evaluation
 
 COLOURS = ("#1a73e8", "#e8710a", "#188038", "#a142f4", "#5f6368", "#d93025")
+_ROOM_BELOW = 2.0
 _SHOWN = ("top1", "top3", "ksr")
 
 
@@ -56,7 +57,7 @@ def plot_tradeoff(
     labels: tuple[str, str],
     path: Path,
 ) -> None:
-    """Draw curves over a logarithmic axis, and horizontal lines to judge them by.
+    """Draw curves over a logarithmic axis, and horizontal lines to judge them by; what is far below them is cut off.
 
     Args:
         curves: points by name; those whose names begin with the same word share a colour.
@@ -74,6 +75,7 @@ def plot_tradeoff(
         axes.plot(*zip(*sorted(points), strict=True), style, color=colours[group], marker="o", markersize=3, label=name)
     for grey, (name, height) in zip(("#202124", "#9aa0a6"), levels.items(), strict=False):
         axes.axhline(height, color=grey, linewidth=1, linestyle=":", label=name)
+    axes.set_ylim(bottom=min(levels.values()) - _ROOM_BELOW)
     axes.set_xscale("log")
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
