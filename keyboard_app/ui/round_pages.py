@@ -38,7 +38,7 @@ def _left(entry: RoundEntry, palette: Palette) -> Widget:
         fact(palette, "Words that left", "0 words"),
         fact(palette, "Sent", size_text(entry.bytes_up)),
         fact(palette, "Received", size_text(entry.bytes_down)),
-        fact(palette, "Phones in the sum", str(entry.phones)),
+        fact(palette, "Phones in the sum", f"at least {entry.phones}"),
         title=f"Round {entry.round_id}, {_when(entry)}",
     )
 

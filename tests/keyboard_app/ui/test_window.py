@@ -62,6 +62,7 @@ def test_a_window_is_typed_into_and_what_was_typed_is_kept(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_three_phones_and_a_server_make_pictures_of_every_screen(model: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "--model", str(model), "--screenshot", str(tmp_path / "pictures")],
