@@ -19,6 +19,9 @@ from keyboard_app.ui.screenshots import write_png
 from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen
 
 
+pytestmark = pytest.mark.slow  # needs OpenGL
+
+
 @pytest.fixture
 def phones(model: Path, tmp_path: Path) -> Iterator[list[Phone]]:
     opened = [Phone(Profile.named(name, tmp_path), model=model) for name in ("ada", "ben", "cleo")]
