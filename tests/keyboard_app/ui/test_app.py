@@ -18,7 +18,6 @@ from keyboard_app.ui.app import Phones, several_size
 from keyboard_app.ui.screenshots import write_png
 from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen
 
-
 pytestmark = pytest.mark.slow  # needs OpenGL
 
 
