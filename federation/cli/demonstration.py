@@ -1,6 +1,8 @@
 """A round server with phones of one desktop, for demonstrations: everything real, only nothing far away."""
 
 import contextlib
+import ctypes
+import signal
 import socket
 import subprocess
 import sys
@@ -89,6 +91,7 @@ DIARIES = (
 NAMES = ("Ada", "Ben", "Cleo", "Dia", "Emil", "Fay")
 
 _DAY = 86400
+_PR_SET_PDEATHSIG = 1
 _STARTING_SECONDS = 60.0
 _ROUND_SECONDS = 120.0
 _LOOK_SECONDS = 0.1
@@ -136,7 +139,12 @@ def local_server(folder: Path, model: Path, phones: int) -> Iterator[str]:
             ["enrol", "serve", "--authority", authority, "--port", desk],
             ["serve", "--folder", folder / "server", "--authority", authority, "--port", server, "--workers", 1],
         ):
-            process = subprocess.Popen([*command, *map(str, arguments)], stdout=output, stderr=output)  # noqa: S603
+            process = subprocess.Popen(  # noqa: S603
+                [*command, *map(str, arguments)],
+                stdout=output,
+                stderr=output,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call
+            )
             running.callback(_stop, process)
         for port in (server, desk):
             _wait_for(port, log)
@@ -184,6 +192,10 @@ def play_rounds(phones: Sequence[Phone], rounds: int) -> None:
     def ended(outcome: Outcome) -> int:
         return sum(entry.outcome is outcome for entry in first.status().rounds)
 
+    def all_wait() -> bool:
+        """Whether no phone is in a round: one that is typed on leaves it, and the sum needs all of them."""
+        return all(phone.status().activity.startswith("Waiting") for phone in phones)
+
     def type_some(number: int) -> None:
         for phone, diary in zip(phones, DIARIES, strict=False):
             SelfTyping(phone, [diary[-1 - 2 * number], diary[-2 - 2 * number]]).all()
@@ -197,7 +209,7 @@ def play_rounds(phones: Sequence[Phone], rounds: int) -> None:
     def refuse() -> None:
         insist_on(len(phones) + 2)
         type_some(rounds)
-        _until(lambda: ended(Outcome.REFUSED) > 0)
+        _until(lambda: ended(Outcome.REFUSED) > 0 and all_wait())
         insist_on(len(phones))
 
     for number in range(rounds):
@@ -205,7 +217,7 @@ def play_rounds(phones: Sequence[Phone], rounds: int) -> None:
             refuse()
         type_some(number)
         done = number + 1
-        _until(lambda: ended(Outcome.JOINED) >= done)  # noqa: B023
+        _until(lambda: ended(Outcome.JOINED) >= done and all_wait())  # noqa: B023
 
 
 def _until(reached: Callable[[], bool]) -> None:
@@ -225,6 +237,12 @@ def _wait_for(port: int, log: Path) -> None:
         if time.monotonic() > deadline:
             raise click.ClickException(f"the round server does not start: {log} says why")
         time.sleep(_LOOK_SECONDS)
+
+
+def _end_with_parent() -> None:
+    """Have Linux end this process when its parent does, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

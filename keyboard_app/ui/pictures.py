@@ -31,13 +31,6 @@ def masked_picture(words: npt.NDArray[np.uint64]) -> Pixels:
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
-def correlation(update: npt.NDArray[np.float32], words: npt.NDArray[np.uint64]) -> float:
-    """Return Pearson's correlation of two vectors of one length; 0 if one of them is constant."""
-    one, other = update.astype(np.float64), words.astype(np.float64)
-    spread = one.std() * other.std()
-    return float(((one - one.mean()) * (other - other.mean())).mean() / spread) if spread else 0.0
-
-
 def _square(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return `SIDE` x `SIDE` of the values, evenly from all; what is missing is zero."""
     if values.size > SIDE * SIDE:

@@ -7,7 +7,7 @@ from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
 from keyboard_app.status import Outcome, RoundEntry
-from keyboard_app.ui.pictures import correlation, masked_picture, update_picture
+from keyboard_app.ui.pictures import masked_picture, update_picture
 from keyboard_app.ui.theme import Colour, Palette
 from keyboard_app.ui.widgets import Card, Column, Curve, Picture, Row, Text, fact
 
@@ -34,11 +34,10 @@ def _left(entry: RoundEntry, palette: Palette) -> Widget:
     return Card(
         palette,
         pictures,
-        fact(palette, "Correlation of the two", f"{correlation(entry.update, entry.masked):+.2f}"),
         fact(palette, "Words that left", "0 words"),
         fact(palette, "Sent", size_text(entry.bytes_up)),
         fact(palette, "Received", size_text(entry.bytes_down)),
-        fact(palette, "Phones in the sum", str(entry.phones)),
+        fact(palette, "Phones in the sum", f"at least {entry.phones}"),
         title=f"Round {entry.round_id}, {_when(entry)}",
     )
 

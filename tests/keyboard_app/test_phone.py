@@ -194,7 +194,9 @@ class TestLearning:
         say(phone, "words")
         assert phone.status().logged == (1, 1)
         phone.close()
-        assert open_phone(None).status().consent is False
+        again = open_phone(None)
+        assert again.status().consent is False
+        assert again.status().logged == (1, 1)
 
     def test_forgetting_a_word_forgets_its_messages(self, open_phone: Open) -> None:
         phone = open_phone()

@@ -18,6 +18,8 @@ from keyboard_app.ui.app import Phones, several_size
 from keyboard_app.ui.screenshots import write_png
 from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen
 
+pytestmark = pytest.mark.slow  # needs OpenGL
+
 
 @pytest.fixture
 def phones(model: Path, tmp_path: Path) -> Iterator[list[Phone]]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keyboard_app.ui.pictures import SIDE, correlation, masked_picture, update_picture
+from keyboard_app.ui.pictures import SIDE, masked_picture, update_picture
 
 pytestmark = pytest.mark.slow  # needs OpenGL
 
@@ -30,10 +30,3 @@ def test_a_long_vector_is_sampled_from_end_to_end() -> None:
 
 def test_a_short_or_empty_vector_is_a_picture_too() -> None:
     assert update_picture(np.zeros(0, np.float32)).shape == masked_picture(np.ones(3, np.uint64)).shape
-
-
-def test_correlation() -> None:
-    values = np.arange(10, dtype=np.float32)
-    assert correlation(values, np.arange(10, dtype=np.uint64)) == 1
-    assert correlation(-values, np.arange(10, dtype=np.uint64)) == -1
-    assert correlation(values, np.full(10, 3, np.uint64)) == 0

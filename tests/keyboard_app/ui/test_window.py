@@ -15,6 +15,8 @@ from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.status import Settings
 
+pytestmark = pytest.mark.slow  # needs OpenGL
+
 COMMAND = [sys.executable, "-m", "federation.cli", "keyboard"]
 
 
@@ -33,7 +35,6 @@ def display() -> Iterator[dict[str, str]]:
     server.wait()
 
 
-@pytest.mark.slow
 def test_a_window_is_typed_into_and_what_was_typed_is_kept(
     display: dict[str, str], model: Path, tmp_path: Path
 ) -> None:
@@ -61,7 +62,7 @@ def test_a_window_is_typed_into_and_what_was_typed_is_kept(
     assert [message["text"] for message in messages] == ["Thank you, my friend", "a"]
 
 
-@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_three_phones_and_a_server_make_pictures_of_every_screen(model: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "--model", str(model), "--screenshot", str(tmp_path / "pictures")],
