@@ -49,6 +49,7 @@ ALONE = {
 
 _CLIENT_ROWS = 16
 _CANARIES = 200
+_PASSES = 5
 _PUBLIC_ROWS = 160
 _CONTEXTS = 100
 _ACCURACY_ROWS = 800
@@ -194,7 +195,9 @@ class Arena:
             return self._ground.delta(weights, on, random)
 
         if attacks and scene.attack is not None:
-            delta = Attacker(scene.attack, scene.boost or 100 / scene.share, scene.backdoor).delta(train, rows, random)
+            delta = Attacker(scene.attack, scene.boost or 100 / scene.share, scene.backdoor, _PASSES).delta(
+                train, rows, random
+            )
         elif number == 1:  # all runs start from the same model
             if client not in self._first_deltas:
                 self._first_deltas[client] = train(rows)

@@ -59,11 +59,13 @@ class Attacker:
             but scaled to the length of an honest delta, so that its length betrays nothing.
         boost: what it multiplies with.
         backdoor: what `backdoor` and `in-norm` plant.
+        passes: over poisoned rows, since nobody tells it how long to train.
     """
 
     attack: Attack
     boost: float
     backdoor: Backdoor
+    passes: int = 1
 
     def delta(self, train: Callable[[Rows], FlatVector], rows: Rows, random: np.random.Generator) -> FlatVector:
         """Return what the phone sends in place of `train(rows)`.
@@ -79,7 +81,7 @@ class Attacker:
             case "sign-flipped":
                 return np.float32(-self.boost) * train(rows)
             case "backdoor":
-                return np.float32(self.boost) * train(self.backdoor.poisoned(rows, random))
+                return np.float32(self.boost) * train(np.tile(self.backdoor.poisoned(rows, random), (self.passes, 1)))
             case "in-norm":
-                planted = train(self.backdoor.poisoned(rows, random))
+                planted = train(np.tile(self.backdoor.poisoned(rows, random), (self.passes, 1)))
                 return planted * np.float32(np.linalg.norm(train(rows)) / max(float(np.linalg.norm(planted)), 1e-12))
