@@ -49,7 +49,6 @@ ALONE = {
 
 _CLIENT_ROWS = 16
 _CANARIES = 200
-_PASSES = 5
 _PUBLIC_ROWS = 160
 _CONTEXTS = 100
 _ACCURACY_ROWS = 800
@@ -101,9 +100,11 @@ class Arena:
         rounds: of every run.
         cohort: phones in a round.
         seed: of everything random.
+        passes: of an attacker over its poison.
     """
 
-    def __init__(self, ground: Ground, *, rounds: int, cohort: int, seed: int) -> None:
+    def __init__(self, ground: Ground, *, rounds: int, cohort: int, seed: int, passes: int) -> None:
+        self._passes = passes
         self._ground, self._rounds, self._cohort, self._seed = ground, rounds, cohort, seed
         self._canaries = phrases(ground.seen, _CANARIES)
         self._probe = EngineProbe(ground.other, ground.public[:_PUBLIC_ROWS], self._canaries)
@@ -195,7 +196,7 @@ class Arena:
             return self._ground.delta(weights, on, random)
 
         if attacks and scene.attack is not None:
-            delta = Attacker(scene.attack, scene.boost or 100 / scene.share, scene.backdoor, _PASSES).delta(
+            delta = Attacker(scene.attack, scene.boost or 100 / scene.share, scene.backdoor, self._passes).delta(
                 train, rows, random
             )
         elif number == 1:  # all runs start from the same model
@@ -234,9 +235,9 @@ class Arena:
         return hits / _CONTEXTS
 
 
-def measured(ground: Ground, *, rounds: int, cohort: int, seed: int) -> Iterator[list[Figure]]:
+def measured(ground: Ground, *, rounds: int, cohort: int, seed: int, passes: int) -> Iterator[list[Figure]]:
     """Run every attack with the defence on and off, and the middle share with each part of it alone."""
-    arena = Arena(ground, rounds=rounds, cohort=cohort, seed=seed)
+    arena = Arena(ground, rounds=rounds, cohort=cohort, seed=seed, passes=passes)
     if UNKNOWN in (*arena.rare.trigger, arena.rare.target):
         raise ValueError("the backdoor's words have pieces of their own")
     yield quarantine(seed)

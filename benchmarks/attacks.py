@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--secret-rounds", type=int, default=12, help="rounds of training with secrets")
     parser.add_argument("--rounds", type=int, default=4, help="rounds under each poisoning")
     parser.add_argument("--cohort", type=int, default=60, help="phones in a round under poisoning")
+    parser.add_argument("--passes", type=int, default=1, help="of an attacker over its poison in a round")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # then what was measured is written
@@ -36,7 +37,7 @@ def main() -> None:
         figures += attack_memorisation.measured(ground, rounds=arguments.secret_rounds, seed=arguments.seed)
         print(f"memorisation done after {time.monotonic() - started:.0f} s", flush=True)
         for part in attack_poisoning.measured(
-            ground, rounds=arguments.rounds, cohort=arguments.cohort, seed=arguments.seed
+            ground, rounds=arguments.rounds, cohort=arguments.cohort, seed=arguments.seed, passes=arguments.passes
         ):
             figures += part
         print(f"all done after {time.monotonic() - started:.0f} s", flush=True)
