@@ -288,6 +288,7 @@ class Participation:
         if contribution is None or vault.get(f"{_CONTRIBUTION}{contribution.round_id}") is not None:
             return
         vault.put(f"{_CONTRIBUTION}{contribution.round_id}", _to_bytes(contribution))
+        store.forget_contribution()  # sealed from now on, and forgotten with all that is
         kept = sorted(int(name.removeprefix(_CONTRIBUTION)) for name in vault.names() if name.startswith(_CONTRIBUTION))
         for old in kept[:-_CONTRIBUTIONS_KEPT]:
             vault.put(f"{_CONTRIBUTION}{old}", None)

@@ -89,6 +89,8 @@ class FileKeyStore:
     def save(self, keys: Sequence[bytes]) -> None:
         """See `KeyStore.save`; what was there before is overwritten."""
         try:
+            if self._old.exists() and self._path.exists() and self._old.samefile(self._path):
+                self._old.unlink()  # cut off before the new file was there: this is the key in use
             _shred(self._old)
             with contextlib.suppress(FileNotFoundError):
                 os.link(self._path, self._old)

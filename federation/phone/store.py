@@ -259,6 +259,10 @@ class PhoneStore:
         except (OSError, KeyError, ValueError):
             return None
 
+    def forget_contribution(self) -> None:
+        """Keep nothing of the last update: an app may want it sealed, or gone."""
+        (self.folder / "contribution.npz").unlink(missing_ok=True)
+
     def partial(self, name: str) -> Path:
         """Return where a download is kept until it is complete."""
         return self.folder / f"{name}.part"

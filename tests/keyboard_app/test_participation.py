@@ -193,6 +193,7 @@ def test_a_round_is_joined_shown_and_says_no_word(
     assert not any(CANARY.encode() in body.lower() for body in network.bodies)
     assert CANARY.encode() not in everything(owner.folder).lower()
     assert CANARY not in caplog.text.lower()
+    assert not list(owner.folder.rglob("contribution.npz"))  # sealed only
 
 
 def test_the_new_model_is_compared_and_used(

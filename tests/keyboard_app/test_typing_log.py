@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from keyboard_app import vault as vault_module
 from keyboard_app.typing_log import TypingLog
 from keyboard_app.vault import (
     IN_MEMORY,
@@ -348,6 +349,21 @@ def killed(folder: Path, after_words: int) -> list[str]:
     process.wait()
     process.stdout.close()
     return [word for word in said if word.count("x") == 1]
+
+
+def test_a_change_of_keys_that_is_cut_off_twice_leaves_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileKeyStore(tmp_path / "typing.key")
+    key = bytes(range(KEY_BYTES))
+    store.save([key])
+
+    def cut_off(path: Path, content: bytes) -> None:
+        raise OSError(f"killed before {path} had {len(content)} bytes")
+
+    monkeypatch.setattr(vault_module, "write_private", cut_off)
+    for _ in range(2):
+        with pytest.raises(VaultError):
+            store.save([bytes(KEY_BYTES), key])
+        assert store.load() == [key]
 
 
 def test_no_acknowledged_word_is_lost_when_the_app_is_killed(tmp_path: Path) -> None:
