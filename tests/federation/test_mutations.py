@@ -11,6 +11,6 @@ def test_every_mutation_still_has_its_place_in_the_code() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3000)
 def test_every_mutation_is_noticed() -> None:
     assert not [mutation.name for mutation, survived in survivors_of(MUTATIONS) if survived]
