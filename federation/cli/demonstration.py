@@ -1,19 +1,14 @@
 """A round server with phones of one desktop, for demonstrations: everything real, only nothing far away."""
 
 import contextlib
-import ctypes
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
-import httpx
 
+from federation.cli.processes import running
 from federation.cli.serve import prepare
 from federation.plan import Deadlines
 from federation.server.installation import ServerSettings
@@ -91,8 +86,6 @@ DIARIES = (
 NAMES = ("Ada", "Ben", "Cleo", "Dia", "Emil", "Fay")
 
 _DAY = 86400
-_PR_SET_PDEATHSIG = 1
-_STARTING_SECONDS = 60.0
 _ROUND_SECONDS = 120.0
 _LOOK_SECONDS = 0.1
 
@@ -127,28 +120,15 @@ def local_server(folder: Path, model: Path, phones: int) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     public = folder / "public-text.txt"
     public.write_text("\n".join(PUBLIC_TEXT) + "\n", encoding="utf-8")
-    server, desk = _free_port(), _free_port()
     settings = folder / "settings.toml"
-    settings.write_text(server_settings(phones, f"http://127.0.0.1:{desk}").to_toml(), encoding="utf-8")
     (folder / "server" / "server.toml").unlink(missing_ok=True)  # the desk's address changes
-    prepare(folder / "server", model=model, settings=settings, public_text=public, authority=authority, corpus=None)
-    command = [sys.executable, "-m", "federation.cli"]
     log = folder / "server.log"
-    with contextlib.ExitStack() as running, log.open("ab") as output:
-        for arguments in (
-            ["enrol", "serve", "--authority", authority, "--port", desk],
-            ["serve", "--folder", folder / "server", "--authority", authority, "--port", server, "--workers", 1],
-        ):
-            process = subprocess.Popen(  # noqa: S603
-                [*command, *map(str, arguments)],
-                stdout=output,
-                stderr=output,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call
-            )
-            running.callback(_stop, process)
-        for port in (server, desk):
-            _wait_for(port, log)
-        yield f"http://127.0.0.1:{server}"
+    with running("enrol", "serve", "--authority", authority, log=log) as desk:
+        settings.write_text(server_settings(phones, desk).to_toml(), encoding="utf-8")
+        prepare(folder / "server", model=model, settings=settings, public_text=public, authority=authority, corpus=None)
+        command = ("serve", "--folder", folder / "server", "--authority", authority, "--workers", 1)
+        with running(*command, log=log) as server:
+            yield server
 
 
 def demonstration_settings(phones: int) -> Settings:
@@ -226,35 +206,3 @@ def _until(reached: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise click.ClickException("the demonstration's rounds do not come together: see server.log in its folder")
         time.sleep(_LOOK_SECONDS)
-
-
-def _wait_for(port: int, log: Path) -> None:
-    deadline = time.monotonic() + _STARTING_SECONDS
-    while True:
-        with contextlib.suppress(httpx.TransportError):
-            httpx.get(f"http://127.0.0.1:{port}/")
-            return
-        if time.monotonic() > deadline:
-            raise click.ClickException(f"the round server does not start: {log} says why")
-        time.sleep(_LOOK_SECONDS)
-
-
-def _end_with_parent() -> None:
-    """Have Linux end this process when its parent does, however that ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port

@@ -1,22 +1,16 @@
 """Rounds of phones and simulated clients together, through a real server: the second half of `fedkey demo`."""
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import httpx
 
 import data
 from federation.cli import paths
 from federation.cli.phones import headless
+from federation.cli.processes import running
 from federation.cli.serve import prepare
 from federation.phone.headless import Fleet, HeadlessSettings, outcome
 from federation.plan import Deadlines
@@ -28,12 +22,6 @@ from model.export import export as write_export
 from model.layout import Layout
 
 _SIMULATED = 20
-_START_SECONDS = 120.0
-_STOP_SECONDS = 30.0
-
-
-class ServerStartError(click.ClickException):
-    """The server did not answer in time."""
 
 
 def mixed_rounds(
@@ -64,9 +52,10 @@ def mixed_rounds(
         corpus=None,
     )
     people = list(data.split(data.load(paths.corpus(corpus))).train.values())[-phones:]
-    options = ["--simulated-cohort", str(_SIMULATED), "--corpus", corpus]
+    command = ("serve", "--folder", server, "--authority", authority, "--workers", 1)
     click.echo(f"\n{phones} phones and {_SIMULATED} simulated clients in the same rounds, through a server:")
-    with serving(server, authority, options, log=out / "server.log") as url:
+    simulated = ("--simulated-cohort", _SIMULATED, "--corpus", corpus)
+    with running(*command, *simulated, log=out / "server.log") as url:
         fleet = headless(
             people,
             server=url,
@@ -76,12 +65,12 @@ def mixed_rounds(
             settings=HeadlessSettings(),
             seed=1,
         )
-        with Fleet(fleet, lambda number, record: click.echo(f"   phone {number:>2}: {outcome(record)}")) as running:
+        with Fleet(fleet, lambda number, record: click.echo(f"   phone {number:>2}: {outcome(record)}")) as living:
             installation = Installation.load(server)
             while sum(each.seconds is not None for each in rounds_of(installation.database)) < rounds:
                 time.sleep(0.5)
                 if all(phone.problem for phone in fleet):
-                    raise click.ClickException("; ".join(running.problems))
+                    raise click.ClickException("; ".join(living.problems))
     for each in rounds_of(installation.database)[:rounds]:
         click.echo(f"   round {each.round_id}: {each.phones} phones, {each.bytes_up:,} bytes up, {each.outcome}")
     for version in installation.models.versions()[1:]:
@@ -108,46 +97,3 @@ def _settings(phones: int) -> ServerSettings:
             grace_seconds=5,
         ),
     )
-
-
-@contextmanager
-def serving(
-    folder: Path, authority: Path, options: Sequence[str] = (), *, log: Path, workers: int = 1
-) -> Iterator[str]:
-    """Run `fedkey serve` on a free port of this machine; give its URL once it answers.
-
-    Raises:
-        ServerStartError: it does not; its log says why.
-    """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "federation.cli", "serve", "--folder", str(folder), "--authority", str(authority)]
-    with log.open("ab") as file:
-        process = subprocess.Popen(  # noqa: S603
-            [*command, "--port", str(port), "--workers", str(workers), *options],
-            stdout=file,
-            stderr=file,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        )
-        try:
-            _await(url, process, log)
-            yield url
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _await(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    ends = time.monotonic() + _START_SECONDS
-    while time.monotonic() < ends and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/healthz").status_code == httpx.codes.OK:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    raise ServerStartError(f"the server did not start: see {log}")
