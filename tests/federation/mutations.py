@@ -214,7 +214,7 @@ MUTATIONS = [
     *_without(
         SERVER,
         "known == phone",
-        "self._closed or len(self._phones) == self._parameters.maximum",
+        "self._closed or len(self._phones) == self._room",
         "len(new_keys) < 3 or new_keys & self._keys",
         "len(self._phones) < self._parameters.minimum",
         "sealed.sender >= self._roster.n",
@@ -235,7 +235,7 @@ MUTATIONS = [
             'if False:\n            raise ConflictingMessageError("advertised',
         ),
         ("if self._closed or len(self._phones)", "if len(self._phones)"),
-        ("if self._closed or len(self._phones) == self._parameters.maximum:", "if self._closed:"),
+        ("if self._closed or len(self._phones) == self._room:", "if self._closed:"),
         ("if len(new_keys) < 3 or new_keys", "if new_keys"),
         ("if len(new_keys) < 3 or new_keys & self._keys:", "if len(new_keys) < 3:"),
         ("for key in (phone.mask_key, phone.share_key):", "for key in (phone.mask_key,):"),
