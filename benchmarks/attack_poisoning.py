@@ -6,7 +6,7 @@ said otherwise: whoever attacks may know the canaries, since they come from publ
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,7 @@ from federation.robustness import Action, DefenceSettings, Group, Memory, Readin
 from federation.robustness.probe import EngineProbe
 from federation.secure_aggregation import groups
 from federation.server.optimizer import GlobalState, SgdMomentum
-from federation.simulation.adversaries import ATTACKS, Attack, Attacker, Backdoor
+from federation.simulation.adversaries import Attack, Attacker, Backdoor
 from federation.update import Tally
 from model.batches import Rows
 from model.layout import FlatVector
@@ -246,8 +246,10 @@ class Arena:
         return hits / _CONTEXTS
 
 
-def measured(ground: Ground, out: Path, *, rounds: int, cohort: int, seed: int, passes: int) -> Iterator[list[Figure]]:
-    """Run every attack with the defence on and off, and the middle share with each part of it alone."""
+def measured(
+    ground: Ground, out: Path, attacks: Sequence[Attack], *, rounds: int, cohort: int, seed: int, passes: int
+) -> Iterator[list[Figure]]:
+    """Run each of `attacks` with the defence on and off, and the middle share with each part of it alone."""
     arena = Arena(ground, out, rounds=rounds, cohort=cohort, seed=seed, passes=passes)
     if UNKNOWN in (*arena.rare.trigger, arena.rare.target):
         raise ValueError("the backdoor's words have pieces of their own")
@@ -270,7 +272,7 @@ def measured(ground: Ground, out: Path, *, rounds: int, cohort: int, seed: int, 
         *compared("no_attack", clean, guarded),
     ]
     for share in SHARES:
-        for attack in ATTACKS:
+        for attack in attacks:
             scene = Scene(attack, share, arena.rare)
             label = f"{attack.replace('-', '_')}_{share}_percent_of_phones"
             without = _noted(arena.run(scene, OFF), f"{attack} {share} % undefended")

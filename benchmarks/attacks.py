@@ -19,6 +19,9 @@ from benchmarks import attack_memorisation, attack_poisoning, attack_reconstruct
 from benchmarks.attack_ground import Ground
 from benchmarks.results import Figure, kept_figures, write
 from federation.cli.paths import RUNS
+from federation.simulation.adversaries import ATTACKS
+
+PARTS = ("reconstruction", "memorisation", "poisoning")
 
 
 def main() -> None:
@@ -30,6 +33,8 @@ def main() -> None:
     parser.add_argument("--cohort", type=int, default=60, help="phones in a round under poisoning")
     parser.add_argument("--passes", type=int, default=1, help="of an attacker over its poison in a round")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; other figures stay")
+    parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=ATTACKS, help="poisoning, in this order")
     parser.add_argument("--out", type=Path, default=RUNS / "attacks", help="folder for what is kept between calls")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # then what was measured is written
@@ -39,23 +44,24 @@ def main() -> None:
     figures: list[Figure] = []
     try:
         victims, secret_rounds = arguments.victims, arguments.secret_rounds
-        figures += kept_figures(
-            out / f"reconstruction-{victims}-{seed}.json",
-            lambda: attack_reconstruction.measured(ground, victims=victims, seed=seed),
-        )
-        print(f"reconstruction done after {time.monotonic() - started:.0f} s", flush=True)
-        figures += kept_figures(
-            out / f"memorisation-{secret_rounds}-{seed}.json",
-            lambda: attack_memorisation.measured(ground, rounds=secret_rounds, seed=seed),
-        )
-        print(f"memorisation done after {time.monotonic() - started:.0f} s", flush=True)
-        for part in attack_poisoning.measured(
-            ground, out, rounds=arguments.rounds, cohort=arguments.cohort, seed=seed, passes=arguments.passes
-        ):
-            figures += part
+        if "reconstruction" in arguments.parts:
+            figures += kept_figures(
+                out / f"reconstruction-{victims}-{seed}.json",
+                lambda: attack_reconstruction.measured(ground, victims=victims, seed=seed),
+            )
+        if "memorisation" in arguments.parts:
+            figures += kept_figures(
+                out / f"memorisation-{secret_rounds}-{seed}.json",
+                lambda: attack_memorisation.measured(ground, rounds=secret_rounds, seed=seed),
+            )
+        if "poisoning" in arguments.parts:
+            settings = {name: getattr(arguments, name) for name in ("rounds", "cohort", "seed", "passes")}
+            for part in attack_poisoning.measured(ground, out, arguments.attacks, **settings):
+                figures += part
         print(f"all done after {time.monotonic() - started:.0f} s", flush=True)
     finally:
-        write("attacks", figures)
+        names = {figure.figure for figure in figures}
+        write("attacks", figures, keep=lambda name: name not in names)
 
 
 if __name__ == "__main__":
