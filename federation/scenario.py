@@ -85,6 +85,12 @@ class DropOut:
             if not 0 <= self.at(step) <= 1:
                 raise ValueError(f"{step} is a share of 0 to 1, not {self.at(step)}")
 
+    @classmethod
+    def of_round(cls, share: float) -> "DropOut":
+        """Return the drop-out of which so many phones do not come to the end of a round, as many in each step."""
+        each = 1 - (1 - share) ** (1 / len(STEPS))
+        return cls(advertise=each, share=each, upload=each, confirm=each, unmask=each)
+
     def at(self, step: Step) -> float:
         """Return the share that vanishes in a step."""
         shares: dict[Step, float] = {

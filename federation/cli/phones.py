@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,6 +15,8 @@ from federation.enrolment import Credential
 from federation.phone import PhoneStore, enrol
 from federation.phone.connection import Connection
 from federation.phone.headless import Fleet, HeadlessPhone, HeadlessSettings, TrainerPool, Typist, outcome
+from federation.phone.pretence import DAY_SECONDS
+from federation.scenario import DropOut, Scenario
 from model.engine import Export
 
 _DAYS = 365
@@ -24,8 +27,18 @@ _LOOK_SECONDS = 0.5
 @click.option("--count", default=10, show_default=True, type=click.IntRange(1), help="Phones.")
 @click.option("--server", default="http://127.0.0.1:8080", show_default=True, help="URL of the round server.")
 @click.option("--corpus", default="chitchat", show_default=True, help="Whose clients type.")
+@click.option("--flaky", type=click.FloatRange(0, 1), help="Share of phones that are killed in a round, at any step.")
 @click.option(
-    "--flaky", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Killed in a round, how often."
+    "--scenario",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file of classes, hours and drop-outs, the same as for `fedkey simulate`; see docs/scenarios.md.",
+)
+@click.option(
+    "--day",
+    default=DAY_SECONDS,
+    show_default=True,
+    type=click.FloatRange(1),
+    help="Seconds that a day of the scenario takes.",
 )
 @click.option("--rounds", type=click.IntRange(1), help="End after so many rounds; without it, at Ctrl-C.")
 @click.option(
@@ -50,7 +63,9 @@ def phones(
     count: int,
     server: str,
     corpus: str,
-    flaky: float,
+    flaky: float | None,
+    scenario: Path | None,
+    day: float,
     rounds: int | None,
     model: Path,
     authority: Path,
@@ -58,6 +73,13 @@ def phones(
     seed: int,
 ) -> None:
     """Let headless phones type a corpus's messages, train on them and take part in rounds."""
+    if flaky is not None and scenario is not None:
+        raise click.UsageError("a scenario says itself where phones drop out: leave --flaky out")
+    settings = HeadlessSettings(day_seconds=day)
+    if scenario is not None:
+        settings = replace(settings, scenario=Scenario.from_toml(scenario))
+    elif flaky is not None:
+        settings = replace(settings, scenario=replace(settings.scenario, drop_out=DropOut.of_round(flaky)))
     export = Export.load(model)
     clients = list(data.split(data.load(paths.corpus(corpus))).train.items())
     if count > len(clients):
@@ -69,7 +91,7 @@ def phones(
         export=export,
         authority=authority,
         out=out,
-        settings=HeadlessSettings(flaky=flaky),
+        settings=settings,
         seed=seed,
     )
     with Fleet(fleet, lambda number, record: click.echo(f"phone {number:>3}: {outcome(record)}")) as running:
@@ -110,7 +132,8 @@ def headless(
             pool=pool,
             vocabulary=export.manifest.vocabulary,
             settings=settings,
-            seed=seed * 1_000_003 + number,
+            seed=seed,
+            index=number,
         )
         for number, texts in enumerate(people)
     ]

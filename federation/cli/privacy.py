@@ -52,7 +52,7 @@ def report(
 ) -> None:
     """Print epsilon, delta, rho, the unit of privacy and every assumption.
 
-    Of RUN, the folder of a simulated run, as it went; or of a planned run, described by the options.
+    Of RUN, the folder of a simulated run or of a round server, as it went; or of a planned run that options describe.
     """
     from federation.plan import PLAN_BYTES, Mechanism, RoundPlan
     from federation.privacy.accountant import Account, Participation, Sampling
@@ -66,6 +66,13 @@ def report(
     if run is not None:
         if rounds or participations:
             raise click.UsageError("a run's folder says how many rounds there were and who took part")
+        if (run / "server.toml").exists():
+            from federation.server.installation import Installation
+            from federation.server.ledger import spent
+
+            served = spent(Installation.load(run).database, delta or _DELTA, chosen)
+            _print(served.mechanism, served.account)
+            return
         record = RunRecord.load(run)
         if delta is not None:
             record = record.with_delta(delta)

@@ -86,7 +86,7 @@ def coordinate(folder: Path, simulated_cohort: int, corpus: str | None, parent: 
     texts = (folder / "public.txt").read_text(encoding="utf-8").splitlines()
     gate = PublicTextGate(export, texts, installation.settings.gate_loss)
     with _partner(installation, export, simulated_cohort, corpus) as partner:
-        run_coordinator(installation.coordinator(gate, partner), parent)
+        run_coordinator(installation.coordinator(gate, partner, gate.probe), parent)
 
 
 def prepare(

@@ -144,6 +144,12 @@ class DeviceClient:
             return Status("resting", None, self._reason, self._until)
         return Status(self._round.activity, self._round.plan.round_id, self._reason, self._until)
 
+    @property
+    def sending(self) -> str | None:
+        """The step of its round whose message waits to be sent, if one does."""
+        running = self._round
+        return None if running is None or running.outgoing is None else running.outgoing[0]
+
     def step(self) -> float:
         """Do the next thing; return in how many seconds there is another.
 

@@ -5,11 +5,10 @@ everything else of a device is its own.
 """
 
 import functools
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -19,16 +18,26 @@ from federation.enrolment import Credential
 from federation.phone.client import DeviceClient, Train
 from federation.phone.connection import Connection
 from federation.phone.errors import PhoneError
+from federation.phone.pretence import DAY_SECONDS, Hours, SlowNetwork, SlowTraining
 from federation.phone.store import PhoneStore, RoundRecord
 from federation.phone.training import LocalTraining
 from federation.plan import PhonePolicy
 from federation.reasons import Reason
-from federation.task import Conditions, DeviceClass, TrainingTask
+from federation.scenario import Device, PhoneClass, Scenario
+from federation.task import Budget, TrainingTask
+from federation.traffic import STEPS, Step
 from federation.update import Update
 from model.engine import Export, Trainer
 
 DEFAULT_POLICY = PhonePolicy(least_phones=5, least_noise_multiplier=0.0, largest_clip=100.0, most_bits=64.0)
-READY = Conditions(idle=True, charging=True, unmetered=True)
+AS_FAST_AS_THIS_MACHINE = PhoneClass(
+    name="desktop",
+    share=1.0,
+    budget=Budget(steps=1 << 20, seconds=1 << 20),
+    tokens_per_second=1e9,
+    upload_bytes_per_second=1e12,
+    download_bytes_per_second=1e12,
+)
 _LONGEST_WAIT_SECONDS = 5.0
 
 
@@ -67,9 +76,15 @@ class TrainerPool:
         self._trainer: Trainer = export.trainer()
         self._lock = threading.Lock()
 
-    def training(self, texts: Callable[[], Sequence[str]], device_class: DeviceClass) -> Train:
+    def training(self, texts: Callable[[], Sequence[str]], device: Device) -> Train:
         """Return the training of one phone."""
-        training = LocalTraining(self._trainer, self._vocabulary, texts, device_class=device_class)
+        training = LocalTraining(
+            self._trainer,
+            self._vocabulary,
+            texts,
+            device_class=device.kind.device_class,
+            most_steps=device.steps,
+        )
 
         def in_turn(weights: bytes, task: TrainingTask) -> Update:
             with self._lock:
@@ -83,14 +98,14 @@ class HeadlessSettings:
     """How headless phones behave.
 
     Attributes:
-        flaky: probability that a phone is killed in a round, at a random step, and starts anew.
+        scenario: which phones there are, when they can be had, and where they are killed, to start anew.
         policy: what they agree to.
-        device_class: of each.
+        day_seconds: that a day of the scenario takes.
     """
 
-    flaky: float = 0.0
+    scenario: Scenario = field(default_factory=lambda: Scenario(classes=(AS_FAST_AS_THIS_MACHINE,)))
     policy: PhonePolicy = DEFAULT_POLICY
-    device_class: DeviceClass = "middle"
+    day_seconds: float = DAY_SECONDS
 
 
 class HeadlessPhone:
@@ -104,8 +119,10 @@ class HeadlessPhone:
         pool: that trains.
         vocabulary: key of the vocabulary.
         settings: of its behaviour.
-        seed: of what is random about it.
+        seed: of the fleet.
+        index: of the phone in the scenario's fleet.
         transport: what carries requests; httpx's own if there is none.
+        clock: seconds since 1970.
     """
 
     def __init__(
@@ -119,7 +136,9 @@ class HeadlessPhone:
         vocabulary: str,
         settings: HeadlessSettings,
         seed: int,
+        index: int,
         transport: httpx.BaseTransport | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = PhoneStore(folder)
         if self.store.credential is None:
@@ -128,13 +147,14 @@ class HeadlessPhone:
                 self.store.credential = credential
         self._url = url
         self._typist = typist
-        self._train = pool.training(typist.texts, settings.device_class)
+        self._device = settings.scenario.device(seed, index)
+        self._stop = threading.Event()
+        self._train = SlowTraining(pool.training(typist.texts, self._device), self._device, self._stop.wait)
+        self._conditions = Hours(self._device, settings.day_seconds, clock)
         self._vocabulary = vocabulary
         self._settings = settings
-        self._random = random.Random(seed)  # noqa: S311 - behaviour, not secrets
-        self._transport = transport
+        self._transport, self._clock = transport, clock
         self._connection, self._client = self._started()
-        self._steps_to_live: int | None = None
         self._known = 0
         self.problem = ""
 
@@ -143,9 +163,9 @@ class HeadlessPhone:
         """Of the round that it is in."""
         return self._client.status.round_id
 
-    def run(self, stop: threading.Event, show: Callable[[RoundRecord], None]) -> None:
+    def run(self, show: Callable[[RoundRecord], None]) -> None:
         """Live until `stop`; show every round that ended."""
-        while not stop.is_set():
+        while not self._stop.is_set():
             try:
                 wait = self.step()
                 self.problem = ""
@@ -154,38 +174,34 @@ class HeadlessPhone:
             for record in self._ended():
                 self._typist.type_on()
                 show(record)
-            stop.wait(min(wait, _LONGEST_WAIT_SECONDS))
+            self._stop.wait(min(wait, _LONGEST_WAIT_SECONDS))
         self._connection.close()
         self.store.close()
 
+    def stop(self) -> None:
+        """Have `run` return soon, also if it is in the middle of training or of a slow request."""
+        self._stop.set()
+
     def step(self) -> float:
-        """Do one thing, or be killed; return in how many seconds there is another."""
-        was = self._client.status.round_id
-        wait = self._client.step()
-        running = self._client.status.round_id
-        if running is None:
-            self._steps_to_live = None
-        elif running != was and self._random.random() < self._settings.flaky:
-            self._steps_to_live = self._random.randrange(12)
-        elif self._steps_to_live is not None:
-            self._steps_to_live -= 1
-            if self._steps_to_live < 0:
-                self._connection.close()
-                self._connection, self._client = self._started()
-                self._steps_to_live = None
-        return wait
+        """Do one thing, or be killed before a message; return in how many seconds there is another."""
+        sending, round_id = self._client.sending, self.round_id
+        if sending is not None and round_id is not None and self._device.drops_out(round_id, _STEPS[sending]):
+            self._connection.close()
+            self._connection, self._client = self._started()
+        return self._client.step()
 
     def _started(self) -> tuple[Connection, DeviceClient]:
         """Return the device as a process that has just begun, with what lasts."""
-        connection = Connection(self._url, self.store, transport=self._transport)
+        network = SlowNetwork(self._transport or httpx.HTTPTransport(), self._device, self._stop.wait)
+        connection = Connection(self._url, self.store, transport=network, clock=self._clock)
         client = DeviceClient(
             self.store,
             connection,
             policy=self._settings.policy,
             train=self._train,
-            conditions=lambda: READY,
+            conditions=self._conditions,
             vocabulary=self._vocabulary,
-            clock=time.time,
+            clock=self._clock,
         )
         return connection, client
 
@@ -207,10 +223,9 @@ class Fleet:
     def __init__(self, phones: Sequence[HeadlessPhone], show: Callable[[int, RoundRecord], None]) -> None:
         self._phones = phones
         self._show = show
-        self._stop = threading.Event()
         self._rounds: set[int] = set()
         self._threads = [
-            threading.Thread(target=phone.run, args=(self._stop, functools.partial(self._ended, number)))
+            threading.Thread(target=phone.run, args=(functools.partial(self._ended, number),))
             for number, phone in enumerate(phones)
         ]
 
@@ -220,7 +235,8 @@ class Fleet:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
+        for phone in self._phones:
+            phone.stop()
         for thread in self._threads:
             thread.join()
 
@@ -238,6 +254,9 @@ class Fleet:
     def _ended(self, number: int, record: RoundRecord) -> None:
         self._rounds.add(record.round_id)
         self._show(number, record)
+
+
+_STEPS: dict[str, Step] = {step: step for step in STEPS}
 
 
 def outcome(record: RoundRecord) -> str:

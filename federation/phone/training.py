@@ -11,7 +11,7 @@ from federation.phone.errors import TooLittleError
 from federation.rare import FrozenRows
 from federation.task import DeviceClass, TrainingTask
 from federation.update import Tally, Update
-from model.batches import Rows, pack
+from model.batches import Rows, pack, targets_in
 from model.engine import TRAINING_BATCH, Trainer
 from model.evaluation import Totals
 from model.text import tokenise
@@ -27,6 +27,7 @@ class LocalTraining:
         texts: returns the messages to learn from, oldest first.
         device_class: whose budget holds.
         least_rows: with fewer rows of text the phone leaves the round.
+        most_steps: batches that the device can do, whatever more the server allows, of so many batches and tokens.
         monotonic: seconds, for the budget.
     """
 
@@ -38,6 +39,7 @@ class LocalTraining:
         *,
         device_class: DeviceClass = "middle",
         least_rows: int = 1,
+        most_steps: Callable[[int, int], int] = lambda batches, _: batches,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._trainer = trainer
@@ -45,6 +47,7 @@ class LocalTraining:
         self._texts = texts
         self._device_class = device_class
         self._least_rows = least_rows
+        self._most_steps = most_steps
         self._monotonic = monotonic
 
     def __call__(self, weights: bytes, task: TrainingTask) -> Update:
@@ -72,13 +75,15 @@ class LocalTraining:
         """Return how many different rows were trained on, and their totals before."""
         budget = task.budgets[self._device_class]
         ends = self._monotonic() + budget.seconds
-        chosen = rows[random.permutation(len(rows))[: budget.steps * TRAINING_BATCH]]
+        batches = task.epochs * -(-len(rows) // TRAINING_BATCH)
+        most = min(budget.steps, self._most_steps(batches, task.epochs * targets_in(rows)))
+        chosen = rows[random.permutation(len(rows))[: most * TRAINING_BATCH]]
         before = self._trainer.evaluate(chosen)
         steps = 0
         for _ in range(task.epochs):
             order = random.permutation(len(chosen))
             for first in range(0, len(order), TRAINING_BATCH):
-                if steps == budget.steps or self._monotonic() >= ends:
+                if steps == most or self._monotonic() >= ends:
                     return min(steps * TRAINING_BATCH, len(chosen)), before
                 self._trainer.train(
                     chosen[order[first : first + TRAINING_BATCH]],

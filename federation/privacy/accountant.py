@@ -236,8 +236,19 @@ class Account:
         Raises:
             AssumptionError: of the sampling, or of delta.
         """
-        _check_sampling(sampling)
         rho = round_rho * participation.most
+        return cls.of_phone(rho, participation, delta, sampling=sampling, whole_orders=whole_orders)
+
+    @classmethod
+    def of_phone(
+        cls, rho: float, participation: Participation, delta: float, *, sampling: Sampling, whole_orders: bool
+    ) -> Self:
+        """Return the account of the phone that paid most, whose rounds with fresh noise cost `rho` together.
+
+        Raises:
+            AssumptionError: of the sampling, or of delta.
+        """
+        _check_sampling(sampling)
         return cls(rho, epsilon_of_rho(rho, delta, whole_orders=whole_orders), delta, _assumptions(participation))
 
     @classmethod

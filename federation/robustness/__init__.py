@@ -8,11 +8,12 @@ from federation.robustness.aggregation import Group
 from federation.robustness.canaries import phrases
 from federation.robustness.decisions import Action, Decision, counts, log
 from federation.robustness.defence import Outcome, defend
-from federation.robustness.gate import Reading
+from federation.robustness.gate import MOST_ROWS, Reading
 from federation.robustness.memory import Memory, Standing
 from federation.robustness.settings import DefenceSettings
 
 __all__ = [
+    "MOST_ROWS",
     "Action",
     "Decision",
     "DefenceSettings",

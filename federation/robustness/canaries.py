@@ -15,8 +15,11 @@ from model.vocabulary import BOUNDARY, PAD
 LONGEST = 4
 """Pieces of a phrase."""
 
+CANARIES = 200
+"""Phrases that are watched."""
 
-def phrases(rows: Rows, count: int) -> Rows:
+
+def phrases(rows: Rows, count: int = CANARIES) -> Rows:
     """Return the most frequent openings of messages, of 1 to `LONGEST` pieces.
 
     Args:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from federation.robustness.settings import DefenceSettings
 
+MOST_ROWS = 256
+"""Of public text by which a model is read: a round may have to try every group alone."""
+
 
 @dataclass(frozen=True)
 class Reading:

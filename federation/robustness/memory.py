@@ -73,6 +73,10 @@ class Memory:
         best = self.best if self.best and self.best.loss <= reading.loss else Best(round_number, reading.loss)
         return replace(self, canaries=canaries, best=best)
 
+    def with_standings_of(self, other: "Memory") -> Self:
+        """Return this memory with another's standings and quarantine."""
+        return replace(self, standings=other.standings, quarantined=other.quarantined)
+
     def judged(
         self,
         accepted: Iterable[Collection[str]],

@@ -53,11 +53,13 @@ class CollectAdvertisements:
     Args:
         parameters: of the session.
         authority: whose devices may take part.
+        room: for phones, if more may join than a session has because they are split into groups afterwards.
     """
 
-    def __init__(self, parameters: SessionParameters, authority: Authority) -> None:
+    def __init__(self, parameters: SessionParameters, authority: Authority, room: int | None = None) -> None:
         self._parameters = parameters
         self._authority = authority
+        self._room = parameters.maximum if room is None else room
         self._phones: dict[bytes, Advertisement] = {}
         self._keys: set[bytes] = set()
         self._closed = False
@@ -110,7 +112,7 @@ class CollectAdvertisements:
             return phone.device_id
         if known is not None:
             raise ConflictingMessageError("advertised other keys before", phone.device_id)
-        if self._closed or len(self._phones) == self._parameters.maximum:
+        if self._closed or len(self._phones) == self._room:
             raise WindowClosedError("the roster is complete: wait for the next round")
         new_keys = {phone.identity_key, phone.mask_key, phone.share_key}
         if len(new_keys) < 3 or new_keys & self._keys:

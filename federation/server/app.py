@@ -182,7 +182,7 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
 
     @phones.get("/rounds/<int:round_id>/roster")
     def roster(round_id: int) -> Response:
-        return _bytes(site.rounds.roster(_known(round_id)))
+        return _bytes(site.rounds.roster(_known(round_id), _device()))
 
     @phones.get("/rounds/<int:round_id>/inbox")
     def inbox(round_id: int) -> Response:
@@ -190,11 +190,11 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
 
     @phones.get("/rounds/<int:round_id>/survivors")
     def survivors(round_id: int) -> Response:
-        return _bytes(site.rounds.survivors(_known(round_id)))
+        return _bytes(site.rounds.survivors(_known(round_id), _device()))
 
     @phones.get("/rounds/<int:round_id>/signatures")
     def signatures(round_id: int) -> Response:
-        return _bytes(site.rounds.signatures(_known(round_id)))
+        return _bytes(site.rounds.signatures(_known(round_id), _device()))
 
     @phones.post("/rounds/<int:round_id>/events")
     def event(round_id: int) -> Response:

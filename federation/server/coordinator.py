@@ -7,8 +7,8 @@ two coordinators would do nothing twice either.
 
 import math
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -18,20 +18,25 @@ from sqlalchemy.orm import Session
 
 from federation import traffic
 from federation.encoding import Encoding, choose
+from federation.errors import ConfigError
 from federation.plan import Mechanism, RoundPlan, WeightedSum
 from federation.privacy import noised_encoding
-from federation.secure_aggregation import Authority, least_threshold
-from federation.secure_aggregation.errors import SecureAggregationError, TooFewPhonesError
+from federation.robustness import Memory, Outcome, counts
+from federation.secure_aggregation import Authority
+from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError, TooFewPhonesError
+from federation.secure_aggregation.server import Aggregate
 from federation.server import phases
+from federation.server.defence import GroupSum, Probe, defended, garbage, remember, remembered, undefended
 from federation.server.errors import UnknownError
 from federation.server.models import Gate, Models, Verdict
 from federation.server.optimizer import Finalizer, GlobalState
 from federation.server.phases import STEPS, Phase
-from federation.server.rounds import active, bodies, coming, plan_of, uploads, waiting
+from federation.server.rounds import active, bodies, coming, uploads, waiting
 from federation.server.settings import RoundSettings
+from federation.server.standing import GroupStanding, Standing
 from federation.server.store import Blobs, Database
-from federation.server.tables import LeaseRow, MessageRow, RoundRow
-from federation.server.trail import Event, record
+from federation.server.tables import LeaseRow, RoundRow
+from federation.server.trail import Event, pseudonyms, record
 from federation.subset import Subset, chunk_energies
 from federation.task import TrainingTask
 from federation.traffic import Traffic
@@ -49,66 +54,6 @@ class Partner(Protocol):
         """Return the sum of their updates; the same for the same round and weights."""
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How far a round is: what decides whether its step is closed.
-
-    Attributes:
-        phase: of the round.
-        counts: phones that took each step.
-        plan: of the round.
-        goal: phones wanted in the sum.
-        opened: seconds since 1970.
-        goal_reached: when the step had as many phones as are wanted in the sum, if it has.
-        grace_seconds: that the others have from then on.
-    """
-
-    phase: Phase
-    counts: Mapping[Phase, int]
-    plan: RoundPlan
-    goal: int
-    opened: float
-    goal_reached: float | None
-    grace_seconds: float
-
-    @property
-    def deadline(self) -> float:
-        """When the step is closed at the latest, seconds since 1970."""
-        limits = self.plan.deadlines
-        seconds = {
-            Phase.ADVERTISE: limits.advertise_seconds,
-            Phase.SHARE: limits.share_seconds,
-            Phase.UPLOAD: limits.upload_seconds,
-            Phase.CONFIRM: limits.confirm_seconds,
-            Phase.UNMASK: limits.unmask_seconds,
-        }
-        return self.opened + seconds[self.phase]
-
-    @property
-    def present(self) -> int:
-        """Phones that took the step."""
-        return self.counts.get(self.phase, 0)
-
-    @property
-    def needed(self) -> int:
-        """Phones without which the round is abandoned."""
-        threshold = least_threshold(self.counts.get(Phase.ADVERTISE, 0))
-        if self.phase is Phase.ADVERTISE:
-            return self.plan.minimum
-        return threshold if self.phase in {Phase.CONFIRM, Phase.UNMASK} else max(threshold, self.plan.minimum)
-
-    def is_complete(self, now: float, meeting_seconds: float) -> bool:
-        """Whether there is nothing to wait for, before the deadline."""
-        before = self.counts.get(STEPS[max(STEPS.index(self.phase) - 1, 0)], 0)
-        if self.phase is Phase.ADVERTISE:
-            everyone_came = now >= self.opened + meeting_seconds
-            return self.present == self.plan.encoding.phones or (self.present >= self.goal and everyone_came)
-        if self.phase is Phase.UPLOAD:
-            over = self.goal_reached is not None and now >= self.goal_reached + self.grace_seconds
-            return self.present == before or (over and self.present >= self.needed)
-        return self.present == before
-
-
 class Coordinator:
     """Moves rounds on.
 
@@ -123,6 +68,10 @@ class Coordinator:
         gate: judges new models.
         clock: seconds since 1970.
         partner: simulated clients, if there are any.
+        probe: measures models for the defence, if there is one that asks for it.
+
+    Raises:
+        ConfigError: the defence measures models, but there is nothing that could.
     """
 
     def __init__(
@@ -137,7 +86,10 @@ class Coordinator:
         gate: Gate,
         clock: Callable[[], float],
         partner: Partner | None = None,
+        probe: Probe | None = None,
     ) -> None:
+        if settings.defence.enabled and settings.defence.reads_models and probe is None:
+            raise ConfigError("the defence measures models on public text: give it some, or set its thresholds to 0")
         self._database = database
         self._blobs = blobs
         self._models = models
@@ -148,6 +100,8 @@ class Coordinator:
         self._gate = gate
         self._clock = clock
         self._partner = partner
+        self._probe = probe
+        self._pseudonym = pseudonyms(key)
         self._owner = secrets.token_hex(16)
         self._lease_seen: tuple[str, int] | None = None
         self._lease_seen_at = 0.0
@@ -166,14 +120,14 @@ class Coordinator:
         """Take the next step of the round that is running, or open one; return whether there was something to do."""
         with self._database.read() as session:
             row = active(session)
-            standing = None if row is None else _standing(session, row, self._settings.grace_seconds)
+            standing = None if row is None else Standing.of(session, row, self._settings.grace_seconds)
         if row is None or standing is None:
             return self._open()
         now = self._clock()
         if not standing.is_complete(now, self._settings.meeting_seconds) and now < standing.deadline:
             return False
-        if standing.phase is Phase.UNMASK and standing.present >= standing.needed:
-            self._finish(row)
+        if standing.phase is Phase.UNMASK and standing.going_on:
+            self._finish(row, standing)
         else:
             self._close(row.round_id, standing.phase)
         return True
@@ -260,12 +214,17 @@ class Coordinator:
                     task=task.to_bytes(),
                     model_version=version,
                     goal=settings.goal,
+                    most_phones=settings.most_phones,
+                    group_phones=settings.group_phones,
+                    group_seed=secrets.token_bytes(32),
                     opened=now,
                     phase_since=now,
                     ended=None,
                 )
             )
             detail = f"model {version}, goal {settings.goal}, at most {settings.most_phones}"
+            if settings.most_phones >= 2 * settings.group_phones:
+                detail += f", groups of {settings.group_phones} to {settings.largest_group}"
             record(session, now, Event.OPENED, round_id=round_id, detail=detail)
         return True
 
@@ -292,8 +251,8 @@ class Coordinator:
         settings = self._settings
         if settings.privacy.mechanism is Mechanism.NONE:
             coarse = settings.upload_share < 1
-            return choose(settings.most_phones, settings.clip, dimension, previous_norm, coarse=coarse)
-        return noised_encoding(settings.most_phones, settings.minimum, settings.privacy, settings.clip, dimension)
+            return choose(settings.largest_group, settings.clip, dimension, previous_norm, coarse=coarse)
+        return noised_encoding(settings.largest_group, settings.minimum, settings.privacy, settings.clip, dimension)
 
     def _close(self, round_id: int, phase: Phase) -> None:
         """Close a step, or abandon the round if too few phones took it."""
@@ -302,74 +261,156 @@ class Coordinator:
             row = session.get(RoundRow, round_id)
             if row is None or row.phase != phase:
                 return
-            standing = _standing(session, row, self._settings.grace_seconds)
+            standing = Standing.of(session, row, self._settings.grace_seconds)
             if not standing.is_complete(now, self._settings.meeting_seconds) and now < standing.deadline:
                 return
-            if standing.present < standing.needed:
-                error = TooFewPhonesError(phase.value, standing.present, standing.needed)
-                _abandon(session, row, now, str(error))
-            else:
-                row.phase, row.phase_since = phases.after(phase), now
-                record(session, now, Event.CLOSED, round_id=round_id, detail=f"{phase}: {standing.present} phones")
+            lost = [group for group in standing.left if group not in standing.going_on]
+            reasons = [_too_few(group, phase, standing.plan) for group in lost]
+            if not standing.going_on:
+                _abandon(session, row, now, reasons[0])
+                return
+            for reason in reasons:
+                record(session, now, Event.LOST, round_id=round_id, detail=reason)
+            row.phase, row.phase_since = phases.after(phase), now
+            record(session, now, Event.CLOSED, round_id=round_id, detail=f"{phase}: {standing.present} phones")
 
-    def _finish(self, row: RoundRow) -> None:
-        """Unmask the sum, apply it and store the new model; all of it counts at once or not at all."""
-        try:
-            total, blame = self._total(row)
-        except (SecureAggregationError, UnknownError) as error:  # also a masked vector that was lost or damaged
-            self._give_up(row.round_id, str(error))
+    def _finish(self, row: RoundRow, standing: Standing) -> None:
+        """Unmask the sums, apply what they make together and store the new model; all of it counts at once or not."""
+        sums, lost, blame = self._sums(row, standing)
+        if not sums:
+            self._give_up(row.round_id, lost[0])
             return
-        plan = plan_of(row)
         state = self._models.state(row.model_version)
+        simulated = None if self._partner is None else self._partner.train(row.round_id, state.weights)
+
+        def step(before: GlobalState, total: WeightedSum) -> GlobalState:
+            everyone = total if simulated is None else total + simulated
+            return self._finalizer.apply(before, everyone.mean)
+
         with self._database.read() as session:
-            roster = _standing(session, row, self._settings.grace_seconds).counts[Phase.ADVERTISE]
-        sizes = Traffic.sum(traffic.of_round(plan, roster, model_bytes=state.weights.nbytes, task_bytes=len(row.task)))
-        metrics = {
-            "phones": float(total.phones),
-            "bytes_up": float(sizes.up),
-            "bytes_down": float(sizes.down),
-            "examples": float(total.tally.examples),
-            "encoded_norm": plan.encoded_norm(total),
-            "loss_before": total.tally.loss / max(total.tally.tokens, 1),
-            "accuracy_before": total.tally.hits / max(total.tally.tokens, 1),
-        }
-        if self._partner is not None:
-            simulated = self._partner.train(row.round_id, state.weights)
-            metrics["simulated_clients"] = float(simulated.phones)
-            total += simulated
-        new = self._finalizer.apply(state, total.mean)
-        verdict = self._judge(new, state)
-        stored_state = self._models.store(new if np.isfinite(new.weights).all() else state)
+            before = remembered(session)
+        outcome = self._outcome(row, sums, state, before, step)
+        stored, verdict = None, Verdict(passed=False, metrics={})
+        if outcome.total is not None:
+            new = outcome.state
+            verdict = self._judge(new, state)
+            stored = self._models.store(new if np.isfinite(new.weights).all() else state)
+            if not verdict.passed:  # what was measured of a model that nobody gets is forgotten
+                outcome = replace(outcome, memory=before.with_standings_of(outcome.memory), rollback_to=None)
         now = self._clock()
         with self._database.write() as session:
             fresh = session.get(RoundRow, row.round_id)
             if fresh is None or fresh.phase != Phase.UNMASK:
                 return
-            verdict = Verdict(verdict.passed, {**metrics, **verdict.metrics})
+            for reason in lost:
+                record(session, now, Event.LOST, round_id=row.round_id, detail=reason)
+            if self._settings.defence.enabled:
+                members = [member for each in sums for member in each.members]
+                remember(session, row, outcome, members, pseudonym=self._pseudonym, now=now)
+            if stored is None or outcome.total is None:
+                _abandon(session, fresh, now, f"the defence refused the round: {outcome.decisions[-1].reason}")
+                return
+            metrics = {
+                **self._measured(row, standing, outcome.total, sums, state),
+                **({} if simulated is None else {"simulated_clients": float(simulated.phones)}),
+                **(counts(outcome.decisions) if self._settings.defence.enabled else {}),
+                **verdict.metrics,
+            }
             version = self._models.insert(
-                session, stored_state, parent=row.model_version, verdict=verdict, round_id=row.round_id, now=now
+                session,
+                stored,
+                parent=row.model_version,
+                verdict=Verdict(verdict.passed, metrics),
+                round_id=row.round_id,
+                now=now,
             )
+            if outcome.rollback_to is not None:
+                self._models.return_to(session, outcome.rollback_to, instead_of=version)
             fresh.phase, fresh.phase_since, fresh.ended = Phase.FINISHED, now, now
-            outcome = "accepted" if verdict.passed else "rejected by the gate"
-            detail = f"{total.phones} clients, model {version} {outcome}, {blame} devices blamed"
+            judged = "accepted" if verdict.passed else "rejected by the gate"
+            detail = f"{outcome.total.phones} clients, model {version} {judged}, {blame} devices blamed"
             record(session, now, Event.FINISHED, round_id=row.round_id, detail=detail)
+
+    def _outcome(
+        self,
+        row: RoundRow,
+        sums: Sequence[GroupSum],
+        state: GlobalState,
+        memory: Memory,
+        step: Callable[[GlobalState, WeightedSum], GlobalState],
+    ) -> Outcome[GlobalState]:
+        if not self._settings.defence.enabled:
+            return undefended(sums, state, step)
+        return defended(
+            sums,
+            memory,
+            self._settings.defence,
+            round_id=row.round_id,
+            current=state,
+            current_round=self._models.version(row.model_version).round_id or 0,
+            step=step,
+            probe=self._probe,
+            pseudonym=self._pseudonym,
+        )
+
+    def _measured(
+        self,
+        row: RoundRow,
+        standing: Standing,
+        total: WeightedSum,
+        sums: Sequence[GroupSum],
+        state: GlobalState,
+    ) -> dict[str, float]:
+        """Return a round's metrics: bytes are a phone's, sums are over the phones that count."""
+        plan = standing.plan
+        roster = max(len(group.members) for group in standing.groups)
+        sizes = Traffic.sum(traffic.of_round(plan, roster, model_bytes=state.weights.nbytes, task_bytes=len(row.task)))
+        norms = [plan.encoded_norm(each.total) for each in sums if np.isfinite(each.total.delta).all()]
+        return {
+            "phones": float(total.phones),
+            "groups": float(len(sums)),
+            "bytes_up": float(sizes.up),
+            "bytes_down": float(sizes.down),
+            "examples": float(total.tally.examples),
+            "encoded_norm": float(np.median(norms)),
+            "loss_before": total.tally.loss / max(total.tally.tokens, 1),
+            "accuracy_before": total.tally.hits / max(total.tally.tokens, 1),
+        }
 
     def _judge(self, new: GlobalState, old: GlobalState) -> Verdict:
         if not np.isfinite(new.weights).all():
             return Verdict(passed=False, metrics={"finite": 0.0})
         return self._gate(new.weights, old.weights)
 
-    def _total(self, row: RoundRow) -> tuple[WeightedSum, int]:
-        """Return the sum of the round's phones, and how many devices are certainly to blame for false shares."""
+    def _sums(self, row: RoundRow, standing: Standing) -> tuple[list[GroupSum], list[str], int]:
+        """Return the sums of the groups, why others have none, and how many devices certainly sent false shares."""
+        sums, lost, blame = [], [], 0
+        for group in standing.going_on:
+            try:
+                result = self._unmasked(row, standing.plan, group)
+                blame += len(result.blame.certain)
+                total = standing.plan.decode(result.vector, len(result.survivors))
+            except ImpossibleSumError as error:
+                if self._settings.defence.enabled:
+                    sums.append(garbage(standing.plan.dimension, result.survivors))
+                else:
+                    lost.append(str(error))
+            except (SecureAggregationError, UnknownError) as error:  # also a masked vector that was lost or damaged
+                lost.append(str(error))
+            else:
+                sums.append(GroupSum(total, result.survivors))
+        return sums, lost, blame
+
+    def _unmasked(self, row: RoundRow, plan: RoundPlan, group: GroupStanding) -> Aggregate:
         with self._database.read() as session:
-            told = {step: bodies(session, row.round_id, step) for step in STEPS if step is not Phase.UPLOAD}
-            names = uploads(session, row.round_id)
-        plan = plan_of(row)
+            told = {
+                step: bodies(session, row.round_id, step, group.members) for step in STEPS if step is not Phase.UPLOAD
+            }
+            names = uploads(session, row.round_id, group.members)
         shares = phases.advertising(plan, self._authority, told[Phase.ADVERTISE]).close()
         inputs = phases.masking(shares, told[Phase.SHARE])
         vectors = map(self._blobs.get, names)
-        result = phases.aggregate(inputs, vectors, told[Phase.CONFIRM], told[Phase.UNMASK])
-        return plan.decode(result.vector, len(result.survivors)), len(result.blame.certain)
+        return phases.aggregate(inputs, vectors, told[Phase.CONFIRM], told[Phase.UNMASK])
 
     def _give_up(self, round_id: int, reason: str) -> None:
         with self._database.write() as session:
@@ -383,12 +424,8 @@ def _lease(session: Session) -> tuple[str, int] | None:
     return None if row is None else (row.owner, row.renewals)
 
 
-def _standing(session: Session, row: RoundRow, grace_seconds: float) -> Standing:
-    query = sql.select(MessageRow.step, sql.func.count()).where(MessageRow.round_id == row.round_id)
-    counts = {Phase(step): count for step, count in session.execute(query.group_by(MessageRow.step))}
-    arrivals = sql.select(MessageRow.received).where(MessageRow.round_id == row.round_id, MessageRow.step == row.phase)
-    reached = session.scalar(arrivals.order_by(MessageRow.received).offset(row.goal - 1).limit(1))
-    return Standing(Phase(row.phase), counts, plan_of(row), row.goal, row.opened, reached, grace_seconds)
+def _too_few(group: GroupStanding, phase: Phase, plan: RoundPlan) -> str:
+    return str(TooFewPhonesError(phase.value, group.present(phase), group.needed(phase, plan.minimum)))
 
 
 def _abandon(session: Session, row: RoundRow, now: float, reason: str) -> None:

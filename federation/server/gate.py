@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from federation.errors import ConfigError
+from federation.robustness import MOST_ROWS, phrases
+from federation.robustness.probe import EngineProbe
 from federation.server.models import Verdict
 from model.batches import Rows, pack
 from model.engine import Export, Trainer
@@ -31,6 +33,11 @@ class PublicTextGate:
             raise ConfigError("the gate has no public text: give a file with a message a line")
         self._trainer: Trainer = export.trainer()
         self._largest_rise = largest_rise
+
+    @property
+    def probe(self) -> EngineProbe:
+        """What measures models for the poisoning defence, on the same text."""
+        return EngineProbe(self._trainer, self._rows[:MOST_ROWS], phrases(self._rows))
 
     def __call__(self, new: FlatVector, old: FlatVector) -> Verdict:
         """Compare two models; the metrics are mean losses in nats and the shares of pieces that come first."""

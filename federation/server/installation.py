@@ -28,8 +28,10 @@ from federation.enrolment import CredentialError, Revocations
 from federation.errors import ConfigError
 from federation.files import write_private
 from federation.plan import Deadlines, Mechanism, Privacy
+from federation.robustness import DefenceSettings
 from federation.secure_aggregation import Authority
 from federation.server.coordinator import Coordinator, Partner
+from federation.server.defence import Probe
 from federation.server.limits import RateLimits
 from federation.server.models import Gate, Models
 from federation.server.optimizer import OPTIMIZERS, Finalizer
@@ -103,6 +105,7 @@ class ServerSettings:
                 "deadlines": Deadlines,
                 "needed": Conditions,
                 "privacy": lambda mechanism, **rest: Privacy(Mechanism[mechanism], **rest),
+                "defence": DefenceSettings,
             }
             for name, kind in kinds.items():
                 if name in rounds:
@@ -198,8 +201,8 @@ class Installation:
             revocations=self.revocations,
         )
 
-    def coordinator(self, gate: Gate, partner: Partner | None = None) -> Coordinator:
-        """Return who moves rounds on."""
+    def coordinator(self, gate: Gate, partner: Partner | None = None, probe: Probe | None = None) -> Coordinator:
+        """Return who moves rounds on; see `Coordinator` for the arguments."""
         return Coordinator(
             self.database,
             self.blobs,
@@ -211,6 +214,7 @@ class Installation:
             gate,
             self.clock,
             partner,
+            probe,
         )
 
     def begin(self, weights: FlatVector) -> None:

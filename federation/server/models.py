@@ -103,6 +103,17 @@ class Models:
             session.merge(CurrentRow(id=1, version=version))
         return version
 
+    def return_to(self, session: Session, round_id: int, *, instead_of: int) -> None:
+        """Make the version that a round made current, in place of one: of round 0, the first version.
+
+        A promotion meanwhile is not overruled.
+        """
+        made = ModelRow.round_id == round_id if round_id else ModelRow.round_id.is_(None)
+        version = session.scalar(sql.select(ModelRow.version).where(made).order_by(ModelRow.version).limit(1))
+        current = session.get(CurrentRow, 1)
+        if version is not None and current is not None and current.version == instead_of:
+            current.version = version
+
     def begin(self, state: GlobalState, now: float) -> None:
         """Make `state` version 1, unless there is a version already."""
         stored = self.store(state)

@@ -42,9 +42,18 @@ def after(phase: Phase) -> Phase:
     return (*STEPS, Phase.FINISHED)[STEPS.index(phase) + 1]
 
 
-def advertising(plan: RoundPlan, authority: Authority, stored: Iterable[bytes]) -> CollectAdvertisements:
-    """Return the first step with these messages, whose signatures were checked before they were stored."""
-    phase = CollectAdvertisements(plan.session, authority)
+def advertising(
+    plan: RoundPlan, authority: Authority, stored: Iterable[bytes], room: int | None = None
+) -> CollectAdvertisements:
+    """Return the first step with these messages, whose signatures were checked before they were stored.
+
+    Args:
+        plan: of the round.
+        authority: whose devices take part.
+        stored: of a group, or of all phones of the round.
+        room: for phones, if the messages are of all.
+    """
+    phase = CollectAdvertisements(plan.session, authority, room)
     for message in stored:
         phase.restore(message)
     return phase

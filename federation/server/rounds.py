@@ -7,19 +7,17 @@ import hashlib
 import math
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from federation.enrolment import Credential, CredentialError, Revocations
-from federation.plan import RoundPlan
 from federation.secure_aggregation import Authority
-from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.secure_aggregation.server import (
-    CollectAdvertisements,
     CollectConfirmations,
     CollectMaskedInputs,
     CollectShares,
@@ -36,10 +34,13 @@ from federation.server.errors import (
 )
 from federation.server.phases import STEPS, Collecting, Phase
 from federation.server.settings import RoundSettings
+from federation.server.standing import Standing, plan_of
 from federation.server.store import Blobs, Database
 from federation.server.tables import DeviceRow, MessageRow, RoundRow
-from federation.server.trail import Event, pseudonym, record
+from federation.server.trail import Event, pseudonyms, record
 from federation.task import Conditions
+
+T = TypeVar("T")
 
 _POLL_SECONDS = 1.0
 _COUNT_SECONDS = 1.0
@@ -113,9 +114,10 @@ class Rounds:
         self._settings = settings
         self._clock = clock
         self._revocations = revocations
-        self._pseudonym_secret = hashlib.sha256(b"fedkey pseudonyms v1\0" + key.private_bytes_raw()).digest()
+        self._pseudonym = pseudonyms(key)
         self._lock = threading.Lock()
-        self._replicas: dict[tuple[int, Phase], Collecting] = {}
+        self._groups: dict[tuple[int, Phase], Mapping[bytes, _Members]] = {}
+        self._replicas: dict[tuple[int, Phase, _Members], Collecting] = {}
         self._counted = -math.inf, 0
 
     def admit(self, credential: Credential) -> None:
@@ -142,9 +144,9 @@ class Rounds:
                 device = DeviceRow(device_id=device_id)
                 session.add(device)
             device.last_seen = now
-            name = pseudonym(self._pseudonym_secret, device_id)
+            name = self._pseudonym(device_id)
             filling = active(session)
-            refusal = self._refusal(device, conditions, now)
+            refusal = self._refusal(device, conditions, now, None if filling is None else filling.round_id)
             if refusal is None and filling is not None and self._has_room(session, filling, device):
                 device.waiting_since, device.due, device.last_round = None, None, filling.round_id
                 record(session, now, Event.SELECTED, round_id=filling.round_id, device=name)
@@ -198,9 +200,9 @@ class Rounds:
             _must_be_at(row, step)
             # Who else has advertised is looked at under the database's lock, below.
             collecting = (
-                phases.advertising(plan_of(row), self._authority, ())
+                phases.advertising(plan_of(row), self._authority, (), row.most_phones)
                 if step is Phase.ADVERTISE
-                else self._replica(session, row, step)
+                else self._replica(session, row, step, sender)
             )
         if collecting.check(message) != sender:
             raise ForbiddenError("another device signed this message: a device sends its own")
@@ -227,8 +229,9 @@ class Rounds:
                 raise ConflictError("the device sent something else before: resend the first message unchanged")
             _must_be_at(row, step)
             if step is Phase.ADVERTISE and body is not None:
-                # Of each other, keys must not repeat, nor the roster overflow; the signatures have been checked.
-                self._advertised(session, row).restore(body)
+                # Of each other, keys must not repeat, nor the cohort overflow; the signatures have been checked.
+                joined = bodies(session, round_id, Phase.ADVERTISE)
+                phases.advertising(plan_of(row), self._authority, joined, row.most_phones).restore(body)
                 device = session.get(DeviceRow, device_id)
                 if device is None or device.last_round != round_id:
                     raise ForbiddenError("the device was not selected for this round: check in")
@@ -245,30 +248,30 @@ class Rounds:
                     received=now,
                 )
             )
-            name = pseudonym(self._pseudonym_secret, device_id)
+            name = self._pseudonym(device_id)
             record(session, now, _EVENT[step], round_id=round_id, device=name, size=size)
 
-    def roster(self, round_id: int) -> bytes:
-        """Return the roster, once the first step is closed."""
-        collecting = self._at(round_id, Phase.SHARE)
+    def roster(self, round_id: int, device_id: bytes) -> bytes:
+        """Return the roster of a device's group, once the first step is closed."""
+        collecting = self._at(round_id, Phase.SHARE, device_id)
         assert isinstance(collecting, CollectShares)  # noqa: S101 - what `_build` makes for this step
         return collecting.roster_message
 
     def inbox(self, round_id: int, device_id: bytes) -> bytes:
         """Return what others dealt to a device, once the second step is closed."""
-        collecting = self._at(round_id, Phase.UPLOAD)
+        collecting = self._at(round_id, Phase.UPLOAD, device_id)
         assert isinstance(collecting, CollectMaskedInputs)  # noqa: S101
         return collecting.inbox_message(device_id)
 
-    def survivors(self, round_id: int) -> bytes:
-        """Return who uploaded, once that step is closed."""
-        collecting = self._at(round_id, Phase.CONFIRM)
+    def survivors(self, round_id: int, device_id: bytes) -> bytes:
+        """Return who of a device's group uploaded, once that step is closed."""
+        collecting = self._at(round_id, Phase.CONFIRM, device_id)
         assert isinstance(collecting, CollectConfirmations)  # noqa: S101
         return collecting.survivors_message
 
-    def signatures(self, round_id: int) -> bytes:
-        """Return the signatures over the survivors, once that step is closed."""
-        collecting = self._at(round_id, Phase.UNMASK)
+    def signatures(self, round_id: int, device_id: bytes) -> bytes:
+        """Return the group's signatures over its survivors, once that step is closed."""
+        collecting = self._at(round_id, Phase.UNMASK, device_id)
         assert isinstance(collecting, CollectUnmasking)  # noqa: S101
         return collecting.signatures_message
 
@@ -279,7 +282,7 @@ class Rounds:
             device = session.get(DeviceRow, device_id)
             if device is None or device.last_round != round_id:
                 raise ForbiddenError("the device was not selected for this round: check in")
-            name = pseudonym(self._pseudonym_secret, device_id)
+            name = self._pseudonym(device_id)
             record(session, self._clock(), kind, round_id=round_id, device=name, detail=detail)
 
     def _population(self, now: float) -> int:
@@ -291,9 +294,14 @@ class Rounds:
             self._counted = now + _COUNT_SECONDS * (1 + count / _MANY), count
         return count
 
-    def _refusal(self, device: DeviceRow, conditions: Conditions, now: float) -> "_Refusal | None":
+    def _refusal(
+        self, device: DeviceRow, conditions: Conditions, now: float, round_id: int | None
+    ) -> "_Refusal | None":
         """Return why a device cannot take part at the moment, or nothing."""
         settings = self._settings
+        if device.quarantined_until is not None and (round_id is None or round_id < device.quarantined_until):
+            reason = f"the device stays away until round {device.quarantined_until}"
+            return _Refusal(reason, likely_able_then=False)
         if not conditions.meet(settings.needed):
             reason = "the device must be idle, charging and on an unmetered network as the plan says"
             return _Refusal(reason, likely_able_then=False)
@@ -309,44 +317,69 @@ class Rounds:
             # Killed after it was selected: it may join with new keys, unless it has already advertised some.
             return session.get(MessageRow, (row.round_id, Phase.ADVERTISE, device.device_id)) is None
         selected = session.scalar(sql.select(sql.func.count()).where(DeviceRow.last_round == row.round_id)) or 0
-        return selected < plan_of(row).encoding.phones
+        return selected < row.most_phones
 
-    def _at(self, round_id: int, step: Phase) -> Collecting:
+    def _at(self, round_id: int, step: Phase, device_id: bytes) -> Collecting:
         with self._database.read() as session:
             row = _round(session, round_id)
             if row.phase == Phase.ABANDONED:
                 raise GoneError(f"the round was abandoned: {row.reason}")
             if row.phase in STEPS and STEPS.index(Phase(row.phase)) < STEPS.index(step):
                 raise NotYetError(f"the round is still at {row.phase!r}: ask again", _POLL_SECONDS)
-            return self._replica(session, row, step)
+            return self._replica(session, row, step, device_id)
 
-    def _replica(self, session: Session, row: RoundRow, step: Phase) -> Collecting:
+    def _replica(self, session: Session, row: RoundRow, step: Phase, device_id: bytes) -> Collecting:
+        """Return the state of a device's group at a step that has begun."""
+        members = self._group(session, row, step, device_id)
         with self._lock:
-            found = self._replicas.get((row.round_id, step))
+            found = self._replicas.get((row.round_id, step, members))
         if found is not None:
             return found
-        built = self._build(session, row, step)
+        built = self._build(session, row, step, members)
         with self._lock:
-            for round_id, phase in list(self._replicas):
-                if round_id < row.round_id - 1:
-                    del self._replicas[round_id, phase]
-            return self._replicas.setdefault((row.round_id, step), built)
+            for key in [key for key in self._replicas if key[0] < row.round_id - 1]:
+                del self._replicas[key]
+            return self._replicas.setdefault((row.round_id, step, members), built)
 
-    def _advertised(self, session: Session, row: RoundRow) -> CollectAdvertisements:
-        return phases.advertising(plan_of(row), self._authority, bodies(session, row.round_id, Phase.ADVERTISE))
+    def _group(self, session: Session, row: RoundRow, step: Phase, device_id: bytes) -> "_Members":
+        """Return a device's group.
 
-    def _build(self, session: Session, row: RoundRow, step: Phase) -> Collecting:
-        """Return the round's state at a step, from what was stored in the steps before it."""
-        shares = self._advertised(session, row).close()
+        Raises:
+            GoneError: the device did not join the round, or its group has lost too many.
+        """
+        with self._lock:
+            groups = self._groups.get((row.round_id, step))
+        if groups is None:
+            left = Standing.of(session, row).left_at(step)
+            groups = {member: group.members for group in left for member in group.members}
+            with self._lock:
+                for key in [key for key in self._groups if key[0] < row.round_id - 1]:
+                    del self._groups[key]
+                self._groups[row.round_id, step] = groups
+        if device_id in groups:
+            return groups[device_id]
+        if device_id in senders(session, row.round_id, Phase.ADVERTISE):
+            raise GoneError("too few phones of the device's group are left: wait for the next round")
+        raise GoneError("the device did not join this round: wait for the next one")
+
+    def _build(self, session: Session, row: RoundRow, step: Phase, members: "_Members") -> Collecting:
+        """Return a group's state at a step, from what was stored in the steps before it."""
+        round_id, plan = row.round_id, plan_of(row)
+        joined = bodies(session, round_id, Phase.ADVERTISE, members)
+        shares = phases.advertising(plan, self._authority, joined).close()
         if step is Phase.SHARE:
             return shares
         if step is Phase.UPLOAD:
-            return phases.masking(shares, bodies(session, row.round_id, Phase.SHARE))
-        sharers, survivors = (senders(session, row.round_id, each) for each in (Phase.SHARE, Phase.UPLOAD))
-        confirmations = phases.confirming(plan_of(row), shares.roster, sharers, survivors)
+            return phases.masking(shares, bodies(session, round_id, Phase.SHARE, members))
+        sharers, survivors = (senders(session, round_id, each, members) for each in (Phase.SHARE, Phase.UPLOAD))
+        confirmations = phases.confirming(plan, shares.roster, sharers, survivors)
         if step is Phase.CONFIRM:
             return confirmations
-        return phases.unmasking(confirmations, bodies(session, row.round_id, Phase.CONFIRM))
+        return phases.unmasking(confirmations, bodies(session, round_id, Phase.CONFIRM, members))
+
+
+_Members = tuple[bytes, ...]
+"""Device ids of a group, ascending."""
 
 
 def active(session: Session) -> RoundRow | None:
@@ -387,11 +420,6 @@ def _round(session: Session, round_id: int) -> RoundRow:
     return row
 
 
-def plan_of(row: RoundRow) -> RoundPlan:
-    """Return a round's plan."""
-    return RoundPlan.from_bytes(row.plan[:-SIGNATURE_BYTES])
-
-
 def _is_stored(session: Session, round_id: int, step: Phase, device_id: bytes, digest: bytes) -> bool:
     known = session.get(MessageRow, (round_id, step, device_id))
     return known is not None and known.digest == digest
@@ -406,19 +434,29 @@ def _must_be_at(row: RoundRow, step: Phase) -> None:
         raise NotYetError(f"the round is still at {row.phase!r}: ask again", _POLL_SECONDS)
 
 
-def bodies(session: Session, round_id: int, step: Phase) -> list[bytes]:
-    """Return the messages of a step other than the upload, by device id."""
-    query = sql.select(MessageRow.body).where(MessageRow.round_id == round_id, MessageRow.step == step)
-    return [body for body in session.scalars(query.order_by(MessageRow.device_id)) if body is not None]
+def bodies(session: Session, round_id: int, step: Phase, members: Collection[bytes] | None = None) -> list[bytes]:
+    """Return the messages of a step other than the upload, by device id; of all phones, or of some."""
+    return [body for body in _column(session, MessageRow.body, round_id, step, members) if body is not None]
 
 
-def uploads(session: Session, round_id: int) -> list[str]:
-    """Return the names of a round's masked vectors, by device id."""
-    query = sql.select(MessageRow.blob).where(MessageRow.round_id == round_id, MessageRow.step == Phase.UPLOAD)
-    return [name for name in session.scalars(query.order_by(MessageRow.device_id)) if name is not None]
+def uploads(session: Session, round_id: int, members: Collection[bytes]) -> list[str]:
+    """Return the names of masked vectors, by device id."""
+    return [name for name in _column(session, MessageRow.blob, round_id, Phase.UPLOAD, members) if name is not None]
 
 
-def senders(session: Session, round_id: int, step: Phase) -> list[bytes]:
-    """Return who took a step, by device id."""
-    query = sql.select(MessageRow.device_id).where(MessageRow.round_id == round_id, MessageRow.step == step)
+def senders(session: Session, round_id: int, step: Phase, members: Collection[bytes] | None = None) -> list[bytes]:
+    """Return who took a step, by device id; of all phones, or of some."""
+    return _column(session, MessageRow.device_id, round_id, step, members)
+
+
+def _column(
+    session: Session,
+    column: InstrumentedAttribute[T],
+    round_id: int,
+    step: Phase,
+    members: Collection[bytes] | None,
+) -> list[T]:
+    query = sql.select(column).where(MessageRow.round_id == round_id, MessageRow.step == step)
+    if members is not None:
+        query = query.where(MessageRow.device_id.in_(members))
     return list(session.scalars(query.order_by(MessageRow.device_id)))

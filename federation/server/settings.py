@@ -5,9 +5,13 @@ from dataclasses import dataclass, field
 
 from federation.errors import ConfigError
 from federation.plan import Deadlines, Privacy
+from federation.robustness import DefenceSettings
 from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
 from federation.server.pace import JITTER
 from federation.task import Budget, Conditions, DeviceClass
+
+_UNSPLIT_PHONES = LARGEST_COHORT // 2
+"""In a group at least, where no defence wants groups: cohorts of less than twice as many are one group."""
 
 
 def _budgets() -> dict[DeviceClass, Budget]:
@@ -24,7 +28,7 @@ class RoundSettings:
 
     Attributes:
         goal: phones wanted in the sum.
-        minimum: with fewer a round is abandoned.
+        minimum: phones in the sum of a group, at least; with fewer the group is lost, and with the last one the round.
         over_selection: phones let in, as a multiple of the goal, since some drop out.
         clip: L2 bound of a phone's delta.
         weight_cap: examples that count at most.
@@ -37,6 +41,7 @@ class RoundSettings:
         least_frequency: rows of pieces rarer than this share of public text are not learned; see `federation.rare`.
         meeting_seconds: small populations are told to come back at multiples of this.
         upload_share: of a delta's coordinates that phones send; 0.39 makes uploads a tenth of float32's.
+        defence: against poisoned updates.
     """
 
     goal: int = 10
@@ -57,13 +62,17 @@ class RoundSettings:
     least_frequency: float = 0.0
     meeting_seconds: int = 60
     upload_share: float = 1.0
+    defence: DefenceSettings = field(default_factory=DefenceSettings)
 
     def __post_init__(self) -> None:
         if not SMALLEST_COHORT <= self.minimum <= self.goal:
             raise ConfigError(f"a round's minimum is {SMALLEST_COHORT} to its goal of {self.goal}, not {self.minimum}")
-        if not (self.over_selection >= 1 and self.most_phones <= LARGEST_COHORT):
+        if not (math.isfinite(self.over_selection) and self.over_selection >= 1):
+            raise ConfigError(f"a round lets in at least its goal, not {self.over_selection:g} times as many")
+        if not self.minimum <= self.group_phones <= _UNSPLIT_PHONES:
             raise ConfigError(
-                f"a round lets in its goal to {LARGEST_COHORT} phones, not {self.over_selection:g} x {self.goal}"
+                f"a group has at least the minimum of {self.minimum} and at most {_UNSPLIT_PHONES} phones to begin "
+                f"with, not {self.group_phones}"
             )
         if not 0 < self.upload_share <= 1:
             raise ConfigError(f"phones send a share above 0 and at most 1 of a delta, not {self.upload_share}")
@@ -78,3 +87,13 @@ class RoundSettings:
     def most_phones(self) -> int:
         """Phones that are let in."""
         return math.ceil(self.goal * self.over_selection)
+
+    @property
+    def group_phones(self) -> int:
+        """Phones in a group, at least, if there are so many."""
+        return self.defence.group_phones if self.defence.enabled else _UNSPLIT_PHONES
+
+    @property
+    def largest_group(self) -> int:
+        """Phones in a group, at most."""
+        return min(self.most_phones, 2 * self.group_phones - 1)

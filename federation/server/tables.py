@@ -57,6 +57,9 @@ class RoundRow(Base):
         reason: why it was abandoned.
         plan, task: as phones get them, the plan signed.
         goal: phones wanted in the sum.
+        most_phones: that are let in.
+        group_phones: in a group, at least; see `standing`.
+        group_seed: 32 random bytes that the groups follow from, known to the server alone.
         phase_since: when the phase began.
     """
 
@@ -68,6 +71,9 @@ class RoundRow(Base):
     task: Mapped[bytes] = mapped_column(LargeBinary)
     model_version: Mapped[int] = mapped_column(ForeignKey("models.version"))
     goal: Mapped[int]
+    most_phones: Mapped[int]
+    group_phones: Mapped[int]
+    group_seed: Mapped[bytes] = mapped_column(LargeBinary(32))
     opened: Mapped[float]
     phase_since: Mapped[float]
     ended: Mapped[float | None]
@@ -96,6 +102,7 @@ class DeviceRow(Base):
         last_seen: latest check-in.
         joined: when it last advertised keys.
         last_round: round it was last selected for.
+        quarantined_until: first round that it may take part in again, if the defence keeps it away.
     """
 
     __tablename__ = "devices"
@@ -106,6 +113,15 @@ class DeviceRow(Base):
     due: Mapped[float | None]
     joined: Mapped[float | None]
     last_round: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    quarantined_until: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class DefenceRow(Base):
+    """What the poisoning defence remembers, one row with id 1: `federation.robustness.Memory` as JSON."""
+
+    __tablename__ = "defence"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    memory: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class EventRow(Base):

@@ -7,8 +7,10 @@ import hashlib
 import hmac
 import json
 import logging
+from collections.abc import Callable
 from enum import StrEnum
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
 from federation.reasons import Report
@@ -35,6 +37,8 @@ class Event(StrEnum):
     REJECTED = "rejected"
     OPENED = "opened"
     CLOSED = "closed"
+    LOST = "group lost"
+    DEFENDED = "defended"
     FINISHED = "finished"
     ABANDONED = "abandoned"
 
@@ -42,9 +46,10 @@ class Event(StrEnum):
 REPORTED_BY_PHONES = frozenset(Event(report) for report in Report)
 
 
-def pseudonym(secret: bytes, device_id: bytes) -> str:
-    """Return 16 hex digits that stand for a device and say nothing to whoever lacks the secret."""
-    return hmac.new(secret, device_id, hashlib.sha256).hexdigest()[:16]
+def pseudonyms(key: Ed25519PrivateKey) -> Callable[[bytes], str]:
+    """Return what gives 16 hex digits for a device id, which say nothing to whoever lacks the round server's key."""
+    secret = hashlib.sha256(b"fedkey pseudonyms v1\0" + key.private_bytes_raw()).digest()
+    return lambda device_id: hmac.new(secret, device_id, hashlib.sha256).hexdigest()[:16]
 
 
 def record(

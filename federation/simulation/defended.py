@@ -10,16 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from federation.plan import WeightedSum
-from federation.robustness import DefenceSettings, Group, Memory, Outcome, Reading, defend, phrases
+from federation.robustness import MOST_ROWS, DefenceSettings, Group, Memory, Outcome, Reading, defend, phrases
 from federation.secure_aggregation.groups import assign_at_least
 from federation.simulation.fedavg import Cohort, Server, ServerState
 from model.batches import Rows
 from model.evaluation import Totals
 from model.layout import FlatWeights, Layout, NetworkConfig
 from model.network import log_probabilities, loss_and_hits, step
-
-CANARIES = 200
-MOST_PUBLIC_ROWS = 256
 
 
 class Client(NamedTuple):
@@ -60,8 +57,8 @@ class DefendedRounds:
     ) -> None:
         self._cohort, self._server, self._settings = cohort, server, settings
         self._layout = Layout.of(network.layout)
-        self._public = public[:MOST_PUBLIC_ROWS]
-        self._canaries = phrases(public, CANARIES)
+        self._public = public[:MOST_ROWS]
+        self._canaries = phrases(public)
 
     def round(
         self,

@@ -378,7 +378,7 @@ class Run:
     def _latest(self) -> tuple[int, Progress] | None:
         for path in sorted(self._states.glob("round-*.npz"), reverse=True):
             try:
-                return int(path.stem.removeprefix("round-")), self._progress(path)
+                return _number_of(path), self._progress(path)
             except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
                 continue  # a torn disk write: the state before it is good
         return None
@@ -396,9 +396,15 @@ class Run:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             weights = [arrays[name] for name in self.network.layout]
             optimizer, mean = _numbered(arrays, "optimizer"), _numbered(arrays, "mean")
+            if _DEFENCE not in arrays:  # of a run that an older version began, which had no defence
+                return Progress(ServerState(weights, optimizer), mean, _number_of(path))
             described = json.loads(arrays[_DEFENCE].tobytes())
         memory = Memory.from_json(described["memory"])
         return Progress(ServerState(weights, optimizer), mean, described["made_by"], memory)
+
+
+def _number_of(path: Path) -> int:
+    return int(path.stem.removeprefix("round-"))
 
 
 def _numbered(arrays: Mapping[str, npt.NDArray[Any]], part: str) -> list[npt.NDArray[Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 from federation.authority import AuthorityFolder
 from federation.phone import Connection, DeviceClient, PhoneStore
 from federation.phone.client import Train
-from federation.phone.headless import DEFAULT_POLICY, READY
+from federation.phone.headless import DEFAULT_POLICY
 from federation.plan import PhonePolicy
 from federation.server.history import rounds_of, timeline
 from federation.server.installation import Installation, ServerSettings
@@ -19,7 +19,7 @@ from federation.server.serving import application
 from federation.server.settings import RoundSettings
 from federation.task import Conditions, TrainingTask
 from federation.update import Tally, Update
-from tests.server.phones import Clock
+from tests.server.phones import READY, Clock
 
 URL = "http://127.0.0.1"
 

@@ -8,15 +8,18 @@ import numpy as np
 
 from federation.enrolment import Credential, Issuer, Revocations
 from federation.plan import PLAN_BYTES, RoundPlan
+from federation.robustness import DefenceSettings
 from federation.secure_aggregation import Device, DeviceKey, phone
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.server.coordinator import Coordinator, Partner
+from federation.server.defence import Probe
 from federation.server.models import Gate, Models, Verdict
 from federation.server.optimizer import Finalizer, SgdMomentum
 from federation.server.phases import STEPS, Phase
 from federation.server.rounds import Rounds
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
+from federation.server.tables import RoundRow
 from federation.task import Conditions, TrainingTask
 from federation.update import Tally, Update
 from tests.federation.secure_aggregation.cohort import digest, private_key
@@ -26,6 +29,20 @@ READY = Conditions(idle=True, charging=True, unmetered=True)
 SERVER_KEY = private_key("round server")
 ISSUER = Issuer(private_key("authority"))
 YEAR = 365 * 86400
+
+GROUPS_OF_FOUR = DefenceSettings(
+    enabled=True,
+    group_phones=4,
+    norm_factor=0.0,
+    clip_factor=0.0,
+    least_agreement=-1.0,
+    median="never",
+    gate_loss=0.0,
+    canary_jump=0.0,
+    quarantine_chance=0.0,
+    rollback_loss=0.0,
+)
+"""And none of the defences."""
 
 
 class Clock:
@@ -51,6 +68,7 @@ class Server:
         finalizer: Finalizer | None = None,
         gate: Gate = lambda new, old: Verdict(passed=True, metrics={}),  # noqa: ARG005
         partner: Partner | None = None,
+        probe: Probe | None = None,
         revocations: Callable[[], Revocations] = Revocations,
     ) -> None:
         self.database = Database(url or f"sqlite:///{folder / 'server.sqlite'}")
@@ -73,6 +91,7 @@ class Server:
             gate,
             clock,
             partner,
+            probe,
         )
 
 
@@ -114,14 +133,14 @@ class Phone:
             start = phone.AdvertiseKeys(self.plan.session, self.device, ISSUER.authority)
             message, self.phase = start.advertise()
         elif step is Phase.SHARE:
-            message, self.phase = self.phase.share(rounds.roster(round_id))
+            message, self.phase = self.phase.share(rounds.roster(round_id, self.key.device_id))
         elif step is Phase.UPLOAD:
             masking = self.phase.open(rounds.inbox(round_id, self.key.device_id))
             message, self.phase = masking.mask(self.plan.encode(self.update, digest("rounding", self.key.device_id)))
         elif step is Phase.CONFIRM:
-            message, self.phase = self.phase.confirm(rounds.survivors(round_id))
+            message, self.phase = self.phase.confirm(rounds.survivors(round_id, self.key.device_id))
         else:
-            message = self.phase.unmask(rounds.signatures(round_id))
+            message = self.phase.unmask(rounds.signatures(round_id, self.key.device_id))
         return message
 
 
@@ -141,6 +160,14 @@ def gather(server: Server, clock: Clock, phones: Iterable[Phone]) -> int:
     assert round_id is not None
     clock.now += 61
     return round_id
+
+
+def phase_of(server: Server, round_id: int) -> tuple[str, str | None]:
+    """Return a round's phase, and why it was abandoned."""
+    with server.database.read() as session:
+        row = session.get(RoundRow, round_id)
+        assert row is not None
+        return row.phase, row.reason
 
 
 def take_all_steps(server: Server, round_id: int, phones: Iterable[Phone]) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,7 @@ from federation.server.settings import RoundSettings
 from federation.task import Conditions
 from federation.update import clip
 from tests.server.http import HttpPhone, Site, run
-from tests.server.phones import Clock
+from tests.server.phones import GROUPS_OF_FOUR, Clock
 
 SETTINGS = RoundSettings(
     goal=5,
@@ -235,3 +236,19 @@ def test_the_ledger_has_every_byte(site: Site, phones: list[HttpPhone]) -> None:
     assert sum(entry.sent for entry in ledger) > sent
     record = phone.store.rounds()[0]
     assert record.sent > len(phone.update.delta)
+
+
+def test_an_attacker_among_phones_spoils_its_group_and_no_more(tmp_path: Path, exported: Path, clock: Clock) -> None:
+    defence = replace(GROUPS_OF_FOUR, group_phones=5, norm_factor=1.5)
+    settings = replace(SETTINGS, goal=15, over_selection=1.0, clip=40.0, defence=defence)
+    site = Site(tmp_path, exported, clock, settings)
+    phones = [HttpPhone(site, tmp_path, number) for number in range(15)]
+    for phone in phones:
+        phone.update = replace(phone.update, delta=phones[0].update.delta)
+    phones[4].update = replace(phones[4].update, delta=phones[0].update.delta * np.float32(-20))
+    run(site, phones, until=lambda: versions(site) == 2)
+    honest = phones[0].update.delta
+    assert np.linalg.norm(difference(site, 2, 1) - honest) < 0.05 * np.linalg.norm(honest)
+    assert "defended: group_rejected of group" in site.story
+    assert site.installation.models.version(2).metrics["phones"] == 10
+    assert all(phone.store.rounds()[-1].reason is Reason.NONE for phone in phones)

@@ -19,9 +19,9 @@ from tests.server.killed import (
     send_without_room,
     start_in_process,
 )
-from tests.server.phones import Clock, Phone, Server, gather, weighted_mean
+from tests.server.phones import GROUPS_OF_FOUR, Clock, Phone, Server, gather, weighted_mean
 
-SETTINGS = RoundSettings(goal=4, minimum=3, over_selection=1.0, clip=2.0, weight_cap=20)
+SETTINGS = RoundSettings(goal=8, minimum=3, over_selection=1.0, clip=2.0, weight_cap=20, defence=GROUPS_OF_FOUR)
 
 
 class Place:
@@ -30,7 +30,7 @@ class Place:
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.url, self.clock = folder, url, Clock()
         self.server = Server(folder, self.clock, SETTINGS, url=url)
-        self.phones = [Phone(name) for name in range(4)]
+        self.phones = [Phone(name) for name in range(8)]
 
     def run(self, job: Callable[..., None], kill_at: int, *more: Any) -> bool:
         return in_process(job, self.folder, self.url, self.clock.now, SETTINGS, kill_at, *more)
@@ -78,12 +78,12 @@ def test_a_coordinator_that_is_killed_at_every_point_finishes_the_round_once(pla
             kill_at += 1
             for asked, ask in asks.items():
                 if place.phase(1) in {asked, *STEPS[STEPS.index(asked) + 1 :], Phase.FINISHED}:
-                    told[asked].add(ask(1))
+                    told[asked].update(ask(1, phone.key.device_id) for phone in place.phones)
         points += kill_at - 1
     assert points > 25
     assert place.phase(1) == Phase.FINISHED
     place.check_model()
-    assert [len(messages) for messages in told.values()] == [1, 1]  # no second unmasking is asked for
+    assert [len(messages) for messages in told.values()] == [2, 2]  # one a group: no second unmasking is asked for
     assert place.server.blobs.list("rounds") == []
     with place.server.database.read() as session:
         kinds = list(session.scalars(sql.select(EventRow.kind).where(EventRow.device == "")))
@@ -103,7 +103,7 @@ def test_a_worker_that_is_killed_at_every_point_of_a_message_takes_it_once(place
         assert place.server.coordinator.tick()
     place.check_model()
     with place.server.database.read() as session:
-        assert session.scalar(sql.select(sql.func.count()).select_from(MessageRow)) == len(STEPS) * 4
+        assert session.scalar(sql.select(sql.func.count()).select_from(MessageRow)) == len(STEPS) * 8
 
 
 @pytest.mark.slow

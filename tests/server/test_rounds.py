@@ -27,7 +27,7 @@ from federation.server.errors import (
 from federation.server.models import Verdict
 from federation.server.phases import STEPS, Phase
 from federation.server.settings import RoundSettings
-from federation.server.tables import EventRow, MessageRow, RoundRow
+from federation.server.tables import EventRow, MessageRow
 from federation.task import Conditions
 from federation.update import Tally
 from model.layout import FlatVector
@@ -40,6 +40,7 @@ from tests.server.phones import (
     Phone,
     Server,
     gather,
+    phase_of,
     take_all_steps,
     weighted_mean,
 )
@@ -69,13 +70,6 @@ def serve(tmp_path: Path, clock: Clock, database_url: str) -> Iterator[Callable[
 @pytest.fixture
 def server(serve: Callable[..., Server]) -> Server:
     return serve()
-
-
-def phase_of(server: Server, round_id: int) -> tuple[str, str | None]:
-    with server.database.read() as session:
-        row = session.get(RoundRow, round_id)
-        assert row is not None
-        return row.phase, row.reason
 
 
 def test_a_round_adds_the_weighted_mean_to_the_model(server: Server, clock: Clock) -> None:
@@ -225,7 +219,7 @@ def test_steps_out_of_order_are_refused(server: Server, clock: Clock) -> None:
     for phone in phones:
         phone.take(server, round_id, Phase.ADVERTISE)
     with pytest.raises(NotYetError):
-        server.rounds.roster(round_id)
+        server.rounds.roster(round_id, phones[0].key.device_id)
     server.coordinator.tick()
     late = Phone(77)
     with pytest.raises(GoneError):

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from federation.authority import AuthorityFolder
 from federation.phone.headless import Fleet, HeadlessPhone, HeadlessSettings, TrainerPool, Typist
 from federation.phone.store import RoundRecord
 from federation.plan import Deadlines
+from federation.scenario import DropOut
 from federation.server.history import rounds_of, timeline
 from federation.server.installation import Installation, ServerSettings
 from federation.server.settings import RoundSettings
@@ -116,8 +118,9 @@ def fleet(server: Process, folder: Path, records: list[tuple[int, RoundRecord]],
             typist=Typist(TEXT * 4, at_first=10, a_round=1),
             pool=pool,
             vocabulary=export.manifest.vocabulary,
-            settings=HeadlessSettings(flaky=flaky),
-            seed=number,
+            settings=HeadlessSettings(scenario=replace(HeadlessSettings().scenario, drop_out=DropOut.of_round(flaky))),
+            seed=1,
+            index=number,
         )
         for number in range(PHONES)
     ]
