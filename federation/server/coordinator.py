@@ -22,7 +22,7 @@ from federation.errors import ConfigError
 from federation.plan import Mechanism, RoundPlan, WeightedSum
 from federation.privacy import noised_encoding
 from federation.robustness import Memory, Outcome, counts
-from federation.secure_aggregation import Authority
+from federation.secure_aggregation import Authority, groups
 from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError, TooFewPhonesError
 from federation.secure_aggregation.server import Aggregate
 from federation.server import phases
@@ -272,7 +272,11 @@ class Coordinator:
             for reason in reasons:
                 record(session, now, Event.LOST, round_id=round_id, detail=reason)
             row.phase, row.phase_since = phases.after(phase), now
-            record(session, now, Event.CLOSED, round_id=round_id, detail=f"{phase}: {standing.present} phones")
+            detail = f"{phase}: {standing.present} phones"
+            parts = groups.count(standing.present, row.group_phones)
+            if phase is Phase.ADVERTISE and parts > 1:
+                detail += f" in {parts} groups"
+            record(session, now, Event.CLOSED, round_id=round_id, detail=detail)
 
     def _finish(self, row: RoundRow, standing: Standing) -> None:
         """Unmask the sums, apply what they make together and store the new model; all of it counts at once or not."""
