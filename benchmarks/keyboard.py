@@ -22,8 +22,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.results import Figure, write
 
 SIZE = (412, 815)
@@ -78,6 +76,8 @@ def main() -> None:
 
 def _together(parts: list[dict[str, Any]]) -> tuple[float, float]:
     """Return median and 99th percentile of all presses, in ms."""
+    import numpy as np  # noqa: PLC0415 - not in the bare window, which has no use for it
+
     seconds = np.concatenate([part["seconds"] for part in parts])
     return 1e3 * float(np.percentile(seconds, 50)), 1e3 * float(np.percentile(seconds, 99))
 
