@@ -23,7 +23,7 @@ from federation.errors import ConfigError
 from federation.plan import Mechanism, RoundPlan, WeightedSum
 from federation.privacy import noised_encoding
 from federation.privacy.central import exact_encoding, sensitivity
-from federation.robustness import Memory, Outcome, counts
+from federation.robustness import Action, Memory, Outcome, counts
 from federation.secure_aggregation import Authority, groups
 from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError, TooFewPhonesError
 from federation.secure_aggregation.server import Aggregate
@@ -319,7 +319,8 @@ class Coordinator:
                 members = [member for each in sums for member in each.members]
                 remember(session, row, outcome, members, pseudonym=self._pseudonym, now=now)
             if stored is None or outcome.total is None:
-                _abandon(session, fresh, now, f"the defence refused the round: {outcome.decisions[-1].reason}")
+                why = next(each.reason for each in outcome.decisions if each.action is Action.ROUND_REFUSED)
+                _abandon(session, fresh, now, f"the defence refused the round: {why}")
                 return
             metrics = {
                 **self._measured(row, standing, outcome.total, sums, state),
