@@ -1,27 +1,35 @@
 """Recall against epsilon, and what populations of several sizes can afford.
 
     uv run python -m benchmarks.privacy
+    uv run python -m benchmarks.privacy --only gaussian_0.003 skellam_0.003
 
 ChitChat has too few clients for useful privacy, so a larger cohort's noise is *simulated*: the clients that there are
 train, and the mean of their clipped updates gets the noise that the mean of a larger cohort would have. What a noise
 level costs then depends on the population alone: a fiftieth of it is a cohort, so that in the rounds measured here each
-phone takes part once. A larger cohort's mean would also be a better one, which is not simulated. Everything is kept as
-soon as it is done (`--out`), so the script goes on where it was stopped.
+phone takes part once. A larger cohort's mean would also be a better one, which is not simulated. Noise that clients
+make, in integers, is not simulated but theirs: on their mean it is as large as the server's at the same level. Frozen
+rare rows are measured without noise.
+
+Everything is kept as soon as it is done (`--out`), so the script goes on where it was stopped.
 """
 
 import argparse
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from benchmarks.results import Figure, write
 from federation.cli.paths import RUNS, cache
 from federation.cli.progress import TrainingProgress
 from federation.privacy.accountant import Account, Participation, Sampling
 from federation.privacy.proposals import proposals
-from federation.privacy.training import PrivateTraining, RunRecord
+from federation.privacy.training import BY_CLIENTS, BY_SERVER, PrivateTraining, RunRecord
 from federation.privacy.zcdp import gaussian_rho
+from federation.rare import FrozenRows
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
@@ -31,6 +39,7 @@ from federation.simulation.run import Run
 from model.checkpoint import Checkpoint
 from model.evaluation import Evaluation, compare
 from model.evaluation.plot import plot_tradeoff
+from model.layout import NetworkConfig
 
 CLIP = 2.5  # about the median norm of an update at the start
 DELTA = 1e-8
@@ -46,30 +55,35 @@ PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "privacy.png"
 
 @dataclass(frozen=True)
 class Level:
-    """A noise level.
+    """A noise level, or a level of frozen rows.
 
     Attributes:
-        mechanism: `gaussian` or `tree`; `none` has no noise.
+        mechanism: of `PrivateTraining`; `none` has no noise.
         noise: standard deviation on a mean over the clip; of a node, for the tree.
+        least_frequency: rows of pieces rarer than this share of public text are frozen.
     """
 
     mechanism: str
     noise: float = 0.0
+    least_frequency: float = 0.0
 
     @property
     def name(self) -> str:
         """Of its figures."""
+        if self.least_frequency:
+            return f"frozen_{self.least_frequency:g}"
         return f"{self.mechanism}_{self.noise:g}" if self.noise else self.mechanism
 
     def settings(self, cohort: int) -> PrivateTraining:
-        """Return the privacy of a run whose simulated cohort is the second population's."""
-        size = POPULATIONS["100k"] // PASSES
+        """Return the privacy of a run; the server's noise is that of the second population's cohort."""
+        simulated = POPULATIONS["100k"] // PASSES if self.mechanism in BY_SERVER else 0
         return PrivateTraining(
             self.mechanism,  # type: ignore[arg-type]
-            self.noise * size,
+            self.noise * (simulated or cohort),
             clip=CLIP,
-            noise_cohort=size if self.noise else 0,
+            noise_cohort=simulated,
             minimum_separation=554 // cohort,
+            least_frequency=self.least_frequency,
             delta=DELTA,
         )
 
@@ -83,17 +97,15 @@ LEVELS = (
     Level("gaussian", 1e-2),
     Level("tree", 3e-3),
     Level("tree", 1e-2),
+    Level("skellam", 3e-3),
+    Level("none", least_frequency=1e-5),
+    Level("none", least_frequency=1e-4),
 )
 
 
 def main() -> None:
     """Train at every level, measure, account and draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=PASSES, help=f"at most {PASSES}, so that phones come once")
-    parser.add_argument("--cohort", type=int, default=15, help="clients that train in a round")
-    parser.add_argument("--users", type=int, default=12, help="held-out users that models are judged on")
-    parser.add_argument("--out", type=Path, default=RUNS / "privacy", help="folder for what is kept between calls")
-    arguments = parser.parse_args()
+    arguments = _arguments()
     config = SimulationConfig(
         rounds=arguments.rounds,
         cohort=arguments.cohort,
@@ -113,7 +125,7 @@ def main() -> None:
 
     evaluations: dict[Level, Evaluation] = {}
     start: Path | None = None
-    for level in LEVELS:
+    for level in [LEVELS[0], *(level for level in LEVELS if level.name in arguments.only)]:
         out = arguments.out / level.name
         run = Run(out, replace(config, privacy=level.settings(config.cohort)), ready.vocabulary, ready.rows(20))
         if start is None:
@@ -126,40 +138,90 @@ def main() -> None:
         evaluations[level] = judged(run.model_path)
         print(f"{level.name}: top-1 {evaluations[level].value('top1'):.2f} %", flush=True)
     before = judged(arguments.out / LEVELS[0].name / "warm_start")
-    record = RunRecord.load(arguments.out / LEVELS[1].name)
-    _report(evaluations, before, arguments.rounds, record)
+    figures = [*_recalls(evaluations, before), *_frozen(evaluations, run.network, ready.vocabulary.piece_frequencies)]
+    for level in evaluations:
+        if level.noise:
+            figures += _epsilons(level, arguments.rounds, RunRecord.load(arguments.out / level.name))
+    if len(evaluations) < len(LEVELS):
+        # Runs repeat only nearly: figures of two of them in one file, or picture, would not compare.
+        write("privacy-only", figures)
+        return
+    write("privacy", [*figures, *_affordable()])
+    _draw(evaluations, before, arguments.rounds)
 
 
-def _report(evaluations: dict[Level, Evaluation], before: Evaluation, rounds: int, record: RunRecord) -> None:
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=PASSES, help=f"at most {PASSES}, so that phones come once")
+    parser.add_argument("--cohort", type=int, default=15, help="clients that train in a round")
+    parser.add_argument("--users", type=int, default=12, help="held-out users that models are judged on")
+    parser.add_argument("--out", type=Path, default=RUNS / "privacy", help="folder for what is kept between calls")
+    names = [level.name for level in LEVELS[1:]]
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=names,
+        default=names,
+        metavar="NAME",
+        help=f"levels to measure beside none, of {', '.join(names)}; into figures of their own, without a picture",
+    )
+    return parser.parse_args()
+
+
+def _recalls(evaluations: dict[Level, Evaluation], before: Evaluation) -> Iterator[Figure]:
     best = evaluations[LEVELS[0]]
     judged = {"before_rounds": before} | {level.name: evaluation for level, evaluation in evaluations.items()}
-    figures = [
-        Figure(f"{metric}_{name}", evaluation.value(metric), "%", "no noise", best.value(metric))
-        for name, evaluation in judged.items()
-        for metric in ("top1", "top3")
-    ]
-    figures += [
-        Figure(f"standard_error_of_top1_{name}_minus_no_noise", compare(best, evaluation).standard_error, "%")
-        for name, evaluation in judged.items()
-        if evaluation is not best
-    ]
+    for name, evaluation in judged.items():
+        for metric in ("top1", "top3"):
+            yield Figure(f"{metric}_{name}", evaluation.value(metric), "%", "no noise", best.value(metric))
+    for name, evaluation in judged.items():
+        if evaluation is not best:
+            error = compare(best, evaluation).standard_error
+            yield Figure(f"standard_error_of_top1_{name}_minus_no_noise", error, "%")
+    for level, evaluation in evaluations.items():
+        central = evaluations.get(replace(level, mechanism="gaussian"))
+        if level.mechanism in BY_CLIENTS and central is not None:
+            error = compare(central, evaluation).standard_error
+            yield Figure(f"standard_error_of_top1_{level.name}_minus_gaussian", error, "%")
+
+
+def _frozen(levels: Iterable[Level], network: NetworkConfig, frequencies: npt.NDArray[np.float64]) -> Iterator[Figure]:
+    for level in levels:
+        if level.least_frequency:
+            pieces = FrozenRows.of(network, frequencies, level.least_frequency).pieces
+            yield Figure(f"pieces_{level.name}", pieces, "pieces", "vocabulary", len(frequencies))
+            rare = frequencies[frequencies < level.least_frequency].sum()
+            yield Figure(f"public_text_{level.name}", 100 * float(rare), "%")
+
+
+def _epsilons(level: Level, rounds: int, record: RunRecord) -> Iterator[Figure]:
+    for label, spent in _simulated(level, rounds).items():
+        yield Figure(f"epsilon_{level.name}_simulated_population_{label}", spent, f"at delta {DELTA:g}")
+    if level.mechanism in BY_CLIENTS:
+        own = record.account()
+    else:
+        own = _account(level, record.cohort, record.ledger.participation)
+    yield Figure(f"epsilon_{level.name}_554_clients_themselves", own.epsilon, f"at delta {DELTA:g}")
+
+
+def _simulated(level: Level, rounds: int) -> dict[str, float]:
+    """Return epsilon of each population whose cohorts' noise a level simulates; clients' own noise is nobody else's."""
+    if level.mechanism not in BY_SERVER:
+        return {}
+    once = Participation(rounds, 1, rounds)
+    return {label: _account(level, population // PASSES, once).epsilon for label, population in POPULATIONS.items()}
+
+
+def _draw(evaluations: dict[Level, Evaluation], before: Evaluation, rounds: int) -> None:
     curves: dict[str, list[tuple[float, float]]] = {}
     for level, evaluation in evaluations.items():
-        if not level.noise:
-            continue
-        for label, population in POPULATIONS.items():
-            cohort = population // PASSES
-            spent = _account(level, cohort, Participation(rounds, 1, rounds)).epsilon
-            figures.append(Figure(f"epsilon_{level.name}_simulated_population_{label}", spent, f"at delta {DELTA:g}"))
-            kind = "tree" if level.mechanism == "tree" else "fresh"
-            name = f"{label} phones, cohort {cohort:,}, {kind} noise"
+        kind = "tree" if level.mechanism == "tree" else "fresh"
+        for label, spent in _simulated(level, rounds).items():
+            name = f"{label} phones, cohort {POPULATIONS[label] // PASSES:,}, {kind} noise"
             curves.setdefault(name, []).append((spent, evaluation.value("top1")))
-        own = _account(level, record.cohort, record.ledger.participation).epsilon
-        figures.append(Figure(f"epsilon_{level.name}_554_clients_themselves", own, f"at delta {DELTA:g}"))
-    figures += _affordable()
-    write("privacy", figures)
-    PICTURE.parent.mkdir(exist_ok=True)
+    best = evaluations[LEVELS[0]]
     levels = {"no noise": best.value("top1"), "before the rounds (public text)": before.value("top1")}
+    PICTURE.parent.mkdir(exist_ok=True)
     plot_tradeoff(
         dict(sorted(curves.items(), key=lambda item: item[0].split()[0], reverse=True)),
         levels,
