@@ -1,6 +1,7 @@
 """What all attacks share: a briefly trained model, phones that train it with the engine that phones run, and text."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -47,19 +48,21 @@ class Ground:
     validation: Rows
 
     @classmethod
-    def prepared(cls) -> "Ground":
-        """Train the small network on nine tenths of the public seed of ChitChat, two epochs."""
+    def prepared(cls, start: Path) -> "Ground":
+        """Train the small network on nine tenths of the public seed of ChitChat, two epochs; kept in `start`."""
         ready = prepared("chitchat", cache())
         rows = ready.rows(ROW_LENGTH)
         held_out = np.arange(len(rows.seed)) % 10 == 9
         network = NetworkConfig.named("small", ready.vocabulary.size)
-        weights = central.train(network, rows.seed[~held_out], CentralTraining(epochs=2), seed=1)
-        checkpoint = Checkpoint(network, weights, ready.vocabulary)
+        if not start.exists():
+            weights = central.train(network, rows.seed[~held_out], CentralTraining(epochs=2), seed=1)
+            Checkpoint(network, weights, ready.vocabulary).save(start)
+        checkpoint = Checkpoint.load(start)
         file = training_file(checkpoint)
         return cls(
             network,
             ready.vocabulary,
-            Layout.of(network.layout).flatten(weights),
+            Layout.of(network.layout).flatten(checkpoint.weights),
             Trainer(file, network),
             Trainer(file, network),
             rows.seed[held_out],

@@ -5,20 +5,23 @@ cohorts, honest phones and start. Backdoors are planted behind a phrase that is 
 said otherwise: whoever attacks may know the canaries, since they come from public text.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.attack_ground import Ground
-from benchmarks.results import Figure
+from benchmarks.results import Figure, kept
 from federation.plan import WeightedSum
 from federation.robustness import Action, DefenceSettings, Group, Memory, Reading, counts, defend, phrases
 from federation.robustness.probe import EngineProbe
 from federation.secure_aggregation import groups
 from federation.server.optimizer import GlobalState, SgdMomentum
-from federation.simulation.adversaries import ATTACKS, Attack, Attacker, Backdoor
+from federation.simulation.adversaries import Attack, Attacker, Backdoor
 from federation.update import Tally
 from model.batches import Rows
 from model.layout import FlatVector
@@ -97,14 +100,15 @@ class Arena:
 
     Args:
         ground: model and phones.
+        out: folder for what is kept of every run.
         rounds: of every run.
         cohort: phones in a round.
         seed: of everything random.
         passes: of an attacker over its poison.
     """
 
-    def __init__(self, ground: Ground, *, rounds: int, cohort: int, seed: int, passes: int) -> None:
-        self._passes = passes
+    def __init__(self, ground: Ground, out: Path, *, rounds: int, cohort: int, seed: int, passes: int) -> None:
+        self._passes, self._out = passes, out
         self._ground, self._rounds, self._cohort, self._seed = ground, rounds, cohort, seed
         self._canaries = phrases(ground.seen, _CANARIES)
         self._probe = EngineProbe(ground.other, ground.public[:_PUBLIC_ROWS], self._canaries)
@@ -127,8 +131,15 @@ class Arena:
         return Backdoor(trigger, self.rare.target)
 
     def run(self, scene: Scene, settings: DefenceSettings, rounds: int | None = None) -> Damage:
-        """Train all rounds and measure the last model."""
+        """Train all rounds and measure the last model, unless that is kept from an earlier call."""
+        rounds = rounds or self._rounds
         settings = replace(settings, initial_norm=self._norm)
+        passes = self._passes if scene.attack else 0
+        key = repr((scene, settings, rounds, self._cohort, self._seed, passes))
+        path = self._out / f"poisoning-{sha256(key.encode()).hexdigest()[:16]}.json"
+        return Damage(**json.loads(kept(path, lambda: json.dumps(self._trained(scene, settings, rounds)._asdict()))))
+
+    def _trained(self, scene: Scene, settings: DefenceSettings, rounds: int) -> Damage:
         optimizer = SgdMomentum(learning_rate=1.0, momentum=0.0)
         clients = len(self._ground.clients)
         order = np.random.default_rng([self._seed, 4]).permutation(clients)
@@ -143,7 +154,7 @@ class Arena:
         def probe(state: GlobalState) -> Reading | None:
             return self._probe(state.weights) if np.isfinite(state.weights).all() else None
 
-        for number in range(1, (rounds or self._rounds) + 1):
+        for number in range(1, rounds + 1):
             outcome = defend(
                 self._groups(number, states[made_by].weights, scene, attackers, memory),
                 memory,
@@ -235,9 +246,11 @@ class Arena:
         return hits / _CONTEXTS
 
 
-def measured(ground: Ground, *, rounds: int, cohort: int, seed: int, passes: int) -> Iterator[list[Figure]]:
-    """Run every attack with the defence on and off, and the middle share with each part of it alone."""
-    arena = Arena(ground, rounds=rounds, cohort=cohort, seed=seed, passes=passes)
+def measured(
+    ground: Ground, out: Path, attacks: Sequence[Attack], *, rounds: int, cohort: int, seed: int, passes: int
+) -> Iterator[list[Figure]]:
+    """Run each of `attacks` with the defence on and off, and the middle share with each part of it alone."""
+    arena = Arena(ground, out, rounds=rounds, cohort=cohort, seed=seed, passes=passes)
     if UNKNOWN in (*arena.rare.trigger, arena.rare.target):
         raise ValueError("the backdoor's words have pieces of their own")
     yield quarantine(seed)
@@ -259,7 +272,7 @@ def measured(ground: Ground, *, rounds: int, cohort: int, seed: int, passes: int
         *compared("no_attack", clean, guarded),
     ]
     for share in SHARES:
-        for attack in ATTACKS:
+        for attack in attacks:
             scene = Scene(attack, share, arena.rare)
             label = f"{attack.replace('-', '_')}_{share}_percent_of_phones"
             without = _noted(arena.run(scene, OFF), f"{attack} {share} % undefended")

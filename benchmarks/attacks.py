@@ -4,17 +4,24 @@
 
 Three kinds: words and their order out of updates (`attack_reconstruction`), what one phone alone typed out of the model
 (`attack_memorisation`), poisoned models (`attack_poisoning`). On ChitChat, the small network, phones' settings, with
-the engine that phones run; recall is over pieces of all clients' later messages.
+the engine that phones run; recall is over pieces of all clients' later messages. The start and every run are kept
+as soon as they are done (`--out`), under their settings, so the script goes on where it was stopped; a change of the
+code that attacks or defends needs a new folder.
 """
 
 import argparse
 import signal
 import sys
 import time
+from pathlib import Path
 
 from benchmarks import attack_memorisation, attack_poisoning, attack_reconstruction
 from benchmarks.attack_ground import Ground
-from benchmarks.results import Figure, write
+from benchmarks.results import Figure, kept_figures, write
+from federation.cli.paths import RUNS
+from federation.simulation.adversaries import ATTACKS
+
+PARTS = ("reconstruction", "memorisation", "poisoning")
 
 
 def main() -> None:
@@ -22,27 +29,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--victims", type=int, default=20, help="phones whose words are looked for")
     parser.add_argument("--secret-rounds", type=int, default=12, help="rounds of training with secrets")
-    parser.add_argument("--rounds", type=int, default=4, help="rounds under each poisoning")
+    parser.add_argument("--rounds", type=int, default=6, help="rounds under each poisoning")
     parser.add_argument("--cohort", type=int, default=60, help="phones in a round under poisoning")
-    parser.add_argument("--passes", type=int, default=1, help="of an attacker over its poison in a round")
+    parser.add_argument("--passes", type=int, default=5, help="of an attacker over its poison in a round")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; other figures stay")
+    parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=ATTACKS, help="poisoning, in this order")
+    parser.add_argument("--out", type=Path, default=RUNS / "attacks", help="folder for what is kept between calls")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # then what was measured is written
     started = time.monotonic()
-    ground = Ground.prepared()
+    out, seed = arguments.out, arguments.seed
+    ground = Ground.prepared(out / "start")
     figures: list[Figure] = []
     try:
-        figures += attack_reconstruction.measured(ground, victims=arguments.victims, seed=arguments.seed)
-        print(f"reconstruction done after {time.monotonic() - started:.0f} s", flush=True)
-        figures += attack_memorisation.measured(ground, rounds=arguments.secret_rounds, seed=arguments.seed)
-        print(f"memorisation done after {time.monotonic() - started:.0f} s", flush=True)
-        for part in attack_poisoning.measured(
-            ground, rounds=arguments.rounds, cohort=arguments.cohort, seed=arguments.seed, passes=arguments.passes
-        ):
-            figures += part
+        victims, secret_rounds = arguments.victims, arguments.secret_rounds
+        if "reconstruction" in arguments.parts:
+            figures += kept_figures(
+                out / f"reconstruction-{victims}-{seed}.json",
+                lambda: attack_reconstruction.measured(ground, victims=victims, seed=seed),
+            )
+        if "memorisation" in arguments.parts:
+            figures += kept_figures(
+                out / f"memorisation-{secret_rounds}-{seed}.json",
+                lambda: attack_memorisation.measured(ground, rounds=secret_rounds, seed=seed),
+            )
+        if "poisoning" in arguments.parts:
+            settings = {name: getattr(arguments, name) for name in ("rounds", "cohort", "seed", "passes")}
+            for part in attack_poisoning.measured(ground, out, arguments.attacks, **settings):
+                figures += part
         print(f"all done after {time.monotonic() - started:.0f} s", flush=True)
     finally:
-        write("attacks", figures)
+        names = {figure.figure for figure in figures}
+        write("attacks", figures, keep=lambda name: name not in names)
 
 
 if __name__ == "__main__":

@@ -59,3 +59,19 @@ def write(
     entries += [asdict(figure) | {"ratio": figure.ratio, "command": command} for figure in figures]
     path.write_text(json.dumps(entries, indent=1) + "\n")
     return path
+
+
+def kept(path: Path, measure: Callable[[], str]) -> str:
+    """Return the text in `path`; if there is none yet, measure it and keep it there, whole or not at all."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(measure())
+        part.replace(path)
+    return path.read_text()
+
+
+def kept_figures(path: Path, measure: Callable[[], Sequence[Figure]]) -> list[Figure]:
+    """Return the figures in `path`, measured if they are not there yet."""
+    text = kept(path, lambda: json.dumps([asdict(figure) for figure in measure()]))
+    return [Figure(**entry) for entry in json.loads(text)]

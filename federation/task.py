@@ -7,10 +7,12 @@ every key of the round is bound to the task as well: phones that were told to tr
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, get_args
 
+from federation.errors import ConfigError
 from federation.plan import RoundPlan
+from federation.privacy.central import CentralNoise
 from federation.secure_aggregation.errors import PlanRefusedError
 
 _LABEL = b"fedkey task v1\0"
@@ -66,6 +68,7 @@ class TrainingTask:
         needed: conditions of phones.
         separation_seconds: between two participations of a phone, at least.
         least_frequency: rows of pieces rarer than this share of public text are zero in a delta (`federation.rare`).
+        central: noise that the server says it adds to the sum; phones cannot see whether it does.
     """
 
     nonce: bytes
@@ -78,6 +81,7 @@ class TrainingTask:
     needed: Conditions
     separation_seconds: int
     least_frequency: float = 0.0
+    central: CentralNoise = field(default_factory=CentralNoise)
 
     def __post_init__(self) -> None:
         if len(self.nonce) != 32 or set(self.budgets) != set(DEVICE_CLASSES):
@@ -114,8 +118,9 @@ class TrainingTask:
             values["nonce"] = bytes.fromhex(values["nonce"])
             values["needed"] = Conditions(**values["needed"])
             values["budgets"] = {name: Budget(**budget) for name, budget in values["budgets"].items()}
+            values["central"] = CentralNoise(**values.get("central", {}))
             return cls(**values)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, ConfigError, KeyError, TypeError, ValueError) as error:
             raise PlanRefusedError(f"impossible task: {error}") from error
 
 

@@ -5,8 +5,10 @@ middle of a batch too: that process holds nothing that is not here as well. What
 into no file. If this process dies, so does the other.
 """
 
+import contextlib
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -15,7 +17,6 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from federation import weights as codec
 from federation.errors import FederationError
-from federation.phone import LocalTraining
 from federation.task import DeviceClass, TrainingTask
 from federation.update import Update
 from keyboard_app.own_text import EngineWordModel, Verdict, judge, measure
@@ -79,6 +80,8 @@ def train(
     directory: Path, weights: bytes, task: TrainingTask, texts: Sequence[str], device_class: DeviceClass
 ) -> Update:
     """Return what the exported network in a directory learns from messages; see `LocalTraining`."""
+    from federation.phone import LocalTraining  # noqa: PLC0415 - large, and of use in the other process only
+
     export = Export.load(directory)
     return LocalTraining(export.trainer(), export.vocabulary, lambda: texts, device_class=device_class)(weights, task)
 
@@ -104,7 +107,7 @@ def compare_models(directory: Path, old: bytes | None, new: bytes, texts: Sequen
 
 
 def _other_side(sending: Connection, work: Callable[..., Any], arguments: Sequence[Any]) -> None:
-    os.nice(_LOWEST_PRIORITY)
+    _step_back()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -112,6 +115,14 @@ def _other_side(sending: Connection, work: Callable[..., Any], arguments: Sequen
         sending.send(work(*arguments))
     except _EXPECTED as error:
         sending.send(error)
+
+
+def _step_back() -> None:
+    """Leave the processors to whoever else wants them."""
+    os.nice(_LOWEST_PRIORITY)
+    if sys.platform == "linux":  # the lowest priority still has slices beside a window that paints; this has none
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _end_with(parent: Any) -> None:

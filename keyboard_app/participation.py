@@ -41,14 +41,10 @@ from keyboard_app import apart
 from keyboard_app.own_text import Verdict
 from keyboard_app.profile import DeviceConditions
 from keyboard_app.shared_models import SharedModels
-from keyboard_app.status import BudgetStatus, Outcome, RoundEntry, Settings
+from keyboard_app.status import DELTA, MOST_PARTICIPATIONS, BudgetStatus, Outcome, RoundEntry, Settings, Snapshot
 from keyboard_app.vault import Vault, VaultError
 from model.engine import Export, ExportError
 
-DELTA = 1e-6
-"""Probability for which an epsilon does not hold."""
-
-MOST_PARTICIPATIONS = 10_000
 LARGEST_CLIP, MOST_BITS = 100.0, 64.0
 
 _REST_SECONDS = 60.0  # after a problem that time alone may not mend
@@ -82,16 +78,6 @@ class Own:
     show: Callable[[], None]
     use: Callable[[int], None]
     vault: Callable[[], Vault]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What the screens show of participation; see `keyboard_app.status.Status`."""
-
-    activity: str
-    problem: str
-    rounds: Sequence[RoundEntry]
-    budget: BudgetStatus
 
 
 class Participation:
@@ -167,7 +153,7 @@ class Participation:
         shutil.rmtree(self._folder, ignore_errors=True)
         self.activity, self.problem = "Off", ""
 
-    def snapshot(self) -> "Snapshot":
+    def snapshot(self) -> Snapshot:
         """Return what the screens show of it, in the thread of `step`."""
         settings = self._own.settings()
         budget, records = None, []

@@ -11,22 +11,29 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from federation.files import write_private
 from keyboard_app import suggesting
 from keyboard_app.editor import After, Drafted, EditorState, Effect, FieldKind, Finished, Offer, Request, Sent, Slot
 from keyboard_app.keys import Key
 from keyboard_app.own_text import Measured
-from keyboard_app.participation import DELTA, MOST_PARTICIPATIONS, Own, Participation, Snapshot
 from keyboard_app.profile import DeviceConditions, Profile, SimulatedConditions, plain
 from keyboard_app.shared_models import SharedModels
-from keyboard_app.status import BudgetStatus, Condition, Keystrokes, ModelEntry, Settings, Status
+from keyboard_app.status import (
+    DELTA,
+    MOST_PARTICIPATIONS,
+    BudgetStatus,
+    Condition,
+    Keystrokes,
+    ModelEntry,
+    Settings,
+    Snapshot,
+    Status,
+)
 from keyboard_app.suggesting import Suggesting
 from keyboard_app.typing_log import DayCount, Message, TypingLog
 from keyboard_app.vault import FileKeyStore, KeyStore, Vault, VaultError, VaultFullError, open_or_replace, set_aside
@@ -35,6 +42,11 @@ from model.next_words import NetworkNextWords
 from model.spellings import Spellings
 from model.suggestions import PersonalModel, Suggester
 from model.text import tokenise
+
+if TYPE_CHECKING:
+    import httpx
+
+    from keyboard_app.participation import Participation
 
 HELD_OUT = 5
 """Every so many messages one is kept out of training, to compare models on."""
@@ -58,6 +70,7 @@ class Phone:
         transport: what carries requests; httpx's own if there is none.
         keys: of what is kept; by default in a file.
         conditions: how the device is; by default the simulated switches of the settings.
+        at_once: read the model and what is kept now, not only after `begin`; until then one types without suggestions.
         clock: seconds since 1970.
         monotonic: seconds of a steady clock.
     """
@@ -68,9 +81,10 @@ class Phone:
         *,
         model: Path | None = None,
         server: str = "",
-        transport: httpx.BaseTransport | None = None,
+        transport: "httpx.BaseTransport | None" = None,
         keys: KeyStore | None = None,
         conditions: DeviceConditions | None = None,
+        at_once: bool = True,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -100,6 +114,9 @@ class Phone:
         self._words: dict[int, int] = {}  # in each message of the log
         self._training_through = 0
         self._expired_on = -1  # day, since 1970
+        self._begun = threading.Event()
+        if at_once:
+            self._begun.set()
         self._opened = threading.Event()
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._closing = False
@@ -108,6 +125,10 @@ class Phone:
         self._rounds_thread = threading.Thread(target=self._take_part, name="participation", daemon=True)
         self._rounds_thread.start()
         self._ask()
+
+    def begin(self) -> None:
+        """Read the model and what is kept, if that was not done at once. Returns at once."""
+        self._begun.set()
 
     # What one types.
 
@@ -330,6 +351,7 @@ class Phone:
     def close(self) -> None:
         """Stop training, leave the round, write what is left, and end the threads."""
         self._closing = True
+        self.begin()  # what was typed is learned in any case
         if self._participation is not None:
             self._participation.close()
         self._jobs.put(None)
@@ -390,6 +412,7 @@ class Phone:
 
     def _open(self) -> Suggester | None:
         """Open what is kept and the model; whatever is wrong with them, there is a keyboard afterwards."""
+        self._begun.wait()
         if problem := self._open_vault():
             self._trouble(problem)
         self._guarded(self._log.recover)
@@ -400,9 +423,8 @@ class Phone:
                 self._spellings = Spellings(self._export.vocabulary)
             except ExportError as error:
                 self._trouble(f"There are no suggestions: {error}")
-        lexicon = self._export.vocabulary.words if self._export else ()
-        self._personal = PersonalModel(lexicon)
-        self._guarded(lambda: self._remember(lexicon))
+        self._personal = PersonalModel(self._lexicon)
+        self._guarded(self._remember)
         if self._export is not None and self._models is not None:
             self._suggester = Suggester(self._next_words(self._models.in_use), self._personal)
         self._guarded(self._count)
@@ -417,12 +439,16 @@ class Phone:
         self._words = {}
         return problem
 
-    def _remember(self, lexicon: Sequence[str]) -> None:
+    @property
+    def _lexicon(self) -> Iterable[str]:
+        return self._export.vocabulary.lexicon.keys() if self._export else ()
+
+    def _remember(self) -> None:
         """Read the user's own words, and learn what was logged after they were written."""
         data = self._vault.get(_PERSONAL)
         if data is not None:
             with contextlib.suppress(ValueError):  # of another version: learn from the log again
-                self._personal = PersonalModel.from_bytes(data, lexicon)
+                self._personal = PersonalModel.from_bytes(data, self._lexicon)
         through = int(self._vault.get(_THROUGH) or 0) if self._personal.tokens else 0
         messages = self._log.messages(after=through)
         if messages:
@@ -438,7 +464,7 @@ class Phone:
         self._expired_on = today
         if not self._log.expire():
             return
-        old, self._personal = self._personal, PersonalModel(self._export.vocabulary.words if self._export else ())
+        old, self._personal = self._personal, PersonalModel(self._lexicon)
         self._personal.learn_all(message.text for message in self._log.messages())
         for word in old.learned():
             if not self._personal.knows(word.word):
@@ -541,6 +567,9 @@ class Phone:
     def _take_part(self) -> None:
         self._opened.wait()
         if self._server and self._export is not None and self._models is not None:
+            # Here, since a keyboard that learns by itself needs no HTTP, and the others need it after the first frame.
+            from keyboard_app.participation import Own, Participation  # noqa: PLC0415
+
             own = Own(
                 settings=lambda: self.settings,
                 conditions=self._conditions,

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+DELTA = 1e-6
+"""Probability for which an epsilon does not hold."""
+
+MOST_PARTICIPATIONS = 10_000
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -112,6 +117,16 @@ class BudgetStatus:
     delta: float
     participations: int
     most_participations: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the screens show of participation; see `Status`."""
+
+    activity: str
+    problem: str
+    rounds: Sequence[RoundEntry]
+    budget: BudgetStatus
 
 
 @dataclass(frozen=True)

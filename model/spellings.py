@@ -34,7 +34,7 @@ class Spellings:
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        pieces = [vocabulary.encode_symbol(word) for word in vocabulary.words]
+        pieces = vocabulary.encode_lexicon()
         counts = np.array([vocabulary.lexicon[word] or _UNSEEN_COUNT for word in vocabulary.words])
         pairs: dict[tuple[int, ...], float] = {}
         for ids, count in zip(pieces, counts, strict=True):

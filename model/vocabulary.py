@@ -112,6 +112,10 @@ class Vocabulary:
         """Return the piece ids of one word, mark or class."""
         return self._encode_symbol(symbol)
 
+    def encode_lexicon(self) -> list[tuple[int, ...]]:
+        """Return the piece ids of each of `words`, and remember none of them."""
+        return [self._segment(word) for word in self.words]
+
     def encode(self, tokens: Sequence[Token]) -> list[int]:
         """Return the piece ids of a message, without boundaries."""
         return [piece for token in tokens for piece in self._encode_symbol(token.symbol)]

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 
 # Before TensorFlow is imported anywhere: its start-up notices are not ours.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # There is a worker for every core already, and threads of several that wait for a core only cost time.
+    for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(_threads, "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left with it when the others are done."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/cli/", "tests/simulation/")))
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def keyboard(
         chosen = Profile.named(profile, profiles)
     except ProfileError as error:
         raise click.ClickException(str(error)) from error
-    run([Phone(chosen, model=model if model.exists() else None, server=server)], messages)
+    run([Phone(chosen, model=model if model.exists() else None, server=server, at_once=False)], messages)
 
 
 def several(model: Path, folder: Path, count: int) -> None:

@@ -44,12 +44,17 @@ def assign_at_least(device_ids: Iterable[bytes], seed: bytes, least: int) -> lis
     if least < 1:
         raise ValueError(f"a group has at least one phone, not {least}")
     order = _shuffled(device_ids, seed)
-    return _dealt(order, max(1, len(order) // least) if order else 0)
+    return _dealt(order, count(len(order), least))
+
+
+def count(devices: int, least: int) -> int:
+    """Return how many groups `assign_at_least` makes of so many devices."""
+    return max(1, devices // least) if devices else 0
 
 
 def _shuffled(device_ids: Iterable[bytes], seed: bytes) -> list[bytes]:
     return sorted(set(device_ids), key=lambda device_id: hashlib.sha256(seed + device_id).digest())
 
 
-def _dealt(order: Sequence[bytes], count: int) -> list[tuple[bytes, ...]]:
-    return [tuple(order[group::count]) for group in range(count)]
+def _dealt(order: Sequence[bytes], groups: int) -> list[tuple[bytes, ...]]:
+    return [tuple(order[group::groups]) for group in range(groups)]

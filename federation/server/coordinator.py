@@ -5,6 +5,7 @@ guarantee: each change is one transaction that first looks whether the round sti
 two coordinators would do nothing twice either.
 """
 
+import hashlib
 import math
 import secrets
 from collections.abc import Callable, Sequence
@@ -17,12 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
 from federation import traffic
-from federation.encoding import Encoding, choose
+from federation.encoding import Encoding, Lanes, choose
 from federation.errors import ConfigError
 from federation.plan import Mechanism, RoundPlan, WeightedSum
 from federation.privacy import noised_encoding
-from federation.robustness import Memory, Outcome, counts
-from federation.secure_aggregation import Authority
+from federation.privacy.central import exact_encoding, sensitivity
+from federation.robustness import Action, Memory, Outcome, counts
+from federation.secure_aggregation import Authority, groups
 from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError, TooFewPhonesError
 from federation.secure_aggregation.server import Aggregate
 from federation.server import phases
@@ -102,6 +104,7 @@ class Coordinator:
         self._partner = partner
         self._probe = probe
         self._pseudonym = pseudonyms(key)
+        self._secret = hashlib.sha256(b"fedkey noise secret v1\0" + key.private_bytes_raw()).digest()
         self._owner = secrets.token_hex(16)
         self._lease_seen: tuple[str, int] | None = None
         self._lease_seen_at = 0.0
@@ -187,6 +190,7 @@ class Coordinator:
             needed=settings.needed,
             separation_seconds=settings.separation_seconds,
             least_frequency=settings.least_frequency,
+            central=settings.central,
         )
         with self._database.write() as session:
             if active(session) is not None:
@@ -249,6 +253,8 @@ class Coordinator:
 
     def _encoding(self, dimension: int, previous_norm: float | None) -> Encoding:
         settings = self._settings
+        if settings.central.mechanism != "none":
+            return exact_encoding(settings.largest_group, settings.clip, dimension)
         if settings.privacy.mechanism is Mechanism.NONE:
             coarse = settings.upload_share < 1
             return choose(settings.largest_group, settings.clip, dimension, previous_norm, coarse=coarse)
@@ -272,7 +278,11 @@ class Coordinator:
             for reason in reasons:
                 record(session, now, Event.LOST, round_id=round_id, detail=reason)
             row.phase, row.phase_since = phases.after(phase), now
-            record(session, now, Event.CLOSED, round_id=round_id, detail=f"{phase}: {standing.present} phones")
+            detail = f"{phase}: {standing.present} phones"
+            parts = groups.count(standing.present, row.group_phones)
+            if phase is Phase.ADVERTISE and parts > 1:
+                detail += f" in {parts} groups"
+            record(session, now, Event.CLOSED, round_id=round_id, detail=detail)
 
     def _finish(self, row: RoundRow, standing: Standing) -> None:
         """Unmask the sums, apply what they make together and store the new model; all of it counts at once or not."""
@@ -280,16 +290,17 @@ class Coordinator:
         if not sums:
             self._give_up(row.round_id, lost[0])
             return
-        state = self._models.state(row.model_version)
+        state, parent_round = self._models.state(row.model_version), self._models.round_of(row.model_version)
+        noise = self._noise(row, standing.plan, parent_round)
         simulated = None if self._partner is None else self._partner.train(row.round_id, state.weights)
 
         def step(before: GlobalState, total: WeightedSum) -> GlobalState:
             everyone = total if simulated is None else total + simulated
-            return self._finalizer.apply(before, everyone.mean)
+            return self._finalizer.apply(before, replace(everyone, delta=everyone.delta + noise).mean)
 
         with self._database.read() as session:
             before = remembered(session)
-        outcome = self._outcome(row, sums, state, before, step)
+        outcome = self._outcome(row.round_id, sums, state, parent_round, before, step)
         stored, verdict = None, Verdict(passed=False, metrics={})
         if outcome.total is not None:
             new = outcome.state
@@ -308,7 +319,8 @@ class Coordinator:
                 members = [member for each in sums for member in each.members]
                 remember(session, row, outcome, members, pseudonym=self._pseudonym, now=now)
             if stored is None or outcome.total is None:
-                _abandon(session, fresh, now, f"the defence refused the round: {outcome.decisions[-1].reason}")
+                why = next(each.reason for each in outcome.decisions if each.action is Action.ROUND_REFUSED)
+                _abandon(session, fresh, now, f"the defence refused the round: {why}")
                 return
             metrics = {
                 **self._measured(row, standing, outcome.total, sums, state),
@@ -333,9 +345,10 @@ class Coordinator:
 
     def _outcome(
         self,
-        row: RoundRow,
+        round_id: int,
         sums: Sequence[GroupSum],
         state: GlobalState,
+        parent_round: int,
         memory: Memory,
         step: Callable[[GlobalState, WeightedSum], GlobalState],
     ) -> Outcome[GlobalState]:
@@ -345,13 +358,20 @@ class Coordinator:
             sums,
             memory,
             self._settings.defence,
-            round_id=row.round_id,
+            round_id=round_id,
             current=state,
-            current_round=self._models.version(row.model_version).round_id or 0,
+            current_round=parent_round,
             step=step,
             probe=self._probe,
             pseudonym=self._pseudonym,
         )
+
+    def _noise(self, row: RoundRow, plan: RoundPlan, parent_round: int) -> FlatVector:
+        """Return what this server adds to the round's sum, as it told the phones."""
+        central, deviation = TrainingTask.of_plan(row.task, plan).central, 0.0
+        if isinstance(plan.encoding, Lanes):
+            deviation = central.noise_multiplier * sensitivity(plan.encoding, plan.clip, plan.dimension)
+        return central.on_sum(self._secret, plan.round_id, parent_round, deviation, plan.dimension)
 
     def _measured(
         self,

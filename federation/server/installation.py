@@ -28,6 +28,7 @@ from federation.enrolment import CredentialError, Revocations
 from federation.errors import ConfigError
 from federation.files import write_private
 from federation.plan import Deadlines, Mechanism, Privacy
+from federation.privacy.central import CentralNoise
 from federation.robustness import DefenceSettings
 from federation.secure_aggregation import Authority
 from federation.server.coordinator import Coordinator, Partner
@@ -106,6 +107,7 @@ class ServerSettings:
                 "needed": Conditions,
                 "privacy": lambda mechanism, **rest: Privacy(Mechanism[mechanism], **rest),
                 "defence": DefenceSettings,
+                "central": CentralNoise,
             }
             for name, kind in kinds.items():
                 if name in rounds:

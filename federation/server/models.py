@@ -157,6 +157,10 @@ class Models:
         with self._database.read() as session:
             return _seen(self._row(session, number), session.get(CurrentRow, 1))
 
+    def round_of(self, number: int) -> int:
+        """Return the round that made a version; 0 for the first."""
+        return self.version(number).round_id or 0
+
     def promote(self, number: int) -> ModelVersion:
         """Make a version current, also an earlier one; the next round trains it and goes on with its optimizer state.
 

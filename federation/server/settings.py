@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, field
 
 from federation.errors import ConfigError
-from federation.plan import Deadlines, Privacy
+from federation.plan import Deadlines, Mechanism, Privacy
+from federation.privacy.central import CentralNoise
 from federation.robustness import DefenceSettings
 from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
 from federation.server.pace import JITTER
@@ -42,6 +43,7 @@ class RoundSettings:
         meeting_seconds: small populations are told to come back at multiples of this.
         upload_share: of a delta's coordinates that phones send; 0.39 makes uploads a tenth of float32's.
         defence: against poisoned updates.
+        central: noise that the server adds, for phones that trust it with sums.
     """
 
     goal: int = 10
@@ -63,6 +65,7 @@ class RoundSettings:
     meeting_seconds: int = 60
     upload_share: float = 1.0
     defence: DefenceSettings = field(default_factory=DefenceSettings)
+    central: CentralNoise = field(default_factory=CentralNoise)
 
     def __post_init__(self) -> None:
         if not SMALLEST_COHORT <= self.minimum <= self.goal:
@@ -76,12 +79,22 @@ class RoundSettings:
             )
         if not 0 < self.upload_share <= 1:
             raise ConfigError(f"phones send a share above 0 and at most 1 of a delta, not {self.upload_share}")
+        if self.central.mechanism != "none":
+            self._check_central()
         longest_wait = (1 + JITTER) * self.meeting_seconds
         if not 1 <= self.meeting_seconds <= longest_wait <= self.deadlines.advertise_seconds:
             raise ConfigError(
                 f"phones meet every {self.meeting_seconds} s, so keys must be advertised for {longest_wait:.0f} s or "
                 f"longer, not {self.deadlines.advertise_seconds} s"
             )
+
+    def _check_central(self) -> None:
+        if self.weight_cap != 1:
+            raise ConfigError("noise by the server needs phones that count alike: set rounds.weight_cap to 1")
+        if self.privacy.mechanism is not Mechanism.NONE:
+            raise ConfigError("noise is made by the phones or by the server: set rounds.privacy or rounds.central")
+        if self.defence.enabled or self.upload_share < 1:
+            raise ConfigError("noise by the server goes with neither the defence nor uploads of a share of the weights")
 
     @property
     def most_phones(self) -> int:

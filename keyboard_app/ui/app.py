@@ -91,7 +91,11 @@ def run(phones: Sequence[Phone], messages: Sequence[str] = ()) -> None:
         root.listen(window)
         if messages:
             _type_by_itself(root.views[0], messages)
-        Frames(root).until_closed()
+        frames = Frames(root)
+        frames.one()  # before the phones take the interpreter to read their models
+        for phone in phones:
+            phone.begin()
+        frames.until_closed()
     finally:
         for phone in phones:
             phone.close()

@@ -236,9 +236,9 @@ class Keypad(Widget):
             finger.pressed = True
             self._press(key)
         if key.repeats:
-            finger.timer = Clock.schedule_once(lambda _: self._repeat(finger), REPEAT_AFTER_SECONDS)
+            _if_it_stays(finger, REPEAT_AFTER_SECONDS, self._repeat)
         elif key.alternatives:
-            finger.timer = Clock.schedule_once(lambda _: self._offer(finger), LONG_PRESS_SECONDS)
+            _if_it_stays(finger, LONG_PRESS_SECONDS, self._offer)
         if key.action is None and key.types != " ":
             self._popup.show([self.label_of(key)], self._cells[key].middle, self.height / ROWS)
         else:
@@ -247,7 +247,7 @@ class Keypad(Widget):
     def _repeat(self, finger: _Finger) -> None:
         if finger.key is not None:
             self._press(finger.key)
-            finger.timer = Clock.schedule_once(lambda _: self._repeat(finger), REPEAT_EVERY_SECONDS)
+            _if_it_stays(finger, REPEAT_EVERY_SECONDS, self._repeat)
 
     def _offer(self, finger: _Finger) -> None:
         if finger.key is not None:
@@ -268,6 +268,19 @@ class Keypad(Widget):
             self._write(shifted(key.alternatives[finger.choice], self._state.shift))
         else:
             self._press(key)
+
+
+def _if_it_stays(finger: _Finger, seconds: float, do: Callable[[_Finger], object]) -> None:
+    """Do something once a finger was on its key for so long.
+
+    After a frame that came late the finger may be gone already without the keypad having heard of it: a short tap would
+    become a long press. So what is due waits for the input of its frame, which the clock runs before.
+    """
+
+    def due(_: float) -> None:
+        finger.timer = Clock.schedule_once(lambda _: do(finger), -1)
+
+    finger.timer = Clock.schedule_once(due, seconds)
 
 
 class _Popup:

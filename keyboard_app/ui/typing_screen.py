@@ -31,6 +31,8 @@ class TypingScreen(BoxLayout):
         self._shown: tuple[str, ...] = ()
         self._bubbles = Column(space=8)
         self.conversation = Scrolled(self._bubbles, palette)
+        self.conversation.bind(height=self._stand)
+        self._bubbles.bind(minimum_height=self._stand)
         self.field = Field(palette, self._act(phone.place), "Write a message")
         self.strip = Strip(palette, self._act(phone.accept), ask)
         self.keypad = Keypad(palette, self._act(phone.press), self._act(phone.type))
@@ -55,6 +57,10 @@ class TypingScreen(BoxLayout):
     def _fit(self, *_: Any) -> None:
         """Give the keys two fifths of a phone's height, less in landscape."""
         self.keypad.height = max(dp(176), min(self.height * 0.38, dp(264), self.width * 0.62))
+
+    def _stand(self, *_: Any) -> None:
+        """Let few messages stand just above the field, where the next one comes from."""
+        self._bubbles.height = max(self._bubbles.minimum_height, self.conversation.height)
 
     def refresh(self) -> None:
         """Show what the phone has now."""

@@ -6,6 +6,7 @@ A cache model (Kuhn and De Mori 1990) of the user's own n-grams. It holds what w
 import json
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +56,11 @@ class PersonalModel:
     """A user's own words and n-grams.
 
     Args:
-        lexicon: the words that need no learning.
+        lexicon: the words that need no learning; a set, or the keys of a dictionary, is not copied.
     """
 
     def __init__(self, lexicon: Iterable[str]) -> None:
-        self._lexicon = frozenset(lexicon)
+        self._lexicon = lexicon if isinstance(lexicon, AbstractSet) else frozenset(lexicon)
         self._messages: deque[tuple[str, ...]] = deque()
         self._tokens = 0
         self._new_words: Counter[str] = Counter()  # messages with each word that the lexicon lacks

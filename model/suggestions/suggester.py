@@ -1,6 +1,7 @@
 """The strip of three: next words, completions and corrections for a text that is being typed."""
 
 import re
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ class Suggester:
         self.personal = personal or PersonalModel(model.words)
         self._corrections = Corrections(model.words)
         self._lexicon = Lexicon(model.words)
-        self._letters = [letters_of(word) for word in model.words]
+        self._letters = array("Q", map(letters_of, model.words))
         self._offensive = offensive_words()
         self._cached: tuple[tuple[str, ...], Candidates] | None = None
         self._own = OwnWords(PersonalModel(()), self._lexicon)

@@ -89,8 +89,10 @@ def test_a_phone_install_is_told_what_brings_the_simulation() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.timeout(900)  # a dozen processes, most with TensorFlow: slow where others compute too
 def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "federation.cli", "demo", "--corpus", str(corpus), "--rounds", "2", "--users", "3"]
+    command += ["--headless-phones", "6", "--phone-rounds", "1"]
     command += ["--out", str(tmp_path / "run"), "--report", str(tmp_path / "report.html")]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
 

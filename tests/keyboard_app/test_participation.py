@@ -17,9 +17,9 @@ from federation.server.settings import RoundSettings
 from federation.task import Conditions
 from keyboard_app import apart
 from keyboard_app.own_text import Measured, Verdict
-from keyboard_app.participation import DELTA, Own, Participation, epsilon, rho
+from keyboard_app.participation import Own, Participation, epsilon, rho
 from keyboard_app.shared_models import SharedModels
-from keyboard_app.status import Outcome, Settings
+from keyboard_app.status import DELTA, Outcome, Settings
 from keyboard_app.vault import FileKeyStore, Vault
 from model.engine import Export
 from tests.keyboard_app.conftest import AGREED

@@ -52,6 +52,9 @@ class TestApart:
         assert name != multiprocessing.current_process().name
         assert os.nice(0) < 19
 
+    def test_it_computes_only_while_nobody_else_wants_to(self) -> None:
+        assert apart.run(never, work.has_no_slices)
+
     def test_it_is_ended_at_any_time(self) -> None:
         asked = iter([False, False, True])
         with pytest.raises(apart.InterruptedWorkError):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from keyboard_app import apart
 
 def priority_and_name() -> tuple[int, str]:
     return os.nice(0), multiprocessing.current_process().name
+
+
+def has_no_slices() -> bool:
+    return sys.platform != "linux" or os.sched_getscheduler(0) == os.SCHED_IDLE
 
 
 def sleep() -> None:

@@ -46,13 +46,18 @@ def rows(count: int, size: int, *, seed: int = 0) -> np.ndarray[tuple[int, int],
     return made
 
 
-def tf_step(weights: list[tf.Variable], batch: np.ndarray, rate: float) -> float:  # type: ignore[type-arg]
+@tf.function(reduce_retracing=True)
+def loss_and_gradients(values: list[tf.Tensor], batch: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
     with tf.GradientTape() as tape:
-        values = [weight.read_value() for weight in weights]
         tape.watch(values)
-        loss, _, targets = loss_and_hits(values, tf.constant(batch))
+        loss, _, targets = loss_and_hits(values, batch)
         mean = loss / targets
-    for weight, gradient in zip(weights, tape.gradient(mean, values), strict=True):
+    return loss, tape.gradient(mean, values)
+
+
+def tf_step(weights: list[tf.Variable], batch: np.ndarray, rate: float) -> float:  # type: ignore[type-arg]
+    loss, gradients = loss_and_gradients([weight.read_value() for weight in weights], tf.constant(batch))
+    for weight, gradient in zip(weights, gradients, strict=True):
         weight.assign_sub(rate * gradient)
     return float(loss)
 

@@ -8,8 +8,14 @@ from model.checkpoint import Checkpoint
 from model.export import export
 from model.layout import NetworkConfig, initial_weights
 from model.vocabulary import Vocabulary
+from tests.server.phones import Clock
 
 TEXT = ["hello there how are you", "i am fine and you", "see you tomorrow then", "what are you doing", "nothing much"]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture(scope="session")

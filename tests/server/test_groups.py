@@ -40,11 +40,6 @@ SETTINGS = RoundSettings(goal=12, minimum=3, over_selection=1.0, clip=40.0, weig
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def serve(tmp_path: Path, clock: Clock, database_url: str) -> Iterator[Callable[..., Server]]:
     """Starts a server with a defence, and again over the same database and folder."""
     started: list[Server] = []

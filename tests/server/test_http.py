@@ -30,11 +30,6 @@ SETTINGS = RoundSettings(
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def site(tmp_path: Path, exported: Path, clock: Clock) -> Site:
     return Site(tmp_path, exported, clock, SETTINGS)
 

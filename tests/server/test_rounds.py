@@ -49,11 +49,6 @@ SETTINGS = RoundSettings(goal=6, minimum=4, over_selection=1.5, clip=2.0, weight
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def serve(tmp_path: Path, clock: Clock, database_url: str) -> Iterator[Callable[..., Server]]:
     """Starts a server, and again over the same database and folder."""
     started: list[Server] = []

@@ -165,3 +165,15 @@ def test_dark_keys_are_dark(screen: Screen) -> None:
     typist = Typist(screen, DARK)
     x, y = typist.at("g")
     assert typist.screen.colour(x - 12, y - 18) == DARK.key
+
+
+@pytest.mark.parametrize(("types", "action"), [("e", None), ("", Action.BACKSPACE)])
+def test_a_tap_stays_short_when_frames_come_late(typist: Typist, types: str, action: Action | None) -> None:
+    window, (x, y) = typist.screen.window, typist.at(types, action)
+    from_above = window.height - y
+    window.dispatch("on_mouse_down", x, from_above, "left", [])
+    typist.screen.frames()
+    typist.screen.now += 3 * LONG_PRESS_SECONDS
+    window.dispatch("on_mouse_up", x, from_above, "left", [])
+    typist.screen.frames(2)
+    assert typist.said == [action or types]

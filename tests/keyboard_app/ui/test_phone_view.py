@@ -49,6 +49,20 @@ def test_what_was_sent_stands_above(screen: Screen, typing: TypingScreen, hand: 
     assert typing.field.shown == ""
 
 
+@pytest.mark.parametrize("scrolled_to", [0, 1])
+def test_few_messages_stand_just_above_the_field(
+    screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen, scrolled_to: int
+) -> None:
+    for message in ("hello", "see you"):
+        hand.write(message)
+        hand.press(action=Action.RETURN)
+    conversation = typing.conversation
+    conversation.scroll_y = scrolled_to
+    screen.frames(3)
+    (last,) = (label for label in screen.find(Label, conversation) if label.text == phone.sent[-1])
+    assert 0 <= last.to_window(*last.pos)[1] - conversation.y < 40
+
+
 def test_each_slot_writes_its_word(phone: Phone, typing: TypingScreen, hand: Hand) -> None:
     for place in range(3):
         hand.write("h")
