@@ -3,4 +3,4 @@
 from hypothesis import Phase, settings
 
 # For tests/federation/mutations.py, which asks only whether a test fails, not what its smallest example is.
-settings.register_profile("mutation", phases=(Phase.explicit, Phase.generate))
+settings.register_profile("mutation", deadline=None, phases=(Phase.explicit, Phase.generate))
