@@ -37,7 +37,7 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
     help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
 )
 @click.option(
-    "--rounds", default=70, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
+    "--rounds", default=40, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
 )
 @click.option("--headless-phones", default=10, show_default=True, type=click.IntRange(min=5), help="So many phones.")
 @click.option(
