@@ -84,14 +84,17 @@ def demo(
         federated = run.train(progress.watcher)
     before = Checkpoint.load(run.warm_start_path)
     judge = Judge(ready.split, most_users=users, show=words_bar)
-    with_phones = mixed_rounds(
-        federated,
-        out,
-        corpus=corpus,
-        phones=headless_phones,
-        rounds=phone_rounds,
-        texts=_gate_texts(ready.split, judge),
-    )
+    kept = out / f"after-{phone_rounds}-rounds-of-{headless_phones}-phones"
+    if not kept.exists():
+        mixed_rounds(
+            federated,
+            out,
+            corpus=corpus,
+            phones=headless_phones,
+            rounds=phone_rounds,
+            texts=_gate_texts(ready.split, judge),
+        ).save(kept)
+    with_phones = Checkpoint.load(kept)
     evaluations = [
         judge.ngram("seed"),
         judge.network(before, name="before: public text only"),

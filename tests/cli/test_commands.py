@@ -113,7 +113,11 @@ def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
         "http://creativecommons.org", ""
     )
     assert "<script" not in page
-    assert "rounds: 1" not in run()  # the second time there is nothing left to train
+    again = run()  # the second time there is nothing left to train
+    assert "rounds: 1" not in again
+    assert "in the same rounds, through a server" in first
+    assert "in the same rounds, through a server" not in again
+    assert "after: with phones" in again
 
     out = tmp_path / "evaluation"
     judged = fedkey(

@@ -136,7 +136,7 @@ def test_two_hundred_phones_take_part_about_as_often_as_they_may(tmp_path: Path)
     assert np.mean(outcome.rounds) >= SETTINGS.goal
 
 
-@pytest.mark.parametrize("size", [5_000, 100_000])
+@pytest.mark.parametrize("size", [5_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_large_populations_come_as_often_as_rounds_need_them(tmp_path: Path, size: int) -> None:
     phones = Population(tmp_path, size)
     phones.wait_already()

@@ -56,7 +56,9 @@ def test_a_recycled_worker_is_another_process_that_computes_the_same() -> None:
         assert plus_one(1) == 2
 
 
-@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "blow", [signal.SIGKILL, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGTERM))]
+)
 def test_no_orphan_is_left_however_the_parent_ends(blow: signal.Signals) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", _PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

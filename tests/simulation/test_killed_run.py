@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from model.checkpoint import Checkpoint
 from tests.simulation.conftest import same
 
@@ -22,6 +24,7 @@ def simulate(corpus: Path, out: Path, cache: Path) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_of_a_round_ends_with_the_same_weights(corpus: Path, tmp_path: Path) -> None:
     whole = simulate(corpus, tmp_path / "whole", tmp_path / "cache")
     with simulate(corpus, tmp_path / "killed", tmp_path / "cache") as killed:
