@@ -32,16 +32,7 @@ SHARES = (5, 10, 1)
 """Phones that attack, in percent; the first is looked at most closely."""
 
 GROUP = 10
-OFF = DefenceSettings(
-    norm_factor=0.0,
-    clip_factor=0.0,
-    least_agreement=-1.0,
-    median="never",
-    gate_loss=0.0,
-    canary_jump=0.0,
-    quarantine_chance=0.0,
-    rollback_loss=0.0,
-)
+OFF = DefenceSettings.none()
 ALONE = {
     "norm_filter": replace(OFF, norm_factor=DefenceSettings().norm_factor),
     "clip": replace(OFF, clip_factor=DefenceSettings().clip_factor),

@@ -64,6 +64,20 @@ class DefenceSettings:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
 
+    @classmethod
+    def none(cls) -> "DefenceSettings":
+        """Return settings that switch each defence off; groups there may still be."""
+        return cls(
+            norm_factor=0.0,
+            clip_factor=0.0,
+            least_agreement=-1.0,
+            median="never",
+            gate_loss=0.0,
+            canary_jump=0.0,
+            quarantine_chance=0.0,
+            rollback_loss=0.0,
+        )
+
     @property
     def reads_models(self) -> bool:
         """Whether any defence measures models."""

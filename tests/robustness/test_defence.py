@@ -211,16 +211,7 @@ def test_slow_poisoning_is_rolled_back() -> None:
 
 
 def test_with_everything_off_nothing_is_measured() -> None:
-    off = DefenceSettings(
-        norm_factor=0.0,
-        clip_factor=0.0,
-        least_agreement=-1.0,
-        median="never",
-        gate_loss=0.0,
-        canary_jump=0.0,
-        rollback_loss=0.0,
-        quarantine_chance=0.0,
-    )
+    off = DefenceSettings.none()
     groups = round_of(START, {0: flipped})
 
     def unread(_: FlatVector) -> Reading:

@@ -1,6 +1,7 @@
 """Phones that talk to a server's core in the same process, step by step."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,7 @@ SERVER_KEY = private_key("round server")
 ISSUER = Issuer(private_key("authority"))
 YEAR = 365 * 86400
 
-GROUPS_OF_FOUR = DefenceSettings(
-    enabled=True,
-    group_phones=4,
-    norm_factor=0.0,
-    clip_factor=0.0,
-    least_agreement=-1.0,
-    median="never",
-    gate_loss=0.0,
-    canary_jump=0.0,
-    quarantine_chance=0.0,
-    rollback_loss=0.0,
-)
+GROUPS_OF_FOUR = replace(DefenceSettings.none(), enabled=True, group_phones=4)
 """And none of the defences."""
 
 
