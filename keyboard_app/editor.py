@@ -6,11 +6,19 @@ model thinks arrives as an `Offer`, whenever it is ready, and counts only while 
 
 import enum
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from keyboard_app.characters import boundary, character_after, character_before
+from keyboard_app.characters import (
+    boundary,
+    character_after,
+    character_before,
+    is_letter,
+    word_after,
+    word_at,
+    word_before,
+)
 from keyboard_app.keys import Action, Key, Layer
 from model.suggestions import Suggestion, split_word
 from model.suggestions.casing import starts_sentence
@@ -20,7 +28,6 @@ DOUBLE_TAP_SECONDS = 0.35
 
 _CLOSING = frozenset(".,!?;:)")  # marks that stand at the end of a word, without a space
 _ENDS_WORD = _CLOSING | {" ", "\n", '"'}  # what makes a correction happen
-_APOSTROPHES = frozenset("'’‘ʼ`´")
 
 
 class Shift(enum.Enum):
@@ -144,11 +151,12 @@ class EditorState:
     Attributes:
         text: in the field.
         cursor: index between characters, 0 to `len(text)`.
+        anchor: where the selection began that ends at the cursor, before or behind it; None without one.
         shift: whether the next letter is a capital.
         layer: the page of keys.
         field: kind of the field.
         incognito: nothing is learned.
-        secret: some of the text was typed in incognito, so that none of it may be learned.
+        secret: some of the text was typed in incognito, or pasted, so that none of it may be learned.
         offer: the latest that the model said.
         replacement: what a backspace at its end takes back.
         kept: words that the user wanted as typed, in lower case; they are not corrected again in this message.
@@ -160,6 +168,7 @@ class EditorState:
 
     text: str = ""
     cursor: int = 0
+    anchor: int | None = None
     shift: Shift = Shift.ONCE
     layer: Layer = Layer.LETTERS
     field: FieldKind = FieldKind.ORDINARY
@@ -174,18 +183,25 @@ class EditorState:
     keystrokes: int = 0
 
     @property
+    def selection(self) -> tuple[int, int]:
+        """Where the selected text begins and ends; both are the cursor's place without one."""
+        anchor = self.cursor if self.anchor is None else self.anchor
+        return min(anchor, self.cursor), max(anchor, self.cursor)
+
+    @property
+    def copied(self) -> str:
+        """What copying gives: the selected text, but nothing of a password."""
+        return "" if self.field is FieldKind.PASSWORD else self.text[slice(*self.selection)]
+
+    @property
     def composing(self) -> str:
-        """The word that is being typed: what stands left of the cursor, unless the cursor is within a word."""
-        if _is_letter(self.text[self.cursor : self.cursor + 1]):
-            return ""
-        return split_word(self.text[: self.cursor])[1]
+        """The word that is being typed: what stands left of the cursor, unless it is within a word or selects."""
+        return self._word.typed if self._word else ""
 
     @property
     def request(self) -> Request | None:
-        """What to predict; None in passwords and within words."""
-        if self.field is FieldKind.PASSWORD or _is_letter(self.text[self.cursor : self.cursor + 1]):
-            return None
-        return Request(*split_word(self.text[: self.cursor]))
+        """What to predict, in place of what is selected; None in passwords and within words."""
+        return None if self.field is FieldKind.PASSWORD else self._word
 
     @property
     def slots(self) -> tuple[Slot | None, Slot | None, Slot | None]:
@@ -230,7 +246,7 @@ class EditorState:
                 return After(replace(self, layer=layer or Layer.LETTERS, shift_at=None, space_at=None))
 
     def type(self, characters: str, at: float) -> "After":
-        """Type characters just as they are: of a long press, of a physical keyboard, or pasted.
+        """Type characters just as they are: of a long press, or of a physical keyboard. They replace what is selected.
 
         A single mark or space ends a word, which may be corrected; a mark takes back the space that a suggestion
         brought; a second space soon after the first makes a full stop.
@@ -238,7 +254,7 @@ class EditorState:
         characters = characters.encode(errors="ignore").decode()  # half a surrogate pair is no character
         if not characters:
             return After(self)
-        before, after = self.text[: self.cursor], self.text[self.cursor :]
+        before, after = self._around
         plain = self.field is not FieldKind.PASSWORD
         counted = self.keystrokes + 1
         layer = Layer.LETTERS if characters == " " else self.layer
@@ -258,33 +274,47 @@ class EditorState:
                 replacement = Replacement(start, before[start:] + characters, correction.text + characters)
                 before = before[:start] + replacement.shown
             else:
-                if not all(map(_is_letter, characters)):
+                if not all(map(is_letter, characters)):
                     replacement = None
                 before += characters
             space_at = at if characters == " " else None
         return self._edited(before, after, replacement=replacement, space_at=space_at, keystrokes=counted, layer=layer)
 
+    def paste(self, characters: str) -> "After":
+        """Put text from elsewhere in place of what is selected.
+
+        Nothing of a message with pasted text is learned, as of one that was partly typed in incognito: others may have
+        written it, or it is secret, and once it is edited nobody can tell it from what was typed.
+        """
+        lines = characters.encode(errors="ignore").decode().expandtabs(1).splitlines()
+        pasted = "\n".join("".join(c for c in line if unicodedata.category(c) != "Cc") for line in lines)
+        if not pasted:
+            return After(self)
+        before, after = self._around
+        return self._edited(before + pasted, after, secret=True, keystrokes=self.keystrokes + 1)
+
     def backspace(self) -> "After":
-        """Take back what the keyboard replaced if the cursor is right behind it, else delete a character."""
-        before, after = self.text[: self.cursor], self.text[self.cursor :]
+        """Delete a character, or what is selected; but take back what the keyboard replaced right before the cursor."""
+        before, after = self._around
         counted = self.keystrokes + 1
         undone = self.replacement
         if undone is not None and undone.end == len(before):
             kept = self.kept | {split_word(undone.typed[:-1])[1].lower()} - {""}
             return self._edited(before[: undone.start] + undone.typed, after, keystrokes=counted, kept=kept)
-        if not before:
-            return After(replace(self, shift_at=None, space_at=None))
-        before = before[: character_before(before, len(before))]
+        if self.anchor is None:
+            if not before:
+                return After(replace(self, shift_at=None, space_at=None))
+            before = before[: character_before(before, len(before))]
         replacement = undone if undone is not None and undone.end <= len(before) else None
         return self._edited(before, after, replacement=replacement, keystrokes=counted)
 
     def delete_word(self) -> "After":
         """Delete back to the beginning of a word: a physical keyboard's control and backspace."""
-        before, after = self.text[: self.cursor], self.text[self.cursor :]
-        stripped = before.rstrip()
-        start, word = split_word(stripped)
-        kept = start if word else stripped[: character_before(stripped, len(stripped))]
-        return self._edited(kept, after, keystrokes=self.keystrokes + 1)
+        return self._delete(word_before(self._in_words, self.cursor), self.cursor)
+
+    def delete(self) -> "After":
+        """Delete to the right: a physical keyboard's key."""
+        return self._delete(self.cursor, character_after(self.text, self.cursor))
 
     def accept(self, place: int) -> "After":
         """Tap a place of the strip, 0 to 2: its word takes the place of the one being typed, and brings a space."""
@@ -293,7 +323,7 @@ class EditorState:
             return After(self)
         space = " " if _wants_space(request.before) and not request.typed else ""
         kept = self.kept if slot.suggestion is not None else self.kept | {slot.text.lower()}
-        after = self.text[self.cursor :].removeprefix(" ")
+        after = self._around[1].removeprefix(" ")
         return self._edited(
             request.before + space + slot.text + " ", after, kept=kept, strip_space=True, keystrokes=self.keystrokes + 1
         )
@@ -324,20 +354,41 @@ class EditorState:
             shift = Shift.ONCE if self.shift is Shift.OFF else Shift.OFF
         return After(replace(self, shift=shift, shift_at=None if quick else at, space_at=None))
 
-    def place(self, cursor: int) -> "After":
-        """Put the cursor somewhere, by a touch; never within a character that is made of several code points."""
-        cursor = boundary(self.text, max(0, min(cursor, len(self.text))))
-        if cursor == self.cursor:
+    def select(self, anchor: int, cursor: int) -> "After":
+        """Select what is between two places, the cursor at the second; never only a part of a character."""
+        anchor, cursor = (boundary(self.text, max(0, min(index, len(self.text)))) for index in (anchor, cursor))
+        held = None if anchor == cursor else anchor
+        if (held, cursor) == (self.anchor, self.cursor):
             return After(self)
-        moved = replace(self, cursor=cursor, replacement=None, strip_space=False, space_at=None, shift_at=None)
-        return self._done(_automatic_shift(moved))
+        return self._done(_automatic_shift(replace(self, **{**_MOVED, "anchor": held, "cursor": cursor})))
 
-    def move(self, characters: int) -> "After":
-        """Move the cursor right, or left if negative, by characters as people count them."""
-        cursor = self.cursor
-        for _ in range(abs(characters)):
-            cursor = character_before(self.text, cursor) if characters < 0 else character_after(self.text, cursor)
-        return self.place(cursor)
+    def select_word(self, index: int) -> "After":
+        """Select the word at a place, or the character if there is none; all of a password."""
+        return self.select(*word_at(self._in_words, boundary(self.text, index)))
+
+    def select_all(self) -> "After":
+        """Select the whole text."""
+        return self.select(0, len(self.text))
+
+    def place(self, cursor: int, *, selecting: bool = False) -> "After":
+        """Put the cursor somewhere; when selecting, with the selection, if only of nothing, reaching there."""
+        anchor = self.cursor if self.anchor is None else self.anchor
+        return self.select(anchor if selecting else cursor, cursor)
+
+    def move(self, steps: int, *, words: bool = False, selecting: bool = False) -> "After":
+        """Move the cursor right, or left if negative, by characters as people count them, or by words.
+
+        Out of a selection that is not to be changed the first step leads to its end on that side.
+        """
+        text, cursor, left = self.text, self.cursor, abs(steps)
+        if left and self.anchor is not None and not selecting:
+            cursor, left = self.selection[steps > 0], left - 1
+        for _ in range(left):
+            if words:
+                cursor = (word_before if steps < 0 else word_after)(self._in_words, cursor)
+            else:
+                cursor = (character_before if steps < 0 else character_after)(text, cursor)
+        return self.place(cursor, selecting=selecting)
 
     def take(self, offer: Offer) -> "EditorState":
         """Return the state with an offer; one that was made for another text is dropped."""
@@ -347,6 +398,24 @@ class EditorState:
     def settled(self) -> str:
         """The text without the word that is being typed."""
         return self.text[: self.cursor - len(self.composing)] + self.text[self.cursor :]
+
+    @property
+    def _around(self) -> tuple[str, str]:
+        """The text before and behind the selection, or the cursor."""
+        start, end = self.selection
+        return self.text[:start], self.text[end:]
+
+    @property
+    def _word(self) -> Request | None:
+        """The word at the cursor and what stands before it; None within a word, and where one is partly selected."""
+        before, after = self._around
+        word = Request(*split_word(before))
+        return None if is_letter(after[:1]) or (self.anchor is not None and word.typed) else word
+
+    @property
+    def _in_words(self) -> str:
+        """The text as far as its words are known: a password is one."""
+        return "x" * len(self.text) if self.field is FieldKind.PASSWORD else self.text
 
     def _correction(self) -> Suggestion | None:
         offer = self.offer
@@ -360,9 +429,16 @@ class EditorState:
         last = self.text[self.cursor - 2 : self.cursor - 1]
         return self.text[self.cursor - 1 : self.cursor] == " " and (last.isalnum() or last in {")", '"', "'"})
 
+    def _delete(self, start: int, end: int) -> "After":
+        """Delete what is selected, or else what is between two places."""
+        if self.anchor is not None:
+            start, end = self.selection
+        if start == end:
+            return After(self)
+        return self._edited(self.text[:start], self.text[end:], keystrokes=self.keystrokes + 1)
+
     def _edited(self, before: str, after: str, **changes: Any) -> "After":
-        forgotten = {"replacement": None, "strip_space": False, "space_at": None, "shift_at": None}
-        new = replace(self, text=before + after, cursor=len(before), **{**forgotten, **changes})
+        new = replace(self, text=before + after, cursor=len(before), **{**_MOVED, **changes})
         return self._done(_automatic_shift(new))
 
     def _done(self, new: "EditorState") -> "After":
@@ -379,6 +455,16 @@ class EditorState:
 
     def _fresh(self) -> "EditorState":
         return _automatic_shift(EditorState(field=self.field, incognito=self.incognito))
+
+
+_MOVED: Mapping[str, Any] = {
+    "anchor": None,
+    "replacement": None,
+    "strip_space": False,
+    "space_at": None,
+    "shift_at": None,
+}
+"""What a state forgets when the cursor goes elsewhere, unless told otherwise."""
 
 
 class After(NamedTuple):
@@ -398,11 +484,6 @@ def shifted(characters: str, shift: Shift) -> str:
     return characters if shift is Shift.OFF or len(characters.upper()) != len(characters) else characters.upper()
 
 
-def _is_letter(character: str) -> bool:
-    """Whether a character is part of a word; of no character, it is not."""
-    return character.isalnum() or character in _APOSTROPHES
-
-
 def _wants_space(before: str) -> bool:
     """Whether the next word is set off from what stands before: from marks that close, and from emoji."""
     return bool(before) and (
@@ -414,7 +495,7 @@ def _automatic_shift(state: EditorState) -> EditorState:
     """Return the state with shift on where a sentence begins and off elsewhere, unless it is locked."""
     if state.shift is Shift.LOCK:
         return state
-    before = state.text[: state.cursor]
+    before = state.text[: state.selection[0]]
     at_start = not before or before[-1].isspace()
     capital = state.field is not FieldKind.PASSWORD and at_start and starts_sentence(before)
     return replace(state, shift=Shift.ONCE if capital else Shift.OFF)

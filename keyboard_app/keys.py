@@ -18,6 +18,8 @@ ROWS = 4.0
 LONG_PRESS_SECONDS = 0.3
 REPEAT_AFTER_SECONDS = 0.4
 REPEAT_EVERY_SECONDS = 0.05
+SLIDE_DP = 9.0
+"""By which a finger on the space bar moves the cursor one character; the first one takes twice as much."""
 
 
 class Layer(enum.Enum):
@@ -62,6 +64,11 @@ class Key:
     def repeats(self) -> bool:
         """Whether holding the key down presses it again and again."""
         return self.action is Action.BACKSPACE
+
+    @property
+    def slides(self) -> bool:
+        """Whether a finger that slides along the key moves the cursor."""
+        return self.types == " "
 
 
 _ALTERNATIVES = {

@@ -151,12 +151,20 @@ class Phone:
         self._type(lambda state: state.type(characters, self._monotonic()))
 
     def backspace(self) -> None:
-        """Delete to the left, or take back what the keyboard replaced."""
+        """Delete what is selected, or to the left, or take back what the keyboard replaced."""
         self._type(EditorState.backspace)
 
     def delete_word(self) -> None:
-        """Delete the word to the left."""
+        """Delete what is selected, or the word to the left."""
         self._type(EditorState.delete_word)
+
+    def delete(self) -> None:
+        """Delete what is selected, or to the right."""
+        self._type(EditorState.delete)
+
+    def paste(self, characters: str) -> None:
+        """Put text from elsewhere in place of what is selected; then nothing of the message is learned."""
+        self._type(lambda state: state.paste(characters))
 
     def accept(self, place: int) -> None:
         """Tap a place of the strip, 0 to 2 from the left."""
@@ -166,13 +174,25 @@ class Phone:
         """Send the message."""
         self._type(EditorState.send)
 
-    def place(self, cursor: int) -> None:
-        """Put the cursor somewhere."""
-        self._type(lambda state: state.place(cursor))
+    def place(self, cursor: int, *, selecting: bool = False) -> None:
+        """Put the cursor somewhere, or let the selection reach there."""
+        self._type(lambda state: state.place(cursor, selecting=selecting))
 
-    def move(self, characters: int) -> None:
-        """Move the cursor to the right, or to the left if negative."""
-        self._type(lambda state: state.move(characters))
+    def move(self, steps: int, *, words: bool = False, selecting: bool = False) -> None:
+        """Move the cursor to the right, or to the left if negative, by characters or words."""
+        self._type(lambda state: state.move(steps, words=words, selecting=selecting))
+
+    def select(self, anchor: int, cursor: int) -> None:
+        """Select what is between two places, the cursor at the second."""
+        self._type(lambda state: state.select(anchor, cursor))
+
+    def select_word(self, index: int) -> None:
+        """Select the word at a place."""
+        self._type(lambda state: state.select_word(index))
+
+    def select_all(self) -> None:
+        """Select the whole text."""
+        self._type(EditorState.select_all)
 
     def focus(self, field: FieldKind) -> None:
         """Go to an empty field of another kind."""

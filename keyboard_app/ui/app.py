@@ -10,6 +10,7 @@ from kivy.uix.boxlayout import BoxLayout
 from keyboard_app.phone import Phone
 from keyboard_app.self_typing import SelfTyping
 from keyboard_app.ui.dashboard import Dashboard
+from keyboard_app.ui.edit_bar import Clipboard, SystemClipboard
 from keyboard_app.ui.phone_view import PhoneView
 from keyboard_app.ui.window import Frames, open_window
 
@@ -19,7 +20,8 @@ PHONE_SIZE = (412, 815)
 _KEY_SECONDS = 0.12  # between the keys of a phone that types by itself
 _SEVERAL_PHONE, _DASHBOARD, _HEIGHT = 372, 340, 780
 
-_BACKSPACE, _RETURN, _ENTER, _ESCAPE, _RIGHT, _LEFT, _DELETE = 8, 13, 271, 27, 275, 276, 127
+_BACKSPACE, _RETURN, _ENTER, _ESCAPE, _DELETE = 8, 13, 271, 27, 127
+_UP, _DOWN, _RIGHT, _LEFT, _HOME, _END = 273, 274, 275, 276, 278, 279
 _NO_LETTERS = frozenset({"ctrl", "alt", "meta"})
 
 
@@ -28,11 +30,13 @@ class Phones(BoxLayout):
 
     Args:
         phones: to show.
+        clipboard: that they share; by default the device's.
     """
 
-    def __init__(self, phones: Sequence[Phone]) -> None:
+    def __init__(self, phones: Sequence[Phone], clipboard: Clipboard | None = None) -> None:
         super().__init__(spacing=dp(8) if len(phones) > 1 else 0)
-        self.views = [PhoneView(phone) for phone in phones]
+        clipboard = clipboard or SystemClipboard()
+        self.views = [PhoneView(phone, clipboard) for phone in phones]
         self.active = self.views[0]
         for view in self.views:
             self.add_widget(view)
@@ -60,15 +64,27 @@ class Phones(BoxLayout):
         if key == _ESCAPE:
             self.active.back()
             return True
-        if self.active.typing is None:
+        typing = self.active.typing
+        if typing is None:
             return False
-        control = not _NO_LETTERS.isdisjoint(modifiers)
-        if key == _BACKSPACE:
+        control, shift = not _NO_LETTERS.isdisjoint(modifiers), "shift" in modifiers
+        field, edits = typing.field, typing.edits
+        letters = {ord("a"): edits.select_all, ord("c"): edits.copy, ord("x"): edits.cut, ord("v"): edits.paste}
+        if key in {_LEFT, _RIGHT}:
+            phone.move(1 if key == _RIGHT else -1, words=control, selecting=shift)
+        elif key in {_UP, _DOWN}:
+            phone.place(field.beside(1 if key == _DOWN else -1), selecting=shift)
+        elif key in {_HOME, _END}:
+            ends = (0, len(phone.state.text)) if control else field.line_ends
+            phone.place(ends[key == _END], selecting=shift)
+        elif key == _BACKSPACE:
             (phone.delete_word if control else phone.backspace)()
+        elif key == _DELETE:
+            phone.delete()
         elif key in {_RETURN, _ENTER}:
             phone.send()
-        elif key in {_LEFT, _RIGHT}:
-            phone.move(1 if key == _RIGHT else -1)
+        elif control and key in letters:
+            letters[key]()
         else:
             return False
         self.active.refresh()

@@ -1,9 +1,10 @@
 """The keys: painted at once, whatever the model does, and pressed by one or several fingers."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from kivy.clock import Clock
 from kivy.core.text import Label as CoreLabel
@@ -20,6 +21,7 @@ from keyboard_app.keys import (
     REPEAT_AFTER_SECONDS,
     REPEAT_EVERY_SECONDS,
     ROWS,
+    SLIDE_DP,
     Action,
     Key,
     Layer,
@@ -75,12 +77,16 @@ class _Finger:
         timer: of the long press or the repeat.
         pressed: whether the key was pressed already.
         choice: which alternative it points at, while they are shown.
+        x: where it came to the key.
+        steps: by which it has moved the cursor.
     """
 
     key: Key | None = None
     timer: Any = None
     pressed: bool = False
     choice: int | None = None
+    x: float = 0.0
+    steps: int = 0
 
 
 class Keypad(Widget):
@@ -90,11 +96,18 @@ class Keypad(Widget):
         palette: colours.
         press: called with a key that was pressed.
         write: called with an alternative that was chosen.
+        move: called with how many characters the cursor is to go right, or left if negative.
     """
 
-    def __init__(self, palette: Palette, press: Callable[[Key], object], write: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        palette: Palette,
+        press: Callable[[Key], object],
+        write: Callable[[str], object],
+        move: Callable[[int], object],
+    ) -> None:
         super().__init__(size_hint_y=None)
-        self._palette, self._press, self._write = palette, press, write
+        self._palette, self._press, self._write, self._move = palette, press, write, move
         self._state = EditorState()
         self._fingers: dict[int, _Finger] = {}
         self._cells: dict[Key, _Cell] = {}
@@ -198,18 +211,21 @@ class Keypad(Widget):
             self._release(other)
         touch.grab(self)
         finger = self._fingers[touch.uid] = _Finger()
-        self._hold(finger, self._key_at(touch))
+        self._hold(finger, self._key_at(touch), touch.x)
         return True
 
     def on_touch_move(self, touch: Any) -> bool:
-        """Slide to another key, or along the alternatives."""
+        """Slide to another key, along the alternatives, or along the space bar."""
         finger = self._fingers.get(touch.uid)
         if finger is None or touch.grab_current is not self:
             return False
+        key = self._key_at(touch)
         if finger.choice is not None:
             finger.choice = self._popup.choose(touch.x)
-        elif not finger.pressed and (key := self._key_at(touch)) is not finger.key:
-            self._hold(finger, key)
+        elif finger.key and finger.key.slides and (finger.pressed or (key and key.top == finger.key.top)):
+            self._slide(finger, touch.x)
+        elif not finger.pressed and key is not finger.key:
+            self._hold(finger, key, touch.x)
         return True
 
     def on_touch_up(self, touch: Any) -> bool:
@@ -222,8 +238,18 @@ class Keypad(Widget):
             self._release(finger)
         return True
 
-    def _hold(self, finger: _Finger, key: Key | None) -> None:
+    def _slide(self, finger: _Finger, x: float) -> None:
+        """Move the cursor with a finger; one that has barely moved still presses its key."""
+        way = (x - finger.x) / dp(SLIDE_DP)
+        steps = int(math.copysign(max(0.0, abs(way) - 1), way))
+        if steps != finger.steps:
+            finger.pressed = True
+            self._move(steps - finger.steps)
+            finger.steps = steps
+
+    def _hold(self, finger: _Finger, key: Key | None, x: float) -> None:
         """Let a finger be on a key, and show it."""
+        finger.x = x
         if finger.timer is not None:
             finger.timer.cancel()
         before, finger.key, finger.timer = finger.key, key, None
@@ -236,9 +262,9 @@ class Keypad(Widget):
             finger.pressed = True
             self._press(key)
         if key.repeats:
-            _if_it_stays(finger, REPEAT_AFTER_SECONDS, self._repeat)
+            if_it_stays(finger, REPEAT_AFTER_SECONDS, self._repeat)
         elif key.alternatives:
-            _if_it_stays(finger, LONG_PRESS_SECONDS, self._offer)
+            if_it_stays(finger, LONG_PRESS_SECONDS, self._offer)
         if key.action is None and key.types != " ":
             self._popup.show([self.label_of(key)], self._cells[key].middle, self.height / ROWS)
         else:
@@ -247,7 +273,7 @@ class Keypad(Widget):
     def _repeat(self, finger: _Finger) -> None:
         if finger.key is not None:
             self._press(finger.key)
-            _if_it_stays(finger, REPEAT_EVERY_SECONDS, self._repeat)
+            if_it_stays(finger, REPEAT_EVERY_SECONDS, self._repeat)
 
     def _offer(self, finger: _Finger) -> None:
         if finger.key is not None:
@@ -270,10 +296,17 @@ class Keypad(Widget):
             self._press(key)
 
 
-def _if_it_stays(finger: _Finger, seconds: float, do: Callable[[_Finger], object]) -> None:
-    """Do something once a finger was on its key for so long.
+class _Held(Protocol):
+    timer: Any
 
-    After a frame that came late the finger may be gone already without the keypad having heard of it: a short tap would
+
+_Holder = TypeVar("_Holder", bound=_Held)
+
+
+def if_it_stays(finger: _Holder, seconds: float, do: Callable[[_Holder], object]) -> None:
+    """Do something once a finger was where it is for so long, unless its timer is cancelled.
+
+    After a frame that came late the finger may be gone already without the widget having heard of it: a short tap would
     become a long press. So what is due waits for the input of its frame, which the clock runs before.
     """
 

@@ -12,6 +12,7 @@ from kivy.uix.widget import Widget
 
 from keyboard_app.editor import Slot
 from keyboard_app.phone import Phone
+from keyboard_app.ui.edit_bar import Clipboard
 from keyboard_app.ui.pages import PAGES, build
 from keyboard_app.ui.theme import PALETTES, Colour, Palette
 from keyboard_app.ui.typing_screen import TypingScreen
@@ -27,11 +28,12 @@ class PhoneView(FloatLayout):
 
     Args:
         phone: what is shown; this listens to it.
+        clipboard: for what is cut, copied and pasted.
     """
 
-    def __init__(self, phone: Phone, **options: Any) -> None:
+    def __init__(self, phone: Phone, clipboard: Clipboard, **options: Any) -> None:
         super().__init__(**options)
-        self.phone = phone
+        self.phone, self._clipboard = phone, clipboard
         self.screen = ""
         self.typing: TypingScreen | None = None
         self.sheet: Sheet | None = None
@@ -125,7 +127,7 @@ class PhoneView(FloatLayout):
         for bar in self._bars(palette):
             column.add_widget(bar)
         if self.screen == TYPING:
-            self.typing = TypingScreen(self.phone, palette, self._about)
+            self.typing = TypingScreen(self.phone, palette, self._about, self._clipboard)
             column.add_widget(self.typing)
         else:
             self._page = Scrolled(build(self.screen, self), palette)

@@ -33,6 +33,7 @@ class Palette:
         key_special: any other key.
         key_pressed: a key under a finger.
         on_key: what stands on keys.
+        selected: behind selected text.
         primary: what invites a touch.
         on_primary: on it.
         contributing: while this phone takes part in rounds, and nowhere else.
@@ -58,6 +59,7 @@ class Palette:
     key_special: Colour
     key_pressed: Colour
     on_key: Colour
+    selected: Colour
     primary: Colour
     on_primary: Colour
     contributing: Colour
@@ -88,6 +90,7 @@ LIGHT = _palette(
     key_special="#c3ccda",
     key_pressed="#a8c2ee",
     on_key="#15171a",
+    selected="#bdd3f8",
     primary="#0b57c4",
     on_primary="#ffffff",
     contributing="#7a1fa2",
@@ -114,6 +117,7 @@ DARK = _palette(
     key_special="#262a32",
     key_pressed="#4a6596",
     on_key="#f1f1f4",
+    selected="#37517f",
     primary="#a8c7fa",
     on_primary="#062e6f",
     contributing="#dca8ff",
@@ -131,6 +135,7 @@ PALETTES = {palette.name: palette for palette in (LIGHT, DARK)}
 
 READ = (
     *((text, ground) for text in ("on_surface", "muted") for ground in ("background", "surface")),
+    ("on_surface", "selected"),
     *((text, "surface") for text in ("primary", "good", "bad", "personal", "shared", "contributing")),
     *((text, "background") for text in ("on_surface", "muted", "primary", "personal", "shared")),
     *(("on_key", ground) for ground in ("key", "key_special", "key_pressed")),

@@ -7,7 +7,8 @@ from kivy.uix.anchorlayout import AnchorLayout
 from kivy.uix.boxlayout import BoxLayout
 
 from keyboard_app.phone import Phone
-from keyboard_app.ui.field import Field, width_of
+from keyboard_app.ui.edit_bar import Clipboard
+from keyboard_app.ui.field import Edits, Field, width_of
 from keyboard_app.ui.keypad import Keypad
 from keyboard_app.ui.strip import Strip
 from keyboard_app.ui.theme import Palette
@@ -23,19 +24,25 @@ class TypingScreen(BoxLayout):
         phone: what is typed on.
         palette: colours.
         ask: called with a slot of the strip that was held.
+        clipboard: for what is cut, copied and pasted.
+
+    Attributes:
+        edits: what is done to the text, and shown at once.
     """
 
-    def __init__(self, phone: Phone, palette: Palette, ask: Any) -> None:
+    def __init__(self, phone: Phone, palette: Palette, ask: Any, clipboard: Clipboard) -> None:
         super().__init__(orientation="vertical")
-        self._phone, self._palette = phone, palette
+        self._phone, self._palette, self._clipboard = phone, palette, clipboard
         self._shown: tuple[str, ...] = ()
         self._bubbles = Column(space=8)
         self.conversation = Scrolled(self._bubbles, palette)
         self.conversation.bind(height=self._stand)
         self._bubbles.bind(minimum_height=self._stand)
-        self.field = Field(palette, self._act(phone.place), "Write a message")
+        own = (self._cut, self._copy, self._paste)
+        self.edits = Edits(*map(self._act, (phone.place, phone.select, phone.select_word, phone.select_all, *own)))
+        self.field = Field(palette, self.edits, "Write a message")
         self.strip = Strip(palette, self._act(phone.accept), ask)
-        self.keypad = Keypad(palette, self._act(phone.press), self._act(phone.type))
+        self.keypad = Keypad(palette, self._act(phone.press), self._act(phone.type), self._act(phone.move))
         middle = AnchorLayout(size_hint_y=None, padding=(dp(10), dp(6)))
         self.field.bind(height=lambda _, height: setattr(middle, "height", height + dp(12)))
         middle.height = self.field.height + dp(12)
@@ -53,6 +60,18 @@ class TypingScreen(BoxLayout):
             self.refresh()
 
         return act
+
+    def _copy(self) -> None:
+        if copied := self._phone.state.copied:
+            self._clipboard.copy(copied)
+
+    def _cut(self) -> None:
+        self._copy()
+        if self._phone.state.copied:
+            self._phone.backspace()
+
+    def _paste(self) -> None:
+        self._phone.paste(self._clipboard.paste())
 
     def _fit(self, *_: Any) -> None:
         """Give the keys two fifths of a phone's height, less in landscape."""

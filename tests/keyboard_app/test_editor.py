@@ -2,13 +2,14 @@
 
 import itertools
 import string
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from keyboard_app.characters import boundary, character_after, character_before
+from keyboard_app.characters import boundary, character_after, character_before, word_after, word_at, word_before
 from keyboard_app.editor import (
     DOUBLE_SPACE_SECONDS,
     DOUBLE_TAP_SECONDS,
@@ -305,7 +306,7 @@ class TestCharacters:
     def test_two_flags_are_two(self) -> None:
         assert character_before("🇫🇮🇩🇪", 4) == 2
 
-    @given(st.text(alphabet="aé\u0301😀🏽\u200d🇫🇮\ufe0f ", max_size=12))
+    @given(st.text(alphabet="aé\u0301😀🏽\u200d🇫🇮\ufe0f \n", max_size=12))
     def test_steps_forwards_and_backwards_meet(self, text: str) -> None:
         starts, at = [], len(text)
         while at > 0:
@@ -318,6 +319,134 @@ class TestCharacters:
             assert after > at
             at = after
         assert forwards == starts[::-1]
+
+    @pytest.mark.parametrize(
+        ("text", "index", "word"),
+        [
+            ("so it is", 4, "it"),
+            ("so it is", 3, "it"),
+            ("so it is", 5, "it"),
+            ("so don't", 6, "don't"),
+            ("a 'word'", 4, "word"),
+            (f"a caf{ACCENTED}s", 4, f"caf{ACCENTED}s"),
+            ("well - so", 5, "-"),
+            (f"a {FAMILY} b", 2, FAMILY),
+            ("end. ", 5, " "),
+            ("", 0, ""),
+        ],
+    )
+    def test_a_word_is_found_from_within_and_beside_it(self, text: str, index: int, word: str) -> None:
+        start, end = word_at(text, index)
+        assert text[start:end] == word
+
+    def test_words_are_stepped_over(self) -> None:
+        text = f"So, don't {FAMILY}  caf{ACCENTED}"
+        starts, at = [], len(text)
+        while at > 0:
+            at = word_before(text, at)
+            starts.append(text[at:])
+        assert [tail.split(" ")[0] for tail in starts] == [f"caf{ACCENTED}", FAMILY, "don't", ",", "So,"]
+        ends, at = [], 0
+        while at < len(text):
+            at = word_after(text, at)
+            ends.append(text[:at].rsplit(" ", maxsplit=1)[-1])
+        assert ends == ["So", "So,", "don't", FAMILY, f"caf{ACCENTED}"]
+
+
+class TestSelection:
+    def test_typing_replaces_it(self) -> None:
+        state = typed("so it is").select(3, 5).state
+        assert state.copied == "it"
+        typed_over = state.type("x", 0).state
+        assert (typed_over.text, typed_over.cursor, typed_over.anchor) == ("so x is", 4, None)
+
+    def test_a_suggestion_replaces_it(self) -> None:
+        state = typed("so it is").select_word(4).state
+        assert state.request == Request("so ", "")
+        state = offered(state, "that").accept(1).state
+        assert (state.text, state.cursor) == ("so that is", 8)
+
+    def test_nothing_is_predicted_for_part_of_a_word(self) -> None:
+        state = typed("hello").select(2, 5).state
+        assert state.request is None
+        assert typed("hello").select(0, 2).state.request is None
+        assert state.composing == ""
+
+    @pytest.mark.parametrize("delete", [EditorState.backspace, EditorState.delete, EditorState.delete_word])
+    def test_every_way_of_deleting_deletes_it_and_it_is_unlearned(self, delete: Callable[[EditorState], After]) -> None:
+        after = delete(typed("so it is ").select(3, 6).state)
+        assert after.state.text == "so is "
+        assert after.effects == (Drafted("so is "),)
+
+    def test_a_correction_cannot_be_undone_within_it(self) -> None:
+        state = offered(typed("teh"), correction="the").type(" ", 0).state
+        assert state.select(1, 4).state.backspace().state.text == "t"
+        assert state.select_all().state.backspace().state.text == ""
+
+    def test_a_space_over_it_is_a_space(self) -> None:
+        state = offered(typed("so teh"), correction="the").select(3, 6).state
+        assert state.type(" ", 0).state.text == "so  "
+        state = typed("Done").type(" ", 100.0).state.select(4, 5).state
+        assert state.type(" ", 100.1).state.text == "Done "
+        assert offered(typed("he"), "hello").accept(1).state.select(0, 5).state.type(",", 0).state.text == ", "
+
+    def test_a_sentence_selected_from_its_beginning_begins_again(self) -> None:
+        assert typed("So it is").select(8, 0).state.shift is Shift.ONCE
+        assert typed("So it is").select(3, 8).state.shift is Shift.OFF
+
+    def test_it_grows_from_where_it_began(self) -> None:
+        state = typed("so it is").place(3).state.move(1, selecting=True).state
+        assert state.copied == "i"
+        assert state.move(1, words=True, selecting=True).state.copied == "it"
+        back = state.move(-2, selecting=True).state
+        assert (back.copied, back.cursor) == (" ", 2)
+        assert state.move(-1, selecting=True).state.anchor is None
+        assert state.place(8, selecting=True).state.copied == "it is"
+
+    def test_a_step_without_shift_leads_to_its_end(self) -> None:
+        state = typed("so it is").select(3, 5).state
+        assert state.move(-1).state.cursor == 3
+        assert state.move(1).state.cursor == 5
+        assert state.move(2).state.cursor == 6
+        assert state.move(-1, words=True).state.anchor is None
+
+    def test_it_never_ends_within_a_character(self) -> None:
+        state = EditorState().type(f"a{FAMILY}b", 0).state
+        assert state.select(3, 4).state == state.place(1).state
+        assert state.select(3, len(FAMILY) + 1).state.copied == FAMILY
+        assert state.select(-5, 99).state.copied == state.text
+
+    def test_sending_sends_everything(self) -> None:
+        assert Sent("so it is") in typed("so it is").select(3, 5).state.send().effects
+
+    def test_a_password_is_one_word_and_is_not_copied(self) -> None:
+        state = typed("my pass word", EditorState().focus(FieldKind.PASSWORD).state)
+        state = state.select_word(4).state
+        assert state.selection == (0, 12)
+        assert state.copied == ""
+        assert state.place(12).state.move(-1, words=True).state.cursor == 0
+        assert state.backspace().state.text == ""
+
+
+class TestPasting:
+    def test_it_replaces_the_selection(self) -> None:
+        state = typed("so it is").select(3, 5).state.paste("that thing").state
+        assert (state.text, state.cursor, state.anchor) == ("so that thing is", 13, None)
+
+    def test_nothing_of_the_message_is_learned(self) -> None:
+        state, effects = typed("so it ").paste("secret")
+        assert effects == (Drafted(""),)
+        assert typed(" is", state).send().effects == (Sent("so it secret is"),)
+
+    def test_the_next_message_is_learned(self) -> None:
+        assert typed("so", typed("").paste("secret").state.send().state).learnable
+        assert typed("so", typed("").paste("secret").state.delete_word().state).learnable
+
+    def test_it_corrects_nothing_and_is_taken_as_it_is(self) -> None:
+        assert offered(typed("teh"), correction="the").paste(" ").state.text == "teh "
+        assert typed("").paste("a\tb\r\nc\x1b\n").state.text == "a b\nc"
+        before = typed("so").select_all().state
+        assert before.paste("\n") == After(before)
 
 
 class TestKeys:
@@ -405,10 +534,22 @@ class Typing(RuleBasedStateMachine):
     @rule(character=st.sampled_from("abI'.,! 1@\n😀é"), pause=st.sampled_from([0.1, 5.0]))
     def type(self, character: str, pause: float) -> None:
         self.at += pause
-        before, cursor = self.state.text, self.state.cursor
+        before = self.state
         self.do(self.state.type(character, self.at))
-        if self.state.field is FieldKind.PASSWORD:
-            assert self.state.text == before[:cursor] + character + before[cursor:]
+        if before.field is FieldKind.PASSWORD or before.anchor is not None:
+            self.replaced(before, character)
+
+    @rule(pasted=st.sampled_from(["a", "so ", " ", "ab\nI'", "\u0301", FAMILY]))
+    def paste(self, pasted: str) -> None:
+        before = self.state
+        self.do(self.state.paste(pasted))
+        self.replaced(before, pasted)
+        assert not self.state.learnable
+
+    def replaced(self, before: EditorState, by: str) -> None:
+        start, end = before.selection
+        assert self.state.text == before.text[:start] + by + before.text[end:]
+        assert (self.state.cursor, self.state.anchor) == (start + len(by), None)
 
     @rule(layer=st.sampled_from(Layer), number=st.integers(0, 40))
     def press(self, layer: Layer, number: int) -> None:
@@ -421,7 +562,9 @@ class Typing(RuleBasedStateMachine):
     def backspace(self) -> None:
         before = self.state
         self.do(self.state.backspace())
-        if before.replacement is None and before.cursor:
+        if before.anchor is not None:
+            self.replaced(before, "")
+        elif before.replacement is None and before.cursor:
             start = character_before(before.text, before.cursor)
             assert self.state.text == before.text[:start] + before.text[before.cursor :]
 
@@ -437,15 +580,32 @@ class Typing(RuleBasedStateMachine):
         self.do(self.state.accept(place))
         if slot is not None:
             assert self.state.text[: self.state.cursor].endswith(slot.text + " ")
-            assert self.state.text.endswith(before.text[before.cursor :].removeprefix(" "))
+            assert self.state.text.endswith(before.text[before.selection[1] :].removeprefix(" "))
+            assert self.state.text.startswith(before.text[: before.selection[0] - len(before.composing)])
 
-    @rule(by=st.integers(-3, 3))
-    def move(self, by: int) -> None:
-        self.do(self.state.move(by))
+    @rule(by=st.integers(-3, 3), words=st.booleans(), selecting=st.booleans())
+    def move(self, by: int, words: bool, selecting: bool) -> None:
+        self.do(self.state.move(by, words=words, selecting=selecting))
+
+    @rule(anchor=st.integers(-1, 20), cursor=st.integers(-1, 20))
+    def select(self, anchor: int, cursor: int) -> None:
+        self.do(self.state.select(anchor, cursor))
+        assert [boundary(self.state.text, index) for index in self.state.selection] == [*self.state.selection]
+
+    @rule(index=st.integers(0, 20))
+    def select_word(self, index: int) -> None:
+        self.do(self.state.select_word(min(index, len(self.state.text))))
 
     @rule()
-    def delete_word(self) -> None:
-        self.do(self.state.delete_word())
+    def select_all(self) -> None:
+        self.do(self.state.select_all())
+
+    @rule(delete=st.sampled_from([EditorState.delete, EditorState.delete_word]))
+    def delete(self, delete: Callable[[EditorState], After]) -> None:
+        before = self.state
+        self.do(delete(self.state))
+        if before.anchor is not None:
+            self.replaced(before, "")
 
     @rule(on=st.booleans())
     def incognito(self, on: bool) -> None:
@@ -465,6 +625,17 @@ class Typing(RuleBasedStateMachine):
     @invariant()
     def the_cursor_is_in_the_text_and_between_characters(self) -> None:
         assert 0 <= self.state.cursor <= len(self.state.text)
+        assert self.state.anchor is None or 0 <= self.state.anchor <= len(self.state.text)
+
+    @invariant()
+    def a_selection_is_not_empty_undoes_nothing_and_is_not_copied_from_passwords(self) -> None:
+        if self.state.anchor is not None:
+            assert self.state.anchor != self.state.cursor
+            assert self.state.replacement is None
+            assert not self.state.strip_space
+        start, end = self.state.selection
+        hidden = self.state.field is FieldKind.PASSWORD
+        assert self.state.copied == ("" if hidden else self.state.text[start:end])
 
     @invariant()
     def the_draft_is_what_may_be_learned(self) -> None:

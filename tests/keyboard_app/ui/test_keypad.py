@@ -6,7 +6,15 @@ import pytest
 from kivy.uix.anchorlayout import AnchorLayout
 
 from keyboard_app.editor import EditorState, Shift
-from keyboard_app.keys import LAYOUTS, LONG_PRESS_SECONDS, REPEAT_AFTER_SECONDS, REPEAT_EVERY_SECONDS, Action, Layer
+from keyboard_app.keys import (
+    LAYOUTS,
+    LONG_PRESS_SECONDS,
+    REPEAT_AFTER_SECONDS,
+    REPEAT_EVERY_SECONDS,
+    SLIDE_DP,
+    Action,
+    Layer,
+)
 from keyboard_app.ui.keypad import Keypad
 from keyboard_app.ui.theme import DARK, LIGHT, Palette
 from tests.keyboard_app.ui.conftest import SIZE, Screen
@@ -20,7 +28,10 @@ class Typist:
     def __init__(self, screen: Screen, palette: Palette = LIGHT) -> None:
         self.said: list[Any] = []
         self.screen = screen
-        self.keypad = Keypad(palette, lambda key: self.said.append(key.action or key.types), self.said.append)
+        self.moved: list[int] = []
+        self.keypad = Keypad(
+            palette, lambda key: self.said.append(key.action or key.types), self.said.append, self.moved.append
+        )
         self.keypad.height = 240
         root = AnchorLayout(anchor_y="bottom")
         root.add_widget(self.keypad)
@@ -134,6 +145,43 @@ def test_a_finger_slides_to_the_key_that_was_meant(typist: Typist) -> None:
     touch.touch_move(200, 500)
     touch.touch_up()
     assert typist.said == ["h"], "off the keys it presses none"
+
+
+def test_a_finger_on_the_space_bar_moves_the_cursor_and_types_no_space(typist: Typist) -> None:
+    x, y = typist.at(" ")
+    touch = typist.screen.touch((x, y))
+    for _ in range(10):
+        touch.touch_move(touch.x + SLIDE_DP, y + 3)
+    assert sum(typist.moved) == 9, "the first takes twice as much"
+    assert set(typist.moved) == {1}
+    touch.touch_move(x - 5.5 * SLIDE_DP, y - 3)
+    assert sum(typist.moved) == -4
+    touch.touch_move(x, y + 100)
+    assert sum(typist.moved) == 0, "also when it has left the key"
+    touch.touch_up()
+    assert typist.said == []
+
+
+def test_a_tap_on_the_space_bar_may_tremble(typist: Typist) -> None:
+    x, y = typist.at(" ")
+    touch = typist.screen.touch((x, y))
+    touch.touch_move(x + 1.5 * SLIDE_DP, y)
+    touch.touch_up()
+    touch = typist.screen.touch((x, y))
+    touch.touch_move(*typist.at("b"))
+    touch.touch_up()
+    assert (typist.said, typist.moved) == ([" ", "b"], [])
+
+
+def test_another_finger_ends_a_slide(typist: Typist) -> None:
+    x, y = typist.at(" ")
+    touch = typist.screen.touch((x, y))
+    touch.touch_move(x + 4 * SLIDE_DP, y)
+    typist.screen.tap(typist.at("h"))
+    touch.touch_move(x + 8 * SLIDE_DP, y)
+    touch.touch_up()
+    assert typist.said == ["h"]
+    assert sum(typist.moved) == 3
 
 
 def test_letters_follow_shift(typist: Typist) -> None:
