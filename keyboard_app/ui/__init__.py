@@ -7,8 +7,11 @@ import os
 os.environ.setdefault("KIVY_NO_ARGS", "1")  # the command line is ours
 os.environ.setdefault("KIVY_NO_CONFIG", "1")  # no file of another Kivy application changes this one
 os.environ.setdefault("KIVY_IMAGE", "sdl2")  # one is enough, and the others take time to import
+os.environ.setdefault("KIVY_CLIPBOARD", "sdl2")  # the window's own: others start programs
 os.environ.setdefault("KIVY_WINDOW", "sdl2")  # another one ends the process where there is no display
 os.environ.setdefault("KIVY_LOG_MODE", "PYTHON")  # neither logging nor tracebacks are taken over
-logging.getLogger("kivy").addFilter(  # of touch screens without a desktop, which need another library
-    lambda record: not str(record.msg).startswith("Input: MTDev")
+logging.getLogger(
+    "kivy"
+).addFilter(  # of what needs other programs: touch screens without a desktop, a second clipboard
+    lambda record: not str(record.msg).startswith(("Input: MTDev", "Cutbuffer"))
 )

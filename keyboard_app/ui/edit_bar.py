@@ -65,6 +65,7 @@ class EditBar(BoxLayout):
 
     def _choice(self, name: str, action: Callable[[], object]) -> Widget:
         label = Text(name, self._palette.primary, size=14, bold=True, halign="center")
+        label.texture_update()
         choice = Touchable(action, size_hint_x=None, width=label.texture_size[0] + dp(24))
         choice.name = name
         choice.add_widget(label)

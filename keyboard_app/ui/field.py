@@ -114,10 +114,10 @@ class Field(Widget):
         """Show the text of an editor, scrolled to its cursor if that is elsewhere."""
         before, self._state = self._state, state
         if (before.text, before.field) != (state.text, state.field):
-            self._open_bar(on=False)
+            self.open_bar(on=False)
             self._lay_out()
         elif (before.cursor, before.anchor) != (state.cursor, state.anchor):
-            self._open_bar(on=False)
+            self.open_bar(on=False)
             self._reveal()
             self._paint()
 
@@ -230,7 +230,7 @@ class Field(Widget):
 
     # The bar.
 
-    def _open_bar(self, *, on: bool) -> None:
+    def open_bar(self, *, on: bool) -> None:
         """Offer what can be done here, or nothing more."""
         if self.bar.parent is not None:
             self.remove_widget(self.bar)
@@ -245,17 +245,19 @@ class Field(Widget):
             self._place_bar()
 
     def _choose(self, do: Callable[[], object]) -> None:
-        self._open_bar(on=False)
+        self.open_bar(on=False)
         do()
-        self._open_bar(on=do is self._edits.select_all)
+        self.open_bar(on=do is self._edits.select_all)
 
     def _place_bar(self) -> None:
-        """Let the bar stand above the selection, or as near as there is room."""
+        """Let the bar, if it is open, stand above the selection, or as near as there is room."""
+        if self.bar.parent is None:
+            return
         start, end = self._state.selection
         row = self._layout.row(start)
         middle = (self._layout.x(start) + self._layout.x(end, row)) / 2 + dp(_LEFT_DP)
         x = max(0.0, min(middle - self.bar.width / 2, self.width - self.bar.width))
-        y = max(self.y, min(self._bottom(row) + self._line_height, self.top))
+        y = max(self.y, min(self._bottom(row) + self._line_height + dp(_TOP_DP), self.top))
         self.bar.pos = self.x + x, y + dp(4)
 
     # Fingers.
@@ -325,7 +327,7 @@ class Field(Widget):
         """Place the cursor; a tap on the cursor opens the bar, or closes it."""
         again = self._state.selection == (index, index) and self.bar.parent is None
         self._edits.place(index)
-        self._open_bar(on=again)
+        self.open_bar(on=again)
 
     def _hold(self, finger: _Finger, touch: Any, end: int | None = None) -> None:
         """Let a finger hold an end of the selection, by default the later one. When it is lifted the bar opens."""
@@ -340,8 +342,8 @@ class Field(Widget):
 
         finger.timer.cancel()
         finger.timer = Clock.schedule_interval(drag, _PULL_SECONDS)  # also while it stays beyond an edge
-        finger.move, finger.up = drag, lambda _: self._open_bar(on=True)
-        self._open_bar(on=False)
+        finger.move, finger.up = drag, lambda _: self.open_bar(on=True)
+        self.open_bar(on=False)
 
     def _index_at(self, x: float, y: float) -> int:
         row = int((self.top - dp(_TOP_DP) + self._scroll.scroll - y) // self._line_height)

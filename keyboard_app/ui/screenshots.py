@@ -12,7 +12,7 @@ from kivy.uix.widget import Widget
 from keyboard_app.phone import Phone
 from keyboard_app.ui.app import Phones, several_size
 from keyboard_app.ui.pages import PAGES
-from keyboard_app.ui.phone_view import TYPING
+from keyboard_app.ui.phone_view import TYPING, PhoneView
 from keyboard_app.ui.pictures import Pixels
 from keyboard_app.ui.theme import PALETTES
 from keyboard_app.ui.window import Frames, open_window, without_display
@@ -21,6 +21,7 @@ SIZES = ((360, 640), (412, 915), (800, 600))
 
 _FRAMES = 8  # until every layout has settled
 _GAP = 12
+_SELECTION = "selection"  # the typing screen with a word selected
 _SHEET = ("consent", TYPING, "leaves", "rounds", "words", "models")
 
 
@@ -83,8 +84,8 @@ def write_all(phones: Sequence[Phone], folder: Path) -> list[Path]:
             each.change(replace(each.settings, theme=theme))
         sheet = {}
         for size in SIZES:
-            for name in (TYPING, *PAGES):
-                alone.views[0].show(name)
+            for name in (TYPING, _SELECTION, *PAGES):
+                _show(phone, alone.views[0], name)
                 pixels = camera.picture(alone, size)
                 keep(pixels, f"{name}-{theme}-{size[0]}x{size[1]}")
                 if size == SIZES[1]:
@@ -94,6 +95,17 @@ def write_all(phones: Sequence[Phone], folder: Path) -> list[Path]:
             view.show(TYPING)
         keep(camera.picture(together, several), f"together-{theme}")
     return written
+
+
+def _show(phone: Phone, view: PhoneView, name: str) -> None:
+    """Go to a screen; the one with a selection comes after the one for typing."""
+    if name == _SELECTION and view.typing is not None:
+        view.typing.edits.select_word(len(phone.state.text) // 2)
+        view.typing.field.open_bar(on=True)
+    else:
+        phone.place(len(phone.state.text))
+        view.show(name)
+    phone.settle()
 
 
 def _beside(pictures: Sequence[Pixels]) -> Pixels:

@@ -4,6 +4,7 @@ Contrast is that of WCAG 2.2 (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio).
 """
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import NewType
 
 Colour = NewType("Colour", str)
@@ -151,6 +152,7 @@ SEEN = (
 """Which colour must be told from which as a shape."""
 
 
+@cache
 def rgba(colour: Colour, alpha: float = 1.0) -> tuple[float, float, float, float]:
     """Return red, green, blue and alpha from 0 to 1."""
     red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))

@@ -180,6 +180,25 @@ class TestLearning:
         assert phone.status().logged == (0, 0)
         assert learned(phone) == []
 
+    def test_nor_are_messages_with_pasted_text(self, open_phone: Open, profile: Profile) -> None:
+        phone = open_phone()
+        phone.type("so ")
+        phone.paste("blentimoor")
+        phone.type(" it is")
+        phone.send()
+        say(phone, "hello there")
+        assert phone.status().logged == (1, 2)
+        assert "blentimoor" not in learned(phone)
+        assert files_with(profile.folder, "blentimoor") == []
+
+    def test_what_is_selected_and_deleted_is_unlearned(self, open_phone: Open) -> None:
+        phone = open_phone()
+        phone.type("so quorvashti ")
+        phone.select_word(5)
+        phone.backspace()
+        phone.close()
+        assert "quorvashti" not in learned(open_phone())
+
     def test_consent_does_not_reach_back(self, open_phone: Open) -> None:
         phone = open_phone(Settings())
         assert phone.status().consent is None

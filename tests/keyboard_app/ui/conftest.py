@@ -135,16 +135,35 @@ def screen(_window: Screen, monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]
     _window.clear()
 
 
+class Clipboard:
+    """A clipboard of nobody else's.
+
+    Attributes:
+        text: on it.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def copy(self, text: str) -> None:
+        self.text = text
+
+    def paste(self) -> str:
+        return self.text
+
+
 class Hand:
     """Touches a phone that is shown.
 
     Attributes:
         view: of the phone.
+        clipboard: of the phone.
     """
 
     def __init__(self, screen: Screen, phone: Phone) -> None:
         self._screen, self._phone = screen, phone
-        root = Phones([phone])
+        self.clipboard = Clipboard()
+        root = Phones([phone], self.clipboard)
         root.listen(screen.window)
         self.view: PhoneView = root.views[0]
         screen.show(root)

@@ -8,8 +8,9 @@ import pytest
 from kivy.uix.label import Label
 
 from keyboard_app.editor import FieldKind, Shift
-from keyboard_app.keys import LONG_PRESS_SECONDS, Action
+from keyboard_app.keys import LONG_PRESS_SECONDS, SLIDE_DP, Action
 from keyboard_app.phone import Phone
+from keyboard_app.ui.field import width_of
 from keyboard_app.ui.pages import PAGES
 from keyboard_app.ui.theme import PALETTES
 from keyboard_app.ui.typing_screen import TypingScreen
@@ -337,6 +338,104 @@ def test_a_physical_keyboard_types_too(screen: Screen, phone: Phone, hand: Hand,
     assert hand.view.screen == "menu"
     window.dispatch("on_key_down", 27, 41, None, [])
     assert hand.view.screen == "typing"
+
+
+def test_text_is_cut_copied_and_pasted(screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen) -> None:
+    hand.write("thank you friend")
+    line = typing.field.x + 16, typing.field.y + 11 + 12
+    screen.tap((line[0] + width_of("Thank yo"), line[1]))
+    screen.tap((line[0] + width_of("Thank yo"), line[1]))
+    screen.press("Cut")
+    assert phone.state.text == "Thank  friend"
+    assert hand.clipboard.text == "you"
+    screen.wait(1)
+    touch = screen.touch((line[0] + width_of("Th"), line[1]))
+    screen.wait(LONG_PRESS_SECONDS + 0.05)
+    touch.touch_up()
+    screen.frames(2)
+    screen.press("Paste")
+    assert phone.state.text == "you  friend"
+    hand.press(action=Action.BACKSPACE)
+    assert phone.state.text == "yo  friend"
+    screen.wait(1)
+    cursor = line[0] + width_of("yo"), line[1]
+    screen.tap(cursor)
+    screen.press("Select all")
+    screen.press("Copy")
+    assert hand.clipboard.text == "yo  friend"
+    hand.write("x")
+    assert phone.state.text == "X"
+
+
+def test_a_suggestion_takes_the_place_of_what_is_selected(
+    screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen
+) -> None:
+    hand.write("how are you")
+    typing.edits.select_word(5)
+    hand.settle()
+    slot = phone.state.slots[1]
+    assert slot is not None
+    hand.tap_slot(1)
+    assert phone.state.text == f"How {slot.text} you"
+    assert screen.texts()
+
+
+def test_a_finger_along_the_space_bar_moves_the_cursor(
+    screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen
+) -> None:
+    hand.write("hello")
+    x, y = typing.keypad.cell(typing.keypad.find(" "))
+    touch = screen.touch((x, y))
+    touch.touch_move(x - 4.1 * SLIDE_DP, y)
+    touch.touch_up()
+    assert (phone.state.text, phone.state.cursor) == ("Hello", 2)
+
+
+def test_nothing_leaves_a_password_field(screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen) -> None:
+    assert typing is hand.view.typing
+    phone.focus(FieldKind.PASSWORD)
+    hand.open("typing")
+    hand.write("pass")
+    for letter in "acx":
+        screen.window.dispatch("on_key_down", ord(letter), 4, None, ["ctrl"])
+    assert hand.clipboard.text == ""
+    assert phone.state.text == "pass"
+    hand.clipboard.text = "word"
+    screen.window.dispatch("on_key_down", ord("v"), 4, None, ["ctrl"])
+    assert phone.state.text == "word"
+
+
+def test_a_physical_keyboard_selects_and_moves(screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen) -> None:
+    up, down, right, left, home, end, delete = 273, 274, 275, 276, 278, 279, 127
+
+    def key(code: int, *modifiers: str) -> tuple[int, int | None]:
+        screen.window.dispatch("on_key_down", code, 4, None, list(modifiers))
+        return phone.state.cursor, phone.state.anchor
+
+    phone.type("one two\nthree")
+    hand.open("typing")
+    typing = hand.view.typing or typing
+    assert key(left, "shift") == (12, 13)
+    assert key(left, "ctrl", "shift") == (8, 13)
+    assert key(right) == (13, None)
+    assert key(home) == (8, None)
+    assert key(end, "shift") == (13, 8)
+    assert key(up)[0] in {4, 5}
+    assert key(home, "ctrl") == (0, None)
+    assert key(up) == (0, None)
+    assert key(down, "shift") == (8, 0)
+    assert key(left) == (0, None)
+    key(delete)
+    key(delete, "shift")
+    assert phone.state.text == "e two\nthree"
+    key(ord("a"), "ctrl")
+    key(ord("c"), "ctrl")
+    key(right)
+    key(ord("v"), "ctrl")
+    assert phone.state.text == "e two\nthreee two\nthree"
+    key(ord("a"), "ctrl")
+    key(ord("x"), "ctrl")
+    assert (phone.state.text, hand.clipboard.text) == ("", "e two\nthreee two\nthree")
 
 
 @pytest.mark.usefixtures("typing")

@@ -62,6 +62,60 @@ def test_a_window_is_typed_into_and_what_was_typed_is_kept(
     assert [message["text"] for message in messages] == ["Thank you, my friend", "a"]
 
 
+def test_text_is_selected_with_keys_and_a_mouse_and_goes_through_the_clipboard(
+    display: dict[str, str], model: Path, tmp_path: Path
+) -> None:
+    Profile.named("ada", tmp_path).keep(Settings(consent=True))
+    code = f"""
+from pathlib import Path
+from keyboard_app.phone import Phone
+from keyboard_app.profile import Profile
+from keyboard_app.ui.app import run
+
+phone = Phone(Profile.named("ada", Path({str(tmp_path)!r})), model=Path({str(model)!r}), at_once=False)
+run([phone])
+print(*phone.sent, sep="|")
+"""
+    window = subprocess.Popen([sys.executable, "-c", code], env=display, stdout=subprocess.PIPE, text=True)
+
+    def do(*arguments: str) -> None:
+        subprocess.run(["xdotool", *arguments], env=display, check=True, timeout=120, stdout=subprocess.DEVNULL)
+
+    def click(x: int, y: int, times: int) -> None:
+        do("mousemove", "--window", found, str(x), str(y), "click", "--repeat", str(times), "--delay", "60", "1")
+
+    search = ["xdotool", "search", "--sync", "--onlyvisible", "--pid", str(window.pid)]
+    found = subprocess.run(search, env=display, check=True, timeout=120, capture_output=True, text=True).stdout.split()[
+        0
+    ]
+    do("windowfocus", found)
+    do("type", "--delay", "100", "see you today my friend")
+    do("key", "--delay", "100", "ctrl+shift+Left", "BackSpace", "ctrl+Left", "shift+End", "ctrl+x", "Home")
+    do("type", "--delay", "100", "the ")
+    do("key", "--delay", "100", "ctrl+a", "ctrl+c", "End", "ctrl+v", "Return")
+    do("type", "--delay", "100", "how are you")
+    click(82, 481, times=2)  # "are", on the field's only line just above the strip and the keys
+    do("type", "--delay", "100", "2")
+    space, aside = (("mousemove", "--window", found, str(x), "783") for x in (206, 165))
+    pause = ("sleep", "0.2")
+    do(
+        *space, "mousedown", "1", *pause, *aside, *pause, "mouseup", "1", *pause
+    )  # four steps to the left, of which the first is none
+    do("type", "--delay", "100", "x")
+    do("key", "Return")
+    window.terminate()
+    told, _ = window.communicate(timeout=120)
+    assert window.returncode == 0
+    assert told.rstrip("\n").split("|") == ["the see you today the see you today ", "hoxw 2 you"]
+    phone = Phone(Profile.named("ada", tmp_path), model=model)
+    try:
+        assert phone.settle()
+        messages = json.loads(phone.export_data().read_text())["messages"]
+    finally:
+        phone.close()
+    assert [message["text"] for message in messages] == ["hoxw 2 you"], "what was pasted is not learned"
+
+
 @pytest.mark.timeout(900)
 def test_three_phones_and_a_server_make_pictures_of_every_screen(model: Path, tmp_path: Path) -> None:
     done = subprocess.run(
@@ -72,7 +126,7 @@ def test_three_phones_and_a_server_make_pictures_of_every_screen(model: Path, tm
     )
     assert done.returncode == 0, done.stderr
     pictures = list((tmp_path / "pictures").glob("*.png"))
-    assert len(pictures) == 2 * (3 * 12 + 2)
+    assert len(pictures) == 2 * (3 * 13 + 2)
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
     assert len({picture.read_bytes() for picture in pictures}) == len(pictures), "no two pictures are alike"
 
