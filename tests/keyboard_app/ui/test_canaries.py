@@ -32,8 +32,8 @@ from tests.server.http import URL, Site
 
 pytestmark = pytest.mark.slow  # needs OpenGL, and rounds
 
-SENT, UNSENT, INCOGNITO, PASSWORD = "xylopharnix", "quorvashti", "blentimoor", "drimgouvast"
-CANARIES = (SENT, UNSENT, INCOGNITO, PASSWORD)
+SENT, UNSENT, INCOGNITO, PASSWORD, PASTED = "xylopharnix", "quorvashti", "blentimoor", "drimgouvast", "wolmefritz"
+CANARIES = (SENT, UNSENT, INCOGNITO, PASSWORD, PASTED)
 SETTINGS = RoundSettings(
     goal=3,
     minimum=3,
@@ -193,9 +193,15 @@ def test_words_that_were_touched_are_in_no_request_no_file_and_no_log_line(
     phones.screen.press("incognito")
     phones.write(f"so {INCOGNITO} it is")
     phones.screen.press("stop incognito")
+    hand.clipboard.text = PASTED
+    assert hand.view.typing is not None
+    hand.view.typing.edits.paste()
+    phones.write(" it is")
+    assert first.sent[-1] == f"{PASTED} it is"
     phones.write(f"so {SENT} it is", f"{SENT} again", "see you there", "how are you", f"what a {SENT}")
     assert sum(SENT in message.lower() for message in first.sent) == 3, "typed as it was meant"
     assert SENT in first.status().learned[0], "and learned, so that there is something to hide"
+    assert all(PASTED not in word for word, *_ in first.status().learned), "what was pasted is not even learned"
     phones.take_part(1)
     assert any(entry.update.size for entry in first.status().rounds)
     phones.write(f"{SENT} once more")
