@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,15 +35,30 @@ def display() -> Iterator[dict[str, str]]:
     server.wait()
 
 
+@pytest.fixture
+def do(display: dict[str, str]) -> Callable[..., object]:
+    """Return what xdotool does there."""
+    return lambda *arguments: subprocess.run(
+        ["xdotool", *arguments], env=display, check=True, timeout=120, stdout=subprocess.DEVNULL
+    )
+
+
+def logged(model: Path, profiles: Path) -> list[str]:
+    """Return what Ada's phone has learned from."""
+    phone = Phone(Profile.named("ada", profiles), model=model)
+    try:
+        assert phone.settle()
+        return [message["text"] for message in json.loads(phone.export_data().read_text())["messages"]]
+    finally:
+        phone.close()
+
+
 def test_a_window_is_typed_into_and_what_was_typed_is_kept(
-    display: dict[str, str], model: Path, tmp_path: Path
+    display: dict[str, str], do: Callable[..., object], model: Path, tmp_path: Path
 ) -> None:
     Profile.named("ada", tmp_path).keep(Settings(consent=True))
     command = [*COMMAND, "--model", str(model), "--profiles", str(tmp_path), "--profile", "ada"]
     window = subprocess.Popen(command, env=display)
-
-    def do(*arguments: str) -> None:
-        subprocess.run(["xdotool", *arguments], env=display, check=True, timeout=120, stdout=subprocess.DEVNULL)
 
     do("search", "--sync", "--onlyvisible", "--pid", str(window.pid), "windowfocus")
     do("type", "--delay", "100", "Thank you, my friend")
@@ -53,17 +68,11 @@ def test_a_window_is_typed_into_and_what_was_typed_is_kept(
     do("key", "Return")
     window.terminate()
     assert window.wait(timeout=120) == 0
-    phone = Phone(Profile.named("ada", tmp_path), model=model)
-    try:
-        assert phone.settle()
-        messages = json.loads(phone.export_data().read_text())["messages"]
-    finally:
-        phone.close()
-    assert [message["text"] for message in messages] == ["Thank you, my friend", "a"]
+    assert logged(model, tmp_path) == ["Thank you, my friend", "a"]
 
 
 def test_text_is_selected_with_keys_and_a_mouse_and_goes_through_the_clipboard(
-    display: dict[str, str], model: Path, tmp_path: Path
+    display: dict[str, str], do: Callable[..., object], model: Path, tmp_path: Path
 ) -> None:
     Profile.named("ada", tmp_path).keep(Settings(consent=True))
     code = f"""
@@ -77,9 +86,6 @@ run([phone])
 print(*phone.sent, sep="|")
 """
     window = subprocess.Popen([sys.executable, "-c", code], env=display, stdout=subprocess.PIPE, text=True)
-
-    def do(*arguments: str) -> None:
-        subprocess.run(["xdotool", *arguments], env=display, check=True, timeout=120, stdout=subprocess.DEVNULL)
 
     def click(x: int, y: int, times: int) -> None:
         do("mousemove", "--window", found, str(x), str(y), "click", "--repeat", str(times), "--delay", "60", "1")
@@ -107,13 +113,7 @@ print(*phone.sent, sep="|")
     told, _ = window.communicate(timeout=120)
     assert window.returncode == 0
     assert told.rstrip("\n").split("|") == ["the see you today the see you today ", "hoxw 2 you"]
-    phone = Phone(Profile.named("ada", tmp_path), model=model)
-    try:
-        assert phone.settle()
-        messages = json.loads(phone.export_data().read_text())["messages"]
-    finally:
-        phone.close()
-    assert [message["text"] for message in messages] == ["hoxw 2 you"], "what was pasted is not learned"
+    assert logged(model, tmp_path) == ["hoxw 2 you"], "what was pasted is not learned"
 
 
 @pytest.mark.timeout(900)
