@@ -48,7 +48,7 @@ class Spellings:
         members = [np.flatnonzero(self.first == piece) for piece in self.unfinished]
         self._members = np.concatenate([*members, np.zeros(0, np.int64)])
         self._ends = np.cumsum([len(words) for words in members])
-        self._starts_token = vocabulary.starts_token
+        self._starts_token = vocabulary.starts_token.astype(np.float32)
 
     def word_scores(self, following: Floats, follow: Callable[[Ints, Ints], Floats]) -> Floats:
         """Return log probabilities [N, words] of whole words.
@@ -61,7 +61,7 @@ class Spellings:
         scores = np.take(following, self.first, axis=1)
         scores += self.rest
         candidates = following[:, self.unfinished]
-        likeliest = np.argsort(-candidates, axis=1)[:, :EXPANDED]
+        likeliest = _largest(candidates, EXPANDED)
         position = np.repeat(np.arange(len(following)), likeliest.shape[1])
         unfinished = likeliest.ravel()
         worth = candidates[position, unfinished] > _LEAST
@@ -69,7 +69,7 @@ class Spellings:
         for start in range(0, len(position), _FOLLOWED_AT_ONCE):
             at, index = position[start : start + _FOLLOWED_AT_ONCE], unfinished[start : start + _FOLLOWED_AT_ONCE]
             after = follow(at, self.unfinished[index])
-            ends = np.log(np.exp(after[:, self._starts_token]).sum(axis=1))
+            ends = np.log(np.exp(after) @ self._starts_token)
             which, words, rest = self.continuations(index, after, ends)
             scores[at[which], words] = candidates[at, index][which] + rest
         return scores
@@ -92,3 +92,10 @@ class Spellings:
         second = self._second[words]
         rest = np.where(second == PAD, ends[which], after[which, second] + self._after_second[words])
         return which, words, rest
+
+
+def _largest(values: Floats, count: int) -> Ints:
+    """Return the indices [N, at most `count`] of the largest values of each row [N, ...], in no order."""
+    if values.shape[1] <= count:
+        return np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    return np.argpartition(values, -count, axis=1)[:, -count:]

@@ -10,6 +10,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.databases import Cluster
+    from tests.object_store import ObjectStore
 
 # Before TensorFlow is imported anywhere: its start-up notices are not ours.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -45,3 +46,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'server.sqlite'}"
     running: Cluster = request.getfixturevalue("postgresql")
     return running.create_database()
+
+
+@pytest.fixture(scope="session")
+def s3() -> "Iterator[ObjectStore]":
+    """One S3 server for all tests, which this process and those that it starts find by their environment."""
+    from tests.object_store import object_store  # noqa: PLC0415 - likewise
+
+    with object_store() as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environment.items():
+            patch.setenv(name, value)
+        yield running

@@ -26,6 +26,7 @@ from model.export import export, inference_file
 from model.next_words import NetworkNextWords
 from model.suggestions import Suggester, split_word
 
+_POINTS, _POINT_CLIENTS = 8, 40  # of the learning curve, and who is asked for each
 _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si", "that sounds ", "see you tom")
 
 
@@ -37,13 +38,13 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
     help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
 )
 @click.option(
-    "--rounds", default=40, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
+    "--rounds", default=32, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
 )
 @click.option("--headless-phones", default=10, show_default=True, type=click.IntRange(min=5), help="So many phones.")
 @click.option(
     "--phone-rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds that phones take part in."
 )
-@click.option("--users", default=40, show_default=True, type=click.IntRange(min=2), help="Held-out users to judge on.")
+@click.option("--users", default=24, show_default=True, type=click.IntRange(min=2), help="Held-out users to judge on.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=paths.RUNS / "demo", show_default=True, help="The run's folder."
 )
@@ -72,7 +73,9 @@ def demo(
     started = time.monotonic()
     if restart and out.exists():
         shutil.rmtree(out)
-    config = SimulationConfig(corpus=corpus, rounds=rounds, evaluate_every=max(1, rounds // 8))
+    config = SimulationConfig(
+        corpus=corpus, rounds=rounds, evaluate_every=max(1, rounds // _POINTS), evaluate_clients=_POINT_CLIENTS
+    )
     ready = prepared(paths.corpus(corpus), paths.cache())
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
     clients = len(ready.tables["train"].users)

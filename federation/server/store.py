@@ -7,11 +7,12 @@ advisory lock.
 
 import fcntl
 import hashlib
+import logging
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from federation.server.errors import UnavailableError, UnknownError
+
+_LOG = logging.getLogger("fedkey.store")
 
 _BUSY_SECONDS = 30.0
 _ONE_STATE = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -127,11 +130,13 @@ class Blobs:
     """Named bytes that are written once: models and masked vectors.
 
     Args:
-        url: folder, or anything that fsspec opens, such as `s3://bucket/prefix`.
+        url: folder, or anything that fsspec opens, such as `s3://bucket/prefix`. Address and credentials of such a
+            store come from where its own tools have them: `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on.
     """
 
     def __init__(self, url: str) -> None:
-        self._files, self._root = fsspec.url_to_fs(url, auto_mkdir=True)
+        # Other workers write too, so what this one saw in a folder does not last.
+        self._files, self._root = fsspec.url_to_fs(url, use_listings_cache=False)
         self._lock = threading.Lock()
         self._written = 0
 
@@ -142,10 +147,8 @@ class Blobs:
             UnavailableError: there is no room; nothing was stored.
         """
         name = f"{prefix}/{hashlib.sha256(data).hexdigest()}"
-        try:
+        with _answers("the blob store has no room or does not answer: try again", but=()):
             self._put(self._path(name), data)
-        except OSError as error:
-            raise UnavailableError("the blob store has no room or does not answer: try again", 60) from error
         return name
 
     def get(self, name: str) -> bytes:
@@ -156,22 +159,19 @@ class Blobs:
             UnavailableError: the store does not answer.
         """
         try:
-            content: bytes = self._files.cat_file(self._path(name))
+            with _answers():
+                content: bytes = self._files.cat_file(self._path(name))
         except FileNotFoundError as error:
             raise UnknownError(f"the blob store has no {name}: was it emptied?") from error
-        except OSError as error:
-            raise UnavailableError("the blob store does not answer: try again", 60) from error
         return content
 
     def list(self, prefix: str) -> list[str]:
         """Return the prefixes and names right below a prefix, without it."""
-        self._files.invalidate_cache()
         try:
-            paths = self._files.ls(self._path(prefix), detail=False)
+            with _answers():
+                paths = self._files.ls(self._path(prefix), detail=False)
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise UnavailableError("the blob store does not answer: try again", 60) from error
         return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
 
     def remove(self, prefix: str) -> None:
@@ -180,12 +180,8 @@ class Blobs:
         Raises:
             UnavailableError: some may be left.
         """
-        try:
+        with suppress(FileNotFoundError), _answers("the blob store does not let go of everything: try again"):
             self._files.rm(self._path(prefix), recursive=True)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise UnavailableError("the blob store does not let go of everything: try again", 60) from error
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -212,6 +208,20 @@ class Blobs:
     def _protocols(self) -> tuple[str, ...]:
         protocol: Any = self._files.protocol
         return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+@contextmanager
+def _answers(
+    otherwise: str = "the blob store does not answer: try again",
+    but: tuple[type[Exception], ...] = (FileNotFoundError,),
+) -> Iterator[None]:
+    try:
+        yield
+    except but:
+        raise
+    except Exception as error:  # each kind of store has errors of its own, not all of them OSError
+        _LOG.warning("the blob store: %s: %s", type(error).__name__, error)  # which is not for phones to read
+        raise UnavailableError(otherwise, 60) from error
 
 
 def _write_durably(path: Path, data: bytes) -> None:

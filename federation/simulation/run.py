@@ -73,7 +73,7 @@ class RoundReport(NamedTuple):
         number: of the round, from 1.
         training: totals over the clients' local training.
         clients: that are in the sum.
-        seconds: it took.
+        seconds: that training took.
         traffic: bytes of a client, with a download of the whole model.
         validation: federated evaluation after the round, in the rounds that have one.
         decisions: of the defence; nothing if there is none.
@@ -259,9 +259,9 @@ class Run:
             state = server.apply(progress.state, gradient, self._server_rate(number))
             progress = Progress(state, mean, number)
         self._record = self._record.after(number, np.array(chosen, np.int64))
+        seconds = time.monotonic() - started
         due = number % self.config.evaluate_every == 0 or number == self.config.rounds
         validation = cohort.evaluate(progress.state.weights, self._validation) if due else None
-        seconds = time.monotonic() - started
         report = RoundReport(number, training, len(clients), seconds, self.traffic, validation, played, decisions)
         return progress, report
 

@@ -1,13 +1,14 @@
 """The real thing: `fedkey serve` as processes, phones over sockets, killed at every step."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,12 @@ from federation.phone.headless import Fleet, HeadlessPhone, HeadlessSettings, Tr
 from federation.phone.store import RoundRecord
 from federation.plan import Deadlines
 from federation.scenario import DropOut
-from federation.server.history import rounds_of, timeline
+from federation.server.history import RoundSummary, rounds_of, timeline
 from federation.server.installation import Installation, ServerSettings
 from federation.server.settings import RoundSettings
 from model.engine import Export
+from tests.databases import Cluster
+from tests.object_store import ObjectStore
 from tests.server.conftest import TEXT
 
 PHONES = 10
@@ -44,13 +47,18 @@ SETTINGS = ServerSettings(
 
 
 class Process:
-    """`fedkey serve` on one port, killed and started as tests like."""
+    """`fedkey serve` on one port, killed and started as tests like.
 
-    def __init__(self, folder: Path, exported: Path, database: str = "") -> None:
+    Args:
+        folder: of its machine.
+        exported: the first model.
+        settings: of the server.
+    """
+
+    def __init__(self, folder: Path, exported: Path, settings: ServerSettings = SETTINGS) -> None:
         self._folder = folder
-        (folder / "server.toml").write_text(
-            SETTINGS.to_toml().replace('database = ""', f'database = "{database}"'), encoding="utf-8"
-        )
+        folder.mkdir(exist_ok=True)
+        (folder / "server.toml").write_text(settings.to_toml(), encoding="utf-8")
         (folder / "public.txt").write_text("\n".join(TEXT), encoding="utf-8")
         self._exported = exported
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -106,14 +114,17 @@ def until(holds: Callable[[], bool], seconds: float) -> None:
 
 
 @contextmanager
-def fleet(server: Process, folder: Path, records: list[tuple[int, RoundRecord]], flaky: float = 0.0) -> Iterator[Fleet]:
+def fleet(
+    servers: Sequence[Process], folder: Path, records: list[tuple[int, RoundRecord]], flaky: float = 0.0
+) -> Iterator[Fleet]:
+    """Run phones of the authority in a folder, shared out among servers."""
     export = Export.load(folder / "server" / "export")
     authority = AuthorityFolder(folder / "authority")
     pool = TrainerPool(export)
     phones = [
         HeadlessPhone(
             folder / "phones" / str(number),
-            server.url,
+            servers[number % len(servers)].url,
             enrol=lambda store: authority.enrol(store.key.enrolment_request(), 1),
             typist=Typist(TEXT * 4, at_first=10, a_round=1),
             pool=pool,
@@ -154,7 +165,7 @@ def server(tmp_path: Path, exported: Path) -> Iterator[Process]:
 @pytest.mark.timeout(600)
 def test_ten_flaky_phones_finish_rounds(server: Process, tmp_path: Path) -> None:
     records: list[tuple[int, RoundRecord]] = []
-    with fleet(server, tmp_path, records, flaky=0.1):
+    with fleet([server], tmp_path, records, flaky=0.1):
         until(lambda: sum(each.outcome == "finished" for each in rounds_of(server.installation.database)) >= 3, 400)
     finished = [each for each in rounds_of(server.installation.database) if each.outcome == "finished"]
     models = server.installation.models.versions()
@@ -171,7 +182,7 @@ def test_ten_flaky_phones_finish_rounds(server: Process, tmp_path: Path) -> None
 def test_a_server_killed_at_every_step_loses_and_repeats_nothing(server: Process, tmp_path: Path) -> None:
     records: list[tuple[int, RoundRecord]] = []
     kinds = ("advertised", "shared", "uploaded", "confirmed", "unmasked")
-    with fleet(server, tmp_path, records):
+    with fleet([server], tmp_path, records):
         for kind in kinds:
             counted = story(server).count(kind)
             until(lambda kind=kind, counted=counted: story(server).count(kind) > counted + 2, 200)  # type: ignore[misc]
@@ -188,3 +199,37 @@ def test_a_server_killed_at_every_step_loses_and_repeats_nothing(server: Process
         else:
             assert each.outcome.startswith("abandoned: ") or each.seconds is None
     assert sum(each.outcome == "finished" for each in summaries) >= 2, story(server)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_machines_that_share_a_database_and_a_bucket_are_one_server(
+    tmp_path: Path, exported: Path, postgresql: Cluster, s3: ObjectStore
+) -> None:
+    rounds = replace(SETTINGS.rounds, goal=5, over_selection=2.0)  # so that the phones of one machine are enough
+    shared = replace(
+        SETTINGS, rounds=rounds, database=postgresql.create_database(), blobs=f"{s3.create_bucket()}/fedkey"
+    )
+    one = Process(tmp_path / "one", exported, shared)
+    shutil.copytree(tmp_path / "one" / "server", tmp_path / "two" / "server")
+    two = Process(tmp_path / "two", exported, shared)
+
+    def phones_of(each: RoundSummary) -> int:
+        return each.phones if each.outcome == "finished" else 0
+
+    records: list[tuple[int, RoundRecord]] = []
+    try:
+        with fleet([one, two], tmp_path / "one", records):
+            until(lambda: any(phones_of(each) > PHONES // 2 for each in rounds_of(two.installation.database)), 200)
+            one.kill()  # it came first, so its coordinator has the lease
+            before = len(rounds_of(two.installation.database))
+            until(lambda: any(map(phones_of, rounds_of(two.installation.database)[before:])), 200)
+    finally:
+        one.stop()
+        two.stop()
+    assert not (tmp_path / "one" / "server" / "blobs").exists()
+    versions = two.installation.models.versions()
+    assert [version.round_id for version in versions[1:]] == [
+        each.round_id for each in rounds_of(two.installation.database) if each.outcome == "finished"
+    ]
+    assert np.isfinite(two.installation.models.state(versions[-1].version).weights).all()
