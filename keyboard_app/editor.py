@@ -185,8 +185,7 @@ class EditorState:
     @property
     def selection(self) -> tuple[int, int]:
         """Where the selected text begins and ends; both are the cursor's place without one."""
-        anchor = self.cursor if self.anchor is None else self.anchor
-        return min(anchor, self.cursor), max(anchor, self.cursor)
+        return min(self._began, self.cursor), max(self._began, self.cursor)
 
     @property
     def copied(self) -> str:
@@ -371,23 +370,21 @@ class EditorState:
         return self.select(0, len(self.text))
 
     def place(self, cursor: int, *, selecting: bool = False) -> "After":
-        """Put the cursor somewhere; when selecting, with the selection, if only of nothing, reaching there."""
-        anchor = self.cursor if self.anchor is None else self.anchor
-        return self.select(anchor if selecting else cursor, cursor)
+        """Put the cursor somewhere; when selecting, everything from where that began to there is selected."""
+        return self.select(self._began if selecting else cursor, cursor)
 
     def move(self, steps: int, *, words: bool = False, selecting: bool = False) -> "After":
         """Move the cursor right, or left if negative, by characters as people count them, or by words.
 
         Out of a selection that is not to be changed the first step leads to its end on that side.
         """
-        text, cursor, left = self.text, self.cursor, abs(steps)
+        text = self._in_words if words else self.text
+        before, after = (word_before, word_after) if words else (character_before, character_after)
+        cursor, left = self.cursor, abs(steps)
         if left and self.anchor is not None and not selecting:
             cursor, left = self.selection[steps > 0], left - 1
         for _ in range(left):
-            if words:
-                cursor = (word_before if steps < 0 else word_after)(self._in_words, cursor)
-            else:
-                cursor = (character_before if steps < 0 else character_after)(text, cursor)
+            cursor = (before if steps < 0 else after)(text, cursor)
         return self.place(cursor, selecting=selecting)
 
     def take(self, offer: Offer) -> "EditorState":
@@ -398,6 +395,11 @@ class EditorState:
     def settled(self) -> str:
         """The text without the word that is being typed."""
         return self.text[: self.cursor - len(self.composing)] + self.text[self.cursor :]
+
+    @property
+    def _began(self) -> int:
+        """Where the selection began, or would begin."""
+        return self.cursor if self.anchor is None else self.anchor
 
     @property
     def _around(self) -> tuple[str, str]:

@@ -270,7 +270,7 @@ class Field(Widget):
             return False
         self._scroll.velocity = 0
         if getattr(touch, "is_mouse_scrolling", False):
-            self._scroll.value += self._line_height * (1 if touch.button == "scrollup" else -1)
+            self._scroll.value += self._line_height * {"scrollup": 1, "scrolldown": -1}.get(touch.button, 0)
         elif self._finger is None:
             touch.grab(self)
             self._finger = self._put_down(touch)
