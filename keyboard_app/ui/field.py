@@ -152,6 +152,11 @@ class Field(Widget):
         return min(len(self._layout.lines), MOST_LINES) * float(self._line_height)
 
     @property
+    def _floor(self) -> float:
+        """Where the visible part of the text ends below."""
+        return float(self.top - dp(_TOP_DP)) - self._view
+
+    @property
     def _rows(self) -> range:
         """The lines that are visible, if only in part."""
         first = round(self._scroll.scroll / self._line_height, 3)
@@ -182,8 +187,7 @@ class Field(Widget):
         composing = state.cursor - len(state.composing)
         self._ink.clear()
         with self._ink:
-            bottom = self.top - dp(_TOP_DP) - self._view
-            ScissorPush(x=int(self.x), y=int(bottom), width=int(self.width), height=math.ceil(self._view) + 1)
+            ScissorPush(x=int(self.x), y=int(self._floor), width=int(self.width), height=math.ceil(self._view) + 1)
             if not state.text:
                 Color(*rgba(palette.muted))
                 self._write(self._hint, left, self._bottom(0))
@@ -222,10 +226,10 @@ class Field(Widget):
         start, end = self._state.selection
         found = {}
         for index in (start, end) if start < end else ():
-            row = self._layout.row(index)
-            if row in self._rows:
+            bottom = self._bottom(self._layout.row(index))
+            if -1 < bottom - self._floor < self._view:
                 x = self.x + dp(_LEFT_DP) + self._layout.x(index) - (dp(_HANDLE_DP) if index == start else 0)
-                found[index] = x, self._bottom(row) - dp(_HANDLE_DP)
+                found[index] = x, bottom - dp(_HANDLE_DP)
         return found
 
     # The bar.

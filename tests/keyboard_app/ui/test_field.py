@@ -230,6 +230,19 @@ def test_a_handle_held_beyond_the_edge_pulls_the_text(reader: Reader) -> None:
     touch.touch_up()
 
 
+def test_a_handle_is_where_its_line_is_seen(reader: Reader) -> None:
+    reader.show("\n".join("abcdefghij"), 0)
+    reader.edits().select(0, 8)
+    assert set(reader.field._handles) == {0, 8}
+    reader.field._scroll.value = LINE / 2
+    assert set(reader.field._handles) == {0, 8}
+    reader.field._scroll.value = LINE
+    assert set(reader.field._handles) == {8}
+    reader.edits().select(0, 10)
+    reader.field._scroll.value = LINE / 2
+    assert set(reader.field._handles) == {0}, "the other one's line is seen in part only"
+
+
 def test_a_tap_on_the_cursor_opens_the_bar_and_another_closes_it(reader: Reader) -> None:
     reader.show("hello there", 11)
     reader.screen.tap(reader.at(11))
