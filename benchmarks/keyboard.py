@@ -46,6 +46,9 @@ def main() -> None:
         bare() if arguments.part == "bare" else keyboard(arguments.model)
         return
     with _x_server() as display:
+        for part in ("bare", "keyboard"):
+            with _child(display, part, arguments.model):
+                pass  # compiles what Python compiles at the first start of anything
         with _child(display, "bare", arguments.model) as (child, ready):
             reference = ready | _measured(display, child, ready, training=False) | {"rss_mb": _rss(child)}
         with _child(display, "keyboard", arguments.model) as (child, ready):
@@ -244,6 +247,7 @@ def _child(display: str, part: str, model: Path) -> Iterator[tuple[Child, dict[s
     """Run a window in a process of its own; yield it and what it says when it is painted."""
     command = [sys.executable, "-m", "benchmarks.keyboard", str(model), "--part", part]
     environment = {**os.environ, "DISPLAY": display, "SDL_VIDEODRIVER": "x11", "OPENBLAS_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as child:
         try:
             yield child, _answer(child)

@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from model.evaluation import Lexicon
 from model.next_words import NextWords
-from model.suggestions.corrections import HOPELESS
 from model.suggestions.personal import PersonalModel
 from model.text import Token
 
@@ -76,13 +75,15 @@ class Candidates:
             self._likely = np.argpartition(-self.probabilities, count - 1)[:count]
         return self._likely
 
-    def log_probability(self, word: str) -> float:
-        """Return the natural logarithm of a word's probability."""
-        index = self._lexicon.index.get(word)
-        if index is not None:
-            return float(np.log(self.probabilities[index] + _LEAST))
-        own = self._own_index.get(word)
-        return -HOPELESS if own is None else float(np.log(self._own[own] + _LEAST))
+    def log_probabilities(self, words: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return the natural logarithm of each word's probability, float64 [words]."""
+        shared, own = self._lexicon.index, self._own_index
+        found = [
+            self.probabilities[shared[word]] if word in shared else self._own[own[word]] if word in own else 0.0
+            for word in words
+        ]
+        logarithms: npt.NDArray[np.float64] = np.log(np.array(found, np.float64) + _LEAST)
+        return logarithms
 
     def mass(self, prefix: str) -> float:
         """Return the probability of all words that start with `prefix`."""

@@ -1,16 +1,16 @@
 """Which words a typist may have meant by some letters: a noisy channel over key slips.
 
-Candidates come from SymSpell's deletions, within one edit for short words and two for longer ones, and from the words
-that the context makes likely. The channel is that of Kernighan, Church and Gale 1990: edits have costs, which are
-negative log probabilities, and a slip to a neighbouring key is the cheapest.
+Candidates are the words within one edit, of longer ones within two, and those that the context makes likely. The
+channel is that of Kernighan, Church and Gale 1990: edits have costs, which are negative log probabilities, and a slip
+to a neighbouring key is the cheapest.
 """
 
 import functools
-from collections.abc import Iterable
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from symspellpy import SymSpell, Verbosity
 
 from model.suggestions.keys import NEIGHBOURS, POSITIONS
 
@@ -22,7 +22,10 @@ HOPELESS = 30.0
 _LONGEST = 24
 _SHORT = 3  # letters up to which one edit is the limit
 _BAND = 3  # letters by which what was typed may run ahead of or behind the word
-_PREFIX = 5  # letters of a word that SymSpell indexes: less than half the memory of six, the same candidates as fast
+_MOST_EDITS = 2
+_PREFIX = 6  # letters of a word that are indexed
+_CODE_BITS = 6
+_MIXING = np.uint64(0x9E3779B97F4A7C15)  # spreads numbers of up to 64 bits over the upper 32
 
 _NEIGHBOUR, _FAR = 4.5, 9.0
 _TRANSPOSED, _OMITTED, _DOUBLED_OMITTED, _APOSTROPHE_OMITTED = 5.0, 5.5, 4.5, 1.0
@@ -33,6 +36,9 @@ _UNFINISHED = 0.3  # a letter of the word not yet typed
 _CHARACTERS = "".join(POSITIONS) + "0123456789'"
 _CODE = {character: code for code, character in enumerate(_CHARACTERS)}
 _OTHER = len(_CHARACTERS)
+_CODE_OF_POINT = np.full(128, _OTHER + 1, np.uint64)
+_CODE_OF_POINT[0] = 0
+_CODE_OF_POINT[[ord(character) for character in _CHARACTERS]] = np.arange(1, _OTHER + 1)
 _END = _OTHER + 1
 
 
@@ -53,31 +59,81 @@ _SUBSTITUTION = _substitutions()
 class Corrections:
     """Looks for the words of a lexicon that are near to what was typed.
 
+    Two words within two edits have in common what is left of each when up to two letters are taken away (Garbe 2012,
+    SymSpell). What is left of the words' beginnings is kept as numbers in one sorted array, beside the words' places:
+    a fourth of the memory of a dictionary of strings.
+
     Args:
         words: the lexicon, lower case.
     """
 
-    def __init__(self, words: Iterable[str]) -> None:
-        self._symspell = SymSpell(max_dictionary_edit_distance=2, prefix_length=_PREFIX)
-        self._codes: dict[str, npt.NDArray[np.int8]] = {}
-        for word in words:
-            self.add(word)
-
-    def add(self, word: str) -> None:
-        """Let `word` be found from now on."""
-        if len(word) <= _LONGEST:
-            self._symspell.create_dictionary_entry(word, 1)
-
-    def remove(self, word: str) -> None:
-        """Let `word` be found no more."""
-        self._symspell.delete_dictionary_entry(word)
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = words
+        self._lengths = np.array([len(word) for word in words], np.int16)
+        self._letters = np.array([letters_of(word) for word in words], np.uint64)
+        pairs = _left(_codes(words), _MOST_EDITS)  # in place from here on: there are half a million
+        pairs <<= np.uint64(32)
+        pairs |= np.arange(len(words), dtype=np.uint64)
+        pairs = pairs.ravel()
+        pairs.sort()
+        self._places = pairs.astype(np.min_scalar_type(len(words)))
+        pairs >>= np.uint64(32)
+        self._left = pairs.astype(np.uint32)
 
     def near(self, typed: str) -> list[str]:
-        """Return words within one edit of up to three letters, or two of more; none for what is too long."""
+        """Return words near `typed`: all within one edit of up to three letters, or two of more, and few others.
+
+        None is returned for what is too short or too long.
+        """
         if not 1 < len(typed) <= _LONGEST:
             return []
-        distance = 1 if len(typed) <= _SHORT else 2
-        return [found.term for found in self._symspell.lookup(typed, Verbosity.ALL, max_edit_distance=distance)]
+        edits = 1 if len(typed) <= _SHORT else _MOST_EDITS
+        left = np.unique(_left(_codes([typed]), edits)).astype(np.uint32)
+        starts, ends = (np.searchsorted(self._left, left, side) for side in ("left", "right"))
+        found = np.unique(np.concatenate([self._places[i:j] for i, j in zip(starts, ends, strict=True)]))
+        found = found[np.abs(self._lengths[found] - len(typed)) <= edits]
+        own, theirs = np.uint64(letters_of(typed)), self._letters[found]
+        differing = np.maximum(_bits(theirs & ~own), _bits(own & ~theirs))
+        return [self._words[place] for place in found[differing <= edits]]
+
+    def alike(self, typed: str, places: npt.NDArray[np.int64]) -> list[str]:
+        """Return the words at some places of the lexicon that have all letters of `typed` but for two kinds."""
+        lacking = _bits(np.uint64(letters_of(typed)) & ~self._letters[places])
+        return [self._words[place] for place in places[lacking <= _MOST_EDITS]]
+
+
+def _codes(words: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Return the first letters of words as numbers from 1, 0 behind the end; uint64 [_PREFIX, words]."""
+    beginnings = "".join(word[:_PREFIX].ljust(_PREFIX, "\0") for word in words)
+    points = np.frombuffer(beginnings.encode("utf-32-le"), np.uint32)
+    codes: npt.NDArray[np.uint64] = _CODE_OF_POINT[np.minimum(points, len(_CODE_OF_POINT) - 1)]
+    return codes.reshape(-1, _PREFIX).T
+
+
+def _ways(edits: int) -> npt.NDArray[np.uint64]:
+    """Return, for each way to take letters away, what to multiply a word's first codes by; uint64 [ways, _PREFIX]."""
+    ways = []
+    for taken in itertools.chain.from_iterable(itertools.combinations(range(_PREFIX), n) for n in range(edits + 1)):
+        shifts = itertools.count(0, _CODE_BITS)
+        ways.append([0 if i in taken else 1 << next(shifts) for i in range(_PREFIX)])
+    return np.array(ways, np.uint64)
+
+
+_WAYS = {edits: _ways(edits) for edits in (1, _MOST_EDITS)}
+
+
+def _left(codes: npt.NDArray[np.uint64], edits: int) -> npt.NDArray[np.uint64]:
+    """Return a number below 2**32 for what is left without up to `edits` letters; [ways to take them away, words]."""
+    left: npt.NDArray[np.uint64] = _WAYS[edits] @ codes
+    left *= _MIXING
+    left >>= np.uint64(32)
+    return left
+
+
+def _bits(sets: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Return how many bits are set in each."""
+    bits: npt.NDArray[np.int64] = np.unpackbits(sets.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=1, dtype=np.int64)
+    return bits
 
 
 def costs(typed: str, words: list[str], *, whole: bool) -> Floats:

@@ -1,7 +1,6 @@
 """The strip of three: next words, completions and corrections for a text that is being typed."""
 
 import re
-from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from model.evaluation import STRIP, Lexicon
 from model.next_words import NextWords
 from model.suggestions.candidates import Candidates, Origin, OwnWords
 from model.suggestions.casing import cased, starts_sentence
-from model.suggestions.corrections import Corrections, costs, letters_of
+from model.suggestions.corrections import Corrections, costs
 from model.suggestions.offensive import offensive_words
 from model.suggestions.personal import PersonalModel
 from model.text import Token, normalise, tokenise
@@ -63,19 +62,19 @@ class Suggester:
         self.personal = personal or PersonalModel(model.words)
         self._corrections = Corrections(model.words)
         self._lexicon = Lexicon(model.words)
-        self._letters = array("Q", map(letters_of, model.words))
         self._offensive = offensive_words()
         self._cached: tuple[tuple[str, ...], Candidates] | None = None
         self._own = OwnWords(PersonalModel(()), self._lexicon)
+        self._own_corrections = Corrections(())
+        self._latest: tuple[str, list[str]] = "", []
         self.personal_changed()
 
     def personal_changed(self) -> None:
         """Take notice that `personal` has learned or forgotten; takes effect at the next suggestion."""
-        before, self._own = self._own, OwnWords(self.personal, self._lexicon)
-        for word in before.learned:
-            self._corrections.remove(word)
-        for word in self._own.learned:
-            self._corrections.add(word)
+        learned, self._own = self._own.learned, OwnWords(self.personal, self._lexicon)
+        if self._own.learned != learned:
+            self._own_corrections = Corrections(self._own.learned)
+            self._latest = "", []
         self._blocked = self._offensive | self.personal.never
         self._cached = None
 
@@ -123,14 +122,16 @@ class Suggester:
         if typed.isupper() or self.personal.knows(letters) or letters in self._offensive:
             return None
         candidates = self._candidates(before)
-        words = [word for word in self._corrections.near(letters) if word != letters and word not in self._blocked]
+        words = [word for word in self._near(letters) if word != letters and word not in self._blocked]
         if not words:
             return None
         known = letters in self._lexicon.index
         meant = (
-            candidates.log_probability(letters) if known else self._model.log_probability(candidates.context, letters)
+            float(candidates.log_probabilities([letters])[0])
+            if known
+            else self._model.log_probability(candidates.context, letters)
         )
-        scores = np.array([candidates.log_probability(word) for word in words]) - costs(letters, words, whole=True)
+        scores = candidates.log_probabilities(words) - costs(letters, words, whole=True)
         best = int(scores.argmax())
         if scores[best] - meant < (_AUTOCORRECT_MARGIN_KNOWN if known else _AUTOCORRECT_MARGIN):
             return None
@@ -143,23 +144,26 @@ class Suggester:
     def _for_letters(self, candidates: Candidates, letters: str, count: int) -> list[tuple[str, float, Origin]]:
         """Rank completions and corrections by probability of the word times that of the letters."""
         ranked = candidates.best(letters, count, self._blocked)
-        words = set(self._corrections.near(letters))
+        words = set(self._near(letters))
         if len(letters) > 2:
-            own = letters_of(letters)
-            words.update(
-                self._lexicon.words[i] for i in candidates.likely if (own & ~self._letters[i]).bit_count() <= 2
-            )
+            words.update(self._corrections.alike(letters, candidates.likely))
         far = [word for word in words if not word.startswith(letters) and word not in self._blocked]
         total = candidates.mass(letters)
         if far:
             cost = costs(letters, far, whole=False)
-            probabilities = np.exp([candidates.log_probability(word) for word in far] - cost)
+            probabilities = np.exp(candidates.log_probabilities(far) - cost)
             probabilities[cost > (_MOST_SHORT if len(letters) <= _SHORT else _MOST)] = 0
             total += float(probabilities.sum())
             order = np.argsort(-probabilities, kind="stable")[:count]
             ranked += [(far[i], float(probabilities[i]), Origin.CORRECTION) for i in order if probabilities[i] > 0]
             ranked.sort(key=lambda candidate: -candidate[1])
         return [(word, probability / max(total, _LEAST), origin) for word, probability, origin in ranked[:count]]
+
+    def _near(self, letters: str) -> list[str]:
+        """Return words near what was typed; of the latest letters, since two questions come about the same."""
+        if self._latest[0] != letters:
+            self._latest = letters, self._corrections.near(letters) + self._own_corrections.near(letters)
+        return self._latest[1]
 
     def _candidates(self, before: str) -> Candidates:
         tokens = _context(before)

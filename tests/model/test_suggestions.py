@@ -309,11 +309,39 @@ def test_cost_is_zero_only_for_the_word_itself(word: str, typed: str) -> None:
     assert 0 <= cost <= HOPELESS
 
 
-def test_corrections_can_be_added_and_removed() -> None:
-    corrections = Corrections(["hello", "world"])
+def edits(one: str, other: str) -> int:
+    """Count insertions, deletions, substitutions and swaps of neighbours, each place changed once at most."""
+    rows = [list(range(len(other) + 1))]
+    for i, a in enumerate(one, 1):
+        row = [i]
+        for j, b in enumerate(other, 1):
+            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b))
+            if i > 1 and j > 1 and (a, one[i - 2]) == (other[j - 2], b):
+                best = min(best, rows[-2][j - 2] + 1)
+            row.append(best)
+        rows.append(row)
+    return rows[-1][-1]
+
+
+@given(st.lists(st.text("abcé'", min_size=1, max_size=10), unique=True), st.text("abcé'", max_size=10))
+def test_all_words_within_the_edits_are_near_and_none_of_other_letters(words: list[str], typed: str) -> None:
+    found = Corrections(words).near(typed)
+    most = 1 if len(typed) <= 3 else 2
+    assert len(found) == len(set(found))
+    assert set(found) >= {word for word in words if len(typed) > 1 and edits(word, typed) <= most}
+    for word in found:
+        assert abs(len(word) - len(typed)) <= most
+        assert max(len(set(word) - set(typed)), len(set(typed) - set(word))) <= most
+
+
+def test_what_is_too_short_or_too_long_has_no_corrections() -> None:
+    corrections = Corrections(["hello", "world", "a" * 30])
     assert corrections.near("helo") == ["hello"]
-    corrections.add("helot")
-    assert set(corrections.near("helo")) == {"hello", "helot"}
-    corrections.remove("helot")
-    assert corrections.near("helo") == ["hello"]
-    assert corrections.near("h") == []
+    assert corrections.near("h") == corrections.near("") == corrections.near("a" * 30) == []
+    assert Corrections([]).near("helo") == []
+
+
+def test_words_with_most_of_the_letters_are_alike() -> None:
+    corrections = Corrections(["hello", "lohel", "help", "world"])
+    assert corrections.alike("hello", np.array([0, 1, 2, 3])) == ["hello", "lohel", "help", "world"]
+    assert corrections.alike("hellish", np.array([3, 1])) == ["lohel"]
