@@ -162,7 +162,8 @@ class _Training:
             self._thread = None
 
     def _run(self) -> None:
-        from federation.task import Budget, Conditions, TrainingTask  # noqa: PLC0415
+        from federation.conditions import Conditions  # noqa: PLC0415
+        from federation.task import Budget, TrainingTask  # noqa: PLC0415
         from keyboard_app import apart  # noqa: PLC0415
 
         budget = Budget(steps=100_000, seconds=3600)
@@ -246,7 +247,7 @@ Child = subprocess.Popen[str]
 def _child(display: str, part: str, model: Path) -> Iterator[tuple[Child, dict[str, Any]]]:
     """Run a window in a process of its own; yield it and what it says when it is painted."""
     command = [sys.executable, "-m", "benchmarks.keyboard", str(model), "--part", part]
-    environment = {**os.environ, "DISPLAY": display, "SDL_VIDEODRIVER": "x11", "OPENBLAS_NUM_THREADS": "1"}
+    environment = {**os.environ, "DISPLAY": display, "SDL_VIDEODRIVER": "x11"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as child:
         try:

@@ -40,6 +40,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from benchmarks.results import Figure, write
 from federation import signing
 from federation.authority import AuthorityFolder
+from federation.conditions import Conditions
 from federation.enrolment import Credential
 from federation.plan import PLAN_BYTES, Deadlines, RoundPlan
 from federation.secure_aggregation import Authority, Device, DeviceKey, phone
@@ -48,7 +49,6 @@ from federation.server.installation import ServerSettings
 from federation.server.limits import RateLimits
 from federation.server.phases import Phase
 from federation.server.settings import RoundSettings
-from federation.task import Conditions
 from federation.update import Tally, Update
 
 CONNECTIONS = 16

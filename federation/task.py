@@ -10,6 +10,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, get_args
 
+from federation.conditions import Conditions
 from federation.errors import ConfigError
 from federation.plan import RoundPlan
 from federation.privacy.central import CentralNoise
@@ -19,21 +20,6 @@ _LABEL = b"fedkey task v1\0"
 
 DeviceClass = Literal["low", "middle", "high"]
 DEVICE_CLASSES: tuple[DeviceClass, ...] = get_args(DeviceClass)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Conditions:
-    """How a phone is, or has to be to take part."""
-
-    idle: bool = False
-    charging: bool = False
-    unmetered: bool = False
-
-    def meet(self, needed: "Conditions") -> bool:
-        """Whether all that is needed holds."""
-        return all(
-            mine or not theirs for mine, theirs in zip(asdict(self).values(), asdict(needed).values(), strict=True)
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

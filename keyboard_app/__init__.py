@@ -1,1 +1,6 @@
-"""The phone that one types on; still to be built."""
+"""The phone that one types on: editor, typing log, suggestions, training in a process of its own, rounds, screens."""
+
+import os
+
+# Before numpy is imported anywhere: its matrices are small here, and each further thread takes memory.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -52,7 +52,6 @@ def run(should_stop: Callable[[], bool], work: Callable[[*_Arguments], _Result],
         FailedWorkError: the process died.
         FederationError, ExportError, ValueError, OSError: as `work` raised it.
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the other process reads it, and nothing here any more
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_other_side, args=(sending, work, arguments), daemon=True)

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from federation.conditions import Conditions
 from federation.errors import FederationError
 from federation.phone import (
     Connection,
@@ -35,7 +36,7 @@ from federation.phone import (
 from federation.plan import PhonePolicy
 from federation.privacy import Budget
 from federation.reasons import Reason
-from federation.task import Conditions, TrainingTask
+from federation.task import TrainingTask
 from federation.update import Update
 from keyboard_app import apart
 from keyboard_app.own_text import Verdict

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import platformdirs
 
+from federation.conditions import Conditions
 from federation.files import write_private
-from federation.task import Conditions
 from keyboard_app.status import Settings
 
 _NAME = re.compile(r"[\w-]{1,40}")

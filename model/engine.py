@@ -6,13 +6,13 @@ with one thread each, so that a key press never waits for training; weights move
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import ai_edge_litert
 import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
@@ -127,7 +127,7 @@ class Export:
             expected, path = manifest.files.get(name), directory / name
             if expected is None or not path.is_file() or file_description(path) != expected:
                 raise ExportError(f"{path} is missing or not as the manifest says: download or export the model again")
-        installed = importlib.metadata.version("ai-edge-litert")
+        installed = ai_edge_litert.__version__
         if _release(installed) < _release(manifest.runtime):
             raise ExportError(f"the model in {directory} needs ai-edge-litert {manifest.runtime}: update {installed}")
         try:

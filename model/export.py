@@ -3,7 +3,6 @@
 The functions are those of `model.network`; nothing is defined a second time. `model.engine` is the other side.
 """
 
-import importlib.metadata
 import json
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ai_edge_litert
 import numpy as np
 import tensorflow as tf
 
@@ -60,7 +60,7 @@ def export(
             network=checkpoint.network,
             vocabulary=checkpoint.vocabulary.key,
             inference=inference,
-            runtime=importlib.metadata.version("ai-edge-litert"),
+            runtime=ai_edge_litert.__version__,
             files={path.name: file_description(path) for path in sorted(partial.iterdir())},
         )
         (partial / MANIFEST).write_text(json.dumps(manifest.to_json(), indent=1))

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from federation import weights as codec
+from federation.conditions import Conditions
 from federation.errors import FederationError
 from federation.phone.connection import Connection
 from federation.phone.errors import (
@@ -35,7 +36,7 @@ from federation.reasons import Reason, Report
 from federation.secure_aggregation import Authority, Device, phone
 from federation.secure_aggregation.errors import PlanRefusedError, RefusedError, SecureAggregationError
 from federation.secure_aggregation.identity import SIGNATURE_BYTES, verifies
-from federation.task import Conditions, TrainingTask
+from federation.task import TrainingTask
 from federation.update import Update
 
 Train = Callable[[bytes, TrainingTask], Update]

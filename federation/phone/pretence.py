@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import httpx
 
+from federation.conditions import Conditions
 from federation.scenario import Device
-from federation.task import Conditions, TrainingTask
+from federation.task import TrainingTask
 from federation.update import Update
 
 DAY_SECONDS = 86_400.0

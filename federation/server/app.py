@@ -20,6 +20,7 @@ from flask import Blueprint, Flask, Response, g, request, send_file
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from federation import signing
+from federation.conditions import Conditions
 from federation.enrolment import CredentialError
 from federation.errors import FederationError
 from federation.reasons import Reason
@@ -37,7 +38,6 @@ from federation.server.models import Models, ModelVersion
 from federation.server.phases import STEPS, Phase
 from federation.server.rounds import Rounds
 from federation.server.trail import REPORTED_BY_PHONES, Event
-from federation.task import Conditions
 
 SMALL_BODY = 4096
 _SHARE_BODY = 1024

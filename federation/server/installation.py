@@ -23,6 +23,7 @@ from typing import Any, Self
 import tomli_w
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from federation.conditions import Conditions
 from federation.encoding import padded
 from federation.enrolment import CredentialError, Revocations
 from federation.errors import ConfigError
@@ -39,7 +40,7 @@ from federation.server.optimizer import OPTIMIZERS, Finalizer
 from federation.server.rounds import Rounds
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
-from federation.task import Budget, Conditions
+from federation.task import Budget
 from model.engine import Export
 from model.layout import FlatVector
 

@@ -15,6 +15,7 @@ import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from federation.conditions import Conditions
 from federation.enrolment import Credential, CredentialError, Revocations
 from federation.secure_aggregation import Authority
 from federation.secure_aggregation.server import (
@@ -38,7 +39,6 @@ from federation.server.standing import Standing, plan_of
 from federation.server.store import Blobs, Database
 from federation.server.tables import DeviceRow, MessageRow, RoundRow
 from federation.server.trail import Event, pseudonyms, record
-from federation.task import Conditions
 
 T = TypeVar("T")
 

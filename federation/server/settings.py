@@ -3,13 +3,14 @@
 import math
 from dataclasses import dataclass, field
 
+from federation.conditions import Conditions
 from federation.errors import ConfigError
 from federation.plan import Deadlines, Mechanism, Privacy
 from federation.privacy.central import CentralNoise
 from federation.robustness import DefenceSettings
 from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
 from federation.server.pace import JITTER
-from federation.task import Budget, Conditions, DeviceClass
+from federation.task import Budget, DeviceClass
 
 _UNSPLIT_PHONES = LARGEST_COHORT // 2
 """In a group at least, where no defence wants groups: cohorts of less than twice as many are one group."""

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from federation import weights
+from federation.conditions import Conditions
 from federation.encoding import Wrap
 from federation.phone import LocalTraining
 from federation.plan import Deadlines, RoundPlan
 from federation.rare import FrozenRows
-from federation.task import DEVICE_CLASSES, Budget, Conditions, TrainingTask
+from federation.task import DEVICE_CLASSES, Budget, TrainingTask
 from federation.update import Tally, Update
 from model.checkpoint import Checkpoint
 from model.export import export

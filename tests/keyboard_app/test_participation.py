@@ -10,11 +10,11 @@ import httpx
 import numpy as np
 import pytest
 
+from federation.conditions import Conditions
 from federation.phone.headless import DEFAULT_POLICY
 from federation.server.desk import create_desk
 from federation.server.limits import RateLimits
 from federation.server.settings import RoundSettings
-from federation.task import Conditions
 from keyboard_app import apart
 from keyboard_app.own_text import Measured, Verdict
 from keyboard_app.participation import Own, Participation, epsilon, rho

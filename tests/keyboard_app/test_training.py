@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from federation import weights as codec
+from federation.conditions import Conditions
 from federation.phone import TooLittleError
-from federation.task import Budget, Conditions, TrainingTask
+from federation.task import Budget, TrainingTask
 from keyboard_app import apart
 from keyboard_app.own_text import EngineWordModel, Measured, judge, measure
 from keyboard_app.shared_models import SharedModels

@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 
 from federation.authority import AuthorityFolder
+from federation.conditions import Conditions
 from federation.phone import Connection, DeviceClient, PhoneStore
 from federation.phone.client import Train
 from federation.phone.headless import DEFAULT_POLICY
@@ -17,7 +18,7 @@ from federation.server.installation import Installation, ServerSettings
 from federation.server.models import Gate, Verdict
 from federation.server.serving import application
 from federation.server.settings import RoundSettings
-from federation.task import Conditions, TrainingTask
+from federation.task import TrainingTask
 from federation.update import Tally, Update
 from tests.server.phones import READY, Clock
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from federation.conditions import Conditions
 from federation.enrolment import Credential, Issuer, Revocations
 from federation.plan import PLAN_BYTES, RoundPlan
 from federation.robustness import DefenceSettings
@@ -21,7 +22,7 @@ from federation.server.rounds import Rounds
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.server.tables import RoundRow
-from federation.task import Conditions, TrainingTask
+from federation.task import TrainingTask
 from federation.update import Tally, Update
 from tests.federation.secure_aggregation.cohort import digest, private_key
 

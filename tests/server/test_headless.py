@@ -9,11 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from federation.cli import main
+from federation.conditions import Conditions
 from federation.phone.headless import HeadlessPhone, HeadlessSettings, TrainerPool, Typist
 from federation.phone.pretence import Hours, SlowNetwork, SlowTraining
 from federation.reasons import Reason
 from federation.scenario import Availability, DropOut, PhoneClass, Scenario
-from federation.task import Budget, Conditions, TrainingTask
+from federation.task import Budget, TrainingTask
 from federation.traffic import STEPS, Step
 from federation.update import Tally, Update
 from model.engine import TRAINING_BATCH, Export

@@ -9,11 +9,11 @@ import httpx
 import numpy as np
 import pytest
 
+from federation.conditions import Conditions
 from federation.phone import DistrustError, UnreachableError
 from federation.plan import Deadlines, PhonePolicy
 from federation.reasons import Reason
 from federation.server.settings import RoundSettings
-from federation.task import Conditions
 from federation.update import clip
 from tests.server.http import HttpPhone, Site, run
 from tests.server.phones import GROUPS_OF_FOUR, Clock

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sql
 
 from federation import traffic
+from federation.conditions import Conditions
 from federation.enrolment import CredentialError, Revocations
 from federation.errors import ConfigError
 from federation.plan import WeightedSum
@@ -28,7 +29,6 @@ from federation.server.models import Verdict
 from federation.server.phases import STEPS, Phase
 from federation.server.settings import RoundSettings
 from federation.server.tables import EventRow, MessageRow
-from federation.task import Conditions
 from federation.update import Tally
 from model.layout import FlatVector
 from tests.server.phones import (

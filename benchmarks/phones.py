@@ -1,0 +1,177 @@
+"""Rounds of phones over HTTP and secure aggregation, beside TFF's simulation of rounds of the same clients.
+
+    uv run python -m benchmarks.phones
+
+Both start from one briefly trained network. Phones are real device clients that train with LiteRT and talk to
+`fedkey serve`; all of them are in every round. The simulation trains the same people's messages with the same rates,
+twice, in other orders: by how much these two differ is what chance does. Recall is over the pieces of all clients'
+later messages, errors are over clients.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.engine_rounds import Fleet as Clients
+from benchmarks.engine_rounds import recall_percent
+from benchmarks.results import Figure, write
+from federation.authority import AuthorityFolder
+from federation.cli.processes import running
+from federation.cli.serve import prepare
+from federation.phone.headless import Fleet, HeadlessPhone, HeadlessSettings, TrainerPool, Typist
+from federation.plan import Deadlines
+from federation.server.history import RoundSummary, rounds_of
+from federation.server.installation import Installation, ServerSettings
+from federation.server.settings import RoundSettings
+from federation.simulation.execution import Worker
+from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
+from federation.task import Budget, DeviceClass
+from model.batches import ROW_LENGTH
+from model.evaluation import Totals
+from model.evaluation.metrics import ratio_with_error
+from model.export import export
+from model.layout import FlatVector, Layout
+
+LEARNING_RATE = 1.0
+DROPOUT = 0.25
+DEVICE_CLASSES: tuple[DeviceClass, ...] = ("low", "middle", "high")
+
+
+def main() -> None:
+    """Train the same clients on both sides and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--phones", type=int, default=20)
+    arguments = parser.parse_args()
+    clients = Clients.warmed_up()
+    with tempfile.TemporaryDirectory(prefix="fedkey-") as folder:
+        by_phones, rounds = _by_phones(clients, Path(folder), arguments.phones, arguments.rounds)
+    simulated = [_by_simulation(clients, arguments.phones, arguments.rounds, seed) for seed in (1, 2)]
+
+    start, phones, one, other = (clients.evaluate(weights) for weights in (clients.start, by_phones, *simulated))
+    layout_distance = np.linalg.norm(by_phones - simulated[0]) / np.linalg.norm(simulated[1] - simulated[0])
+    write(
+        "phones",
+        [
+            Figure("recall_before_percent", recall_percent(start), "%"),
+            Figure(
+                "recall_percent", recall_percent(phones), "%", "simulation of the same clients", recall_percent(one)
+            ),
+            Figure("recall_difference_points", _difference(phones, one)[0], "points"),
+            Figure("recall_difference_standard_error", _difference(phones, one)[1], "points"),
+            Figure("recall_difference_of_two_simulations", _difference(other, one)[0], "points"),
+            Figure("distance_of_weights", float(layout_distance), "x", "two simulations", 1.0),
+            Figure("rounds", len(rounds), ""),
+            Figure("phones_in_each_round", min(each.phones for each in rounds), ""),
+            Figure("bytes_up_per_phone_and_round", _bytes_up(rounds), "B", "float32", 4.0 * len(clients.start)),
+        ],
+    )
+
+
+def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple[FlatVector, Sequence[RoundSummary]]:
+    """Return the weights after some rounds of phones, and those rounds."""
+    exported = export(clients.checkpoint(clients.start), folder / "export", inference="float32")
+    budget = Budget(steps=1 << 20, seconds=1 << 20)
+    settings = ServerSettings(
+        gate_loss=1.0,
+        rounds=RoundSettings(
+            goal=count,
+            minimum=count,
+            over_selection=1.0,
+            clip=20.0,
+            learning_rate=LEARNING_RATE,
+            dropout=DROPOUT,
+            budgets=dict.fromkeys(DEVICE_CLASSES, budget),
+            deadlines=Deadlines(120, 180, 600, 660, 720),
+            separation_seconds=1,
+            meeting_seconds=5,
+        ),
+    )
+    (folder / "server.toml").write_text(settings.to_toml())
+    (folder / "public.txt").write_text("\n".join(_one_line(text) for text in _public(clients)))
+    authority = AuthorityFolder.create(folder / "authority")
+    prepare(
+        folder / "server",
+        model=folder / "export",
+        settings=folder / "server.toml",
+        public_text=folder / "public.txt",
+        authority=folder / "authority",
+        corpus=None,
+    )
+    pool = TrainerPool(exported)
+    table = clients.ready.tables["train"]
+    with_text = [user for number, user in enumerate(table.users) if table.messages(number)]
+    people = [clients.ready.split.train[user] for user in with_text[:count]]
+    command = ("serve", "--folder", folder / "server", "--authority", folder / "authority", "--workers", 1)
+    with running(*command, log=folder / "server.log") as url:
+        phones = [
+            HeadlessPhone(
+                folder / f"phone-{number}",
+                url,
+                enrol=lambda store: authority.enrol(store.key.enrolment_request(), 1),
+                typist=Typist(texts, at_first=len(texts), a_round=0),
+                pool=pool,
+                vocabulary=exported.manifest.vocabulary,
+                settings=HeadlessSettings(),
+                seed=1,
+                index=number,
+            )
+            for number, texts in enumerate(people)
+        ]
+        installation = Installation.load(folder / "server")
+        with Fleet(phones, lambda *_: None):
+            while len(ended := _finished(installation)) < rounds:
+                time.sleep(1)
+                print(f"\rrounds of phones: {len(ended)} of {rounds}", end="", flush=True)
+        print()
+    return installation.models.state(rounds + 1).weights, ended[:rounds]
+
+
+def _by_simulation(clients: Clients, count: int, rounds: int, seed: int) -> FlatVector:
+    """Return the weights after rounds of the same clients in TFF."""
+    network = clients.trainer.network
+    layout = Layout.of(network.layout)
+    training = ClientTraining(learning_rate=LEARNING_RATE, gradient_norm=1.0, dropout=DROPOUT)
+    with Worker():
+        cohort = Cohort(network, ROW_LENGTH, training)
+        server = Server(network, ServerOptimizer(name="sgd", learning_rate=1.0, momentum=0.0))
+        state = server.initialize(list(layout.unflatten(clients.start).values()))
+        for number in range(rounds):
+            random = np.random.default_rng([seed, number])
+            result = cohort.train(state.weights, [own[random.permutation(len(own))] for own in clients.train[:count]])
+            state = server.apply(state, [delta / result.weight for delta in result.delta_sum], 1.0)
+    return layout.flatten(state.weights)
+
+
+def _finished(installation: Installation) -> list[RoundSummary]:
+    ended = [each for each in rounds_of(installation.database) if each.seconds is not None]
+    for each in ended:
+        if each.outcome != "finished":
+            raise RuntimeError(f"round {each.round_id} of the phones: {each.outcome}")
+    return ended
+
+
+def _public(clients: Clients) -> list[str]:
+    return [text for texts in clients.ready.split.seed.values() for text in texts][:500]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _difference(other: Sequence[Totals], base: Sequence[Totals]) -> tuple[float, float]:
+    """Return by how many points of recall two evaluations of the same clients differ, and the standard error."""
+    gained = np.array([100.0 * (mine.hits - theirs.hits) for mine, theirs in zip(other, base, strict=True)])
+    return ratio_with_error(gained, np.array([total.targets for total in base]))
+
+
+def _bytes_up(rounds: Sequence[RoundSummary]) -> float:
+    return sum(each.bytes_up for each in rounds) / sum(each.phones for each in rounds)
+
+
+if __name__ == "__main__":
+    main()
