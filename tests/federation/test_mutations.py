@@ -1,6 +1,6 @@
 import pytest
 
-from tests.federation.mutations import MUTATIONS, ROOT, Mutation, noticed
+from tests.federation.mutations import MUTATIONS, ROOT, Mutation, fails, noticed
 
 
 def test_every_mutation_still_has_its_place_in_the_code() -> None:
@@ -8,6 +8,11 @@ def test_every_mutation_still_has_its_place_in_the_code() -> None:
         path = ROOT / "federation" / mutation.module
         assert mutation.mutated(path.read_text()) != path.read_text()
     assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+
+
+@pytest.mark.slow
+def test_without_a_mutation_no_test_fails() -> None:
+    assert not fails(lambda _: None)
 
 
 @pytest.mark.slow
