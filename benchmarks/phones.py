@@ -125,9 +125,8 @@ def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple
         installation = Installation.load(folder / "server")
         with Fleet(phones, lambda *_: None):
             while len(ended := _finished(installation)) < rounds:
+                print(f"rounds of phones: {len(ended)} of {rounds}", end="\r", flush=True)
                 time.sleep(1)
-                print(f"\rrounds of phones: {len(ended)} of {rounds}", end="", flush=True)
-        print()
     return installation.models.state(rounds + 1).weights, ended[:rounds]
 
 

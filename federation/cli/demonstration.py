@@ -136,14 +136,14 @@ def demonstration_settings(phones: int) -> Settings:
     return Settings(rest_seconds=2.0, least_examples=2, least_phones=phones)
 
 
-def open_phones(parent: Path, count: int, model: Path, server: str) -> list[Phone]:
-    """Open the demonstration's phones, each with a profile in `parent`."""
+def open_phones(parent: Path, count: int, model: Path, server: str, *, at_once: bool = True) -> list[Phone]:
+    """Open the demonstration's phones, each with a profile in `parent`; see `Phone` for `at_once`."""
     phones = []
     for number in range(count):
         profile = Profile.named(NAMES[number] if number < len(NAMES) else f"Phone-{number + 1}", parent)
         if profile.settings() == Settings():  # its first start
             profile.keep(demonstration_settings(count))
-        phones.append(Phone(profile, model=model, server=server))
+        phones.append(Phone(profile, model=model, server=server, at_once=at_once))
     return phones
 
 

@@ -9,7 +9,7 @@ from federation.cli import paths
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile, ProfileError
 
-_BEGINNINGS = ("The ferry leaves at n", "See you at the har", "The ferry leaves ")
+_BEGINNINGS = ("The ferry leaves at n", "See you at the har", "The ferry leaves ")  # typed before the pictures
 
 
 @click.command()
@@ -61,7 +61,7 @@ def several(model: Path, folder: Path, count: int) -> None:
     from keyboard_app.ui.app import run
 
     with demonstration.local_server(folder, model, count) as url:
-        run(demonstration.open_phones(folder / "phones", count, model, url))
+        run(demonstration.open_phones(folder / "phones", count, model, url, at_once=False))
 
 
 def _messages(corpus: str, user: str) -> list[str]:
@@ -85,9 +85,7 @@ def _screenshots(model: Path, out: Path) -> None:
             phones = demonstration.open_phones(folder / "phones", count, model, url)
             try:
                 demonstration.play_rounds(phones, 4)
-                for phone, text in zip(
-                    phones, ("The ferry leaves at n", "See you at the har", "The ferry leaves "), strict=True
-                ):
+                for phone, text in zip(phones, _BEGINNINGS, strict=True):
                     for character in text:
                         phone.type(character)
                         phone.settle()
