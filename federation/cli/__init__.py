@@ -18,7 +18,7 @@ class _Command(NamedTuple):
 _COMMANDS = {
     "coordinate": _Command("federation.cli.serve", "coordinate", "Move a server's rounds on, beside `serve`."),
     "data": _Command("federation.cli.data", "corpus", "Look at corpora."),
-    "demo": _Command("federation.cli.demo", "demo", "Train on real chat, judge the result, and try it: five minutes."),
+    "demo": _Command("federation.cli.demo", "demo", "Train on real chat, judge the result, and try it."),
     "doctor": _Command("federation.cli.doctor", "doctor", "Say what is missing on this machine and what mends it."),
     "enrol": _Command("federation.cli.enrol", "enrol", "Be the authority that vouches for devices."),
     "evaluate": _Command("federation.cli.evaluate", "evaluate", "Measure how well a model predicts."),

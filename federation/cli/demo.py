@@ -68,7 +68,7 @@ def demo(
 ) -> None:
     """Train on real chat by federated averaging, with phones and a server, judge the result on people it never saw.
 
-    Takes less than ten minutes on two cores. The same command goes on where it was stopped.
+    Takes about seven minutes on two cores. The same command goes on where it was stopped.
     """
     started = time.monotonic()
     if restart and out.exists():

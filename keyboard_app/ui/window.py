@@ -4,7 +4,6 @@ Kivy's own loop sleeps between reading input and painting, so that a touch waits
 comes first: what arrives during it is read, handled and painted at once.
 """
 
-import logging
 import os
 import signal
 import sys
@@ -63,7 +62,6 @@ def _configure(size: tuple[int, int]) -> None:
     }.items():
         Config.set("graphics", key, str(value))
     Config.set("kivy", "exit_on_escape", "0")
-    logging.getLogger("kivy").setLevel(logging.ERROR)
     Config.remove_section("input")  # no touch screens of the desktop beside the window's own events
     Config.add_section("input")
     Config.set("input", "mouse", "mouse,disable_multitouch")
