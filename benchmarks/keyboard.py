@@ -164,7 +164,7 @@ class _Training:
     def _run(self) -> None:
         from federation.conditions import Conditions  # noqa: PLC0415
         from federation.task import Budget, TrainingTask  # noqa: PLC0415
-        from keyboard_app import apart  # noqa: PLC0415
+        from keyboard_app import apart, learning  # noqa: PLC0415
 
         budget = Budget(steps=100_000, seconds=3600)
         task = TrainingTask(
@@ -180,7 +180,7 @@ class _Training:
         )
         with contextlib.suppress(apart.InterruptedWorkError):
             first = apart.run(self._stop.is_set, first_weights, self._model)
-            apart.run(self._stop.is_set, apart.train, self._model, first, task, _TRAINED, "middle")
+            apart.run(self._stop.is_set, learning.train, self._model, first, task, _TRAINED, "middle")
 
 
 def first_weights(model: Path) -> bytes:

@@ -2,30 +2,25 @@
 
 The typing process never shares its interpreter lock with training, and ends the other process whenever it likes, in the
 middle of a batch too: that process holds nothing that is not here as well. What was typed goes to it through a pipe and
-into no file. If this process dies, so does the other.
+into no file. If this process dies, so does the other. It steps back before it imports what it needs, which takes longer
+than some of its work.
 """
 
 import contextlib
 import multiprocessing
 import os
+import pickle
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
-from federation import weights as codec
 from federation.errors import FederationError
-from federation.task import DeviceClass, TrainingTask
-from federation.update import Update
-from keyboard_app.own_text import EngineWordModel, Verdict, judge, measure
-from model.engine import Export, ExportError
-from model.spellings import Spellings
 
 _LOWEST_PRIORITY = 19
 _POLL_SECONDS = 0.05
-_EXPECTED = (FederationError, ExportError, ValueError, OSError)
+_EXPECTED = (FederationError, ValueError, OSError)
 
 _Arguments = TypeVarTuple("_Arguments")
 _Result = TypeVar("_Result")
@@ -50,11 +45,11 @@ def run(should_stop: Callable[[], bool], work: Callable[[*_Arguments], _Result],
     Raises:
         InterruptedWorkError: it was to stop.
         FailedWorkError: the process died.
-        FederationError, ExportError, ValueError, OSError: as `work` raised it.
+        FederationError, ValueError, OSError: as `work` raised it.
     """
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=_other_side, args=(sending, work, arguments), daemon=True)
+    process = context.Process(target=_other_side, args=(sending, pickle.dumps((work, arguments))), daemon=True)
     process.start()
     sending.close()
     try:
@@ -75,41 +70,12 @@ def run(should_stop: Callable[[], bool], work: Callable[[*_Arguments], _Result],
     return result
 
 
-def train(
-    directory: Path, weights: bytes, task: TrainingTask, texts: Sequence[str], device_class: DeviceClass
-) -> Update:
-    """Return what the exported network in a directory learns from messages; see `LocalTraining`."""
-    from federation.phone import LocalTraining  # noqa: PLC0415 - large, and of use in the other process only
-
-    export = Export.load(directory)
-    return LocalTraining(export.trainer(), export.vocabulary, lambda: texts, device_class=device_class)(weights, task)
-
-
-def compare_models(directory: Path, old: bytes | None, new: bytes, texts: Sequence[str]) -> Verdict | None:
-    """Compare two models on messages.
-
-    Args:
-        directory: of the exported network.
-        old: weights; None for those of the export.
-        new: weights.
-        texts: messages that neither was trained on here.
-    """
-    export = Export.load(directory)
-    spellings = Spellings(export.vocabulary)
-    evaluations = []
-    for name, weights in (("old", old), ("new", new)):
-        trainer = export.trainer()
-        if weights is not None:
-            trainer.set_weights(codec.from_bytes(weights))
-        evaluations.append(measure(EngineWordModel(trainer, export.vocabulary, spellings, name=name), texts))
-    return judge(*evaluations)
-
-
-def _other_side(sending: Connection, work: Callable[..., Any], arguments: Sequence[Any]) -> None:
+def _other_side(sending: Connection, order: bytes) -> None:
     _step_back()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    work, arguments = pickle.loads(order)  # noqa: S301 - of the process that made this one
     try:
         sending.send(work(*arguments))
     except _EXPECTED as error:

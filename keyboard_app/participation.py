@@ -38,13 +38,13 @@ from federation.privacy import Budget
 from federation.reasons import Reason
 from federation.task import TrainingTask
 from federation.update import Update
-from keyboard_app import apart
+from keyboard_app import apart, learning
 from keyboard_app.own_text import Verdict
 from keyboard_app.profile import DeviceConditions
 from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import DELTA, MOST_PARTICIPATIONS, BudgetStatus, Outcome, RoundEntry, Settings, Snapshot
 from keyboard_app.vault import Vault, VaultError
-from model.engine import Export, ExportError
+from model.engine import Export
 
 LARGEST_CLIP, MOST_BITS = 100.0, 64.0
 
@@ -242,7 +242,7 @@ class Participation:
         round_id = self._client.status.round_id if self._client else None
         self._do(f"Training for round {round_id}")
         try:
-            return apart.run(should_stop, apart.train, self._export.directory, weights, task, texts, "middle")
+            return apart.run(should_stop, learning.train, self._export.directory, weights, task, texts, "middle")
         except apart.InterruptedWorkError as error:
             if round_id is not None:
                 self._note(round_id, reason=f"Training was broken off: {error}.")
@@ -308,8 +308,8 @@ class Participation:
         self._do("Comparing the new shared model with the old one")
         arguments = (self._export.directory, self._models.weights(old), new, texts)
         try:
-            return apart.run(lambda: not self._wanted, apart.compare_models, *arguments)
-        except (FederationError, ExportError, ValueError, OSError):
+            return apart.run(lambda: not self._wanted, learning.compare_models, *arguments)
+        except (FederationError, ValueError, OSError):
             return None
 
     def _leave(self) -> None:

@@ -13,7 +13,7 @@ from federation import weights as codec
 from federation.conditions import Conditions
 from federation.phone import TooLittleError
 from federation.task import Budget, TrainingTask
-from keyboard_app import apart
+from keyboard_app import apart, learning
 from keyboard_app.own_text import EngineWordModel, Measured, judge, measure
 from keyboard_app.shared_models import SharedModels
 from model.checkpoint import Checkpoint
@@ -47,7 +47,7 @@ def never() -> bool:
 
 
 class TestApart:
-    def test_work_runs_in_another_process_with_the_lowest_priority(self) -> None:
+    def test_work_is_imported_and_run_in_another_process_with_the_lowest_priority(self) -> None:
         priority, name = apart.run(never, work.priority_and_name)
         assert priority == 19
         assert name != multiprocessing.current_process().name
@@ -80,14 +80,14 @@ class TestApart:
         with pytest.raises(TooLittleError, match="too little"):
             apart.run(never, work.refuse)
         with pytest.raises(ExportError):
-            apart.run(never, apart.compare_models, tmp_path, None, b"", ["text"])
+            apart.run(never, learning.compare_models, tmp_path, None, b"", ["text"])
 
 
 class TestTraining:
     def test_the_update_points_to_what_was_typed(self, checkpoint: Checkpoint, exported: Export) -> None:
         start = Layout.of(checkpoint.network.layout).flatten(checkpoint.weights)
         texts = ["see you tomorrow then"] * 20
-        update = apart.run(never, apart.train, exported.directory, codec.to_bytes(start), TASK, texts, "middle")
+        update = apart.run(never, learning.train, exported.directory, codec.to_bytes(start), TASK, texts, "middle")
         assert update.tally.examples > 0
         trainer = exported.trainer()
         encoded = [exported.vocabulary.encode(tokenise(texts[0]))]
@@ -100,7 +100,7 @@ class TestTraining:
         start = codec.to_bytes(Layout.of(checkpoint.network.layout).flatten(checkpoint.weights))
         asked = iter([False] * 3 + [True])
         with pytest.raises(apart.InterruptedWorkError):
-            apart.run(lambda: next(asked), apart.train, exported.directory, start, TASK, TEXT * 500, "high")
+            apart.run(lambda: next(asked), learning.train, exported.directory, start, TASK, TEXT * 500, "high")
 
 
 class TestComparing:
@@ -115,14 +115,14 @@ class TestComparing:
         self, checkpoint: Checkpoint, exported: Export
     ) -> None:
         start = Layout.of(checkpoint.network.layout).flatten(checkpoint.weights)
-        update = apart.train(exported.directory, codec.to_bytes(start), TASK, TEXT * 20, "middle")
+        update = learning.train(exported.directory, codec.to_bytes(start), TASK, TEXT * 20, "middle")
         trained = codec.to_bytes(start + update.delta)
-        better = apart.run(never, apart.compare_models, exported.directory, None, trained, TEXT * 3)
+        better = apart.run(never, learning.compare_models, exported.directory, None, trained, TEXT * 3)
         assert better is not None
         assert not better.clearly_worse
         assert better.new.top1 > better.old.top1
         assert better.new.words == better.old.words == 60
-        worse = apart.compare_models(exported.directory, trained, codec.to_bytes(start), TEXT * 3)
+        worse = learning.compare_models(exported.directory, trained, codec.to_bytes(start), TEXT * 3)
         assert worse is not None
         assert worse.clearly_worse
         assert worse.new == better.old

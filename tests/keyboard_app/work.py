@@ -9,9 +9,11 @@ from pathlib import Path
 from federation.phone import TooLittleError
 from keyboard_app import apart
 
+PRIORITY_AT_IMPORT = os.nice(0)
+
 
 def priority_and_name() -> tuple[int, str]:
-    return os.nice(0), multiprocessing.current_process().name
+    return PRIORITY_AT_IMPORT, multiprocessing.current_process().name
 
 
 def has_no_slices() -> bool:
