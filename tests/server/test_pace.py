@@ -128,6 +128,7 @@ def test_fifteen_phones_meet(tmp_path: Path) -> None:
     assert np.mean(outcome.rounds) >= 0.8 * SETTINGS.goal
 
 
+@pytest.mark.slow
 def test_two_hundred_phones_take_part_about_as_often_as_they_may(tmp_path: Path) -> None:
     phones = Population(tmp_path, 200)
     phones.come_within(HOUR / 4)

@@ -23,6 +23,7 @@ SCENARIO = Scenario(
 )
 
 
+@pytest.mark.slow
 def test_a_scenario_decides_who_is_in_a_round_and_a_stopped_run_goes_on_alike(make: Callable[..., Run]) -> None:
     run = make("whole", scenario=SCENARIO, rounds=8)
     whole, reports = train_and_keep(run, after=5, stopped="stopped")
@@ -44,6 +45,7 @@ def test_a_scenario_decides_who_is_in_a_round_and_a_stopped_run_goes_on_alike(ma
 DEFENCE = DefenceSettings(enabled=True, group_phones=2, norm_factor=0.0, clip_factor=0.0, least_agreement=-1.0)
 
 
+@pytest.mark.slow
 def test_a_defended_run_that_was_stopped_ends_as_one_that_was_not(make: Callable[..., Run]) -> None:
     whole, _ = train_and_keep(make("whole", defence=DEFENCE), after=3, stopped="stopped")
     again = make("stopped", defence=DEFENCE)

@@ -59,6 +59,7 @@ def test_a_torn_state_is_passed_over_and_one_of_before_the_defence_is_not(
     assert same(new_run(torn).train(), whole.trained)
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_model(make: Callable[..., Run], whole: Reference) -> None:
     assert not same(make("other", seed=2).train(), whole.trained)
 
