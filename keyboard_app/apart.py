@@ -9,7 +9,6 @@ than some of its work.
 import contextlib
 import multiprocessing
 import os
-import pickle
 import sys
 import threading
 from collections.abc import Callable
@@ -48,19 +47,20 @@ def run(should_stop: Callable[[], bool], work: Callable[[*_Arguments], _Result],
         FederationError, ValueError, OSError: as `work` raised it.
     """
     context = multiprocessing.get_context("spawn")
-    receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(target=_other_side, args=(sending, pickle.dumps((work, arguments))), daemon=True)
+    here, there = context.Pipe()
+    process = context.Process(target=_other_side, args=(there,), daemon=True)
     process.start()
-    sending.close()
+    there.close()
     try:
-        while not receiving.poll(_POLL_SECONDS):
+        here.send((work, arguments))
+        while not here.poll(_POLL_SECONDS):
             if should_stop():
                 raise InterruptedWorkError("the phone is in use again")
-        answer = receiving.recv()
-    except EOFError as error:
+        answer = here.recv()
+    except (EOFError, ConnectionError) as error:
         raise FailedWorkError("the training process ended before it was done") from error
     finally:
-        receiving.close()
+        here.close()
         process.kill()
         process.join()
         process.close()
@@ -70,16 +70,16 @@ def run(should_stop: Callable[[], bool], work: Callable[[*_Arguments], _Result],
     return result
 
 
-def _other_side(sending: Connection, order: bytes) -> None:
+def _other_side(there: "Connection[Any, Any]") -> None:
     _step_back()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    work, arguments = pickle.loads(order)  # noqa: S301 - of the process that made this one
+    work, arguments = there.recv()  # imports what they need
     try:
-        sending.send(work(*arguments))
+        there.send(work(*arguments))
     except _EXPECTED as error:
-        sending.send(error)
+        there.send(error)
 
 
 def _step_back() -> None:
