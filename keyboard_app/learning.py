@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from federation import weights as codec
-from federation.phone import LocalTraining
 from federation.task import DeviceClass, TrainingTask
 from federation.update import Update
 from keyboard_app.own_text import EngineWordModel, Verdict, judge, measure
@@ -16,6 +15,8 @@ def train(
     directory: Path, weights: bytes, task: TrainingTask, texts: Sequence[str], device_class: DeviceClass
 ) -> Update:
     """Return what the exported network in a directory learns from messages; see `LocalTraining`."""
+    from federation.phone import LocalTraining  # noqa: PLC0415 - large, and of use in the other process only
+
     export = Export.load(directory)
     return LocalTraining(export.trainer(), export.vocabulary, lambda: texts, device_class=device_class)(weights, task)
 
