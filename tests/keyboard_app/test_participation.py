@@ -15,7 +15,7 @@ from federation.phone.headless import DEFAULT_POLICY
 from federation.server.desk import create_desk
 from federation.server.limits import RateLimits
 from federation.server.settings import RoundSettings
-from keyboard_app import apart
+from keyboard_app import apart, learning
 from keyboard_app.own_text import Measured, Verdict
 from keyboard_app.participation import Own, Participation, epsilon, rho
 from keyboard_app.shared_models import SharedModels
@@ -233,7 +233,7 @@ def test_a_clearly_worse_model_waits_for_its_owner(
 ) -> None:
     good, bad = Measured(0.5, 0.6, 70), Measured(0.1, 0.2, 70)
     verdict = Verdict(good, bad, clearly_worse=True)
-    monkeypatch.setattr(apart, "compare_models", lambda *_: verdict)
+    monkeypatch.setattr(learning, "compare_models", lambda *_: verdict)
     run(site, participation, others, lambda: participation._models.measured(2) == bad)
     participation.step()
     assert owner.used == []
