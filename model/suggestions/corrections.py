@@ -83,7 +83,7 @@ class Corrections:
     def near(self, typed: str) -> list[str]:
         """Return words near `typed`: all within one edit of up to three letters, or two of more, and few others.
 
-        None is returned for what is too short or too long.
+        There are none near what is too short or too long.
         """
         if not 1 < len(typed) <= _LONGEST:
             return []
