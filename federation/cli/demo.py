@@ -26,7 +26,7 @@ from model.export import export, inference_file
 from model.next_words import NetworkNextWords
 from model.suggestions import Suggester, split_word
 
-_POINTS, _POINT_CLIENTS = 8, 40  # of the learning curve, and who is asked for each
+_POINTS, _POINT_CLIENTS = 6, 40  # of the learning curve, and who is asked for each
 _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si", "that sounds ", "see you tom")
 
 
@@ -38,13 +38,13 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
     help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
 )
 @click.option(
-    "--rounds", default=32, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
+    "--rounds", default=24, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
 )
 @click.option("--headless-phones", default=10, show_default=True, type=click.IntRange(min=5), help="So many phones.")
 @click.option(
     "--phone-rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds that phones take part in."
 )
-@click.option("--users", default=24, show_default=True, type=click.IntRange(min=2), help="Held-out users to judge on.")
+@click.option("--users", default=16, show_default=True, type=click.IntRange(min=2), help="Held-out users to judge on.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=paths.RUNS / "demo", show_default=True, help="The run's folder."
 )
@@ -68,7 +68,7 @@ def demo(
 ) -> None:
     """Train on real chat by federated averaging, with phones and a server, judge the result on people it never saw.
 
-    Takes about seven minutes on two cores. The same command goes on where it was stopped.
+    Takes about six minutes on two cores. The same command goes on where it was stopped.
     """
     started = time.monotonic()
     if restart and out.exists():
