@@ -38,7 +38,7 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
     help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
 )
 @click.option(
-    "--rounds", default=24, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
+    "--rounds", default=32, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
 )
 @click.option("--headless-phones", default=10, show_default=True, type=click.IntRange(min=5), help="So many phones.")
 @click.option(
@@ -68,7 +68,7 @@ def demo(
 ) -> None:
     """Train on real chat by federated averaging, with phones and a server, judge the result on people it never saw.
 
-    Takes about six minutes on two cores. The same command goes on where it was stopped.
+    Takes six to seven minutes on two cores. The same command goes on where it was stopped.
     """
     started = time.monotonic()
     if restart and out.exists():
