@@ -19,24 +19,23 @@ import numpy as np
 from benchmarks.engine_rounds import Fleet as Clients
 from benchmarks.engine_rounds import recall_percent
 from benchmarks.results import Figure, write
-from federation.authority import AuthorityFolder
+from federation.cli.phones import headless
 from federation.cli.processes import running
 from federation.cli.serve import prepare
-from federation.phone.headless import Fleet, HeadlessPhone, HeadlessSettings, TrainerPool, Typist
+from federation.phone.headless import AS_FAST_AS_THIS_MACHINE, Fleet, HeadlessSettings
 from federation.plan import Deadlines
 from federation.server.history import RoundSummary, rounds_of
 from federation.server.installation import Installation, ServerSettings
 from federation.server.settings import RoundSettings
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
-from federation.task import Budget, DeviceClass
+from federation.task import DEVICE_CLASSES
 from model.batches import ROW_LENGTH
 from model.export import export
 from model.layout import FlatVector, Layout
 
 LEARNING_RATE = 0.5
 DROPOUT = 0.25
-DEVICE_CLASSES: tuple[DeviceClass, ...] = ("low", "middle", "high")
 
 
 def main() -> None:
@@ -77,7 +76,6 @@ def main() -> None:
 def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple[FlatVector, Sequence[RoundSummary]]:
     """Return the weights after some rounds of phones, and those rounds."""
     exported = export(clients.checkpoint(clients.start), folder / "export", inference="float32")
-    budget = Budget(steps=1 << 20, seconds=1 << 20)
     settings = ServerSettings(
         gate_loss=1.0,
         rounds=RoundSettings(
@@ -87,7 +85,7 @@ def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple
             clip=20.0,
             learning_rate=LEARNING_RATE,
             dropout=DROPOUT,
-            budgets=dict.fromkeys(DEVICE_CLASSES, budget),
+            budgets=dict.fromkeys(DEVICE_CLASSES, AS_FAST_AS_THIS_MACHINE.budget),
             deadlines=Deadlines(120, 180, 600, 660, 720),
             separation_seconds=1,
             meeting_seconds=5,
@@ -95,7 +93,6 @@ def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple
     )
     (folder / "server.toml").write_text(settings.to_toml())
     (folder / "public.txt").write_text("\n".join(_one_line(text) for text in _public(clients)))
-    authority = AuthorityFolder.create(folder / "authority")
     prepare(
         folder / "server",
         model=folder / "export",
@@ -104,26 +101,21 @@ def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple
         authority=folder / "authority",
         corpus=None,
     )
-    pool = TrainerPool(exported)
     table = clients.ready.tables["train"]
     with_text = [user for number, user in enumerate(table.users) if table.messages(number)]
     people = [clients.ready.split.train[user] for user in with_text[:count]]
     command = ("serve", "--folder", folder / "server", "--authority", folder / "authority", "--workers", 1)
     with running(*command, log=folder / "server.log") as url:
-        phones = [
-            HeadlessPhone(
-                folder / f"phone-{number}",
-                url,
-                enrol=lambda store: authority.enrol(store.key.enrolment_request(), 1),
-                typist=Typist(texts, at_first=len(texts), a_round=0),
-                pool=pool,
-                vocabulary=exported.manifest.vocabulary,
-                settings=HeadlessSettings(),
-                seed=1,
-                index=number,
-            )
-            for number, texts in enumerate(people)
-        ]
+        phones = headless(
+            people,
+            server=url,
+            export=exported,
+            authority=folder / "authority",
+            out=folder / "phones",
+            settings=HeadlessSettings(),
+            seed=1,
+            typed=1.0,
+        )
         installation = Installation.load(folder / "server")
         with Fleet(phones, lambda *_: None):
             while len(ended := _finished(installation)) < rounds:

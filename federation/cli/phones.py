@@ -110,8 +110,9 @@ def headless(
     out: Path,
     settings: HeadlessSettings,
     seed: int,
+    typed: float = 0.5,
 ) -> list[HeadlessPhone]:
-    """Return a phone for each of some people, enrolled, who have typed half of their messages already."""
+    """Return a phone for each of some people, enrolled, who have typed a share of their messages already."""
     pool = TrainerPool(export)
 
     def credential(store: PhoneStore) -> Credential | None:
@@ -128,7 +129,7 @@ def headless(
             out / f"phone-{number:03}",
             server,
             enrol=credential,
-            typist=Typist(texts, at_first=math.ceil(len(texts) / 2), a_round=math.ceil(len(texts) / 20)),
+            typist=Typist(texts, at_first=math.ceil(typed * len(texts)), a_round=math.ceil(len(texts) / 20)),
             pool=pool,
             vocabulary=export.manifest.vocabulary,
             settings=settings,

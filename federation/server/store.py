@@ -7,6 +7,7 @@ advisory lock.
 
 import fcntl
 import hashlib
+import json
 import logging
 import os
 import sqlite3
@@ -219,8 +220,8 @@ def _answers(
         yield
     except but:
         raise
-    except Exception as error:  # each kind of store has errors of its own, not all of them OSError
-        _LOG.warning("the blob store: %s: %s", type(error).__name__, error)  # which is not for phones to read
+    except Exception as error:  # each kind of store has errors of its own; the log has them
+        _LOG.warning(json.dumps({"blob_store": type(error).__name__, "error": str(error)}), exc_info=error)
         raise UnavailableError(otherwise, 60) from error
 
 

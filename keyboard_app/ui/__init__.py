@@ -10,6 +10,6 @@ os.environ.setdefault("KIVY_IMAGE", "sdl2")  # one is enough, and the others tak
 os.environ.setdefault("KIVY_CLIPBOARD", "sdl2")  # the window's own: others start programs
 os.environ.setdefault("KIVY_WINDOW", "sdl2")  # another one ends the process where there is no display
 os.environ.setdefault("KIVY_LOG_MODE", "PYTHON")  # neither logging nor tracebacks are taken over
-logging.getLogger("kivy").setLevel(logging.ERROR)
+os.environ.setdefault("KCFG_KIVY_LOG_LEVEL", "error")  # its configuration sets the level, whatever was set before
 # Of what needs other programs: touch screens without a desktop, a second clipboard.
 logging.getLogger("kivy").addFilter(lambda record: not str(record.msg).startswith(("Input: MTDev", "Cutbuffer")))

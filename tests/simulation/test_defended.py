@@ -188,16 +188,7 @@ def test_plain_averaging_lets_a_backdoor_in_and_the_defence_does_not(
         return delta * np.float32(len(rows))
 
     spoiled = Spoiled(cohort, CLIENTS[0], sends)
-    off = replace(
-        SETTINGS,
-        norm_factor=0.0,
-        clip_factor=0.0,
-        least_agreement=-1.0,
-        median="never",
-        gate_loss=0.0,
-        canary_jump=0.0,
-        rollback_loss=0.0,
-    )
+    off = replace(DefenceSettings.none(), enabled=True, group_phones=SETTINGS.group_phones)
     trigger = np.array([[BOUNDARY, *BACKDOOR.trigger]], np.int32)
     certainties = []
     for settings in (off, SETTINGS):
