@@ -12,6 +12,7 @@ from federation.simulation.prepare import prepared
 from model.batches import Rows
 from model.checkpoint import Checkpoint
 from model.engine import TRAINING_BATCH, Trainer
+from model.engine.litert_engine import LiteRTTrainer
 from model.export import training_file
 from model.layout import FlatVector, Layout, NetworkConfig
 from model.vocabulary import Vocabulary
@@ -63,8 +64,8 @@ class Ground:
             network,
             ready.vocabulary,
             Layout.of(network.layout).flatten(checkpoint.weights),
-            Trainer(file, network),
-            Trainer(file, network),
+            LiteRTTrainer(file, network),
+            LiteRTTrainer(file, network),
             rows.seed[held_out],
             rows.seed[~held_out],
             list(rows.train),

@@ -14,6 +14,7 @@ from federation.update import Tally, Update
 from model.batches import ROW_LENGTH, Rows
 from model.checkpoint import Checkpoint
 from model.engine import TRAINING_BATCH, Trainer
+from model.engine.litert_engine import LiteRTTrainer
 from model.evaluation import Totals
 from model.export import training_file
 from model.layout import FlatVector, Layout, NetworkConfig
@@ -48,7 +49,7 @@ class Fleet:
         rows = ready.rows(ROW_LENGTH)
         network = NetworkConfig.named(size, ready.vocabulary.size)
         weights = central.train(network, rows.seed, CentralTraining(epochs=epochs), seed=1)
-        trainer = Trainer(training_file(Checkpoint(network, weights, ready.vocabulary)), network)
+        trainer = LiteRTTrainer(training_file(Checkpoint(network, weights, ready.vocabulary)), network)
         return cls(ready, trainer, Layout.of(network.layout).flatten(weights), rows.train, rows.validation)
 
     def update(self, weights: FlatVector, client: int, seed: Sequence[int], *, batches: int | None = None) -> Update:

@@ -49,7 +49,7 @@ def _prepare(model: Path, folder: Path) -> float:
     """Write both exports and texts to type; return the relative perplexity of 8 bits."""
     import data  # noqa: PLC0415
     from model.checkpoint import Checkpoint  # noqa: PLC0415
-    from model.engine import INFERENCE  # noqa: PLC0415
+    from model.engine import Engine  # noqa: PLC0415
     from model.export import export, relative_perplexity  # noqa: PLC0415
     from model.text import tokenise  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ def _prepare(model: Path, folder: Path) -> float:
     texts = [text for own in data.split(data.load("chitchat")).held_out.values() for text in own[:20]]
     (folder / "texts.json").write_text(json.dumps(texts[:MESSAGES]))
     encoded = [checkpoint.vocabulary.encode(tokenise(text)) for text in texts]
-    return relative_perplexity(checkpoint, (folder / "int8" / INFERENCE).read_bytes(), encoded)
+    return relative_perplexity(checkpoint, (folder / "int8" / Engine.LITERT.inference).read_bytes(), encoded)
 
 
 def _run(part: str, model: Path, folder: Path) -> dict[str, float]:

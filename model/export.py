@@ -1,6 +1,7 @@
-"""From a trained model to what a phone downloads: LiteRT files that predict and train with built-in operations only.
+"""From a trained model to what a phone downloads, for either engine; `model.engine` is the other side.
 
-The functions are those of `model.network`; nothing is defined a second time. `model.engine` is the other side.
+LiteRT's files predict and train with built-in operations only. Their functions are those of `model.network`; nothing
+is defined a second time. NumPy's files are the weights.
 """
 
 import json
@@ -10,22 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ai_edge_litert
 import numpy as np
 import tensorflow as tf
 
 from model.batches import ROW_LENGTH
 from model.checkpoint import Checkpoint
-from model.engine import (
-    INFERENCE,
-    MANIFEST,
-    TRAINING,
-    TRAINING_BATCH,
-    Export,
-    Manifest,
-    Predictor,
-    file_description,
-)
+from model.engine import MANIFEST, TRAINING_BATCH, Engine, Export, Manifest, file_description
+from model.engine.litert_engine import VERSION, LiteRTPredictor
+from model.engine.weight_files import KINDS, packed
 from model.layout import NetworkConfig
 from model.network import log_probabilities, loss_and_hits, step
 from model.spellings import EXPANDED
@@ -51,8 +44,10 @@ def export(
     directory.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
     try:
-        (partial / TRAINING).write_bytes(training_file(checkpoint))
-        (partial / INFERENCE).write_bytes(inference_file(checkpoint, inference))
+        (partial / Engine.LITERT.training).write_bytes(training_file(checkpoint))
+        (partial / Engine.LITERT.inference).write_bytes(inference_file(checkpoint, inference))
+        (partial / Engine.NUMPY.training).write_bytes(packed(checkpoint.weights, "float32"))
+        (partial / Engine.NUMPY.inference).write_bytes(packed(checkpoint.weights, inference))
         checkpoint.vocabulary.save(partial)
         manifest = Manifest(
             version=version,
@@ -60,7 +55,7 @@ def export(
             network=checkpoint.network,
             vocabulary=checkpoint.vocabulary.key,
             inference=inference,
-            runtime=ai_edge_litert.__version__,
+            runtime=VERSION,
             files={path.name: file_description(path) for path in sorted(partial.iterdir())},
         )
         (partial / MANIFEST).write_text(json.dumps(manifest.to_json(), indent=1))
@@ -74,19 +69,19 @@ def export(
 
 
 def inference_file(checkpoint: Checkpoint, kind: str) -> bytes:
-    """Return a LiteRT file with frozen weights and the signatures of `model.engine.Predictor`.
+    """Return a LiteRT file with frozen weights and the signatures of `LiteRTPredictor`.
 
     Raises:
         ValueError: `kind` is neither `float32` nor `int8`.
     """
-    if kind not in {"float32", "int8"}:
+    if kind not in KINDS:
         raise ValueError(f"unknown kind of inference file {kind!r}: choose float32 or int8")
     module = _Frozen(checkpoint)
     return _converted(module, module.signatures(), quantised=kind == "int8")
 
 
 def training_file(checkpoint: Checkpoint) -> bytes:
-    """Return a LiteRT file whose weights can change, with the signatures of `model.engine.Trainer`."""
+    """Return a LiteRT file whose weights can change, with the signatures of `LiteRTTrainer`."""
     module = _Trainable(checkpoint)
     return _converted(module, module.signatures(), quantised=False)
 
@@ -94,7 +89,7 @@ def training_file(checkpoint: Checkpoint) -> bytes:
 def relative_perplexity(checkpoint: Checkpoint, inference: bytes, messages: list[list[int]]) -> float:
     """Return the perplexity a piece of an inference file over that of float32 weights, less 1, on encoded messages."""
     files = (inference_file(checkpoint, "float32"), inference)
-    exact, other = (Predictor(file, checkpoint.network).mean_loss(messages) for file in files)
+    exact, other = (LiteRTPredictor(file, checkpoint.network).mean_loss(messages) for file in files)
     return float(np.expm1(other - exact))
 
 

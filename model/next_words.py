@@ -26,7 +26,7 @@ class NextWords(Protocol):
 
 
 class NetworkNextWords:
-    """`NextWords` of a LiteRT network.
+    """`NextWords` of the network.
 
     One text field's states are kept: a word more costs a step for each of its pieces, and going back costs nothing.
     A text field that is left and one that is entered share their beginning, if any.

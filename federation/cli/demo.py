@@ -19,7 +19,7 @@ from federation.simulation.judge import Judge
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
 from model.checkpoint import Checkpoint
-from model.engine import Predictor
+from model.engine.litert_engine import LiteRTPredictor
 from model.evaluation import compare, spread_table, table
 from model.evaluation.report import LearningCurve, write
 from model.export import export, inference_file
@@ -146,7 +146,7 @@ def _gate_texts(split: Split, judge: Judge) -> list[str]:
 
 def _on_phone(checkpoint: Checkpoint) -> Suggester:
     """Return what a phone with this model suggests."""
-    predictor = Predictor(inference_file(checkpoint, "int8"), checkpoint.network)
+    predictor = LiteRTPredictor(inference_file(checkpoint, "int8"), checkpoint.network)
     return Suggester(NetworkNextWords(predictor, checkpoint.vocabulary))
 
 

@@ -11,6 +11,7 @@ from model.engine import ExportError
 from model.vocabulary import VocabularyError
 
 GROUP_OF = {
+    "ai_edge_litert": "simulation",
     "alembic": "server",
     "chitchat_dataset": "simulation",
     "dp_accounting": "simulation",

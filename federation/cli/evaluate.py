@@ -11,7 +11,7 @@ from federation.cli import paths
 from federation.cli.progress import words_bar
 from federation.simulation.judge import Judge
 from model.checkpoint import Checkpoint
-from model.engine import Predictor
+from model.engine.litert_engine import LiteRTPredictor
 from model.evaluation import compare, spread_table, table
 from model.evaluation.plot import plot_models
 from model.evaluation.typist import type_messages, typing_table
@@ -74,7 +74,7 @@ def evaluate(
 
 def _type(checkpoint: Checkpoint, users: Users, slips: float, out: Path) -> None:
     """Type on a phone's keyboard, without and with what it has learned of the user."""
-    predictor = Predictor(inference_file(checkpoint, "int8"), checkpoint.network)
+    predictor = LiteRTPredictor(inference_file(checkpoint, "int8"), checkpoint.network)
     suggester = Suggester(NetworkNextWords(predictor, checkpoint.vocabulary))
     earlier = {user: texts[: 2 * len(texts) // 3] for user, texts in users.items()}
     later = {user: texts[len(earlier[user]) :] for user, texts in users.items()}

@@ -32,7 +32,8 @@ _MESSAGES = 2000
 def export(model: Path, out: Path, version: int, inference: str, corpus: str) -> None:
     """Write what a phone downloads from MODEL, a folder that `fedkey simulate` wrote.
 
-    A LiteRT file that trains, one that predicts, the vocabulary, and a manifest with the SHA-256 of each.
+    For each engine a file that trains and one that predicts; the vocabulary; a manifest with the SHA-256 of each. A
+    phone needs the files of its own engine only: those that end in .tflite for LiteRT, in .weights for NumPy.
     """
     checkpoint = Checkpoint.load(model)
     if inference == "auto":

@@ -1,4 +1,4 @@
-"""Readings with LiteRT, for a server without TensorFlow."""
+"""Readings with the phone's engine, for a server without TensorFlow."""
 
 import numpy as np
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from model.checkpoint import Checkpoint
-from model.engine import Predictor, State
+from model.engine import State
+from model.engine.litert_engine import LiteRTPredictor
 from model.export import inference_file
 from model.layout import NetworkConfig, initial_weights
 from model.network_words import NetworkWordModel
@@ -13,7 +14,7 @@ from model.vocabulary import Vocabulary
 TEXT = ["hello there how are you", "walking and walked and talks", "see you tomorrow then", "nothing much today"]
 
 
-class Watched(Predictor):
+class Watched(LiteRTPredictor):
     """Counts steps."""
 
     steps = 0

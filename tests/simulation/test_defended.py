@@ -13,7 +13,7 @@ from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort, CohortResult, Server, ServerOptimizer, ServerState
 from model.batches import Rows, pack
 from model.checkpoint import Checkpoint
-from model.engine import Trainer
+from model.engine.litert_engine import LiteRTTrainer
 from model.export import training_file
 from model.layout import FlatVector, FlatWeights, Layout, NetworkConfig, initial_weights
 from model.network import loss_and_hits
@@ -124,7 +124,7 @@ def test_the_engine_and_the_simulation_read_a_model_alike() -> None:
     random = np.random.default_rng(0)
     rows = random.integers(3, network.vocabulary_size, (10, 21)).astype(np.int32)
     canaries = np.array([[BOUNDARY, BOUNDARY, 5, 6], [BOUNDARY, 7, 8, 9]], np.int32)
-    probe = EngineProbe(Trainer(training_file(checkpoint), network), rows, canaries)
+    probe = EngineProbe(LiteRTTrainer(training_file(checkpoint), network), rows, canaries)
     other = initial_weights(network, 3)
     ours, theirs = probe(Layout.of(network.layout).flatten(other)), reading(other, rows, canaries)
     assert theirs is not None
