@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from federation.cli.paths import cache
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.prepare import prepared
+from fedkey.cli.paths import cache
 from model.batches import Rows
 from model.checkpoint import Checkpoint
 from model.engine import TRAINING_BATCH, Trainer

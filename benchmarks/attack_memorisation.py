@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from benchmarks.attack_ground import Ground
 from benchmarks.results import Figure
-from federation.server.optimizer import SgdMomentum
-from federation.update import clip
+from federation.rounds.server_optimizers import SgdMomentum
+from federation.updates.update import clip
 from model.batches import pack
 from model.layout import FlatVector
 from model.vocabulary import BOUNDARY, PAD, UNKNOWN

@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 from benchmarks.attack_ground import Ground
 from benchmarks.results import Figure
-from federation.encoding import Wrap
-from federation.plan import Deadlines, RoundPlan
+from federation.protocol.plan import Deadlines, RoundPlan
 from federation.secure_aggregation import masks
 from federation.secure_aggregation.vector import Vector
-from federation.update import Tally, Update
+from federation.updates.encoding import Wrap
+from federation.updates.update import Tally, Update
 from model.batches import Rows
 from model.engine import State, Trainer
 from model.layout import FlatVector, Layout

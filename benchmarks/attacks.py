@@ -18,8 +18,8 @@ from pathlib import Path
 from benchmarks import attack_memorisation, attack_poisoning, attack_reconstruction
 from benchmarks.attack_ground import Ground
 from benchmarks.results import Figure, kept_figures, write
-from federation.cli.paths import RUNS
 from federation.simulation.adversaries import ATTACKS
+from fedkey.cli.paths import RUNS
 
 PARTS = ("reconstruction", "memorisation", "poisoning")
 

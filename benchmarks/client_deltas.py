@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from federation.cli.paths import cache
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort
 from federation.simulation.prepare import prepared
+from fedkey.cli.paths import cache
 from model.checkpoint import Checkpoint
 from model.layout import Layout, NetworkConfig
 

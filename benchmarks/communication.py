@@ -24,14 +24,14 @@ import numpy as np
 
 from benchmarks.engine_rounds import Fleet, cosine_rate, recall_percent
 from benchmarks.results import Figure, write
-from federation import traffic as sizes
-from federation.encoding import choose
-from federation.plan import Deadlines, RoundPlan
-from federation.server.optimizer import SgdMomentum
-from federation.simulation.judge import Judge
-from federation.subset import Energies, Subset, chunk_energies
-from federation.update import Update, clip
-from federation.weights import delta, to_bytes
+from federation.protocol import message_sizes as sizes
+from federation.protocol.model_codec import delta, to_bytes
+from federation.protocol.plan import Deadlines, RoundPlan
+from federation.rounds.server_optimizers import SgdMomentum
+from federation.simulation.evaluation import Judge
+from federation.updates.encoding import choose
+from federation.updates.sparsification import Energies, Subset, chunk_energies
+from federation.updates.update import Update, clip
 from model.layout import FlatVector
 
 CLIP = 3.0

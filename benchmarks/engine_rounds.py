@@ -6,11 +6,11 @@ from typing import Self
 
 import numpy as np
 
-from federation.cli.paths import cache
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.prepare import Prepared, prepared
-from federation.update import Tally, Update
+from federation.updates.update import Tally, Update
+from fedkey.cli.paths import cache
 from model.batches import ROW_LENGTH, Rows
 from model.checkpoint import Checkpoint
 from model.engine import TRAINING_BATCH, Trainer

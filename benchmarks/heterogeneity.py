@@ -19,12 +19,12 @@ import numpy as np
 
 from benchmarks.engine_rounds import CLIENT_ROWS, Fleet, cosine_rate, recall_percent
 from benchmarks.results import Figure, write
-from federation import traffic
-from federation.encoding import choose
-from federation.plan import RoundPlan
-from federation.scenario import Device, DropOut, Scenario
-from federation.server.optimizer import SgdMomentum
-from federation.simulation.clock import VirtualClock
+from federation.fleet.scenario import Device, DropOut, Scenario
+from federation.fleet.virtual_clock import VirtualClock
+from federation.protocol import message_sizes
+from federation.protocol.plan import RoundPlan
+from federation.rounds.server_optimizers import SgdMomentum
+from federation.updates.encoding import choose
 from model.engine import TRAINING_BATCH
 from model.evaluation import QUANTILES, Spread, Totals
 
@@ -73,7 +73,7 @@ def clock(fleet: Fleet, scenario: Scenario, goal: int) -> VirtualClock:
         minimum=scenario.rounds.minimum,
         deadlines=scenario.rounds.deadlines,
     )
-    sizes = traffic.of_round(plan, most, model_bytes=4 * fleet.start.size)
+    sizes = message_sizes.of_round(plan, most, model_bytes=4 * fleet.start.size)
     return VirtualClock(scenario, 1, len(fleet.train), lambda _, device: work(fleet, device)[1], goal, sizes)
 
 

@@ -162,9 +162,10 @@ class _Training:
             self._thread = None
 
     def _run(self) -> None:
-        from federation.conditions import Conditions  # noqa: PLC0415
-        from federation.task import Budget, TrainingTask  # noqa: PLC0415
-        from keyboard_app import apart, learning  # noqa: PLC0415
+        from federation.protocol.conditions import Conditions  # noqa: PLC0415
+        from federation.protocol.task import Budget, TrainingTask  # noqa: PLC0415
+        from keyboard_app import subprocesses  # noqa: PLC0415
+        from keyboard_app.typing import learning  # noqa: PLC0415
 
         budget = Budget(steps=100_000, seconds=3600)
         task = TrainingTask(
@@ -178,17 +179,17 @@ class _Training:
             needed=Conditions(),
             separation_seconds=0,
         )
-        with contextlib.suppress(apart.InterruptedWorkError):
-            first = apart.run(self._stop.is_set, first_weights, self._model)
-            apart.run(self._stop.is_set, learning.train, self._model, first, task, _TRAINED, "middle")
+        with contextlib.suppress(subprocesses.InterruptedWorkError):
+            first = subprocesses.run(self._stop.is_set, first_weights, self._model)
+            subprocesses.run(self._stop.is_set, learning.train, self._model, first, task, _TRAINED, "middle")
 
 
 def first_weights(model: Path) -> bytes:
     """Return the weights of an export, as rounds send them; in a process of its own, since a trainer is large."""
-    from federation import weights  # noqa: PLC0415
+    from federation.protocol import model_codec  # noqa: PLC0415
     from model.engine import Export  # noqa: PLC0415
 
-    return weights.to_bytes(Export.load(model).trainer().weights())
+    return model_codec.to_bytes(Export.load(model).trainer().weights())
 
 
 def _when_painted(window: Any, keys: Callable[[], dict[str, tuple[float, float]]]) -> None:

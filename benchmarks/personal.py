@@ -18,8 +18,8 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.results import Figure, write
-from federation.cli.progress import words_bar
 from federation.simulation.prepare import Prepared
+from fedkey.cli.progress import words_bar
 from model.batches import pack
 from model.checkpoint import Checkpoint
 from model.engine import Trainer

@@ -19,17 +19,17 @@ import numpy as np
 from benchmarks.engine_rounds import Fleet as Clients
 from benchmarks.engine_rounds import recall_percent
 from benchmarks.results import Figure, write
-from federation.cli.phones import headless
-from federation.cli.processes import running
-from federation.cli.serve import prepare
-from federation.phone.headless import AS_FAST_AS_THIS_MACHINE, Fleet, HeadlessSettings
-from federation.plan import Deadlines
+from federation.fleet.headless import AS_FAST_AS_THIS_MACHINE, Fleet, HeadlessSettings
+from federation.protocol.plan import Deadlines
+from federation.protocol.task import DEVICE_CLASSES
 from federation.server.history import RoundSummary, rounds_of
 from federation.server.installation import Installation, ServerSettings
 from federation.server.settings import RoundSettings
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
-from federation.task import DEVICE_CLASSES
+from fedkey.cli.phones import headless
+from fedkey.cli.processes import running
+from fedkey.cli.serve import prepare
 from model.batches import ROW_LENGTH
 from model.export import export
 from model.layout import FlatVector, Layout

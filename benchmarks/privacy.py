@@ -23,19 +23,19 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.results import Figure, write
-from federation.cli.paths import RUNS, cache
-from federation.cli.progress import TrainingProgress
 from federation.privacy.accountant import Account, Participation, Sampling
 from federation.privacy.proposals import proposals
 from federation.privacy.training import BY_CLIENTS, BY_SERVER, PrivateTraining, RunRecord
 from federation.privacy.zcdp import gaussian_rho
-from federation.rare import FrozenRows
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
+from federation.simulation.evaluation import Judge
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
-from federation.simulation.judge import Judge
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
+from federation.updates.frozen_rows import FrozenRows
+from fedkey.cli.paths import RUNS, cache
+from fedkey.cli.progress import TrainingProgress
 from model.checkpoint import Checkpoint
 from model.evaluation import Evaluation, compare
 from model.evaluation.plot import plot_tradeoff

@@ -17,14 +17,14 @@ from rich.progress import Progress
 
 from benchmarks import personal
 from benchmarks.results import RESULTS, Figure, write
-from federation.cli.paths import RUNS, cache
-from federation.cli.progress import TrainingProgress, words_bar
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
-from federation.simulation.judge import Judge
+from federation.simulation.evaluation import Judge
 from federation.simulation.prepare import Prepared, prepared
 from federation.simulation.run import Run
+from fedkey.cli.paths import RUNS, cache
+from fedkey.cli.progress import TrainingProgress, words_bar
 from model.batches import targets_in
 from model.checkpoint import Checkpoint
 from model.evaluation import METRICS, Evaluation, compare, table

@@ -36,9 +36,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from benchmarks.results import Figure, write
-from federation.cli.paths import cache
-from federation.encoding import Encoding, Lanes, Rotation, Wrap, choose, padded
-from federation.plan import Deadlines, RoundPlan
+from federation.protocol.plan import Deadlines, RoundPlan
 from federation.secure_aggregation import (
     Device,
     DeviceKey,
@@ -51,7 +49,9 @@ from federation.secure_aggregation import (
 from federation.secure_aggregation.masks import key_stream
 from federation.secure_aggregation.phone import AdvertiseKeys
 from federation.secure_aggregation.server import CollectAdvertisements
-from federation.update import Tally, Update
+from federation.updates.encoding import Encoding, Lanes, Rotation, Wrap, choose, padded
+from federation.updates.update import Tally, Update
+from fedkey.cli.paths import cache
 
 FLOWER = "flwr==1.41.0"
 CLIP = 1.0

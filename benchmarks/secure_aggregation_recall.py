@@ -17,15 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.results import Figure, write
-from federation.cli.paths import cache
-from federation.encoding import NORM_GROWTH, Encoding, Lanes, Wrap
-from federation.plan import Deadlines, RoundPlan
+from federation.protocol.plan import Deadlines, RoundPlan
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
 from federation.simulation.prepare import prepared
-from federation.update import Tally, Update, clip
+from federation.updates.encoding import NORM_GROWTH, Encoding, Lanes, Wrap
+from federation.updates.update import Tally, Update, clip
+from fedkey.cli.paths import cache
 from model.batches import Rows
 from model.layout import FlatVector, FlatWeights, Layout, NetworkConfig
 

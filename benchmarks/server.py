@@ -38,18 +38,18 @@ import psutil
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from benchmarks.results import Figure, write
-from federation import signing
-from federation.authority import AuthorityFolder
-from federation.conditions import Conditions
-from federation.enrolment import Credential
-from federation.plan import PLAN_BYTES, Deadlines, RoundPlan
+from federation.enrolment.authority import AuthorityFolder
+from federation.protocol import request_signing
+from federation.protocol.conditions import Conditions
+from federation.protocol.credentials import Credential
+from federation.protocol.plan import PLAN_BYTES, Deadlines, RoundPlan
 from federation.secure_aggregation import Authority, Device, DeviceKey, phone
 from federation.secure_aggregation.identity import DEVICE_ID_BYTES, SIGNATURE_BYTES
 from federation.server.installation import ServerSettings
 from federation.server.limits import RateLimits
 from federation.server.phases import Phase
 from federation.server.settings import RoundSettings
-from federation.update import Tally, Update
+from federation.updates.update import Tally, Update
 
 CONNECTIONS = 16
 READY = Conditions(idle=True, charging=True, unmetered=True)
@@ -128,7 +128,7 @@ def _serving(folder: Path, export: Path, workers: int, phones: int) -> Iterator[
         "port": port,
         "workers": workers,
     }
-    command = [sys.executable, "-m", "federation.cli", "serve"]
+    command = [sys.executable, "-m", "fedkey", "serve"]
     command += [f"--{name}={value}" for name, value in options.items()]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -176,7 +176,7 @@ class _Phone:
 
     def ask(self, server: _Server, method: str, path: str, body: bytes = b"") -> "_Request":
         target = f"/v1{path}"
-        headers = signing.sign(
+        headers = request_signing.sign(
             self.key, self.credential, server.key, method=method, target=target, body=body, now=time.time()
         )
         return _Request(method, target, body, headers)

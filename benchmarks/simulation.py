@@ -22,10 +22,10 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from benchmarks.results import Figure, write
-from federation.cli.paths import cache
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
 from federation.simulation.prepare import Prepared, prepared
+from fedkey.cli.paths import cache
 from model.batches import pack
 from model.layout import NetworkConfig, initial_weights
 

@@ -19,9 +19,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from federation.conditions import Conditions
-from federation.errors import FederationError
-from federation.phone import (
+from federation.device import (
     Connection,
     Contribution,
     DeviceClient,
@@ -33,17 +31,20 @@ from federation.phone import (
     UnreachableError,
     enrol,
 )
-from federation.plan import PhonePolicy
+from federation.errors import FederationError
 from federation.privacy import Budget
-from federation.reasons import Reason
-from federation.task import TrainingTask
-from federation.update import Update
-from keyboard_app import apart, learning
-from keyboard_app.own_text import Verdict
+from federation.protocol.conditions import Conditions
+from federation.protocol.drop_reasons import Reason
+from federation.protocol.plan import PhonePolicy
+from federation.protocol.task import TrainingTask
+from federation.updates.update import Update
+from keyboard_app import subprocesses
+from keyboard_app.model_comparison import Verdict
 from keyboard_app.profile import DeviceConditions
 from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import DELTA, MOST_PARTICIPATIONS, BudgetStatus, Outcome, RoundEntry, Settings, Snapshot
-from keyboard_app.vault import Vault, VaultError
+from keyboard_app.typing import learning
+from keyboard_app.typing.vault import Vault, VaultError
 from model.engine import Export
 
 LARGEST_CLIP, MOST_BITS = 100.0, 64.0
@@ -242,8 +243,8 @@ class Participation:
         round_id = self._client.status.round_id if self._client else None
         self._do(f"Training for round {round_id}")
         try:
-            return apart.run(should_stop, learning.train, self._export.directory, weights, task, texts, "middle")
-        except apart.InterruptedWorkError as error:
+            return subprocesses.run(should_stop, learning.train, self._export.directory, weights, task, texts, "middle")
+        except subprocesses.InterruptedWorkError as error:
             if round_id is not None:
                 self._note(round_id, reason=f"Training was broken off: {error}.")
             raise
@@ -308,7 +309,7 @@ class Participation:
         self._do("Comparing the new shared model with the old one")
         arguments = (self._export.directory, self._models.weights(old), new, texts)
         try:
-            return apart.run(lambda: not self._wanted, learning.compare_models, *arguments)
+            return subprocesses.run(lambda: not self._wanted, learning.compare_models, *arguments)
         except (FederationError, ValueError, OSError):
             return None
 

@@ -16,11 +16,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from federation.files import write_private
-from keyboard_app import suggesting
-from keyboard_app.editor import After, Drafted, EditorState, Effect, FieldKind, Finished, Offer, Request, Sent, Slot
-from keyboard_app.keys import Key
-from keyboard_app.own_text import Measured
+from federation.base.files import write_private
+from keyboard_app.editor.editor import (
+    After,
+    Drafted,
+    EditorState,
+    Effect,
+    FieldKind,
+    Finished,
+    Offer,
+    Request,
+    Sent,
+    Slot,
+)
+from keyboard_app.editor.keys import Key
+from keyboard_app.model_comparison import Measured
 from keyboard_app.profile import DeviceConditions, Profile, SimulatedConditions, plain
 from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import (
@@ -34,9 +44,18 @@ from keyboard_app.status import (
     Snapshot,
     Status,
 )
-from keyboard_app.suggesting import Suggesting
-from keyboard_app.typing_log import DayCount, Message, TypingLog
-from keyboard_app.vault import FileKeyStore, KeyStore, Vault, VaultError, VaultFullError, open_or_replace, set_aside
+from keyboard_app.typing import suggesting
+from keyboard_app.typing.suggesting import Suggesting
+from keyboard_app.typing.typing_log import DayCount, Message, TypingLog
+from keyboard_app.typing.vault import (
+    FileKeyStore,
+    KeyStore,
+    Vault,
+    VaultError,
+    VaultFullError,
+    open_or_replace,
+    set_aside,
+)
 from model.engine import Export, ExportError
 from model.next_words import NetworkNextWords
 from model.spellings import Spellings

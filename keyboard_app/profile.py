@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import platformdirs
 
-from federation.conditions import Conditions
-from federation.files import write_private
+from federation.base.files import write_private
+from federation.protocol.conditions import Conditions
 from keyboard_app.status import Settings
 
 _NAME = re.compile(r"[\w-]{1,40}")
@@ -66,7 +66,7 @@ class Profile:
 
     @property
     def device(self) -> Path:
-        """The folder of `federation.phone.PhoneStore`."""
+        """The folder of `federation.device.PhoneStore`."""
         return self.folder / "device"
 
     @property

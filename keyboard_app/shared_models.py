@@ -6,9 +6,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from federation import weights as codec
-from federation.files import write_private
-from keyboard_app.own_text import Measured
+from federation.base.files import write_private
+from federation.protocol import model_codec as codec
+from keyboard_app.model_comparison import Measured
 from model.engine import Export, Predictor
 
 

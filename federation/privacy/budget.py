@@ -9,10 +9,10 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
-from federation.plan import Mechanism, RoundPlan
 from federation.privacy.errors import BudgetError
 from federation.privacy.mechanisms import NoiseScale
 from federation.privacy.zcdp import round_rho
+from federation.protocol.plan import Mechanism, RoundPlan
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from typing import Literal
 
 import numpy as np
 
-from federation.encoding import Lanes, padded, random_words
 from federation.errors import ConfigError
-from federation.plan import FLOAT_SLACK
+from federation.protocol.plan import FLOAT_SLACK
+from federation.updates.encoding import Lanes, padded, random_words
 from model.layout import FlatVector
 
 CentralMechanism = Literal["none", "gaussian", "tree"]

@@ -24,9 +24,9 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from federation.encoding import WRAP_SIGMAS, Levels, Wrap, padded, random_words, rounded_norm
-from federation.plan import FLOAT_SLACK, Mechanism, Privacy, RoundPlan
 from federation.privacy.errors import NoiseError
+from federation.protocol.plan import FLOAT_SLACK, Mechanism, Privacy, RoundPlan
+from federation.updates.encoding import WRAP_SIGMAS, Levels, Wrap, padded, random_words, rounded_norm
 
 LARGEST_DEVIATION = 1e4
 """In levels; a word of 16 bits has no room for more."""

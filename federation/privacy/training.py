@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Literal, Self
 
 from federation.errors import ConfigError
-from federation.plan import Deadlines, Mechanism, Privacy, RoundPlan
 from federation.privacy.accountant import SERVER_TRUSTED, Account, Ledger, Sampling
 from federation.privacy.errors import AssumptionError, NoiseError
 from federation.privacy.mechanisms import NoiseScale, noised_encoding
 from federation.privacy.zcdp import gaussian_rho, round_rho
+from federation.protocol.plan import Deadlines, Mechanism, Privacy, RoundPlan
 
 MechanismName = Literal["none", "gaussian", "tree", "skellam", "discrete_gaussian"]
 

@@ -6,9 +6,9 @@ has an L2 norm of at most `NoiseScale.sensitivity` levels.
 
 import math
 
-from federation.plan import Mechanism
 from federation.privacy.errors import NoiseError
 from federation.privacy.mechanisms import NoiseScale
+from federation.protocol.plan import Mechanism
 
 
 def gaussian_rho(noise_multiplier: float) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from federation.plan import WeightedSum
+from federation.protocol.plan import WeightedSum
 from federation.robustness.decisions import Action, Decision
 from federation.robustness.settings import DefenceSettings
 from model.layout import FlatVector

@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from federation.plan import WeightedSum
+from federation.protocol.plan import WeightedSum
 from federation.robustness.aggregation import Group, clipped, combined, screened
 from federation.robustness.decisions import Action, Decision
 from federation.robustness.gate import Reading, objection

@@ -19,11 +19,11 @@ from typing import Any
 from flask import Blueprint, Flask, Response, g, request, send_file
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from federation import signing
-from federation.conditions import Conditions
-from federation.enrolment import CredentialError
 from federation.errors import FederationError
-from federation.reasons import Reason
+from federation.protocol import request_signing
+from federation.protocol.conditions import Conditions
+from federation.protocol.credentials import CredentialError
+from federation.protocol.drop_reasons import Reason
 from federation.secure_aggregation import LARGEST_COHORT
 from federation.server.errors import (
     BadRequestError,
@@ -37,7 +37,7 @@ from federation.server.metrics import Metrics
 from federation.server.models import Models, ModelVersion
 from federation.server.phases import STEPS, Phase
 from federation.server.rounds import Rounds
-from federation.server.trail import REPORTED_BY_PHONES, Event
+from federation.server.session_events import REPORTED_BY_PHONES, Event
 
 SMALL_BODY = 4096
 _SHARE_BODY = 1024
@@ -91,7 +91,7 @@ def create_app(site: Site) -> Flask:
     @app.after_request
     def end(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers[signing.TIME_HEADER] = str(int(site.clock()))
+        response.headers[request_signing.TIME_HEADER] = str(int(site.clock()))
         route = request.url_rule.rule if request.url_rule else "none"
         site.metrics.observe(route, request.method, response.status_code, time.perf_counter() - g.began)
         return response
@@ -139,7 +139,7 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
         """Know the device before the body is read."""
         target = request.full_path if request.query_string else request.path
         try:
-            signed = signing.check(
+            signed = request_signing.check(
                 request.headers.get, site.public_key, method=request.method, target=target, now=site.clock()
             )
         except CredentialError as error:

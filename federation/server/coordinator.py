@@ -17,13 +17,15 @@ import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
-from federation import traffic
-from federation.encoding import Encoding, Lanes, choose
 from federation.errors import ConfigError
-from federation.plan import Mechanism, RoundPlan, WeightedSum
 from federation.privacy import noised_encoding
 from federation.privacy.central import exact_encoding, sensitivity
+from federation.protocol import message_sizes
+from federation.protocol.message_sizes import Traffic
+from federation.protocol.plan import Mechanism, RoundPlan, WeightedSum
+from federation.protocol.task import TrainingTask
 from federation.robustness import Action, Memory, Outcome, counts
+from federation.rounds.server_optimizers import Finalizer, GlobalState
 from federation.secure_aggregation import Authority, groups
 from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError, TooFewPhonesError
 from federation.secure_aggregation.server import Aggregate
@@ -31,17 +33,15 @@ from federation.server import phases
 from federation.server.defence import GroupSum, Probe, defended, garbage, remember, remembered, undefended
 from federation.server.errors import UnknownError
 from federation.server.models import Gate, Models, Verdict
-from federation.server.optimizer import Finalizer, GlobalState
 from federation.server.phases import STEPS, Phase
+from federation.server.round_state import GroupStanding, Standing
 from federation.server.rounds import active, bodies, coming, uploads, waiting
+from federation.server.session_events import Event, pseudonyms, record
 from federation.server.settings import RoundSettings
-from federation.server.standing import GroupStanding, Standing
 from federation.server.store import Blobs, Database
 from federation.server.tables import LeaseRow, RoundRow
-from federation.server.trail import Event, pseudonyms, record
-from federation.subset import Subset, chunk_energies
-from federation.task import TrainingTask
-from federation.traffic import Traffic
+from federation.updates.encoding import Encoding, Lanes, choose
+from federation.updates.sparsification import Subset, chunk_energies
 from model.layout import FlatVector
 
 LEASE_SECONDS = 10.0
@@ -384,7 +384,9 @@ class Coordinator:
         """Return a round's metrics: bytes are a phone's, sums are over the phones that count."""
         plan = standing.plan
         roster = max(len(group.members) for group in standing.groups)
-        sizes = Traffic.sum(traffic.of_round(plan, roster, model_bytes=state.weights.nbytes, task_bytes=len(row.task)))
+        sizes = Traffic.sum(
+            message_sizes.of_round(plan, roster, model_bytes=state.weights.nbytes, task_bytes=len(row.task))
+        )
         norms = [plan.encoded_norm(each.total) for each in sums if np.isfinite(each.total.delta).all()]
         return {
             "phones": float(total.phones),

@@ -11,12 +11,12 @@ import numpy as np
 import sqlalchemy as sql
 from sqlalchemy.orm import Session
 
-from federation.plan import WeightedSum
+from federation.protocol.plan import WeightedSum
 from federation.robustness import Action, DefenceSettings, Group, Memory, Outcome, Reading, defend
-from federation.server.optimizer import GlobalState
+from federation.rounds.server_optimizers import GlobalState
+from federation.server.session_events import Event, record
 from federation.server.tables import DefenceRow, DeviceRow, RoundRow
-from federation.server.trail import Event, record
-from federation.update import Tally
+from federation.updates.update import Tally
 from model.layout import FlatVector
 
 Probe = Callable[[FlatVector], Reading]

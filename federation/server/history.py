@@ -8,9 +8,9 @@ import sqlalchemy as sql
 
 from federation.server.errors import UnknownError
 from federation.server.phases import STEPS, Phase
+from federation.server.session_events import Event
 from federation.server.store import Database
 from federation.server.tables import EventRow, RoundRow
-from federation.server.trail import Event
 
 _FAILURES = frozenset({Event.REFUSED, Event.FAILED, Event.REJECTED})
 

@@ -23,24 +23,24 @@ from typing import Any, Self
 import tomli_w
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from federation.conditions import Conditions
-from federation.encoding import padded
-from federation.enrolment import CredentialError, Revocations
+from federation.base.files import write_private
 from federation.errors import ConfigError
-from federation.files import write_private
-from federation.plan import Deadlines, Mechanism, Privacy
 from federation.privacy.central import CentralNoise
+from federation.protocol.conditions import Conditions
+from federation.protocol.credentials import CredentialError, Revocations
+from federation.protocol.plan import Deadlines, Mechanism, Privacy
+from federation.protocol.task import Budget
 from federation.robustness import DefenceSettings
+from federation.rounds.server_optimizers import OPTIMIZERS, Finalizer
 from federation.secure_aggregation import Authority
 from federation.server.coordinator import Coordinator, Partner
 from federation.server.defence import Probe
 from federation.server.limits import RateLimits
 from federation.server.models import Gate, Models
-from federation.server.optimizer import OPTIMIZERS, Finalizer
 from federation.server.rounds import Rounds
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
-from federation.task import Budget
+from federation.updates.encoding import padded
 from model.engine import Export
 from model.layout import FlatVector
 

@@ -8,9 +8,9 @@ import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
-from federation import weights as codec
+from federation.protocol import model_codec as codec
+from federation.rounds.server_optimizers import GlobalState
 from federation.server.errors import BadRequestError, UnknownError
-from federation.server.optimizer import GlobalState
 from federation.server.store import Blobs, Database
 from federation.server.tables import CurrentRow, ModelRow
 from model.layout import FlatVector

@@ -7,7 +7,7 @@ where the round stands by replaying what is stored; none has to remember anythin
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
-from federation.plan import RoundPlan
+from federation.protocol.plan import RoundPlan
 from federation.secure_aggregation import Authority, Roster
 from federation.secure_aggregation.messages import Survivors
 from federation.secure_aggregation.server import (

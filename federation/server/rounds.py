@@ -15,8 +15,9 @@ import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from federation.conditions import Conditions
-from federation.enrolment import Credential, CredentialError, Revocations
+from federation.protocol.conditions import Conditions
+from federation.protocol.credentials import Credential, CredentialError, Revocations
+from federation.rounds import pace
 from federation.secure_aggregation import Authority
 from federation.secure_aggregation.server import (
     CollectConfirmations,
@@ -24,7 +25,7 @@ from federation.secure_aggregation.server import (
     CollectShares,
     CollectUnmasking,
 )
-from federation.server import pace, phases
+from federation.server import phases
 from federation.server.errors import (
     ConflictError,
     ForbiddenError,
@@ -34,11 +35,11 @@ from federation.server.errors import (
     UnknownError,
 )
 from federation.server.phases import STEPS, Collecting, Phase
+from federation.server.round_state import Standing, plan_of
+from federation.server.session_events import Event, pseudonyms, record
 from federation.server.settings import RoundSettings
-from federation.server.standing import Standing, plan_of
 from federation.server.store import Blobs, Database
 from federation.server.tables import DeviceRow, MessageRow, RoundRow
-from federation.server.trail import Event, pseudonyms, record
 
 T = TypeVar("T")
 

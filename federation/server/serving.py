@@ -14,11 +14,11 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from prometheus_client.multiprocess import mark_process_dead
 
-from federation.authority import AuthorityFolder
+from federation.enrolment.authority import AuthorityFolder
+from federation.enrolment.service import create_desk
 from federation.errors import FederationError
 from federation.server.app import Site, create_app
 from federation.server.coordinator import Coordinator
-from federation.server.desk import create_desk
 from federation.server.installation import Installation
 from federation.server.limits import Limits, RateLimits
 from federation.server.metrics import Metrics

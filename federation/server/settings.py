@@ -3,14 +3,14 @@
 import math
 from dataclasses import dataclass, field
 
-from federation.conditions import Conditions
 from federation.errors import ConfigError
-from federation.plan import Deadlines, Mechanism, Privacy
 from federation.privacy.central import CentralNoise
+from federation.protocol.conditions import Conditions
+from federation.protocol.plan import Deadlines, Mechanism, Privacy
+from federation.protocol.task import Budget, DeviceClass
 from federation.robustness import DefenceSettings
+from federation.rounds.pace import JITTER
 from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
-from federation.server.pace import JITTER
-from federation.task import Budget, DeviceClass
 
 _UNSPLIT_PHONES = LARGEST_COHORT // 2
 """In a group at least, where no defence wants groups: cohorts of less than twice as many are one group."""
@@ -40,7 +40,8 @@ class RoundSettings:
         needed: conditions of phones.
         grace_seconds: that stragglers have to upload once as many have as are wanted.
         separation_seconds: between two participations of a phone, at least.
-        least_frequency: rows of pieces rarer than this share of public text are not learned; see `federation.rare`.
+        least_frequency: rows of pieces rarer than this share of public text are not learned; see
+            `federation.updates.frozen_rows`.
         meeting_seconds: small populations are told to come back at multiples of this.
         upload_share: of a delta's coordinates that phones send; 0.39 makes uploads a tenth of float32's.
         defence: against poisoned updates.

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from federation import typed_toml
+from federation.base.config import build, load
 from federation.errors import ConfigError
+from federation.fleet.scenario import Scenario
 from federation.privacy.training import PrivateTraining
 from federation.robustness import DefenceSettings
-from federation.scenario import Scenario
 from federation.simulation.central import CentralTraining
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
 
@@ -108,7 +108,7 @@ class SimulationConfig:
         Raises:
             ConfigError: the file cannot be read, or a key or value is not one of those documented above.
         """
-        return typed_toml.load(cls, path)
+        return load(cls, path)
 
     def with_options(self, options: dict[str, Any]) -> "SimulationConfig":
         """Return a copy with `options` applied; a dotted name such as `server.name` reaches into a part."""
@@ -121,7 +121,7 @@ class SimulationConfig:
                 if not isinstance(part, dict):
                     raise ConfigError(f"options: unknown setting {name!r}")
             part[last] = value
-        return typed_toml.build(SimulationConfig, table, "options")
+        return build(SimulationConfig, table, "options")
 
     def with_scenario(self, scenario: Scenario) -> "SimulationConfig":
         """Return a copy with a scenario and its weighting of clients."""

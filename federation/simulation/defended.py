@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from federation.plan import WeightedSum
+from federation.protocol.plan import WeightedSum
 from federation.robustness import MOST_ROWS, DefenceSettings, Group, Memory, Outcome, Reading, defend, phrases
 from federation.secure_aggregation.groups import assign_at_least
 from federation.simulation.fedavg import Cohort, Server, ServerState

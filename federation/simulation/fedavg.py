@@ -17,9 +17,9 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from federation.plan import WeightedSum
-from federation.scenario import Weighting
-from federation.update import Tally, Update
+from federation.fleet.scenario import Weighting
+from federation.protocol.plan import WeightedSum
+from federation.updates.update import Tally, Update
 from model.batches import Rows
 from model.evaluation import ACCURACY_BINS, Spread, Totals
 from model.layout import FlatWeights, Layout, NetworkConfig

@@ -23,10 +23,10 @@ import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_privacy as tfp
 
-from federation.plan import WeightedSum
 from federation.privacy import phone_noise
 from federation.privacy.training import BY_CLIENTS, COUNT_NOISE_SHARE, PrivateTraining
-from federation.update import Update, clip
+from federation.protocol.plan import WeightedSum
+from federation.updates.update import Update, clip
 from model.layout import FlatVector
 
 MeanState = list[npt.NDArray[Any]]

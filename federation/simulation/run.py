@@ -20,25 +20,25 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow_federated as tff
 
-from federation import traffic
-from federation.encoding import choose
 from federation.errors import ConfigError
-from federation.plan import Deadlines, RoundPlan
+from federation.fleet.scenario import Device
+from federation.fleet.virtual_clock import Played, VirtualClock
 from federation.privacy.training import BY_CLIENTS, RunRecord
-from federation.rare import FrozenRows
+from federation.protocol import message_sizes
+from federation.protocol.message_sizes import Traffic
+from federation.protocol.plan import Deadlines, RoundPlan
 from federation.robustness import Decision, Memory, counts, log
-from federation.scenario import Device
 from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
 from federation.simulation import central, splits
-from federation.simulation.clock import Played, VirtualClock
 from federation.simulation.config import SimulationConfig
 from federation.simulation.defended import Client, DefendedRounds, pseudonym
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, FederatedEvaluation, Server, ServerState
 from federation.simulation.participation import choose_cohorts
 from federation.simulation.private import MeanState, private_mean
-from federation.traffic import Traffic
-from federation.update import Update
+from federation.updates.encoding import choose
+from federation.updates.frozen_rows import FrozenRows
+from federation.updates.update import Update
 from model.batches import Rows, targets_in
 from model.checkpoint import Checkpoint
 from model.evaluation import QUANTILES, Totals
@@ -136,7 +136,7 @@ class Run:
             clients = config.scenario.clients
             train = [own for own in splits.spread(rows.train, clients, config.seed) if len(own)]
             self._rows = rows = FederatedRows(rows.seed, train, splits.spread(rows.validation, clients, config.seed))
-        self._steps = traffic.of_round(*self._round_of_phones(), model_bytes=4 * self.network.parameters)
+        self._steps = message_sizes.of_round(*self._round_of_phones(), model_bytes=4 * self.network.parameters)
         self._clock = self._virtual_clock()
         order = np.random.default_rng([config.seed, _EVALUATION]).permutation(len(rows.validation))
         self._validation = [rows.validation[client] for client in order[: config.evaluate_clients]]

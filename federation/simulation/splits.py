@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from federation.scenario import Clients
+from federation.fleet.scenario import Clients
 from model.batches import Rows
 
 _SHARES, _ROWS = range(2)

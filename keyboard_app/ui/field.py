@@ -13,8 +13,8 @@ from kivy.graphics import Canvas, Color, Line, Rectangle, RoundedRectangle, Scis
 from kivy.metrics import dp, sp
 from kivy.uix.widget import Widget
 
-from keyboard_app.editor import DOUBLE_TAP_SECONDS, EditorState, FieldKind
-from keyboard_app.keys import LONG_PRESS_SECONDS
+from keyboard_app.editor.editor import DOUBLE_TAP_SECONDS, EditorState, FieldKind
+from keyboard_app.editor.keys import LONG_PRESS_SECONDS
 from keyboard_app.ui.edit_bar import EditBar
 from keyboard_app.ui.keypad import if_it_stays, written
 from keyboard_app.ui.lines import Layout

@@ -13,8 +13,8 @@ from kivy.graphics.texture import Texture
 from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
-from keyboard_app.editor import EditorState, Shift, shifted
-from keyboard_app.keys import (
+from keyboard_app.editor.editor import EditorState, Shift, shifted
+from keyboard_app.editor.keys import (
     COLUMNS,
     LAYOUTS,
     LONG_PRESS_SECONDS,

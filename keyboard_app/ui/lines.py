@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
-from keyboard_app.characters import character_after
+from keyboard_app.editor.characters import character_after
 
 Measure = Callable[[str], float]
 """Returns how wide a text is, in pixels."""

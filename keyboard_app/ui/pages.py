@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
-from keyboard_app.editor import FieldKind
+from keyboard_app.editor.editor import FieldKind
 from keyboard_app.ui import round_pages
 from keyboard_app.ui.widgets import Bars, Card, Column, Meter, PushButton, Row, SwitchRow, Text, Touchable, fact, ground
 

@@ -10,7 +10,7 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.floatlayout import FloatLayout
 from kivy.uix.widget import Widget
 
-from keyboard_app.editor import Slot
+from keyboard_app.editor.editor import Slot
 from keyboard_app.phone import Phone
 from keyboard_app.ui.edit_bar import Clipboard
 from keyboard_app.ui.pages import PAGES, build

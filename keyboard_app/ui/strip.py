@@ -8,8 +8,8 @@ from kivy.graphics import Color, Rectangle
 from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
-from keyboard_app.editor import Slot
-from keyboard_app.keys import LONG_PRESS_SECONDS
+from keyboard_app.editor.editor import Slot
+from keyboard_app.editor.keys import LONG_PRESS_SECONDS
 from keyboard_app.ui.keypad import lettering
 from keyboard_app.ui.theme import Colour, Palette, rgba
 from keyboard_app.ui.widgets import ground

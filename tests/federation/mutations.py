@@ -26,7 +26,7 @@ _LONGEST_SECONDS = 120
 
 _FAILED = {1, 2}  # of a test, or of the import of its file; any other exit code is no verdict
 _NOTICED_BY = Path(__file__).with_name("mutations.json")
-_TESTS = ("secure_aggregation", "test_encoding.py", "test_plan.py", "test_update.py", "test_subset.py")
+_TESTS = ("secure_aggregation", "updates", "protocol/test_plan.py")
 """Of what is changed below. Others would be imported each time, and some of them need more than these packages."""
 
 
@@ -294,9 +294,9 @@ MUTATIONS = [
         ("yield order.sample(holders, size)", "return"),
     ),
     # Updates, encodings, plans
-    *_without("update.py", "not bound > 0"),
+    *_without("updates/update.py", "not bound > 0"),
     *_replaced(
-        "update.py",
+        "updates/update.py",
         (
             'if not np.isfinite(norm):\n        raise ValueError("the delta',
             'if False:\n        raise ValueError("the delta',
@@ -304,7 +304,7 @@ MUTATIONS = [
         ("return delta if norm <= bound else", "return delta if True else"),
     ),
     *_without(
-        "encoding.py",
+        "updates/encoding.py",
         "self.phones < 1 or self.levels < 2",
         "levels.size and not (levels.min() >= 0 and levels.max() < self.levels)",
         "rest.any() or (flat[:coordinates] > largest).any() or flat[coordinates:].any()",
@@ -312,7 +312,7 @@ MUTATIONS = [
         "not (math.isfinite(value) and value > 0)",
     ),
     *_replaced(
-        "encoding.py",
+        "updates/encoding.py",
         ("if rest.any() or (flat", "if (flat"),
         ("(flat[:coordinates] > largest).any() or flat[coordinates:].any()", "flat[coordinates:].any()"),
         ("(flat[:coordinates] > largest).any() or flat[coordinates:].any()", "(flat[:coordinates] > largest).any()"),
@@ -321,7 +321,7 @@ MUTATIONS = [
         ("np.clip(rotated[part].astype(np.float64), -bound, bound)", "rotated[part].astype(np.float64)"),
     ),
     *_without(
-        "plan.py",
+        "protocol/plan.py",
         "len(self.model_sha256) != 32 or len(self.rotation_seed) != 32",
         "len(data) != PLAN_BYTES",
         "version != _VERSION",
@@ -334,7 +334,7 @@ MUTATIONS = [
         "refused",
     ),
     *_replaced(
-        "plan.py",
+        "protocol/plan.py",
         ("plan.round_id <= last_round_id", "plan.round_id < last_round_id"),
         ("plan.minimum < self.least_phones", "False"),
         ("plan.privacy.noise_multiplier < self.least_noise_multiplier", "False"),
@@ -344,9 +344,9 @@ MUTATIONS = [
         ("examples = min(update.tally.examples, self.weight_cap)", "examples = update.tally.examples"),
         ("examples > phones * self.weight_cap or max", "max"),
     ),
-    *_without("subset.py", "not 1 <= len(self.strata) <= MOST_STRATA", "not 0 < share <= 1"),
+    *_without("updates/sparsification.py", "not 1 <= len(self.strata) <= MOST_STRATA", "not 0 < share <= 1"),
     *_replaced(
-        "subset.py",
+        "updates/sparsification.py",
         ("1 <= stratum.kept <= stratum.size for", "0 <= stratum.kept <= stratum.size for"),
         ("vector[self._indices] * self._scales", "vector[self._indices]"),
         ("restored[self._indices] / np.sqrt(self._scales)", "restored[self._indices]"),

@@ -10,21 +10,22 @@ import httpx
 import numpy as np
 import pytest
 
-from federation.conditions import Conditions
-from federation.phone.headless import DEFAULT_POLICY
-from federation.server.desk import create_desk
+from federation.enrolment.service import create_desk
+from federation.fleet.headless import DEFAULT_POLICY
+from federation.protocol.conditions import Conditions
 from federation.server.limits import RateLimits
 from federation.server.settings import RoundSettings
-from keyboard_app import apart, learning
-from keyboard_app.own_text import Measured, Verdict
+from keyboard_app import subprocesses
+from keyboard_app.model_comparison import Measured, Verdict
 from keyboard_app.participation import Own, Participation, epsilon, rho
 from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import DELTA, Outcome, Settings
-from keyboard_app.vault import FileKeyStore, Vault
+from keyboard_app.typing import learning
+from keyboard_app.typing.vault import FileKeyStore, Vault
 from model.engine import Export
+from tests.federation.server.http import URL, HttpPhone, Site
+from tests.federation.server.phones import Clock
 from tests.keyboard_app.conftest import AGREED
-from tests.server.http import URL, HttpPhone, Site
-from tests.server.phones import Clock
 
 SETTINGS = RoundSettings(goal=3, minimum=3, over_selection=1.0, clip=2.0, epochs=1)
 CANARY = "xylopharnix"
@@ -126,7 +127,7 @@ def owner(tmp_path: Path) -> Owner:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train in this process: that it runs in another one is another test's business."""
-    monkeypatch.setattr(apart, "run", lambda should_stop, work, *arguments: work(*arguments))  # noqa: ARG005
+    monkeypatch.setattr(subprocesses, "run", lambda should_stop, work, *arguments: work(*arguments))  # noqa: ARG005
 
 
 @pytest.fixture
@@ -271,9 +272,9 @@ def test_training_that_is_broken_off_leaves_the_round_and_says_why(
         assert not should_stop()
         owner.device.conditions = Conditions()
         assert should_stop()
-        raise apart.InterruptedWorkError("the phone is in use again")
+        raise subprocesses.InterruptedWorkError("the phone is in use again")
 
-    monkeypatch.setattr(apart, "run", in_use)
+    monkeypatch.setattr(subprocesses, "run", in_use)
     run(site, participation, others, lambda: any("in use" in entry.reason for entry in participation.snapshot().rounds))
     (entry,) = participation.snapshot().rounds
     assert entry.outcome is Outcome.DROPPED

@@ -9,15 +9,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from federation import weights as codec
-from keyboard_app.editor import FieldKind, Offer, Request
-from keyboard_app.keys import LAYOUTS, Layer
+from federation.protocol import model_codec as codec
+from keyboard_app.editor.editor import FieldKind, Offer, Request
+from keyboard_app.editor.keys import LAYOUTS, Layer
 from keyboard_app.phone import HELD_OUT, Phone
 from keyboard_app.profile import Profile, ProfileError
 from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import Settings
-from keyboard_app.suggesting import Suggesting
-from keyboard_app.typing_log import EXPIRY_SECONDS
+from keyboard_app.typing.suggesting import Suggesting
+from keyboard_app.typing.typing_log import EXPIRY_SECONDS
 from model.engine import Export
 from model.suggestions import Suggestion
 from tests.keyboard_app.conftest import AGREED, Clock, Open
@@ -308,7 +308,7 @@ class TestTrouble:
         assert phone.status().logged[0] >= 1
 
     def test_a_full_store_says_so_and_typing_goes_on(self, open_phone: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("keyboard_app.vault.Vault.__init__.__kwdefaults__", {"most_bytes": 64 * 1024})
+        monkeypatch.setattr("keyboard_app.typing.vault.Vault.__init__.__kwdefaults__", {"most_bytes": 64 * 1024})
         phone = open_phone()
         phone.type("x" * 200_000)
         say(phone, "")

@@ -12,9 +12,9 @@ from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.status import Outcome
 from model.engine import Export
+from tests.federation.server.http import URL, Site
 from tests.keyboard_app.conftest import AGREED
 from tests.keyboard_app.test_participation import CANARY, Network
-from tests.server.http import URL, Site
 
 SETTINGS = RoundSettings(
     goal=3,

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from federation.encoding import Lanes, Rotation, Wrap
 from federation.secure_aggregation import keys, masks, shamir
 from federation.secure_aggregation.keys import Role
 from federation.secure_aggregation.messages import split
+from federation.updates.encoding import Lanes, Rotation, Wrap
 from tests.federation.secure_aggregation.cohort import (
     AUTHORITY,
     DEVICES,

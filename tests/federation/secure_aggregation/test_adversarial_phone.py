@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from federation.encoding import Lanes
 from federation.secure_aggregation import Device, EnrolmentAuthority, Vector, VectorFormat, phone, server, shamir
 from federation.secure_aggregation.errors import (
     BadSignatureError,
@@ -21,6 +20,7 @@ from federation.secure_aggregation.errors import (
 )
 from federation.secure_aggregation.messages import Advertisement, Kind, Survivors, split
 from federation.secure_aggregation.shamir import Entropy
+from federation.updates.encoding import Lanes
 from tests.federation.secure_aggregation.cohort import (
     AUTHORITY,
     DEVICES,

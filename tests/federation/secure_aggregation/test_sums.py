@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.encoding import Encoding, Lanes, Wrap
 from federation.secure_aggregation import Vector, VectorFormat, least_threshold
 from federation.secure_aggregation.errors import TooFewPhonesError
+from federation.updates.encoding import Encoding, Lanes, Wrap
 from tests.federation.secure_aggregation.cohort import DEVICES, Session, digest, equal, parameters
 
 STEPS = ("advertise", "share", "mask", "confirm", "unmask")

@@ -12,7 +12,7 @@ from kivy.uix.label import Label
 from kivy.uix.scrollview import ScrollView
 
 import keyboard_app.ui.window as own_window
-from keyboard_app.keys import LAYOUTS, Action, Layer
+from keyboard_app.editor.keys import LAYOUTS, Action, Layer
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.ui.app import Phones

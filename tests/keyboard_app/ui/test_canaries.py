@@ -19,16 +19,16 @@ from typing import Any
 import pytest
 
 from federation.server.settings import RoundSettings
-from keyboard_app.editor import FieldKind
-from keyboard_app.keys import Action
+from keyboard_app.editor.editor import FieldKind
+from keyboard_app.editor.keys import Action
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.status import Outcome
-from keyboard_app.vault import Vault
+from keyboard_app.typing.vault import Vault
+from tests.federation.server.http import URL, Site
 from tests.keyboard_app.conftest import AGREED
 from tests.keyboard_app.test_participation import Network
 from tests.keyboard_app.ui.conftest import Hand, Screen
-from tests.server.http import URL, Site
 
 pytestmark = pytest.mark.slow  # needs OpenGL, and rounds
 

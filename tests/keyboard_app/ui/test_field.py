@@ -3,8 +3,8 @@
 import pytest
 from kivy.uix.anchorlayout import AnchorLayout
 
-from keyboard_app.editor import DOUBLE_TAP_SECONDS, After, EditorState, FieldKind
-from keyboard_app.keys import LONG_PRESS_SECONDS
+from keyboard_app.editor.editor import DOUBLE_TAP_SECONDS, After, EditorState, FieldKind
+from keyboard_app.editor.keys import LONG_PRESS_SECONDS
 from keyboard_app.ui.field import HIDDEN, MOST_LINES, Edits, Field, width_of
 from keyboard_app.ui.theme import LIGHT
 from tests.keyboard_app.ui.conftest import Screen

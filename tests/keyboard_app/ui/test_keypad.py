@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from kivy.uix.anchorlayout import AnchorLayout
 
-from keyboard_app.editor import EditorState, Shift
-from keyboard_app.keys import (
+from keyboard_app.editor.editor import EditorState, Shift
+from keyboard_app.editor.keys import (
     LAYOUTS,
     LONG_PRESS_SECONDS,
     REPEAT_AFTER_SECONDS,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyboard_app.characters import boundary
+from keyboard_app.editor.characters import boundary
 from keyboard_app.ui.lines import Layout, wrap
 
 pytestmark = pytest.mark.slow  # with the screens, though it needs no OpenGL

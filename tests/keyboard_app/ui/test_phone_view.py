@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from kivy.uix.label import Label
 
-from keyboard_app.editor import FieldKind, Shift
-from keyboard_app.keys import LONG_PRESS_SECONDS, SLIDE_DP, Action
+from keyboard_app.editor.editor import FieldKind, Shift
+from keyboard_app.editor.keys import LONG_PRESS_SECONDS, SLIDE_DP, Action
 from keyboard_app.phone import Phone
 from keyboard_app.ui.field import width_of
 from keyboard_app.ui.pages import PAGES

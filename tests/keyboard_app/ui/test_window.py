@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from federation.cli import main
+from fedkey.cli import main
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.status import Settings
 
 pytestmark = pytest.mark.slow  # needs OpenGL
 
-COMMAND = [sys.executable, "-m", "federation.cli", "keyboard"]
+COMMAND = [sys.executable, "-m", "fedkey", "keyboard"]
 
 
 @pytest.fixture

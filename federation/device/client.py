@@ -1,0 +1,430 @@
+"""A device in rounds: a small state machine that does one thing at a time and says when it wants to be called again.
+
+It holds a round's secrets in memory only. Whatever it sent it sends again unchanged until the server has it or the
+round is over; a phone that was killed comes back with a new check-in, and takes no part in the round that it left.
+"""
+
+import contextlib
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from federation.device.connection import Connection
+from federation.device.errors import (
+    DistrustError,
+    NotYetError,
+    PhoneError,
+    ServerRefusedError,
+    StoreError,
+    TooLittleError,
+    UnreachableError,
+)
+from federation.device.store import SHOWN_COORDINATES, Contribution, PhoneStore
+from federation.errors import FederationError
+from federation.privacy import Budget, BudgetError, NoiseError, phone_noise
+from federation.protocol import model_codec as codec
+from federation.protocol.conditions import Conditions
+from federation.protocol.drop_reasons import Reason, Report
+from federation.protocol.plan import PLAN_BYTES, Mechanism, PhonePolicy, RoundPlan
+from federation.protocol.task import TrainingTask
+from federation.secure_aggregation import Authority, Device, phone
+from federation.secure_aggregation.errors import PlanRefusedError, RefusedError, SecureAggregationError
+from federation.secure_aggregation.identity import SIGNATURE_BYTES, verifies
+from federation.updates.update import Update
+
+Train = Callable[[bytes, TrainingTask], Update]
+"""Trains from weights as a task says; may raise TooLittleError."""
+
+_LONGEST_REST_SECONDS = 24 * 3600.0
+_POLL_SECONDS = 1.0
+_AFTER_LEAVING_SECONDS = 30.0
+_BACKOFF_SECONDS = 1.0
+_LONGEST_BACKOFF_SECONDS = 60.0
+_MODEL_BYTES = 64 << 20
+_GONE = 410
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a device stands.
+
+    Attributes:
+        activity: `resting`, or what it does in a round: `joining`, `sharing keys`, `training`, `confirming`,
+            `unmasking`.
+        round_id: of the round it is in.
+        reason: why it is resting, in a sentence or a `Reason`.
+        until: when it will ask again, seconds since 1970.
+    """
+
+    activity: str
+    round_id: int | None
+    reason: str
+    until: float
+
+
+class _LeaveError(PhoneError):
+    """The device leaves its round."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass
+class _Round:
+    """A round that the device is in, and its next step."""
+
+    plan: RoundPlan
+    task: TrainingTask
+    weights: bytes
+    ends: float
+    activity: str
+    next_step: Callable[["_Round"], float]
+    phase: Any
+    outgoing: tuple[str, bytes] | None = None
+
+
+class DeviceClient:
+    """A device's side of all rounds of one server.
+
+    Args:
+        store: of the device, which must be enrolled.
+        connection: to the server.
+        policy: what the device agrees to.
+        train: makes an update.
+        conditions: how the device is at the moment.
+        vocabulary: key of the vocabulary that it has; see `model.engine.Manifest`.
+        budget: of privacy, for a device that has none yet.
+        clock: seconds since 1970.
+        uniform: random, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        store: PhoneStore,
+        connection: Connection,
+        *,
+        policy: PhonePolicy,
+        train: Train,
+        conditions: Callable[[], Conditions],
+        vocabulary: str,
+        budget: Budget | None = None,
+        clock: Callable[[], float] = time.time,
+        uniform: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._connection = connection
+        self._policy = policy
+        self._train = train
+        self._conditions = conditions
+        self._vocabulary = vocabulary
+        self._clock = clock
+        self._uniform = uniform
+        self._round: _Round | None = None
+        self._until = 0.0
+        self._reason = ""
+        self._failures = 0
+        self._authority: Authority | None = None
+        if store.budget is None:
+            store.budget = budget or Budget(limit_rho=math.inf, most_participations=1 << 31)
+        for record in store.rounds():
+            if record.ended is None:
+                store.end_round(record.round_id, clock(), Reason.RESTARTED)
+
+    @property
+    def status(self) -> Status:
+        """Where the device stands."""
+        if self._round is None:
+            return Status("resting", None, self._reason, self._until)
+        return Status(self._round.activity, self._round.plan.round_id, self._reason, self._until)
+
+    @property
+    def sending(self) -> str | None:
+        """The step of its round whose message waits to be sent, if one does."""
+        running = self._round
+        return None if running is None or running.outgoing is None else running.outgoing[0]
+
+    def step(self) -> float:
+        """Do the next thing; return in how many seconds there is another.
+
+        Raises:
+            DistrustError: this server is not to be talked to; somebody must look after it.
+            StoreError: the device's records cannot be written.
+        """
+        wait = self._until - self._clock()
+        if wait > 0:
+            return wait
+        try:
+            wait = self._rest_over() if self._round is None else self._go_on(self._round)
+            self._failures = 0
+        except (DistrustError, StoreError) as error:
+            self._drop(Reason.REFUSED, str(error))
+            raise
+        except UnreachableError as error:
+            wait = self._backed_off(error)
+        except _LeaveError as error:
+            wait = self._leave(error.reason, str(error))
+        except ServerRefusedError as error:
+            wait = self._leave(Reason.LATE if error.status == _GONE else Reason.REFUSED, str(error))
+        except RefusedError as error:
+            wait = self._leave(Reason.UNSAFE, str(error))
+        except SecureAggregationError as error:
+            wait = self._leave(Reason.SIGNATURE, str(error))
+        self._until = self._clock() + wait
+        return wait
+
+    def leave(self) -> None:
+        """Leave the round, if the device is in one: its owner wants it."""
+        if self._round is not None:
+            self._leave(Reason.LEFT, "the owner left")
+
+    def _rest_over(self) -> float:
+        if self._authority is None:
+            facts = self._connection.facts()
+            if facts.vocabulary != self._vocabulary:
+                raise DistrustError("the server trains a model with another vocabulary: update the app")
+            self._authority = Authority(facts.pins.authority_key)
+        conditions = self._conditions()
+        told = self._connection.post_json("/v1/check-in", {"conditions": vars(conditions)}, what="check-in")
+        try:
+            round_id, seconds, reason = told["round_id"], float(told["retry_after_seconds"]), str(told["reason"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnreachableError("the server's answer to a check-in cannot be read") from error
+        self._reason = reason
+        if round_id is not None:
+            self._join(int(round_id))
+            return 0.0
+        self._follow()
+        return min(max(seconds, _POLL_SECONDS), _LONGEST_REST_SECONDS)
+
+    def _follow(self) -> None:
+        """Keep the model that the server trains now."""
+        try:
+            told = self._connection.get("/v1/models/current", what="model version")
+            version, sha256, signature = _model_facts(told)
+        except ServerRefusedError:
+            return
+        assert self._store.pins is not None  # noqa: S101 - `facts` has pinned them
+        if version <= self._store.model_version and self._has(sha256):
+            return
+        if not verifies(self._store.pins.server_key, signature, codec.signed_part(version, sha256)):
+            raise DistrustError("the model's signature is not the server's: it was not taken")
+        self._store.keep_model(self._fetched(sha256, None), version)
+
+    def _join(self, round_id: int) -> None:
+        """Look at a round's plan, and advertise keys if it is acceptable."""
+        signed = self._connection.get(f"/v1/rounds/{round_id}/plan", what="plan", round_id=round_id)
+        assert self._store.pins is not None  # noqa: S101
+        assert self._authority is not None  # noqa: S101
+        credential = self._store.credential
+        if credential is None:
+            raise DistrustError("this device is not enrolled: enrol it first")
+        end = PLAN_BYTES + SIGNATURE_BYTES
+        try:
+            plan = RoundPlan.from_signed(signed[:end], self._store.pins.server_key)
+            task = TrainingTask.of_plan(signed[end:], plan)
+        except PlanRefusedError as error:
+            self._refuse(round_id, Reason.SIGNATURE, str(error))
+            return
+        if plan.round_id != round_id:
+            self._refuse(round_id, Reason.SIGNATURE, "the plan is another round's: do not take part")
+            return
+        try:
+            self._policy.check(plan, self._store.last_round_id)
+            budget = (self._store.budget or Budget(math.inf, 1 << 31)).join(plan)
+        except PlanRefusedError as error:
+            self._refuse(round_id, Reason.POLICY, str(error))
+            return
+        except (BudgetError, NoiseError) as error:
+            self._refuse(round_id, Reason.BUDGET, str(error))
+            return
+        sha256 = plan.model_sha256.hex()
+        weights = self._fetched(sha256, round_id)
+        if len(weights) != 4 * plan.dimension:
+            self._refuse(round_id, Reason.INCOMPATIBLE, "the model has another size than the plan says")
+            return
+        now = self._clock()
+        self._store.begin_round(round_id, now, budget)
+        start = phone.AdvertiseKeys(
+            plan.session, Device(self._store.key, credential.certificate), self._authority, os.urandom
+        )
+        message, phase = start.advertise()
+        ends = now + plan.deadlines.unmask_seconds
+        self._round = _Round(plan, task, weights, ends, "joining", self._share, phase, ("advertise", message))
+        self._report(round_id, Report.PLAN, Reason.NONE)
+
+    def _go_on(self, running: _Round) -> float:
+        """Send what waits to be sent; then take the round's next step."""
+        if self._clock() > running.ends:
+            raise _LeaveError(Reason.LATE, "the round did not end in time")
+        if not self._conditions().meet(running.task.needed):
+            raise _LeaveError(Reason.CONDITIONS, Reason.CONDITIONS.value)
+        if running.outgoing is not None:
+            step, message = running.outgoing
+            path = f"/v1/rounds/{running.plan.round_id}/{step}"
+            self._connection.post(path, message, what=_SENT[step], round_id=running.plan.round_id)
+            running.outgoing = None
+            return 0.0
+        return running.next_step(running)
+
+    def _share(self, running: _Round) -> float:
+        message, running.phase = running.phase.share(self._awaited(running, "roster"))
+        running.outgoing = ("share", message)
+        running.activity, running.next_step = "sharing keys", self._upload
+        return 0.0
+
+    def _upload(self, running: _Round) -> float:
+        masking = running.phase.open(self._awaited(running, "inbox"))
+        running.phase = masking
+        running.activity = "training"
+        update = self._trained(running)
+        plan = running.plan
+        noise = None if plan.privacy.mechanism is Mechanism.NONE else phone_noise(plan, os.urandom(32))
+        message, running.phase = masking.mask(plan.encode(update, os.urandom(32), noise))
+        self._store.keep_contribution(
+            Contribution(
+                plan.round_id,
+                update.delta[:SHOWN_COORDINATES],
+                np.frombuffer(message, np.uint8)[-4 * SHOWN_COORDINATES :],
+                sent_bytes=len(message),
+            )
+        )
+        running.outgoing = ("upload", message)
+        running.activity, running.next_step = "confirming", self._confirm
+        self._report(plan.round_id, Report.TRAINED, Reason.NONE)
+        return 0.0
+
+    def _trained(self, running: _Round) -> Update:
+        try:
+            update = self._train(running.weights, running.task)
+        except TooLittleError as error:
+            raise _LeaveError(Reason.TOO_LITTLE, str(error)) from error
+        except (FederationError, RuntimeError, ValueError) as error:
+            raise _LeaveError(Reason.TRAINING, f"training failed: {error}") from error
+        if update.delta.size != running.plan.dimension:
+            raise _LeaveError(Reason.INCOMPATIBLE, "the update has another size than the plan says")
+        return update
+
+    def _confirm(self, running: _Round) -> float:
+        message, running.phase = running.phase.confirm(self._awaited(running, "survivors"))
+        running.outgoing = ("confirm", message)
+        running.next_step = self._unmask
+        return 0.0
+
+    def _unmask(self, running: _Round) -> float:
+        running.outgoing = ("unmask", running.phase.unmask(self._awaited(running, "signatures")))
+        running.activity, running.next_step = "unmasking", self._done
+        return 0.0
+
+    def _done(self, running: _Round) -> float:
+        self._store.end_round(running.plan.round_id, self._clock(), Reason.NONE)
+        self._round, self._reason = None, "the device has taken part"
+        return _POLL_SECONDS
+
+    def _awaited(self, running: _Round, name: str) -> bytes:
+        round_id = running.plan.round_id
+        return self._connection.get(f"/v1/rounds/{round_id}/{name}", what=name, round_id=round_id)
+
+    def _fetched(self, sha256: str, round_id: int | None) -> bytes:
+        """Return the model with a hash: the one that is here, or what it takes to come to it."""
+        kept = self._store.model()
+        if kept is not None and codec.sha256(kept) == sha256:
+            return kept
+        if kept is not None:
+            old = codec.sha256(kept)
+            try:
+                difference = self._connection.download(
+                    f"/v1/models/{sha256}/from/{old}",
+                    f"{old[:16]}-{sha256[:16]}",
+                    largest=_MODEL_BYTES,
+                    what="model difference",
+                    round_id=round_id,
+                )
+                weights = codec.apply_delta(kept, difference)
+                if codec.sha256(weights) == sha256:
+                    self._store.keep_model(weights)
+                    return weights
+            except (codec.DeltaError, ServerRefusedError):
+                pass  # the whole model will do
+        weights = self._connection.download(
+            f"/v1/models/{sha256}", sha256[:16], largest=_MODEL_BYTES, what="model", round_id=round_id
+        )
+        if codec.sha256(weights) != sha256:
+            raise UnreachableError("the model came damaged: it is fetched again")
+        self._store.keep_model(weights)
+        return weights
+
+    def _has(self, sha256: str) -> bool:
+        kept = self._store.model()
+        return kept is not None and codec.sha256(kept) == sha256
+
+    def _refuse(self, round_id: int, reason: Reason, message: str) -> None:
+        """Do not join a round."""
+        self._store.end_round(round_id, self._clock(), reason)
+        self._report(round_id, Report.REFUSED, reason)
+        raise _LeaveError(reason, message)
+
+    def _leave(self, reason: Reason, message: str) -> float:
+        if self._round is not None and reason is not Reason.LATE:
+            self._report(self._round.plan.round_id, Report.FAILED, reason)
+        self._drop(reason, message)
+        return self._later(_AFTER_LEAVING_SECONDS)
+
+    def _drop(self, reason: Reason, message: str) -> None:
+        if self._round is not None:
+            self._round.phase.abandon()
+            self._store.end_round(self._round.plan.round_id, self._clock(), reason)
+        self._round, self._reason = None, message
+
+    def _backed_off(self, error: UnreachableError) -> float:
+        if self._round is not None and isinstance(error, NotYetError):
+            self._failures = 0
+            return self._later(error.retry_after_seconds or _POLL_SECONDS)
+        self._reason = str(error)
+        self._failures += 1
+        wait = self._backoff() if error.retry_after_seconds is None else self._later(error.retry_after_seconds)
+        if self._round is not None and self._clock() + wait > self._round.ends:
+            self._drop(Reason.UNREACHABLE, str(error))
+        return wait
+
+    def _backoff(self) -> float:
+        return self._later(min(_BACKOFF_SECONDS * 2**self._failures, _LONGEST_BACKOFF_SECONDS))
+
+    def _later(self, seconds: float) -> float:
+        """Spread what many phones were told alike."""
+        return min(seconds, _LONGEST_REST_SECONDS) * (0.75 + 0.5 * self._uniform())
+
+    def _report(self, round_id: int, event: Report, reason: Reason) -> None:
+        with contextlib.suppress(PhoneError):  # a trail with a gap is better than a round lost
+            self._connection.post_json(
+                f"/v1/rounds/{round_id}/events",
+                {"event": event.value, "reason": reason.value},
+                what="report",
+                round_id=round_id,
+            )
+
+
+_SENT = {
+    "advertise": "keys",
+    "share": "shares of keys",
+    "upload": "masked update",
+    "confirm": "confirmation",
+    "unmask": "shares to unmask",
+}
+
+
+def _model_facts(told: bytes) -> tuple[int, str, bytes]:
+    """Read what the server says of its current model."""
+    try:
+        described = json.loads(told)
+        sha256 = bytes.fromhex(described["sha256"]).hex()
+        return int(described["version"]), sha256, bytes.fromhex(described["signature"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreachableError("the server's account of its model cannot be read") from error

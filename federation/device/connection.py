@@ -1,0 +1,281 @@
+"""Requests of a device to its round server: signed, bounded, entered in the ledger."""
+
+import ipaddress
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from federation.device.errors import DistrustError, NotYetError, ServerRefusedError, UnreachableError
+from federation.device.store import PhoneStore, Pins
+from federation.protocol import request_signing
+from federation.protocol.credentials import Credential
+
+_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+_LARGEST_ANSWER = 64 << 20
+_CHUNK = 1 << 16
+_NOT_YET = 425
+_BUSY = frozenset({429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What a server says of itself.
+
+    Attributes:
+        pins: its keys.
+        vocabulary: key of the vocabulary of its model.
+        dimension: of the model's flat vector.
+        enrolment_url: where devices enrol; empty if elsewhere.
+    """
+
+    pins: Pins
+    vocabulary: str
+    dimension: int
+    enrolment_url: str
+
+
+class Connection:
+    """A device's line to one server.
+
+    Args:
+        url: of the server; plain HTTP only within this machine.
+        store: of the device.
+        transport: what carries requests; httpx's own if there is none.
+        clock: seconds since 1970, which may be wrong: the server's time corrects it.
+
+    Raises:
+        DistrustError: the URL would send plain HTTP over a network.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        store: PhoneStore,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = httpx.Client(base_url=checked(url), transport=transport, timeout=_TIMEOUT)
+        self._store = store
+        self._clock = clock
+        self._skew = 0.0
+        self.url = url
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
+
+    def facts(self) -> ServerFacts:
+        """Ask the server who it is, and pin its keys at the first contact.
+
+        Raises:
+            DistrustError: it is not the server of the first contact, or none of ours.
+            UnreachableError: it does not answer.
+        """
+        try:
+            told = json.loads(self._request("GET", "/v1/server", what="server", signed=False))
+            pins = Pins(bytes.fromhex(told["server_key"]), bytes.fromhex(told["authority_key"]))
+            facts = ServerFacts(pins, str(told["vocabulary"]), int(told["dimension"]), str(told["enrolment_url"]))
+        except (KeyError, TypeError, ValueError, ServerRefusedError) as error:
+            raise DistrustError(f"{self.url} is no round server of this protocol: check the address") from error
+        if self._store.pins is None:
+            self._store.pins = pins
+        elif self._store.pins != pins:
+            raise DistrustError(
+                f"{self.url} has other keys than at the first contact: ask its operator, or enrol the device anew"
+            )
+        return facts
+
+    def get(self, path: str, *, what: str, round_id: int | None = None) -> bytes:
+        """Return what the server has under a path.
+
+        Raises:
+            NotYetError: the round's step has not begun.
+            UnreachableError: no answer, or none at the moment.
+            ServerRefusedError: the server said no.
+        """
+        return self._request("GET", path, what=what, round_id=round_id)
+
+    def post(self, path: str, body: bytes, *, what: str, round_id: int | None = None) -> bytes:
+        """Send a body; see `get`."""
+        return self._request("POST", path, body, what=what, round_id=round_id)
+
+    def post_json(self, path: str, content: Mapping[str, Any], *, what: str, round_id: int | None = None) -> Any:
+        """Send JSON and return what came back, if it was JSON."""
+        answer = self.post(path, json.dumps(content).encode(), what=what, round_id=round_id)
+        return json.loads(answer) if answer else None
+
+    def download(self, path: str, name: str, *, largest: int, what: str, round_id: int | None = None) -> bytes:
+        """Return bytes that never change under their path, going on where an earlier call was cut off.
+
+        Args:
+            path: on the server.
+            name: of the file that keeps what came so far.
+            largest: bytes that it can have.
+            what: for the ledger.
+            round_id: likewise.
+
+        Raises:
+            ServerRefusedError, UnreachableError: see `get`; what came is kept for the next call.
+        """
+        part = self._store.partial(name)
+        self._store.forget_partials(but=part)
+        have = part.stat().st_size if part.exists() else 0
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        request = self._signed("GET", path, b"", headers)
+        received = 0
+        try:
+            with self._client.stream(request.method, request.url, headers=request.headers) as response:
+                whole = response.status_code == httpx.codes.OK
+                if whole or response.status_code == httpx.codes.PARTIAL_CONTENT:
+                    with part.open("wb" if whole else "ab") as file:
+                        for chunk in response.iter_bytes(_CHUNK):
+                            received += len(chunk)
+                            if received > largest:
+                                raise ServerRefusedError(f"{what} is larger than it can be: it was not taken", 200)
+                            file.write(chunk)
+                elif response.status_code != httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    self._check(response, response.read())
+        except httpx.TransportError as error:
+            raise UnreachableError(f"{self.url} does not answer: {type(error).__name__}") from error
+        finally:
+            self._enter(round_id, what, request, received)
+        content = part.read_bytes()
+        part.unlink()
+        return content
+
+    def _request(
+        self, method: str, path: str, body: bytes = b"", *, what: str, round_id: int | None = None, signed: bool = True
+    ) -> bytes:
+        for attempt in (1, 2):
+            request = self._signed(method, path, body, {}) if signed else self._client.build_request(method, path)
+            received = 0
+            try:
+                response = self._client.send(request, stream=True)
+                try:
+                    content = b"".join(self._bounded(response))
+                    received = len(content)
+                finally:
+                    response.close()
+            except httpx.TransportError as error:
+                raise UnreachableError(f"{self.url} does not answer: {type(error).__name__}") from error
+            finally:
+                self._enter(round_id, what, request, received)
+            if attempt == 1 and response.status_code == httpx.codes.UNAUTHORIZED and self._corrected(response):
+                continue
+            break
+        self._check(response, content)
+        return content
+
+    def _bounded(self, response: httpx.Response) -> list[bytes]:
+        chunks, size = [], 0
+        for chunk in response.iter_bytes(_CHUNK):
+            size += len(chunk)
+            if size > _LARGEST_ANSWER:
+                raise ServerRefusedError("the answer is larger than any can be: it was not taken", 200)
+            chunks.append(chunk)
+        return chunks
+
+    def _signed(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> httpx.Request:
+        credential, pins = self._identity()
+        signature = request_signing.sign(
+            self._store.key,
+            credential,
+            pins.server_key,
+            method=method,
+            target=path,
+            body=body,
+            now=self._clock() + self._skew,
+        )
+        return self._client.build_request(method, path, content=body, headers={**signature, **headers})
+
+    def _identity(self) -> tuple[Credential, Pins]:
+        credential, pins = self._store.credential, self._store.pins
+        if credential is None or pins is None:
+            raise DistrustError("this device is not enrolled: enrol it first")
+        return credential, pins
+
+    def _corrected(self, response: httpx.Response) -> bool:
+        """Take over the server's time if ours is far from it; return whether that may help."""
+        try:
+            skew = int(response.headers[request_signing.TIME_HEADER]) - self._clock()
+        except (KeyError, ValueError):
+            return False
+        helps = abs(skew - self._skew) > request_signing.LARGEST_SKEW_SECONDS / 2
+        self._skew = skew if helps else self._skew
+        return helps
+
+    def _check(self, response: httpx.Response, content: bytes) -> None:
+        status = response.status_code
+        if status < 300:
+            return
+        try:
+            reason = str(json.loads(content)["error"])
+        except (KeyError, TypeError, ValueError):
+            reason = f"{self.url} answered {status}"
+        if status == _NOT_YET:
+            raise NotYetError(reason, _seconds(response))
+        if status in _BUSY:
+            raise UnreachableError(reason, _seconds(response))
+        raise ServerRefusedError(reason, status)
+
+    def _enter(self, round_id: int | None, what: str, request: httpx.Request, received: int) -> None:
+        line = len(request.method) + len(request.url.raw_path) + len(b"  HTTP/1.1\r\n\r\n")
+        headers = sum(len(name) + len(value) + 4 for name, value in request.headers.raw)
+        body = int(request.headers.get("content-length", 0))
+        self._store.record(self._clock(), round_id, what, sent=line + headers + body, received=received)
+
+
+def checked(url: str) -> str:
+    """Return a URL that may be talked to.
+
+    Raises:
+        DistrustError: plain HTTP beyond this machine, or no URL.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise DistrustError(f"{url!r} is no address of a server") from error
+    if parsed.scheme == "https" and parsed.host:
+        return url
+    if parsed.scheme == "http" and _is_loopback(parsed.host):
+        return url
+    raise DistrustError(f"{url!r} would not be encrypted on its way: give an https address")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _seconds(response: httpx.Response) -> float | None:
+    try:
+        return float(response.headers["Retry-After"])
+    except (KeyError, ValueError):
+        return None
+
+
+def enrol(url: str, store: PhoneStore, *, transport: httpx.BaseTransport | None = None) -> None:
+    """Have the authority's desk at `url` vouch for the device, and keep its credential.
+
+    Raises:
+        DistrustError: plain HTTP beyond this machine.
+        UnreachableError, ServerRefusedError: the desk does not answer, or says no.
+    """
+    with httpx.Client(base_url=checked(url), transport=transport, timeout=_TIMEOUT) as client:
+        try:
+            response = client.post("/v1/enrol", content=store.key.enrolment_request())
+        except httpx.TransportError as error:
+            raise UnreachableError(f"{url} does not answer: {type(error).__name__}") from error
+    if response.status_code != httpx.codes.OK:
+        raise ServerRefusedError(f"{url} does not enrol this device: {response.text[:200]}", response.status_code)
+    credential = Credential.from_bytes(response.content)
+    if (credential.device_id, credential.identity_key) != (store.key.device_id, store.key.public_key):
+        raise ServerRefusedError(f"{url} answered with the credential of another device", response.status_code)
+    store.credential = credential

@@ -1,0 +1,96 @@
+"""Local training: what was typed on a device, in; a weighted delta of the model, out."""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from federation.device.errors import TooLittleError
+from federation.protocol import model_codec as codec
+from federation.protocol.task import DeviceClass, TrainingTask
+from federation.updates.frozen_rows import FrozenRows
+from federation.updates.update import Tally, Update
+from model.batches import Rows, pack, targets_in
+from model.engine import TRAINING_BATCH, Trainer
+from model.evaluation import Totals
+from model.text import tokenise
+from model.vocabulary import Vocabulary
+
+
+class LocalTraining:
+    """Trains as a round's task says, within the budget of the device's class.
+
+    Args:
+        trainer: of the network; its weights are replaced.
+        vocabulary: of the network.
+        texts: returns the messages to learn from, oldest first.
+        device_class: whose budget holds.
+        least_rows: with fewer rows of text the phone leaves the round.
+        most_steps: batches that the device can do, whatever more the server allows, of so many batches and tokens.
+        monotonic: seconds, for the budget.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        vocabulary: Vocabulary,
+        texts: Callable[[], Sequence[str]],
+        *,
+        device_class: DeviceClass = "middle",
+        least_rows: int = 1,
+        most_steps: Callable[[int, int], int] = lambda batches, _: batches,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._trainer = trainer
+        self._vocabulary = vocabulary
+        self._texts = texts
+        self._device_class = device_class
+        self._least_rows = least_rows
+        self._most_steps = most_steps
+        self._monotonic = monotonic
+
+    def __call__(self, weights: bytes, task: TrainingTask) -> Update:
+        """Return what was learnt from `weights`, a whole number of little-endian float32.
+
+        Raises:
+            TooLittleError: too little was typed.
+            ValueError: the weights are not the network's, or training diverged.
+        """
+        rows = pack(self._vocabulary.encode(tokenise(text)) for text in self._texts())
+        if len(rows) < self._least_rows:
+            raise TooLittleError(f"{len(rows)} rows of text are too few to learn from: {self._least_rows} are needed")
+        start = codec.from_bytes(weights)
+        self._trainer.set_weights(start)
+        random = np.random.default_rng(secrets.randbits(128))
+        trained, before = self._train(rows, task, random)
+        delta = self._trainer.weights() - start
+        if not np.isfinite(delta).all():
+            raise ValueError("training diverged: leave this round out")
+        frozen = FrozenRows.of(self._trainer.network, self._vocabulary.piece_frequencies, task.least_frequency)
+        tally = Tally(trained, int(before.targets), before.loss, int(before.hits))
+        return Update(frozen.protect(delta), tally)
+
+    def _train(self, rows: Rows, task: TrainingTask, random: np.random.Generator) -> tuple[int, Totals]:
+        """Return how many different rows were trained on, and their totals before."""
+        budget = task.budgets[self._device_class]
+        ends = self._monotonic() + budget.seconds
+        batches = task.epochs * -(-len(rows) // TRAINING_BATCH)
+        most = min(budget.steps, self._most_steps(batches, task.epochs * targets_in(rows)))
+        chosen = rows[random.permutation(len(rows))[: most * TRAINING_BATCH]]
+        before = self._trainer.evaluate(chosen)
+        steps = 0
+        for _ in range(task.epochs):
+            order = random.permutation(len(chosen))
+            for first in range(0, len(order), TRAINING_BATCH):
+                if steps == most or self._monotonic() >= ends:
+                    return min(steps * TRAINING_BATCH, len(chosen)), before
+                self._trainer.train(
+                    chosen[order[first : first + TRAINING_BATCH]],
+                    learning_rate=task.learning_rate,
+                    gradient_norm=task.gradient_norm,
+                    dropout=task.dropout,
+                    random=random,
+                )
+                steps += 1
+        return len(chosen), before

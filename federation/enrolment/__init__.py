@@ -1,0 +1,1 @@
+"""The enrolment authority and its HTTP service, apart from the round server."""

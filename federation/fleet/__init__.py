@@ -1,0 +1,1 @@
+"""Fleets of devices of unequal speed: scenarios, a virtual clock, headless devices."""

@@ -1,0 +1,115 @@
+"""What a phone is asked to do between receiving the model and masking its update.
+
+A round's plan has room for 32 public bytes, the seed of the encoding's rotation. They are the hash of the task, so that
+every key of the round is bound to the task as well: phones that were told to train differently cannot be in one sum.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self, get_args
+
+from federation.errors import ConfigError
+from federation.privacy.central import CentralNoise
+from federation.protocol.conditions import Conditions
+from federation.protocol.plan import RoundPlan
+from federation.secure_aggregation.errors import PlanRefusedError
+
+_LABEL = b"fedkey task v1\0"
+
+DeviceClass = Literal["low", "middle", "high"]
+DEVICE_CLASSES: tuple[DeviceClass, ...] = get_args(DeviceClass)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The most that a phone spends on training.
+
+    Attributes:
+        steps: batches.
+        seconds: after which it stops between two batches.
+    """
+
+    steps: int
+    seconds: int
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.seconds) < 1:
+            raise ValueError(f"a budget has at least one step and one second: {self}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTask:
+    """Local training of a round.
+
+    Attributes:
+        nonce: 32 random bytes, so that no two rounds have the same rotation.
+        model_version: that is trained.
+        learning_rate: of gradient descent.
+        epochs: passes over the phone's rows.
+        gradient_norm: L2 norm to which a longer gradient is cut; 0 leaves it.
+        dropout: share of units set to zero.
+        budgets: by class of device.
+        needed: conditions of phones.
+        separation_seconds: between two participations of a phone, at least.
+        least_frequency: rows of pieces rarer than this share of public text are zero in a delta: see
+            `federation.updates.frozen_rows`.
+        central: noise that the server says it adds to the sum; phones cannot see whether it does.
+    """
+
+    nonce: bytes
+    model_version: int
+    learning_rate: float
+    epochs: int
+    gradient_norm: float
+    dropout: float
+    budgets: dict[DeviceClass, Budget]
+    needed: Conditions
+    separation_seconds: int
+    least_frequency: float = 0.0
+    central: CentralNoise = field(default_factory=CentralNoise)
+
+    def __post_init__(self) -> None:
+        if len(self.nonce) != 32 or set(self.budgets) != set(DEVICE_CLASSES):
+            raise ValueError(f"a task has a nonce of 32 bytes and a budget for each of {', '.join(DEVICE_CLASSES)}")
+        numbers = (self.learning_rate, self.gradient_norm, self.dropout)
+        if not all(math.isfinite(number) and number >= 0 for number in numbers) or self.dropout >= 1:
+            raise ValueError(f"learning rate, gradient norm and dropout are finite and not negative: {self}")
+        if not 0 <= self.least_frequency < 1:
+            raise ValueError(f"a share of public text is at least 0 and below 1, not {self.least_frequency}")
+        if self.epochs < 1 or self.separation_seconds < 0 or self.model_version < 0:
+            raise ValueError(f"no task has these numbers: {self}")
+
+    def to_bytes(self) -> bytes:
+        """Return the task as JSON; its bytes are what is hashed."""
+        described = asdict(self) | {"nonce": self.nonce.hex()}
+        return json.dumps(described, sort_keys=True, separators=(",", ":")).encode()
+
+    @property
+    def rotation_seed(self) -> bytes:
+        """SHA-256 of the task, 32 bytes."""
+        return _seed(self.to_bytes())
+
+    @classmethod
+    def of_plan(cls, data: bytes, plan: RoundPlan) -> Self:
+        """Read the task of a plan.
+
+        Raises:
+            PlanRefusedError: it is another plan's, or impossible.
+        """
+        if _seed(data) != plan.rotation_seed:
+            raise PlanRefusedError("the task is not the plan's: do not take part")
+        try:
+            values: dict[str, Any] = json.loads(data)
+            values["nonce"] = bytes.fromhex(values["nonce"])
+            values["needed"] = Conditions(**values["needed"])
+            values["budgets"] = {name: Budget(**budget) for name, budget in values["budgets"].items()}
+            values["central"] = CentralNoise(**values.get("central", {}))
+            return cls(**values)
+        except (AttributeError, ConfigError, KeyError, TypeError, ValueError) as error:
+            raise PlanRefusedError(f"impossible task: {error}") from error
+
+
+def _seed(data: bytes) -> bytes:
+    return hashlib.sha256(_LABEL + data).digest()

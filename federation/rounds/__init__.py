@@ -1,0 +1,1 @@
+"""Rules of a round that need no server and no simulation."""

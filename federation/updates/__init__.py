@@ -1,0 +1,1 @@
+"""Model deltas: weighted sums, encodings as modular vectors, sparsification, frozen rows."""

@@ -1,0 +1,1 @@
+"""Keyboard prediction that learns across phones without seeing what anyone types."""

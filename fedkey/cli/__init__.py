@@ -1,0 +1,58 @@
+"""The `fedkey` command: a thin shell that wires the packages together."""
+
+import importlib
+import os
+from typing import NamedTuple
+
+import click
+
+from fedkey.cli.errors import UserErrors
+
+
+class _Command(NamedTuple):
+    module: str
+    attribute: str
+    help: str
+
+
+_COMMANDS = {
+    "coordinate": _Command("fedkey.cli.serve", "coordinate", "Move a server's rounds on, beside `serve`."),
+    "data": _Command("fedkey.cli.data", "corpus", "Look at corpora."),
+    "demo": _Command("fedkey.cli.demo", "demo", "Train on real chat, judge the result, and try it."),
+    "doctor": _Command("fedkey.cli.doctor", "doctor", "Say what is missing on this machine and what mends it."),
+    "enrol": _Command("fedkey.cli.enrol", "enrol", "Be the authority that vouches for devices."),
+    "evaluate": _Command("fedkey.cli.evaluate", "evaluate", "Measure how well a model predicts."),
+    "export": _Command("fedkey.cli.export", "export", "Write what a phone downloads."),
+    "keyboard": _Command("fedkey.cli.keyboard", "keyboard", "Open a phone's keyboard in a window."),
+    "models": _Command("fedkey.cli.rounds", "models", "Look at a server's models, and promote one."),
+    "phones": _Command("fedkey.cli.phones", "phones", "Let headless phones type and take part in rounds."),
+    "privacy": _Command("fedkey.cli.privacy", "privacy", "Account for differential privacy."),
+    "rounds": _Command("fedkey.cli.rounds", "rounds", "Look at a server's rounds, and take one back."),
+    "serve": _Command("fedkey.cli.serve", "serve", "Run rounds with phones over HTTP."),
+    "simulate": _Command("fedkey.cli.simulate", "simulate", "Train by federated averaging over simulated clients."),
+}
+
+
+class _Lazy(UserErrors):
+    """Imports a subcommand when it is asked for: TensorFlow takes seconds, and a phone does not have it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command = _COMMANDS[cmd_name]
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        found: click.Command = getattr(importlib.import_module(command.module), command.attribute)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in sorted(_COMMANDS.items())])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fedkey")
+def main() -> None:
+    """Keyboard prediction that learns across phones without seeing what anyone types."""

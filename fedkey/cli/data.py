@@ -1,0 +1,30 @@
+"""`fedkey data`: look at corpora."""
+
+import click
+
+import data
+from data.stats import describe
+from fedkey.cli import paths
+from model.text import tokenise
+
+
+@click.group()
+def corpus() -> None:
+    """Look at corpora."""
+
+
+@corpus.command()
+@click.argument("corpus", metavar="CORPUS")
+def stats(corpus: str) -> None:
+    """Print how large CORPUS is, how evenly its users write, and how unlike they are.
+
+    CORPUS is `chitchat`, `stackoverflow` or `shakespeare`, or the path of a file: .jsonl, .jsonl.gz, NUS .xml,
+    TFF .sqlite, LEAF .json.
+    """
+    read = data.load(paths.corpus(corpus))
+    figures = describe(read, data.split(read), lambda text: [token.symbol for token in tokenise(text) if token.is_word])
+    rows = figures.rows()
+    width = max(len(label) for label, _ in rows)
+    click.echo(figures.name)
+    for label, value in rows:
+        click.echo(f"  {label.ljust(width)}  {value}")

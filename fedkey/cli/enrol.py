@@ -1,0 +1,84 @@
+"""`fedkey enrol`: the authority that vouches for devices, apart from the round server."""
+
+import time
+from pathlib import Path
+
+import click
+
+from federation.enrolment.authority import AuthorityFolder
+from fedkey.cli import paths
+from fedkey.cli.errors import UserErrors
+
+_FOLDER = click.option(
+    "--authority",
+    type=click.Path(path_type=Path),
+    default=paths.AUTHORITY,
+    show_default=True,
+    help="The authority's folder.",
+)
+_DAYS = click.option("--days", default=365, show_default=True, type=click.IntRange(1), help="Until credentials expire.")
+
+
+@click.group(cls=UserErrors)
+def enrol() -> None:
+    """Be the authority that vouches for devices; its key may be kept off-line."""
+
+
+@enrol.command()
+@_FOLDER
+def init(authority: Path) -> None:
+    """Draw the authority's key."""
+    folder = AuthorityFolder.create(authority)
+    click.echo(f"{authority}: public key {folder.authority.public_key.hex()}; keep {authority / 'authority.key'} safe")
+
+
+@enrol.command()
+@click.argument("request", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="REQUEST")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File of the credential.")
+@_DAYS
+@_FOLDER
+def device(request: Path, out: Path, days: int, authority: Path) -> None:
+    """Vouch for the device that wrote the file REQUEST."""
+    credential = AuthorityFolder(authority).enrol(request.read_bytes(), days)
+    out.write_bytes(credential.to_bytes())
+    click.echo(f"device {credential.device_id.hex()}, until {_date(credential.expires)}: {out}")
+
+
+@enrol.command()
+@click.argument("device_id", metavar="DEVICE")
+@_FOLDER
+def revoke(device_id: str, authority: Path) -> None:
+    """Vouch for DEVICE, an id in hex, no longer."""
+    try:
+        wanted = bytes.fromhex(device_id)
+    except ValueError as error:
+        raise click.UsageError("a device id is 32 hex digits: see `fedkey enrol list`") from error
+    folder = AuthorityFolder(authority)
+    folder.revoke(wanted)
+    click.echo(f"revoked: round servers that read {folder.revocations} no longer let it in")
+
+
+@enrol.command("list")
+@_FOLDER
+def list_devices(authority: Path) -> None:
+    """Print all devices."""
+    for known in AuthorityFolder(authority).devices():
+        state = "revoked" if known.revoked is not None else f"until {_date(known.expires)}"
+        click.echo(f"{known.device_id.hex()}  enrolled {_date(known.enrolled)}  {state}")
+
+
+@enrol.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8081, show_default=True, type=click.IntRange(0, 65535))
+@_DAYS
+@_FOLDER
+def serve(host: str, port: int, days: int, authority: Path) -> None:
+    """Enrol whoever asks over HTTP, for demonstrations; a real one puts an attestation of devices in front."""
+    from federation.server.serving import serve_desk
+
+    AuthorityFolder.create(authority)
+    serve_desk(authority, host=host, port=port, days=days)
+
+
+def _date(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))

@@ -1,0 +1,89 @@
+"""`fedkey evaluate`: how well a model predicts the words of people it never saw."""
+
+import json
+from pathlib import Path
+
+import click
+
+import data
+from data.corpus import Users
+from federation.simulation.evaluation import Judge
+from fedkey.cli import paths
+from fedkey.cli.progress import words_bar
+from model.checkpoint import Checkpoint
+from model.engine.litert_engine import LiteRTPredictor
+from model.evaluation import compare, spread_table, table
+from model.evaluation.plot import plot_models
+from model.evaluation.typist import type_messages, typing_table
+from model.export import inference_file
+from model.next_words import NetworkNextWords
+from model.suggestions import Suggester
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+@click.option(
+    "--corpus",
+    default="chitchat",
+    show_default=True,
+    help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
+)
+@click.option(
+    "--against", type=click.Choice(["ngram"]), help="Measure a 5-gram beside it, on the seed and on all text."
+)
+@click.option("--part", type=click.Choice(["held_out", "validation", "test"]), default="held_out", show_default=True)
+@click.option("--users", type=click.IntRange(min=1), help="Only the first so many users.")
+@click.option(
+    "--typist", is_flag=True, help="Type the users' later messages, slips included, on the keyboard of a phone."
+)
+@click.option(
+    "--slips", default=0.03, show_default=True, type=click.FloatRange(0, 1), help="Letters that a typist gets wrong."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/evaluation"), show_default=True)
+def evaluate(
+    model: Path, corpus: str, against: str | None, part: str, users: int | None, typist: bool, slips: float, out: Path
+) -> None:
+    """Measure how well MODEL, a folder that `fedkey simulate` wrote, predicts.
+
+    Prints a table with standard errors over users, and writes one JSON file a model and a plot into --out. With
+    --typist it types the last third of each user's messages instead, before and after learning from the rest.
+    """
+    checkpoint = Checkpoint.load(model)
+    split = data.split(data.load(paths.corpus(corpus)))
+    if typist:
+        _type(checkpoint, dict(list(getattr(split, part).items())[:users]), slips, out)
+        return
+    judge = Judge(split, part=part, most_users=users, show=words_bar)
+    evaluations = [judge.network(checkpoint, name=model.name)]
+    if against == "ngram":
+        evaluations += [judge.ngram("seed"), judge.ngram("central")]
+    click.echo(f"{table(evaluations)}\n\n{spread_table(evaluations)}\n")
+    for base in evaluations[1:]:
+        found = compare(base, evaluations[0])
+        click.echo(
+            f"{evaluations[0].name} against {base.name}: top-1 {found.difference:+.2f} points "
+            f"(standard error {found.standard_error:.2f}); {100 * found.helped:.0f} % of users helped, "
+            f"{100 * found.harmed:.0f} % harmed"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    for evaluation in evaluations:
+        (out / f"{evaluation.name.replace(' ', '-')}.json").write_text(evaluation.to_json())
+    plot_models(evaluations, out / "models.svg")
+    click.echo(f"written: {out}")
+
+
+def _type(checkpoint: Checkpoint, users: Users, slips: float, out: Path) -> None:
+    """Type on a phone's keyboard, without and with what it has learned of the user."""
+    predictor = LiteRTPredictor(inference_file(checkpoint, "int8"), checkpoint.network)
+    suggester = Suggester(NetworkNextWords(predictor, checkpoint.vocabulary))
+    earlier = {user: texts[: 2 * len(texts) // 3] for user, texts in users.items()}
+    later = {user: texts[len(earlier[user]) :] for user, texts in users.items()}
+    found = []
+    for name, learned in (("shared model", None), ("and own words", earlier)):
+        with words_bar(f"typing: {name}", sum(map(len, later.values()))) as advance:
+            found.append(type_messages(suggester, later, name=name, slip_rate=slips, earlier=learned, progress=advance))
+    click.echo(typing_table(found))
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "typist.json"
+    path.write_text(json.dumps([typing.summary() for typing in found], indent=1) + "\n")
+    click.echo(f"written: {path}")

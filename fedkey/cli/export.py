@@ -1,0 +1,48 @@
+"""`fedkey export`: what a phone downloads."""
+
+from pathlib import Path
+
+import click
+
+import data
+from fedkey.cli import paths
+from model.checkpoint import Checkpoint
+from model.export import export as write_export
+from model.export import inference_file, relative_perplexity
+from model.text import tokenise
+
+_LARGEST_LOSS = 0.001  # of perplexity, relative, that a smaller file may cost
+_MESSAGES = 2000
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--version", default=1, show_default=True, type=click.IntRange(min=1), help="Of the model.")
+@click.option(
+    "--inference",
+    type=click.Choice(["auto", "float32", "int8"]),
+    default="auto",
+    show_default=True,
+    help="auto measures 8 bits on the corpus's public users, and takes them if perplexity rises by 0.1 % at most.",
+)
+@click.option(
+    "--corpus", default="chitchat", show_default=True, help="Whose public users --inference auto measures on."
+)
+def export(model: Path, out: Path, version: int, inference: str, corpus: str) -> None:
+    """Write what a phone downloads from MODEL, a folder that `fedkey simulate` wrote.
+
+    For each engine a file that trains and one that predicts; the vocabulary; a manifest with the SHA-256 of each. A
+    phone needs the files of its own engine only: those that end in .tflite for LiteRT, in .weights for NumPy.
+    """
+    checkpoint = Checkpoint.load(model)
+    if inference == "auto":
+        texts = [text for own in data.split(data.load(paths.corpus(corpus))).seed.values() for text in own][:_MESSAGES]
+        encoded = [checkpoint.vocabulary.encode(tokenise(text)) for text in texts]
+        loss = relative_perplexity(checkpoint, inference_file(checkpoint, "int8"), encoded)
+        inference = "int8" if loss <= _LARGEST_LOSS else "float32"
+        click.echo(f"with 8 bits perplexity changes by {100 * loss:+.3f} %: {inference}")
+    written = write_export(checkpoint, out, version=version, inference=inference)
+    for name, file in written.manifest.files.items():
+        click.echo(f"{file.size_bytes:>10,}  {file.sha256[:16]}  {name}")
+    click.echo(f"written: {out}, model version {written.manifest.version}")

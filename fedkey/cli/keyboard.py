@@ -1,0 +1,96 @@
+"""`fedkey keyboard`: the phone on a desktop."""
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from fedkey.cli import paths
+from keyboard_app.phone import Phone
+from keyboard_app.profile import Profile, ProfileError
+
+_BEGINNINGS = ("The ferry leaves at n", "See you at the har", "The ferry leaves ")  # typed before the pictures
+
+
+@click.command()
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    default=paths.SERVER / "export",
+    show_default=True,
+    help="A folder that `fedkey export` wrote.",
+)
+@click.option("--server", default="", help="URL of the round server; without one the phone learns by itself.")
+@click.option("--profile", default="phone", show_default=True, help="Which phone; each keeps its own things.")
+@click.option("--profiles", type=click.Path(path_type=Path), help="Folder of all phones' things.")
+@click.option("--corpus", default="chitchat", show_default=True, help="Of --corpus-user.")
+@click.option("--corpus-user", help="Type this user's messages, for demonstrations.")
+@click.option(
+    "--screenshot",
+    type=click.Path(path_type=Path),
+    help="Write pictures of every screen into this folder, after rounds of three phones with a server; no window.",
+)
+def keyboard(
+    model: Path,
+    server: str,
+    profile: str,
+    profiles: Path | None,
+    corpus: str,
+    corpus_user: str | None,
+    screenshot: Path | None,
+) -> None:
+    """Open a phone's keyboard that predicts, learns on this machine, and takes part in rounds if you agree."""
+    if screenshot is not None:
+        _screenshots(model, screenshot)
+        return
+    messages = _messages(corpus, corpus_user) if corpus_user else []
+    if not (model / "manifest.json").exists():
+        click.echo(f"{model} holds no model, so nothing is suggested: write one with `fedkey export`", err=True)
+    from keyboard_app.ui.app import run
+
+    try:
+        chosen = Profile.named(profile, profiles)
+    except ProfileError as error:
+        raise click.ClickException(str(error)) from error
+    run([Phone(chosen, model=model if model.exists() else None, server=server, at_once=False)], messages)
+
+
+def several(model: Path, folder: Path, count: int) -> None:
+    """Open several phones in one window, with a round server of their own."""
+    from fedkey.cli import demonstration
+    from keyboard_app.ui.app import run
+
+    with demonstration.local_server(folder, model, count) as url:
+        run(demonstration.open_phones(folder / "phones", count, model, url, at_once=False))
+
+
+def _messages(corpus: str, user: str) -> list[str]:
+    import data
+
+    users = data.load(paths.corpus(corpus)).users
+    if user not in users:
+        raise click.UsageError(f"{corpus} has no user {user!r}: see `fedkey data stats {corpus}`")
+    return list(users[user])
+
+
+def _screenshots(model: Path, out: Path) -> None:
+    from fedkey.cli import demonstration
+    from keyboard_app.ui.screenshots import write_all
+
+    with tempfile.TemporaryDirectory(prefix="fedkey-") as name:
+        folder = Path(name)
+        demonstration.type_diaries(folder / "phones", model)
+        count = len(demonstration.DIARIES)
+        with demonstration.local_server(folder, model, count) as url:
+            phones = demonstration.open_phones(folder / "phones", count, model, url)
+            try:
+                demonstration.play_rounds(phones, 4)
+                for phone, text in zip(phones, _BEGINNINGS, strict=True):
+                    for character in text:
+                        phone.type(character)
+                        phone.settle()
+                written = write_all(phones, out)
+            finally:
+                for phone in phones:
+                    phone.close()
+    click.echo(f"{len(written)} pictures in {out}")

@@ -1,0 +1,99 @@
+"""Rounds of phones and simulated clients together, through a real server: the second half of `fedkey demo`."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+import data
+from federation.fleet.headless import Fleet, HeadlessSettings, outcome
+from federation.protocol.plan import Deadlines
+from federation.server.history import rounds_of
+from federation.server.installation import Installation, ServerSettings
+from federation.server.settings import RoundSettings
+from fedkey.cli import paths
+from fedkey.cli.phones import headless
+from fedkey.cli.processes import running
+from fedkey.cli.serve import prepare
+from model.checkpoint import Checkpoint
+from model.export import export as write_export
+from model.layout import Layout
+
+_SIMULATED = 20
+
+
+def mixed_rounds(
+    model: Checkpoint, out: Path, *, corpus: str, phones: int, rounds: int, texts: Sequence[str]
+) -> Checkpoint:
+    """Train on with headless phones and a simulated cohort in the same rounds, and return the model after them.
+
+    Args:
+        model: to start from.
+        out: folder for the server, the authority and the phones; what an earlier call left there is removed.
+        corpus: whose clients type.
+        phones: headless ones.
+        rounds: that they take part in.
+        texts: public, for the gate.
+    """
+    export, server, authority = out / "phone-export", out / "server", out / "authority"
+    for folder in (export, server, authority, out / "phones"):
+        shutil.rmtree(folder, ignore_errors=True)
+    exported = write_export(model, export, inference="int8")
+    (out / "public.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    (out / "server.toml").write_text(_settings(phones).to_toml(), encoding="utf-8")
+    prepare(
+        server,
+        model=export,
+        settings=out / "server.toml",
+        public_text=out / "public.txt",
+        authority=authority,
+        corpus=None,
+    )
+    people = list(data.split(data.load(paths.corpus(corpus))).train.values())[-phones:]
+    command = ("serve", "--folder", server, "--authority", authority, "--workers", 1)
+    click.echo(f"\n{phones} phones and {_SIMULATED} simulated clients in the same rounds, through a server:")
+    simulated = ("--simulated-cohort", _SIMULATED, "--corpus", corpus)
+    with running(*command, *simulated, log=out / "server.log") as url:
+        fleet = headless(
+            people,
+            server=url,
+            export=exported,
+            authority=authority,
+            out=out / "phones",
+            settings=HeadlessSettings(),
+            seed=1,
+        )
+        with Fleet(fleet, lambda number, record: click.echo(f"   phone {number:>2}: {outcome(record)}")) as living:
+            installation = Installation.load(server)
+            while sum(each.seconds is not None for each in rounds_of(installation.database)) < rounds:
+                time.sleep(0.5)
+                if all(phone.problem for phone in fleet):
+                    raise click.ClickException("; ".join(living.problems))
+    for each in rounds_of(installation.database)[:rounds]:
+        click.echo(f"   round {each.round_id}: {each.phones} phones, {each.bytes_up:,} bytes up, {each.outcome}")
+    for version in installation.models.versions()[1:]:
+        loss = version.metrics.get("gate_loss")
+        click.echo(f"   model {version.version}: {version.status}, loss on public text {loss:.4f}")
+    weights = installation.models.state(installation.models.current_version()).weights
+    layout = Layout.of(model.network.layout)
+    return Checkpoint(model.network, list(layout.unflatten(weights).values()), model.vocabulary)
+
+
+def _settings(phones: int) -> ServerSettings:
+    """Return rounds without the pauses that a night has room for."""
+    return ServerSettings(
+        optimizer={"name": "sgd", "learning_rate": 0.3, "momentum": 0.0},
+        rounds=RoundSettings(
+            goal=max(5, phones - 2),
+            minimum=5,
+            over_selection=phones / max(5, phones - 2),
+            weight_cap=128,
+            learning_rate=1.0,
+            deadlines=Deadlines(60, 90, 180, 210, 240),
+            separation_seconds=1,
+            meeting_seconds=5,
+            grace_seconds=5,
+        ),
+    )

@@ -1,0 +1,140 @@
+"""`fedkey phones`: headless phones that type and take part in rounds."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+import data
+from federation.device import PhoneStore, enrol
+from federation.device.connection import Connection
+from federation.enrolment.authority import AuthorityFolder
+from federation.fleet.emulation import DAY_SECONDS
+from federation.fleet.headless import Fleet, HeadlessPhone, HeadlessSettings, TrainerPool, Typist, outcome
+from federation.fleet.scenario import DropOut, Scenario
+from federation.protocol.credentials import Credential
+from fedkey.cli import paths
+from model.engine import Export
+
+_DAYS = 365
+_LOOK_SECONDS = 0.5
+
+
+@click.command()
+@click.option("--count", default=10, show_default=True, type=click.IntRange(1), help="Phones.")
+@click.option("--server", default="http://127.0.0.1:8080", show_default=True, help="URL of the round server.")
+@click.option("--corpus", default="chitchat", show_default=True, help="Whose clients type.")
+@click.option("--flaky", type=click.FloatRange(0, 1), help="Share of phones that are killed in a round, at any step.")
+@click.option(
+    "--scenario",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file of classes, hours and drop-outs, the same as for `fedkey simulate`; see docs/scenarios.md.",
+)
+@click.option(
+    "--day",
+    default=DAY_SECONDS,
+    show_default=True,
+    type=click.FloatRange(1),
+    help="Seconds that a day of the scenario takes.",
+)
+@click.option("--rounds", type=click.IntRange(1), help="End after so many rounds; without it, at Ctrl-C.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    default=paths.SERVER / "export",
+    show_default=True,
+    help="The network and vocabulary that the phones come with.",
+)
+@click.option(
+    "--authority",
+    type=click.Path(path_type=Path),
+    default=paths.AUTHORITY,
+    show_default=True,
+    help="Folder of the authority, unless the server names a desk on the network.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=paths.RUNS / "phones", show_default=True, help="Their stores."
+)
+@click.option("--seed", default=1, show_default=True)
+def phones(
+    count: int,
+    server: str,
+    corpus: str,
+    flaky: float | None,
+    scenario: Path | None,
+    day: float,
+    rounds: int | None,
+    model: Path,
+    authority: Path,
+    out: Path,
+    seed: int,
+) -> None:
+    """Let headless phones type a corpus's messages, train on them and take part in rounds."""
+    if flaky is not None and scenario is not None:
+        raise click.UsageError("a scenario says itself where phones drop out: leave --flaky out")
+    settings = HeadlessSettings(day_seconds=day)
+    if scenario is not None:
+        settings = replace(settings, scenario=Scenario.from_toml(scenario))
+    elif flaky is not None:
+        settings = replace(settings, scenario=replace(settings.scenario, drop_out=DropOut.of_round(flaky)))
+    export = Export.load(model)
+    clients = list(data.split(data.load(paths.corpus(corpus))).train.items())
+    if count > len(clients):
+        raise click.UsageError(f"{corpus} has {len(clients)} clients: --count {len(clients)} at most")
+    people = [texts for _, texts in clients[:count]]
+    fleet = headless(
+        people,
+        server=server,
+        export=export,
+        authority=authority,
+        out=out,
+        settings=settings,
+        seed=seed,
+    )
+    with Fleet(fleet, lambda number, record: click.echo(f"phone {number:>3}: {outcome(record)}")) as running:
+        while rounds is None or running.rounds < rounds:
+            time.sleep(_LOOK_SECONDS)
+            if len(running.problems) == 1 and not running.rounds and all(phone.problem for phone in fleet):
+                raise click.ClickException("; ".join(running.problems))
+
+
+def headless(
+    people: Sequence[Sequence[str]],
+    *,
+    server: str,
+    export: Export,
+    authority: Path,
+    out: Path,
+    settings: HeadlessSettings,
+    seed: int,
+    typed: float = 0.5,
+) -> list[HeadlessPhone]:
+    """Return a phone for each of some people, enrolled, who have typed a share of their messages already."""
+    pool = TrainerPool(export)
+
+    def credential(store: PhoneStore) -> Credential | None:
+        line = Connection(server, store)
+        url = line.facts().enrolment_url
+        line.close()
+        if not url:
+            return AuthorityFolder(authority).enrol(store.key.enrolment_request(), _DAYS)
+        enrol(url, store)
+        return None
+
+    return [
+        HeadlessPhone(
+            out / f"phone-{number:03}",
+            server,
+            enrol=credential,
+            typist=Typist(texts, at_first=math.ceil(typed * len(texts)), a_round=math.ceil(len(texts) / 20)),
+            pool=pool,
+            vocabulary=export.manifest.vocabulary,
+            settings=settings,
+            seed=seed,
+            index=number,
+        )
+        for number, texts in enumerate(people)
+    ]

@@ -1,0 +1,102 @@
+"""`fedkey rounds` and `fedkey models`: what a server did, and taking it back."""
+
+import time
+from pathlib import Path
+
+import click
+
+from federation.server.history import RoundSummary, rounds_of, timeline
+from federation.server.installation import Installation
+from federation.server.models import ModelVersion
+from fedkey.cli import paths
+from fedkey.cli.errors import UserErrors
+
+_FOLDER = click.option(
+    "--folder", type=click.Path(path_type=Path), default=paths.SERVER, show_default=True, help="The server's folder."
+)
+
+
+@click.group(cls=UserErrors)
+def rounds() -> None:
+    """Look at a server's rounds, and take one back."""
+
+
+@rounds.command("list")
+@click.option("--last", default=20, show_default=True, type=click.IntRange(1), help="So many.")
+@_FOLDER
+def list_rounds(last: int, folder: Path) -> None:
+    """Print the latest rounds."""
+    click.echo(f"{'round':>6}  {'opened':<19}  {'seconds':>7}  {'phones':>6}  {'bytes up':>12}  outcome")
+    for each in rounds_of(Installation.load(folder).database, last=last):
+        click.echo(_line(each))
+
+
+@rounds.command()
+@click.argument("number", type=int, metavar="N")
+@_FOLDER
+def show(number: int, folder: Path) -> None:
+    """Print the timeline of round N: who was where when, what failed, bytes and durations."""
+    for line in timeline(Installation.load(folder).database, number):
+        click.echo(line)
+
+
+@rounds.command()
+@click.argument("number", type=int, metavar="N")
+@_FOLDER
+def rollback(number: int, folder: Path) -> None:
+    """Make the model that round N started from current again."""
+    installation = Installation.load(folder)
+    models_before = {each.round_id: each.model_version for each in rounds_of(installation.database)}
+    if number not in models_before:
+        raise click.ClickException(f"there is no round {number}: see `fedkey rounds list`")
+    version = installation.models.promote(models_before[number])
+    click.echo(f"current: {_described(version)}")
+
+
+@click.group(cls=UserErrors)
+def models() -> None:
+    """Look at a server's models, and promote one."""
+
+
+@models.command("list")
+@_FOLDER
+def list_models(folder: Path) -> None:
+    """Print all versions of the model."""
+    for version in Installation.load(folder).models.versions():
+        click.echo(_described(version))
+
+
+@models.command("show")
+@click.argument("number", type=int, metavar="VERSION")
+@_FOLDER
+def show_model(number: int, folder: Path) -> None:
+    """Print all that is known of a version."""
+    version = Installation.load(folder).models.version(number)
+    click.echo(_described(version))
+    click.echo(f"sha-256    {version.sha256}")
+    click.echo(f"signature  {version.signature.hex()}")
+    click.echo(f"round      {version.round_id or 'none: the first model'}")
+    for name, value in version.metrics.items():
+        click.echo(f"{name:<20} {value:.6g}")
+
+
+@models.command()
+@click.argument("number", type=int, metavar="VERSION")
+@_FOLDER
+def promote(number: int, folder: Path) -> None:
+    """Make VERSION the one that phones get and train, also an earlier one."""
+    click.echo(f"current: {_described(Installation.load(folder).models.promote(number))}")
+
+
+def _line(each: RoundSummary) -> str:
+    opened = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(each.opened))
+    seconds = "" if each.seconds is None else f"{each.seconds:.1f}"
+    return f"{each.round_id:>6}  {opened}  {seconds:>7}  {each.phones:>6}  {each.bytes_up:>12,}  {each.outcome}"
+
+
+def _described(version: ModelVersion) -> str:
+    parent = "" if version.parent is None else f", from {version.parent}"
+    loss = version.metrics.get("gate_loss")
+    measured = "" if loss is None else f", loss on public text {loss:.4f}"
+    marks = version.status + (", current" if version.current else "")
+    return f"version {version.version} ({marks}){parent}{measured}, {version.sha256[:16]}"

@@ -1,0 +1,151 @@
+"""`fedkey serve`: rounds with phones over HTTP."""
+
+import logging
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+import data
+from federation.enrolment.authority import AuthorityFolder
+from federation.server.coordinator import Partner
+from federation.server.gate import PublicTextGate
+from federation.server.installation import Installation, ServerSettings
+from federation.server.serving import coordinate as run_coordinator
+from federation.server.serving import serve as run_server
+from fedkey.cli import paths
+from model.engine import Export
+
+_GATE_MESSAGES = 2000
+_FOLDER = click.option(
+    "--folder", type=click.Path(path_type=Path), default=paths.SERVER, show_default=True, help="The server's folder."
+)
+_CORPUS = click.option("--corpus", help="Whose held-out users are the gate's public text, and whose clients simulate.")
+_COHORT = click.option(
+    "--simulated-cohort", default=0, type=click.IntRange(0), help="Clients that TFF simulates in each round."
+)
+
+
+@click.command()
+@_FOLDER
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="First model, a folder that `fedkey export` wrote; needed once."
+)
+@click.option(
+    "--settings", type=click.Path(exists=True, path_type=Path), help="Becomes server.toml of a folder that has none."
+)
+@click.option("--public-text", type=click.Path(exists=True, path_type=Path), help="Likewise public.txt.")
+@click.option(
+    "--authority",
+    type=click.Path(path_type=Path),
+    default=paths.AUTHORITY,
+    show_default=True,
+    help="Whose devices take part; made if there is none. Its key is not read.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1))
+@_COHORT
+@_CORPUS
+def serve(
+    folder: Path,
+    model: Path | None,
+    settings: Path | None,
+    public_text: Path | None,
+    authority: Path,
+    host: str,
+    port: int,
+    workers: int,
+    simulated_cohort: int,
+    corpus: str | None,
+) -> None:
+    """Run rounds with phones over HTTP; SQLite and files in one folder, unless its server.toml names other stores."""
+    if simulated_cohort and not corpus:
+        raise click.UsageError("--simulated-cohort needs --corpus: whose clients it simulates")
+    prepare(folder, model=model, settings=settings, public_text=public_text, authority=authority, corpus=corpus)
+    command = [sys.executable, "-m", "fedkey", "coordinate", "--folder", str(folder)]
+    if simulated_cohort and corpus:
+        command += ["--simulated-cohort", str(simulated_cohort), "--corpus", corpus]
+    _log_to_stderr()
+    run_server(folder, host=host, port=port, workers=workers, coordinator=command)
+
+
+@click.command()
+@_FOLDER
+@_COHORT
+@_CORPUS
+@click.option("--parent", type=int, hidden=True, help="Process without which this one ends.")
+def coordinate(folder: Path, simulated_cohort: int, corpus: str | None, parent: int | None) -> None:
+    """Move a server's rounds on; `fedkey serve` starts this beside its workers."""
+    _log_to_stderr()
+    installation = Installation.load(folder)
+    export = Export.load(folder / "export")
+    texts = (folder / "public.txt").read_text(encoding="utf-8").splitlines()
+    gate = PublicTextGate(export, texts, installation.settings.gate_loss)
+    with _partner(installation, export, simulated_cohort, corpus) as partner:
+        run_coordinator(installation.coordinator(gate, partner, gate.probe), parent)
+
+
+def prepare(
+    folder: Path,
+    *,
+    model: Path | None,
+    settings: Path | None,
+    public_text: Path | None,
+    authority: Path,
+    corpus: str | None,
+) -> Installation:
+    """Make a server's folder ready, leaving alone what is there; see `serve` for the arguments."""
+    if not (folder / "export").exists():
+        if model is None:
+            raise click.UsageError("a new server needs its first model: --model FOLDER, written by `fedkey export`")
+        Export.load(model)  # before anything is written
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(model, folder / "export")
+    export = Export.load(folder / "export")
+    if not (folder / "public.txt").exists():
+        texts = _public_text(public_text, corpus)
+        (folder / "public.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    vouching = AuthorityFolder.create(authority)
+    chosen = (
+        ServerSettings.from_toml(settings.read_text(encoding="utf-8"))
+        if settings
+        else ServerSettings(revoked=str(vouching.revocations.resolve()))
+    )
+    installation = Installation.create(folder, chosen, vouching.authority)
+    installation.begin(export.trainer().weights())
+    return installation
+
+
+def _public_text(file: Path | None, corpus: str | None) -> Sequence[str]:
+    if file is not None:
+        return file.read_text(encoding="utf-8").splitlines()
+    if corpus is None:
+        raise click.UsageError("the gate needs public text: --public-text FILE, a message a line, or --corpus NAME")
+    held_out = data.split(data.load(paths.corpus(corpus))).held_out
+    return [" ".join(text.split()) for texts in held_out.values() for text in texts][:_GATE_MESSAGES]
+
+
+@contextmanager
+def _partner(
+    installation: Installation, export: Export, simulated_cohort: int, corpus: str | None
+) -> Iterator[Partner | None]:
+    if not simulated_cohort or not corpus:
+        yield None
+        return
+    from federation.simulation.fedavg import ClientTraining
+    from federation.simulation.simulated_cohort import simulated_cohort as begin
+
+    rounds = installation.settings.rounds
+    training = ClientTraining(
+        learning_rate=rounds.learning_rate, gradient_norm=rounds.gradient_norm, dropout=rounds.dropout
+    )
+    with begin(paths.corpus(corpus), export, training, size=simulated_cohort, weight_cap=rounds.weight_cap) as partner:
+        yield partner
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")

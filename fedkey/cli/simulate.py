@@ -1,0 +1,82 @@
+"""`fedkey simulate`: train a model with simulated clients."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from federation.fleet.scenario import Scenario
+from federation.simulation.config import SimulationConfig
+from federation.simulation.prepare import prepared
+from federation.simulation.run import Run
+from fedkey.cli import paths
+from fedkey.cli.progress import TrainingProgress, megabytes
+
+
+@click.command()
+@click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file with any of the settings.")
+@click.option("--scenario", type=click.Path(path_type=Path), help="TOML file with the phones there are.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=paths.RUNS / "simulation",
+    show_default=True,
+    help="The run's folder.",
+)
+@click.option("--restart", is_flag=True, help="Delete a run that is in the folder and begin again.")
+@click.option("--corpus", help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.")
+@click.option("--size", help="Network: small or gboard.")
+@click.option("--rounds", type=int, help="Rounds of federated averaging.")
+@click.option("--cohort", type=int, help="Clients in a round.")
+@click.option("--local-epochs", type=int, help="Passes of a client over its data in a round.")
+@click.option("--client-rows", type=int, help="At most so many rows of a client in a round; 0 is no limit.")
+@click.option("--client-learning-rate", "client__learning_rate", type=float, help="Of the clients' SGD.")
+@click.option("--weighting", "client__weighting", help="examples or uniform.")
+@click.option("--proximal-strength", "client__proximal_strength", type=float, help="FedProx's mu.")
+@click.option("--server-optimizer", "server__name", help="sgd, adam, yogi or adagrad.")
+@click.option("--server-learning-rate", "server__learning_rate", type=float, help="At the first round.")
+@click.option(
+    "--mechanism",
+    "privacy__mechanism",
+    help="Noise: none, gaussian or tree (server), skellam or discrete_gaussian (clients).",
+)
+@click.option(
+    "--noise-multiplier", "privacy__noise_multiplier", type=float, help="Of the noise on a sum, over the clip."
+)
+@click.option("--clip", "privacy__clip", type=float, help="L2 bound of a client's update.")
+@click.option("--seed", type=int, help="Everything random follows from it.")
+@click.option(
+    "--set", "extra", multiple=True, metavar="NAME=VALUE", help="Any other setting, such as server.momentum=0."
+)
+def simulate(
+    file: Path | None, scenario: Path | None, out: Path, restart: bool, extra: tuple[str, ...], **options: Any
+) -> None:
+    """Train a model by federated averaging over simulated clients.
+
+    The run is saved after every round; the same command goes on where it was stopped.
+    """
+    config = SimulationConfig.from_toml(file) if file else SimulationConfig()
+    if scenario:
+        config = config.with_scenario(Scenario.from_toml(scenario))
+    config = config.with_options(
+        {name.replace("__", "."): value for name, value in options.items() if value is not None}
+    )
+    config = config.with_assignments(extra)
+    if restart and out.exists():
+        shutil.rmtree(out)
+    ready = prepared(paths.corpus(config.corpus), paths.cache())
+    run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
+    click.echo(f"{len(ready.tables['train'].users)} clients, network {config.size}: {run.network.parameters:,} weights")
+    click.echo(
+        f"in a round a phone would send {megabytes(run.traffic.up)} and receive at most "
+        f"{megabytes(run.traffic.down)}, with the whole model"
+    )
+    with TrainingProgress(config.rounds, run.rounds_done) as progress:
+        run.train(progress.watcher)
+    if config.privacy.mechanism != "none":
+        click.echo(f"what it cost: uv run fedkey privacy report {out}")
+    click.echo(
+        f"model in {run.model_path}\n"
+        f"judge it: uv run fedkey evaluate {run.model_path} --corpus {config.corpus} --against ngram"
+    )

@@ -1,0 +1,1 @@
+"""Text editing: keys, characters, and the editor as a pure state machine."""

@@ -1,0 +1,503 @@
+"""Text entry as a pure state machine: every event gives a new state and what has to be done about it.
+
+Nothing here knows of windows, clocks, files or models. Times are passed in, in seconds of any steady clock; what the
+model thinks arrives as an `Offer`, whenever it is ready, and counts only while the text is the one it was made for.
+"""
+
+import enum
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from keyboard_app.editor.characters import (
+    boundary,
+    character_after,
+    character_before,
+    is_letter,
+    word_after,
+    word_at,
+    word_before,
+)
+from keyboard_app.editor.keys import Action, Key, Layer
+from model.suggestions import Suggestion, split_word
+from model.suggestions.casing import starts_sentence
+
+DOUBLE_SPACE_SECONDS = 1.1
+DOUBLE_TAP_SECONDS = 0.35
+
+_CLOSING = frozenset(".,!?;:)")  # marks that stand at the end of a word, without a space
+_ENDS_WORD = _CLOSING | {" ", "\n", '"'}  # what makes a correction happen
+
+
+class Shift(enum.Enum):
+    """The state of the shift key."""
+
+    OFF = "off"
+    ONCE = "once"
+    LOCK = "lock"
+
+
+class FieldKind(enum.Enum):
+    """What kind of text a field takes."""
+
+    ORDINARY = "ordinary"
+    PASSWORD = "password"  # noqa: S105 - the name of a kind
+    NO_LEARNING = "no learning"
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """The finished words of the unsent message are these now, and no others: what was deleted is to be unlearned.
+
+    Attributes:
+        text: the message without the word that is being typed.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A message that may be learned from is complete; it replaces what was drafted.
+
+    Attributes:
+        text: the message.
+        keystrokes: that it took, taps on the strip included and sending not.
+    """
+
+    text: str
+    keystrokes: int
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The field's owner gets the text; neither logs nor models do, unless `Finished` says so too.
+
+    Attributes:
+        text: what was in the field.
+    """
+
+    text: str
+
+
+Effect = Drafted | Finished | Sent
+
+
+class Request(NamedTuple):
+    """What there is to predict.
+
+    Attributes:
+        before: the text before the word that is being typed.
+        typed: its letters so far.
+    """
+
+    before: str
+    typed: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the model thinks of a request.
+
+    Attributes:
+        request: which.
+        suggestions: best first.
+        correction: what a finished word should be replaced with, if at all.
+    """
+
+    request: Request
+    suggestions: tuple[Suggestion, ...] = ()
+    correction: Suggestion | None = None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place of the strip.
+
+    Attributes:
+        text: as shown and inserted.
+        suggestion: where it comes from; None for the letters just as they were typed.
+    """
+
+    text: str
+    suggestion: Suggestion | None
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """Something the keyboard wrote in place of what was typed; one backspace right behind it takes it back.
+
+    Attributes:
+        start: index of its first character.
+        typed: what the keys said.
+        shown: what stands there instead.
+    """
+
+    start: int
+    typed: str
+    shown: str
+
+    @property
+    def end(self) -> int:
+        """Index behind its last character."""
+        return self.start + len(self.shown)
+
+
+@dataclass(frozen=True)
+class EditorState:
+    """One text field with the keyboard below it.
+
+    Attributes:
+        text: in the field.
+        cursor: index between characters, 0 to `len(text)`.
+        anchor: where the selection began that ends at the cursor, before or behind it; None without one.
+        shift: whether the next letter is a capital.
+        layer: the page of keys.
+        field: kind of the field.
+        incognito: nothing is learned.
+        secret: some of the text was typed in incognito, or pasted, so that none of it may be learned.
+        offer: the latest that the model said.
+        replacement: what a backspace at its end takes back.
+        kept: words that the user wanted as typed, in lower case; they are not corrected again in this message.
+        strip_space: the space before the cursor came with a suggestion.
+        space_at: when the space before the cursor was typed, in seconds, if it was the last key.
+        shift_at: when shift was last tapped, in seconds, if it was the last key.
+        keystrokes: spent on the text.
+    """
+
+    text: str = ""
+    cursor: int = 0
+    anchor: int | None = None
+    shift: Shift = Shift.ONCE
+    layer: Layer = Layer.LETTERS
+    field: FieldKind = FieldKind.ORDINARY
+    incognito: bool = False
+    secret: bool = False
+    offer: Offer | None = None
+    replacement: Replacement | None = None
+    kept: frozenset[str] = frozenset()
+    strip_space: bool = False
+    space_at: float | None = None
+    shift_at: float | None = None
+    keystrokes: int = 0
+
+    @property
+    def selection(self) -> tuple[int, int]:
+        """Where the selected text begins and ends; both are the cursor's place without one."""
+        return min(self._began, self.cursor), max(self._began, self.cursor)
+
+    @property
+    def copied(self) -> str:
+        """What copying gives: the selected text, but nothing of a password."""
+        return "" if self.field is FieldKind.PASSWORD else self.text[slice(*self.selection)]
+
+    @property
+    def composing(self) -> str:
+        """The word that is being typed: what stands left of the cursor, unless it is within a word or selects."""
+        return self._word.typed if self._word else ""
+
+    @property
+    def request(self) -> Request | None:
+        """What to predict, in place of what is selected; None in passwords and within words."""
+        return None if self.field is FieldKind.PASSWORD else self._word
+
+    @property
+    def slots(self) -> tuple[Slot | None, Slot | None, Slot | None]:
+        """The strip, best in the middle. A word about to be corrected also stands there as typed, on the left.
+
+        What was offered for fewer letters of the same word stays until there is something newer.
+        """
+        request, offer = self.request, self.offer
+        if request is None or offer is None or request.before != offer.request.before:
+            return None, None, None
+        found: list[Slot | None] = [Slot(suggestion.text, suggestion) for suggestion in offer.suggestions]
+        correction = self._correction()
+        if correction is None:
+            best, second, third = [*found, None, None, None][:3]
+            return second, best, third
+        others = [slot for slot in found if slot and slot.text not in {correction.text, request.typed}]
+        return Slot(request.typed, None), Slot(correction.text, correction), next(iter(others), None)
+
+    @property
+    def learnable(self) -> bool:
+        """Whether the text may be learned, if the user agrees at all."""
+        return self.field is FieldKind.ORDINARY and not self.incognito and not self.secret
+
+    def press(self, key: Key, at: float) -> "After":
+        """Press a key of the keyboard; letters follow shift.
+
+        Args:
+            key: of `keyboard_app.editor.keys`.
+            at: the time in seconds.
+        """
+        match key.action:
+            case None:
+                return self.type(shifted(key.types, self.shift), at)
+            case Action.BACKSPACE:
+                return self.backspace()
+            case Action.RETURN:
+                return self.send()
+            case Action.SHIFT:
+                return self.tap_shift(at)
+            case Action.LETTERS | Action.SYMBOLS | Action.MORE_SYMBOLS:
+                layer = {Action.SYMBOLS: Layer.SYMBOLS, Action.MORE_SYMBOLS: Layer.MORE_SYMBOLS}.get(key.action)
+                return After(replace(self, layer=layer or Layer.LETTERS, shift_at=None, space_at=None))
+
+    def type(self, characters: str, at: float) -> "After":
+        """Type characters just as they are: of a long press, or of a physical keyboard. They replace what is selected.
+
+        A single mark or space ends a word, which may be corrected; a mark takes back the space that a suggestion
+        brought; a second space soon after the first makes a full stop.
+        """
+        characters = characters.encode(errors="ignore").decode()  # half a surrogate pair is no character
+        if not characters:
+            return After(self)
+        before, after = self._around
+        plain = self.field is not FieldKind.PASSWORD
+        counted = self.keystrokes + 1
+        layer = Layer.LETTERS if characters == " " else self.layer
+        replacement = self.replacement
+        space_at = None
+        if plain and self.strip_space and characters in _CLOSING | {" "}:
+            before = before[:-1] + characters
+            replacement = None
+            space_at = at if characters == " " else None
+        elif plain and characters == " " and self._is_second_space(at):
+            replacement = Replacement(len(before) - 1, typed="  ", shown=". ")
+            before = before[:-1] + ". "
+        else:
+            correction = self._correction() if plain and characters in _ENDS_WORD else None
+            if correction is not None:
+                start = len(before) - len(self.composing)
+                replacement = Replacement(start, before[start:] + characters, correction.text + characters)
+                before = before[:start] + replacement.shown
+            else:
+                if not all(map(is_letter, characters)):
+                    replacement = None
+                before += characters
+            space_at = at if characters == " " else None
+        return self._edited(before, after, replacement=replacement, space_at=space_at, keystrokes=counted, layer=layer)
+
+    def paste(self, characters: str) -> "After":
+        """Put text from elsewhere in place of what is selected.
+
+        Nothing of a message with pasted text is learned, as of one that was partly typed in incognito: others may have
+        written it, or it is secret, and once it is edited nobody can tell it from what was typed.
+        """
+        lines = characters.encode(errors="ignore").decode().expandtabs(1).splitlines()
+        pasted = "\n".join("".join(c for c in line if unicodedata.category(c) != "Cc") for line in lines)
+        if not pasted:
+            return After(self)
+        before, after = self._around
+        return self._edited(before + pasted, after, secret=True, keystrokes=self.keystrokes + 1)
+
+    def backspace(self) -> "After":
+        """Delete a character, or what is selected; but take back what the keyboard replaced right before the cursor."""
+        before, after = self._around
+        counted = self.keystrokes + 1
+        undone = self.replacement
+        if undone is not None and undone.end == len(before):
+            kept = self.kept | {split_word(undone.typed[:-1])[1].lower()} - {""}
+            return self._edited(before[: undone.start] + undone.typed, after, keystrokes=counted, kept=kept)
+        if self.anchor is None:
+            if not before:
+                return After(replace(self, shift_at=None, space_at=None))
+            before = before[: character_before(before, len(before))]
+        replacement = undone if undone is not None and undone.end <= len(before) else None
+        return self._edited(before, after, replacement=replacement, keystrokes=counted)
+
+    def delete_word(self) -> "After":
+        """Delete back to the beginning of a word: a physical keyboard's control and backspace."""
+        return self._delete(word_before(self._in_words, self.cursor), self.cursor)
+
+    def delete(self) -> "After":
+        """Delete to the right: a physical keyboard's key."""
+        return self._delete(self.cursor, character_after(self.text, self.cursor))
+
+    def accept(self, place: int) -> "After":
+        """Tap a place of the strip, 0 to 2: its word takes the place of the one being typed, and brings a space."""
+        request, slot = self.request, self.slots[place]
+        if request is None or slot is None:
+            return After(self)
+        space = " " if _wants_space(request.before) and not request.typed else ""
+        kept = self.kept if slot.suggestion is not None else self.kept | {slot.text.lower()}
+        after = self._around[1].removeprefix(" ")
+        return self._edited(
+            request.before + space + slot.text + " ", after, kept=kept, strip_space=True, keystrokes=self.keystrokes + 1
+        )
+
+    def send(self) -> "After":
+        """Give the text to the field's owner and start with an empty field."""
+        effects = [*self._finished(), Sent(self.text)] if self.text else []
+        return After(self._fresh(), tuple(effects))
+
+    def focus(self, field: FieldKind) -> "After":
+        """Go to an empty field of some kind. What was in the field before counts as finished."""
+        return After(_automatic_shift(EditorState(field=field, incognito=self.incognito)), self._finished())
+
+    def go_incognito(self, *, on: bool) -> "After":
+        """Turn incognito on or off. A message that was begun is learned either wholly or not at all."""
+        return self._done(replace(self, incognito=on))
+
+    def kept_secret(self) -> "EditorState":
+        """Return the state in which nothing of what is in the field now will be learned."""
+        return replace(self, secret=bool(self.text))
+
+    def tap_shift(self, at: float) -> "After":
+        """Tap shift: off, for one letter, and after two quick taps for all."""
+        quick = self.shift_at is not None and 0 <= at - self.shift_at <= DOUBLE_TAP_SECONDS
+        if quick and self.shift is not Shift.LOCK:
+            shift = Shift.LOCK
+        else:
+            shift = Shift.ONCE if self.shift is Shift.OFF else Shift.OFF
+        return After(replace(self, shift=shift, shift_at=None if quick else at, space_at=None))
+
+    def select(self, anchor: int, cursor: int) -> "After":
+        """Select what is between two places, the cursor at the second; never only a part of a character."""
+        anchor, cursor = (boundary(self.text, max(0, min(index, len(self.text)))) for index in (anchor, cursor))
+        held = None if anchor == cursor else anchor
+        if (held, cursor) == (self.anchor, self.cursor):
+            return After(self)
+        return self._done(_automatic_shift(replace(self, **{**_MOVED, "anchor": held, "cursor": cursor})))
+
+    def select_word(self, index: int) -> "After":
+        """Select the word at a place, or the character if there is none; all of a password."""
+        return self.select(*word_at(self._in_words, boundary(self.text, index)))
+
+    def select_all(self) -> "After":
+        """Select the whole text."""
+        return self.select(0, len(self.text))
+
+    def place(self, cursor: int, *, selecting: bool = False) -> "After":
+        """Put the cursor somewhere; when selecting, everything from where that began to there is selected."""
+        return self.select(self._began if selecting else cursor, cursor)
+
+    def move(self, steps: int, *, words: bool = False, selecting: bool = False) -> "After":
+        """Move the cursor right, or left if negative, by characters as people count them, or by words.
+
+        Out of a selection that is not to be changed the first step leads to its end on that side.
+        """
+        text = self._in_words if words else self.text
+        before, after = (word_before, word_after) if words else (character_before, character_after)
+        cursor, left = self.cursor, abs(steps)
+        if left and self.anchor is not None and not selecting:
+            cursor, left = self.selection[steps > 0], left - 1
+        for _ in range(left):
+            cursor = (before if steps < 0 else after)(text, cursor)
+        return self.place(cursor, selecting=selecting)
+
+    def take(self, offer: Offer) -> "EditorState":
+        """Return the state with an offer; one that was made for another text is dropped."""
+        return replace(self, offer=offer) if offer.request == self.request else self
+
+    @property
+    def settled(self) -> str:
+        """The text without the word that is being typed."""
+        return self.text[: self.cursor - len(self.composing)] + self.text[self.cursor :]
+
+    @property
+    def _began(self) -> int:
+        """Where the selection began, or would begin."""
+        return self.cursor if self.anchor is None else self.anchor
+
+    @property
+    def _around(self) -> tuple[str, str]:
+        """The text before and behind the selection, or the cursor."""
+        start, end = self.selection
+        return self.text[:start], self.text[end:]
+
+    @property
+    def _word(self) -> Request | None:
+        """The word at the cursor and what stands before it; None within a word, and where one is partly selected."""
+        before, after = self._around
+        word = Request(*split_word(before))
+        return None if is_letter(after[:1]) or (self.anchor is not None and word.typed) else word
+
+    @property
+    def _in_words(self) -> str:
+        """The text as far as its words are known: a password is one."""
+        return "x" * len(self.text) if self.field is FieldKind.PASSWORD else self.text
+
+    def _correction(self) -> Suggestion | None:
+        offer = self.offer
+        if offer is None or offer.correction is None or offer.request != self.request:
+            return None
+        return None if offer.request.typed.lower() in self.kept else offer.correction
+
+    def _is_second_space(self, at: float) -> bool:
+        if self.space_at is None or not 0 <= at - self.space_at <= DOUBLE_SPACE_SECONDS:
+            return False
+        last = self.text[self.cursor - 2 : self.cursor - 1]
+        return self.text[self.cursor - 1 : self.cursor] == " " and (last.isalnum() or last in {")", '"', "'"})
+
+    def _delete(self, start: int, end: int) -> "After":
+        """Delete what is selected, or else what is between two places."""
+        if self.anchor is not None:
+            start, end = self.selection
+        if start == end:
+            return After(self)
+        return self._edited(self.text[:start], self.text[end:], keystrokes=self.keystrokes + 1)
+
+    def _edited(self, before: str, after: str, **changes: Any) -> "After":
+        new = replace(self, text=before + after, cursor=len(before), **{**_MOVED, **changes})
+        return self._done(_automatic_shift(new))
+
+    def _done(self, new: "EditorState") -> "After":
+        """Say what became of the message's finished words."""
+        new = replace(new, secret=bool(new.text) and (new.secret or new.incognito))
+        if not new.text:
+            new = replace(new, kept=frozenset(), keystrokes=0)
+        drafted_before = self.settled if self.learnable else ""
+        drafted = new.settled if new.learnable else ""
+        return After(new, (Drafted(drafted),) if drafted != drafted_before else ())
+
+    def _finished(self) -> tuple[Effect, ...]:
+        return (Finished(self.text, self.keystrokes),) if self.learnable and self.text.strip() else ()
+
+    def _fresh(self) -> "EditorState":
+        return _automatic_shift(EditorState(field=self.field, incognito=self.incognito))
+
+
+_MOVED: Mapping[str, Any] = {
+    "anchor": None,
+    "replacement": None,
+    "strip_space": False,
+    "space_at": None,
+    "shift_at": None,
+}
+"""What a state forgets when the cursor goes elsewhere, unless told otherwise."""
+
+
+class After(NamedTuple):
+    """What an event leads to.
+
+    Attributes:
+        state: from now on.
+        effects: what has to be done, in order.
+    """
+
+    state: EditorState
+    effects: Sequence[Effect] = ()
+
+
+def shifted(characters: str, shift: Shift) -> str:
+    """Return what a key or an alternative types under a state of shift."""
+    return characters if shift is Shift.OFF or len(characters.upper()) != len(characters) else characters.upper()
+
+
+def _wants_space(before: str) -> bool:
+    """Whether the next word is set off from what stands before: from marks that close, and from emoji."""
+    return bool(before) and (
+        before[-1] in _CLOSING or unicodedata.category(before[-1]) in {"Pe", "Pf", "Sk", "So", "Mn"}
+    )
+
+
+def _automatic_shift(state: EditorState) -> EditorState:
+    """Return the state with shift on where a sentence begins and off elsewhere, unless it is locked."""
+    if state.shift is Shift.LOCK:
+        return state
+    before = state.text[: state.selection[0]]
+    at_start = not before or before[-1].isspace()
+    capital = state.field is not FieldKind.PASSWORD and at_start and starts_sentence(before)
+    return replace(state, shift=Shift.ONCE if capital else Shift.OFF)

@@ -1,0 +1,196 @@
+"""Rounds on the virtual clock, and that its rules are the round server's."""
+
+import itertools
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from federation.fleet.scenario import Availability, DropOut, PhoneClass, Rounds, Scenario
+from federation.fleet.virtual_clock import Played, RoundRules, VirtualClock
+from federation.protocol.message_sizes import STEPS, Step, Traffic
+from federation.protocol.plan import Deadlines
+from federation.protocol.task import Budget
+from federation.secure_aggregation import least_threshold
+from federation.server.phases import STEPS as SERVER_STEPS
+from federation.server.phases import Phase
+from federation.server.round_state import GroupStanding, Standing
+from tests.federation.protocol.test_plan import PLAN
+
+DEADLINES = Deadlines(100, 200, 300, 400, 500)
+FREE: dict[Step, Traffic] = dict.fromkeys(STEPS, Traffic(0, 0))
+QUICK = Scenario(rounds=Rounds(minimum=3, over_selection=1.3, meeting_seconds=10, grace_seconds=5, deadlines=DEADLINES))
+RULES = RoundRules(goal=6, most=9, minimum=4, meeting_seconds=10, grace_seconds=20, deadlines=DEADLINES)
+
+
+def clock(scenario: Scenario, fleet: int = 60, goal: int = 10, tokens: int = 1000, seed: int = 1) -> VirtualClock:
+    return VirtualClock(scenario, seed, fleet, lambda _, __: tokens, goal, FREE)
+
+
+def rounds(scenario: Scenario, count: int = 100, goal: int = 10) -> list[Played]:
+    virtual = clock(scenario, goal=goal)
+    return [virtual.round(number) for number in range(1, count + 1)]
+
+
+def test_without_failures_a_round_has_its_goal() -> None:
+    played = clock(QUICK).round(1)
+    assert len(played.selected) == 13
+    assert len(set(played.selected)) == 13
+    assert played.contributed == tuple(sorted(played.selected))  # all were equally quick
+    assert played.wasted == 0
+    assert played.completed
+    assert played.opened_seconds == 0
+    assert played.closed_seconds == 1000 / 5000
+
+
+def test_rounds_follow_each_other_and_can_be_played_again() -> None:
+    played = rounds(replace(QUICK, drop_out=DropOut(upload=0.2)))
+    assert all(b.opened_seconds == a.closed_seconds for a, b in itertools.pairwise(played))
+    again = clock(replace(QUICK, drop_out=DropOut(upload=0.2)))
+    assert again.round(40) == played[39]
+    assert again.round(3) == played[2]
+    assert clock(QUICK, seed=2).round(1).selected != played[0].selected
+
+
+def test_the_slowest_are_cut_off_where_more_were_let_in() -> None:
+    classes = (
+        PhoneClass(name="slow", share=0.1, tokens_per_second=20),
+        PhoneClass(name="fast", share=0.9, tokens_per_second=2000),
+    )
+    more = replace(QUICK, classes=classes)
+    exact = replace(more, rounds=replace(QUICK.rounds, over_selection=1.0))
+    slow = []
+    for scenario in (more, exact):
+        virtual = clock(scenario, fleet=300)
+        kinds = Counter(virtual.device(i).kind.name for n in range(1, 41) for i in virtual.round(n).contributed)
+        slow.append(kinds["slow"] / kinds.total())
+    assert slow[0] < 0.5 * slow[1]
+    assert slow[1] == pytest.approx(0.1, abs=0.04)
+
+
+def test_whoever_is_later_than_the_deadline_is_cut_off() -> None:
+    late = PhoneClass(name="late", share=0.2, tokens_per_second=1, budget=Budget(steps=9999, seconds=9999))
+    scenario = replace(QUICK, classes=(late, PhoneClass(name="fast", share=0.8)))
+    scenario = replace(scenario, rounds=replace(QUICK.rounds, over_selection=1.0))
+    virtual = clock(scenario)
+    for number in range(1, 30):
+        played = virtual.round(number)
+        slow = [index for index in played.selected if virtual.device(index).kind is late]
+        if played.completed:
+            assert set(played.contributed) == set(played.selected) - set(slow)
+            assert played.wasted == len(slow)
+            duration = played.closed_seconds - played.opened_seconds
+            assert duration == pytest.approx(300.0 if slow else 0.2)
+        else:
+            assert len(slow) > 3
+            assert played.abandoned_in == "upload"
+
+
+def test_stragglers_have_a_grace_once_the_goal_is_reached() -> None:
+    arrivals = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 25.0, 27.0]
+    assert RULES.close("upload", 9, 9, arrivals) == (26.0, 7)
+    assert RULES.close("upload", 8, 9, arrivals) == (26.0, 7)
+    assert RULES.close("upload", 7, 9, arrivals[:7]) == (25.0, 7)
+    assert RULES.close("upload", 9, 9, arrivals[:5]) == (300.0, 5)
+
+
+def test_a_large_roster_needs_more_than_its_goal() -> None:
+    """Two thirds of 15 and one more must be left, although ten are wanted."""
+    rules = replace(RULES, goal=10, most=15, grace_seconds=0)
+    arrivals = [float(number) for number in range(1, 14)]
+    assert rules.close("upload", 15, 15, arrivals) == (11.0, 11)
+    assert rules.close("upload", 15, 15, arrivals[:10]) == (300.0, 10)
+
+
+def test_slow_networks_count() -> None:
+    scenario = replace(QUICK, classes=(PhoneClass(name="far", share=1.0, upload_bytes_per_second=10),))
+    traffic: dict[Step, Traffic] = {**FREE, "upload": Traffic(500, 0)}
+    virtual = VirtualClock(scenario, 1, 60, lambda _, __: 0, 10, traffic)
+    assert virtual.round(1).closed_seconds == 50
+
+
+def test_a_round_without_enough_phones_is_abandoned_and_waits_for_its_deadline() -> None:
+    scenario = replace(QUICK, availability=Availability(by_hour=(0.0, *[1.0] * 23)))
+    virtual = clock(scenario)
+    played = virtual.round(1)
+    assert played == Played(0.0, 100.0, (), (), 0, "advertise")
+    assert virtual.round(36).abandoned_in == "advertise"
+    assert virtual.round(37).completed  # an hour later
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_round_is_abandoned_in_the_step_in_which_too_many_vanish(step: Step) -> None:
+    scenario = replace(QUICK, drop_out=DropOut(**{step: 0.9}))
+    played = rounds(scenario, 40)
+    assert {each.abandoned_in for each in played} <= {step, None}
+    assert sum(each.completed for each in played) < 10
+    for each in played:
+        assert bool(each.contributed) == each.completed
+        if not each.completed:
+            deadline = RULES.deadline_seconds(step)
+            assert each.closed_seconds - each.opened_seconds == pytest.approx(deadline)
+
+
+def test_phones_that_vanish_after_the_upload_are_in_the_sum() -> None:
+    for each in rounds(replace(QUICK, drop_out=DropOut(confirm=0.1, unmask=0.1))):
+        if each.completed:
+            assert len(each.contributed) == 13
+
+
+def test_over_selection_completes_more_rounds_under_drop_out() -> None:
+    # A minimum above secure aggregation's own, which grows with the roster.
+    strict = replace(QUICK.rounds, minimum=9)
+    drop_out = DropOut(advertise=0.1, upload=0.1)
+    completed = [
+        sum(
+            each.completed
+            for each in rounds(Scenario(rounds=replace(strict, over_selection=factor), drop_out=drop_out))
+        )
+        for factor in (1.0, 1.5)
+    ]
+    assert completed[0] < 60
+    assert completed[1] > 95
+
+
+@st.composite
+def standings(draw: st.DrawFn) -> tuple[int, int, int]:
+    """A roster, how many of it took the step before, and how many are to come: no round that was abandoned before."""
+    roster = draw(st.integers(4, 9))
+    before = draw(st.integers(max(least_threshold(roster), 4), roster))
+    return roster, before, draw(st.integers(1, before))
+
+
+@given(standings(), st.sampled_from(STEPS), st.integers(0, 600), st.integers(0, 2**32 - 1))
+@settings(max_examples=300, deadline=None)
+def test_steps_close_when_the_round_server_closes_them(
+    counts: tuple[int, int, int], step: Step, now: int, seed: int
+) -> None:
+    """Against `federation.server`: at no moment is one content where the other still waits."""
+    roster, before, coming = counts
+    position = STEPS.index(step)
+    if position == 0:
+        roster = before = coming
+    elif position == 1:
+        before = roster
+    arrivals = np.sort(np.random.default_rng(seed).integers(0, 600, coming)).astype(float).tolist()
+    closes, in_time = RULES.close(step, before, roster, arrivals)
+
+    def standing(present: int) -> Standing:
+        taken = {earlier: roster if number == 0 else before for number, earlier in enumerate(SERVER_STEPS[:position])}
+        group = GroupStanding(tuple(bytes([number]) for number in range(roster)), {**taken, Phase(step): present})
+        plan = replace(PLAN, encoding=replace(PLAN.encoding, phones=9), minimum=4, deadlines=DEADLINES)
+        reached = arrivals[5] if step == "upload" and present >= 6 else None
+        return Standing(Phase(step), [group], plan, 6, 9, 0.0, reached, RULES.grace_seconds)
+
+    present = sum(arrival <= now for arrival in arrivals)
+    asked = standing(min(present, 9) if step == "advertise" else present)
+    closed = asked.is_complete(now, RULES.meeting_seconds) or now >= asked.deadline
+    assert closed == (now >= closes)
+    assert in_time <= sum(arrival <= closes for arrival in arrivals)
+    roster_then = in_time if step == "advertise" else roster
+    (group,) = standing(in_time).groups
+    assert group.needed(Phase(step), 4) == RULES.needed(step, roster_then)
+    assert step != "advertise" or RULES.needed(step, 0) == 4

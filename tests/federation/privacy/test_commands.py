@@ -1,0 +1,192 @@
+"""`fedkey privacy`, and the settings and records behind it."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from federation.errors import ConfigError
+from federation.privacy.accountant import Participation, epsilon_of_rho
+from federation.privacy.proposals import proposals
+from federation.privacy.training import PrivateTraining, RunRecord
+from federation.protocol.plan import RoundPlan
+from fedkey.cli import main
+
+
+def fedkey(command: str, *more: str) -> Result:
+    return CliRunner().invoke(main, ["privacy", *command.split(), *more], catch_exceptions=False)
+
+
+def test_the_report_prints_what_was_published() -> None:
+    command = "report --tree-noise 7 --rounds 2000 --participations 6 --separation 313"
+    result = fedkey(command)
+    assert result.exit_code == 0
+    assert "0.8061 (zCDP)" in result.output
+    assert "epsilon      8.9\n" in result.output
+    refused = fedkey(command, "--sampling", "poisson")
+    assert refused.exit_code == 1
+    assert "choose when to come" in refused.output
+
+
+def test_a_tree_with_too_many_participations_is_refused() -> None:
+    result = fedkey("report --tree-noise 7 --rounds 2000 --participations 13 --separation 10")
+    assert result.exit_code == 1
+    assert "up to 12 participations, not 13" in result.output
+
+
+def test_trees_that_begin_anew_cost_as_much_as_their_sensitivity() -> None:
+    result = fedkey("report --tree-noise 2 --rounds 100 --participations 5 --separation 7 --restart 1")
+    assert "0.625 (zCDP)" in result.output
+
+
+def test_a_plan_that_phones_get_is_accounted_for(plan: RoundPlan, tmp_path: Path) -> None:
+    (tmp_path / "plan").write_bytes(plan.to_bytes() + bytes(64))  # with room for a signature
+    result = fedkey("report", "--plan", str(tmp_path / "plan"), "--rounds", "10", "--participations", "3")
+    assert result.exit_code == 0
+    # z 0.7 costs 1 / (2 * 0.49) a round, and integer noise a little more.
+    rho = float(next(line for line in result.output.splitlines() if line.startswith("rho")).split()[1])
+    assert 0.999 * 3 / 0.98 < rho < 1.02 * 3 / 0.98
+    assert "at least 8 phones, of which 6 make their noise" in result.output
+
+
+def record(tmp_path: Path, settings: PrivateTraining) -> RunRecord:
+    rounds = tuple((number % 7, number % 7 + 7, 14 + number % 9) for number in range(20))
+    made = RunRecord(settings, cohort=3, uniform=True, dimension=5000, rounds=rounds)
+    made.save(tmp_path)
+    assert RunRecord.load(tmp_path) == made
+    return made
+
+
+@pytest.mark.parametrize(
+    ("settings", "rho"),
+    [
+        # In 20 rounds most clients came 3 times, 7 rounds apart; of a tree of 4 rounds each time in 3 nodes.
+        (PrivateTraining("gaussian", 2.0, clip=1.0), 3 / (2 * 2.0**2)),
+        (PrivateTraining("tree", 2.0, clip=1.0, restart_rounds=4), 3 * 3 / (2 * 2.0**2)),
+        (PrivateTraining("skellam", 0.5, clip=1.0), 3 / (2 * 0.5**2)),
+        (PrivateTraining("discrete_gaussian", 0.5, clip=1.0), 3 / (2 * 0.5**2)),
+    ],
+    ids=lambda value: getattr(value, "mechanism", ""),
+)
+def test_a_run_costs_what_its_record_says(tmp_path: Path, settings: PrivateTraining, rho: float) -> None:
+    account = record(tmp_path, settings).account()
+    assert account.rho == pytest.approx(rho, rel=1e-3)
+    whole = settings.mechanism == "skellam"
+    assert account.epsilon == pytest.approx(epsilon_of_rho(rho, 1e-6, whole_orders=whole), rel=0.01)
+    result = fedkey("report", str(tmp_path), "--delta", "1e-9")
+    assert result.exit_code == 0
+    for said in ("1e-09", "all data of one phone", "at most 3 of 20 rounds, at least 7 apart", "nothing is gained"):
+        assert said in result.output
+    assert settings.mechanism.replace("tree", "binary tree").replace("_", " ") in result.output.lower()
+    assert ("shows nobody a sum without it" in result.output) == (settings.mechanism in {"gaussian", "tree"})
+
+
+def test_a_larger_cohort_that_was_only_simulated_is_said_to_protect_nobody(tmp_path: Path) -> None:
+    record(tmp_path, PrivateTraining("gaussian", 2.0, clip=1.0, noise_cohort=1000))
+    assert "protects nobody" in fedkey("report", str(tmp_path)).output
+
+
+@pytest.mark.parametrize(
+    ("settings", "sampling", "said"),
+    [
+        (PrivateTraining(), "arrival", "no noise, so it has no differential privacy"),
+        (PrivateTraining("gaussian", 0.0, clip=1.0), "arrival", "no noise, so it has no differential privacy"),
+        (PrivateTraining("gaussian", 1.0, clip=1.0), "poisson", "choose when to come"),
+        (PrivateTraining("skellam", 1.0, clip=1.0), "shuffled", "choose when to come"),
+    ],
+)
+def test_a_run_that_assumes_what_did_not_happen_is_refused(
+    tmp_path: Path, settings: PrivateTraining, sampling: str, said: str
+) -> None:
+    record(tmp_path, settings)
+    result = fedkey("report", str(tmp_path), "--sampling", sampling)
+    assert result.exit_code == 1
+    assert said in result.output
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"rounds": []}', '{"rounds": 3, "settings": {}}'])
+def test_a_folder_without_a_record_is_refused_in_one_sentence(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "privacy.json").write_text(content)
+    result = fedkey("report", str(tmp_path))
+    assert result.exit_code == 1
+    assert result.output.count("\n") == 1
+    assert "no record of a run with noise" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["", "--tree-noise 7", "--tree-noise 7 --rounds 3", ". --tree-noise 7", ". --rounds 3"],
+)
+def test_a_report_needs_a_run_or_all_of_a_plan(arguments: str) -> None:
+    assert fedkey("report " + arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"noise_multiplier": 1.0}, "needs a privacy.mechanism"),
+        ({"mechanism": "gaussian", "noise_multiplier": 1.0}, "needs a finite privacy.clip"),
+        ({"mechanism": "skellam", "clip": 1.0}, "needs a noise multiplier above 0"),
+        ({"mechanism": "tree", "clip": 1.0, "adaptive_quantile": 0.5}, "only gaussian noise has an adaptive clip"),
+        ({"mechanism": "gaussian", "clip": 1.0, "restart_rounds": 5}, "only a tree"),
+        ({"mechanism": "gaussian", "clip": 1.0, "minimum": 5}, "only noise by clients"),
+        (
+            {"mechanism": "skellam", "clip": 1.0, "noise_multiplier": 1.0, "noise_cohort": 99},
+            "only noise by the server",
+        ),
+        ({"clip": 0.0}, "clip must be positive"),
+        ({"delta": 0.0}, "delta must be"),
+        ({"most_participations": -1}, "cannot be negative"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        PrivateTraining(**settings)  # type: ignore[arg-type]
+
+
+def test_cohorts_that_cannot_be_private_so_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"set client\.weighting to uniform"):
+        PrivateTraining("gaussian", 1.0, clip=1.0).check_cohort(10, uniform=False)
+    with pytest.raises(ConfigError, match="at least the cohort of 10"):
+        PrivateTraining("gaussian", 1.0, clip=1.0, noise_cohort=9).check_cohort(10, uniform=True)
+    with pytest.raises(ConfigError, match="at most the cohort of 10"):
+        PrivateTraining("skellam", 1.0, clip=1.0, minimum=11).check_cohort(10, uniform=True)
+    with pytest.raises(ConfigError, match="no round has these privacy settings: a session has"):
+        PrivateTraining("skellam", 1.0, clip=1.0).plan(1, 300, 100, bytes(32), uniform=True)
+
+
+def test_what_a_scenario_decides_cannot_be_set_as_well() -> None:
+    skellam = PrivateTraining("skellam", 1.0, clip=1.0, minimum=5)
+    skellam.check_scenario(5)
+    with pytest.raises(ConfigError, match="minimum of 4, not 5"):
+        skellam.check_scenario(4)
+    with pytest.raises(ConfigError, match="decides when phones come"):
+        PrivateTraining(minimum_separation=2).check_scenario(4)
+
+
+def test_proposals_are_printed() -> None:
+    result = fedkey(
+        *["plan", "--target-epsilon", "8.9", "--population", "100000", "--rounds", "2000", "--rounds", "200"]
+    )
+    assert result.exit_code == 0
+    assert "rho 0.806" in result.output
+    assert len(result.output.splitlines()) == 3 + 2 * 9 + 1
+
+
+def test_a_proposal_meets_its_target() -> None:
+    (found,) = proposals(8.90, 1e-10, 6500 * 400, [2000], [6500])
+    assert found.participation == Participation(2000, 5, 400)
+    assert found.fresh_noise**2 == pytest.approx(5 / (2 * found.rho))
+    assert found.tree_noise is not None
+    # One more participation, sooner after each other, took the published run a noise multiplier of 7.
+    assert 2 * found.fresh_noise < found.tree_noise < 7
+    assert proposals(8.90, 1e-10, 30, [10])[0].cohort == 30
+
+
+@pytest.mark.parametrize(("rounds", "nodes"), [(3, 1 / 1.5 + 1), (4, 1 / 1.75)])
+def test_a_proposal_says_what_is_left_of_its_noise_after_all_rounds(rounds: int, nodes: float) -> None:
+    (found,) = proposals(1.0, 1e-8, 100, [rounds], [10])
+    assert found.fresh_on_all_rounds == pytest.approx(found.fresh_noise * rounds**0.5 / 10)
+    assert found.tree_noise is not None
+    assert found.tree_on_all_rounds == pytest.approx(found.tree_noise * nodes**0.5 / 10)

@@ -1,0 +1,112 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from federation.errors import ConfigError
+from federation.privacy.accountant import (
+    SERVER_TRUSTED,
+    Participation,
+    Sampling,
+    epsilon_of_rho,
+    tree_squared_sensitivity,
+)
+from federation.privacy.central import CentralNoise, sensitivity
+from federation.privacy.errors import AssumptionError
+from federation.privacy.mechanisms import NoiseScale
+from federation.privacy.zcdp import round_rho
+from federation.protocol.plan import PLAN_BYTES, Mechanism, Privacy, RoundPlan
+from federation.server.installation import ServerSettings
+from federation.server.privacy_report import spent
+from federation.updates.encoding import Lanes
+from federation.updates.update import clip as clipped
+from fedkey.cli import main
+from tests.federation.server.http import HttpPhone, Site, run
+from tests.federation.server.phones import GROUPS_OF_FOUR, Clock
+from tests.federation.server.test_http import SETTINGS, difference, versions
+
+NOISY = replace(SETTINGS, privacy=Privacy(Mechanism.SKELLAM, 4.0, corrupt=1), separation_seconds=200)
+DELTA = 1e-6
+
+
+def test_the_phone_that_came_most_often_pays_what_its_rounds_cost(tmp_path: Path, exported: Path) -> None:
+    site = Site(tmp_path, exported, Clock(), NOISY)
+    database = site.installation.database
+    with pytest.raises(AssumptionError, match="nothing to account for"):
+        spent(database, DELTA)
+    phones = [HttpPhone(site, tmp_path, number) for number in range(6)]
+    run(site, phones, until=lambda: versions(site) == 2)
+    once = spent(database, DELTA)
+    run(site, phones, until=lambda: versions(site) == 3)
+    twice = spent(database, DELTA)
+    cost = round_rho(NoiseScale.of(RoundPlan.from_bytes(site.installation.rounds.plan(1)[:PLAN_BYTES])))
+    assert 1 / (2 * 4.0**2) <= cost < 1.05 / (2 * 4.0**2)
+    assert once.account.rho == cost
+    assert twice.account.rho == pytest.approx(2 * cost)
+    assert twice.account.epsilon == epsilon_of_rho(twice.account.rho, DELTA, whole_orders=True)
+    assert any("in at most 2 of 2 rounds" in sentence for sentence in twice.account.assumptions)
+    assert any("of which 4 make their noise" in sentence for sentence in twice.account.assumptions)
+    with pytest.raises(AssumptionError, match="choose when to come"):
+        spent(database, DELTA, Sampling.POISSON)
+    told = CliRunner().invoke(main, ["privacy", "report", str(site.folder), "--delta", str(DELTA)])
+    assert told.exit_code == 0, told.output
+    assert "skellam, by the phones, before masking" in told.output
+    assert f"rho          {twice.account.rho:.4g} (zCDP)" in told.output
+
+
+def test_rounds_without_noise_have_no_privacy_to_report(tmp_path: Path, exported: Path) -> None:
+    site = Site(tmp_path, exported, Clock(), SETTINGS)
+    phones = [HttpPhone(site, tmp_path, number) for number in range(6)]
+    run(site, phones, until=lambda: versions(site) == 2)
+    told = CliRunner().invoke(main, ["privacy", "report", str(site.folder)])
+    assert told.exit_code == 1
+    assert "1 of 1 rounds had no noise" in told.output
+
+
+def test_noise_by_the_server_is_in_the_model_and_in_the_account(tmp_path: Path, exported: Path) -> None:
+    tree = CentralNoise(mechanism="tree", noise_multiplier=2.0)
+    site = Site(tmp_path, exported, Clock(), replace(SETTINGS, weight_cap=1, central=tree, separation_seconds=200))
+    phones = [HttpPhone(site, tmp_path, number) for number in range(6)]
+    run(site, phones, until=lambda: versions(site) == 3)
+    database, clip = site.installation.database, SETTINGS.clip
+    for new in (2, 3):
+        plan = RoundPlan.from_bytes(site.installation.rounds.plan(new - 1)[:PLAN_BYTES])
+        assert isinstance(plan.encoding, Lanes)
+        metrics = site.installation.models.version(new).metrics
+        count = metrics["phones"]
+        assert metrics["examples"] == count  # all count alike
+        mean = np.mean([clipped(phone.update.delta, clip) for phone in phones], axis=0)
+        noise = difference(site, new, new - 1) - mean
+        # The second round adds a node over both rounds and takes the first round's away.
+        nodes = 1 if new == 2 else 2
+        expected = 2.0 * sensitivity(plan.encoding, clip, plan.dimension) * np.sqrt(nodes) / count
+        assert noise.std() == pytest.approx(expected, rel=0.1)
+    report = spent(database, DELTA)
+    assert report.mechanism == "Gaussian, on a binary tree of rounds, by the server"
+    assert report.account.rho == tree_squared_sensitivity(Participation(2, 2, 1)) / (2 * 2.0**2)
+    assert SERVER_TRUSTED in report.account.assumptions
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"weight_cap": 2}, "count alike"),
+        ({"privacy": Privacy(Mechanism.SKELLAM, 1.0)}, "by the phones or by the server"),
+        ({"upload_share": 0.5}, "neither the defence nor"),
+        ({"defence": GROUPS_OF_FOUR, "minimum": 4}, "neither the defence nor"),
+    ],
+)
+def test_noise_by_the_server_does_not_go_with_everything(changes: dict[str, object], reason: str) -> None:
+    central = CentralNoise(mechanism="gaussian", noise_multiplier=1.0)
+    with pytest.raises(ConfigError, match=reason):
+        replace(SETTINGS, **{"weight_cap": 1, "central": central, **changes})  # type: ignore[arg-type]
+
+
+def test_settings_of_noise_come_back_from_the_servers_file() -> None:
+    rounds = replace(SETTINGS, weight_cap=1, central=CentralNoise(mechanism="tree", noise_multiplier=2.0))
+    rounds = replace(rounds, clip=3.0)
+    assert ServerSettings.from_toml(ServerSettings(rounds=rounds).to_toml()).rounds == rounds
+    defended = replace(SETTINGS, minimum=4, defence=GROUPS_OF_FOUR)
+    assert ServerSettings.from_toml(ServerSettings(rounds=defended).to_toml()).rounds == defended

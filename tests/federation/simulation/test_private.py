@@ -1,0 +1,186 @@
+"""Private means: identities first, then the distribution of their noise, then whole runs."""
+
+import hashlib
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow_federated as tff
+from scipy import stats
+
+from federation.errors import ConfigError
+from federation.privacy import NoiseScale, phone_noise
+from federation.privacy.training import PrivateTraining
+from federation.simulation.private import PrivateMean, private_mean
+from federation.updates.update import Tally, Update, clip
+
+DIMENSION = 5000
+COHORT = 8
+SECRET = bytes(range(32))
+
+
+def updates(count: int = COHORT, norm: float = 1.0) -> list[Update]:
+    random = np.random.default_rng(count)
+    deltas = random.normal(0, norm / math.sqrt(DIMENSION), (count, DIMENSION)).astype(np.float32)
+    return [Update(delta, Tally(index + 1)) for index, delta in enumerate(deltas)]
+
+
+def make(settings: PrivateTraining, *, uniform: bool = True, secret: bytes = SECRET) -> PrivateMean:
+    return private_mean(settings, cohort=COHORT, dimension=DIMENSION, uniform=uniform, secret=secret)
+
+
+def one(settings: PrivateTraining, cohort: list[Update], number: int = 1, secret: bytes = SECRET) -> np.ndarray:
+    mean = make(settings, secret=secret)
+    return mean.mean(mean.initialize(), cohort, number)[0]
+
+
+def alike(cohort: list[Update]) -> list[Update]:
+    return [Update(update.delta, Tally(1)) for update in cohort]
+
+
+GAUSSIAN = PrivateTraining("gaussian", 0.0, clip=1e6)
+TREE = PrivateTraining("tree", 0.0, clip=1e6)
+
+
+def test_without_clip_and_noise_a_mean_is_plain_averaging_exactly() -> None:
+    cohort = updates()
+    total = cohort[0].delta * np.float32(1)
+    for weight, update in enumerate(cohort[1:], start=2):
+        total = total + update.delta * np.float32(weight)
+    assert np.array_equal(one(PrivateTraining(), cohort), total / np.float32(36))
+    # A clip that nobody reaches changes no bit either.
+    assert np.array_equal(one(PrivateTraining(clip=1e6), cohort), total / np.float32(36))
+
+
+@pytest.mark.parametrize("settings", [GAUSSIAN, TREE, replace(GAUSSIAN, adaptive_quantile=0.5)], ids=str)
+def test_a_server_without_noise_averages(settings: PrivateTraining) -> None:
+    cohort = updates()
+    plain = np.mean([update.delta for update in cohort], axis=0)
+    np.testing.assert_allclose(one(settings, cohort), plain, atol=1e-7)
+
+
+@pytest.mark.parametrize("mechanism", ["none", "gaussian", "tree"])
+def test_every_update_is_clipped(mechanism: str) -> None:
+    cohort = alike(updates())
+    expected = np.mean([clip(update.delta, 0.3) for update in cohort], axis=0)
+    found = one(PrivateTraining(mechanism, 0.0, clip=0.3), cohort)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_mean_is_tffs_differentially_private_one() -> None:
+    cohort = updates()
+    factory = tff.aggregators.DifferentiallyPrivateFactory.gaussian_fixed(0.0, COHORT, 0.3)
+    process = factory.create(tff.types.TensorType(np.float32, [DIMENSION]))
+    theirs = process.next(process.initialize(), [update.delta for update in cohort]).result
+    np.testing.assert_allclose(one(replace(GAUSSIAN, clip=0.3), cohort), theirs, atol=1e-7)
+
+
+def silence(count: int = COHORT) -> list[Update]:
+    return [Update(np.zeros(DIMENSION, np.float32), Tally(1))] * count
+
+
+def near(found: float, expected: float) -> None:
+    """A sample variance of DIMENSION normal draws, within five standard errors."""
+    assert found == pytest.approx(expected, rel=5 * math.sqrt(2 / DIMENSION))
+
+
+@pytest.mark.parametrize("mechanism", ["skellam", "discrete_gaussian"])
+def test_clients_make_the_noise_that_phones_make(mechanism: str) -> None:
+    settings = PrivateTraining(mechanism, 1.0, clip=0.5, minimum=6, corrupt=1)  # type: ignore[arg-type]
+    simulated = one(settings, silence())
+    plan = settings.plan(1, COHORT, DIMENSION, bytes(32), uniform=True)
+    total = plan.session.vector.zeros()
+    for index in range(COHORT):  # a cohort of phones, with seeds of their own
+        seeds = [hashlib.sha256(bytes([index, purpose])).digest() for purpose in range(2)]
+        total.add(plan.encode(silence(1)[0], seeds[0], phone_noise(plan, seeds[1])))
+    phones = plan.decode(total, COHORT).mean
+    assert stats.ks_2samp(simulated, phones).pvalue > 1e-3
+    # Noise is sized for 5 of 8: 8 make more than was promised.
+    scale = NoiseScale.of(plan)
+    promised = (1.0 * scale.sensitivity * plan.encoding.step / COHORT) ** 2
+    for noise in (simulated, phones):
+        near(float(np.var(noise)), 8 / 5 * promised)
+    # Rounding costs the clip a little; z is relative to what has to be hidden.
+    assert 0.5 < scale.sensitivity * plan.encoding.step < 0.5 * 1.01
+
+
+def test_with_drop_outs_the_noise_that_is_left_is_what_was_promised() -> None:
+    settings = PrivateTraining("skellam", 1.0, clip=0.5, minimum=6, corrupt=0)
+    plan = settings.plan(1, COHORT, DIMENSION, bytes(32), uniform=True)
+    promised = (NoiseScale.of(plan).sensitivity * plan.encoding.step) ** 2
+    near(float(np.var(6 * one(settings, silence(6)))), promised)
+    near(float(np.var(8 * one(settings, silence(8)))), 8 / 6 * promised)
+    with pytest.raises(ValueError, match="5 clients are left"):
+        one(settings, silence(5))
+
+
+def test_updates_come_through_the_noise_of_clients() -> None:
+    cohort = [Update(update.delta, Tally(3 * update.tally.examples)) for update in updates()]
+    settings = PrivateTraining("skellam", 0.01, clip=2.0, weight_cap=12)
+    mean = make(settings, uniform=False)
+    found, _ = mean.mean(mean.initialize(), cohort, 1)
+    weights = np.minimum([update.tally.examples for update in cohort], 12)
+    expected = np.average([update.delta for update in cohort], axis=0, weights=weights)
+    # Noise on the sum has z * clip * cap; the sum is over all examples.
+    assert np.std(found - expected) < 1.2 * 0.01 * 2.0 * 12 / weights.sum()
+
+
+@pytest.mark.parametrize(("noise_cohort", "size"), [(0, COHORT), (1000, 1000)])
+def test_a_server_adds_noise_of_its_multiplier_to_the_sum(noise_cohort: int, size: int) -> None:
+    settings = PrivateTraining("gaussian", 2.0, clip=0.5, noise_cohort=noise_cohort)
+    noise = one(settings, silence())
+    near(float(np.var(noise)), (2.0 * 0.5 / size) ** 2)
+    assert stats.kstest(noise / np.std(noise), "norm").pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("restart", "cumulative"),
+    # A node of 2^k rounds, averaged with what is below it, has 1 / (2 - 2^-k) of a node's variance (Honaker 2015).
+    [(0, [1, 1 / 1.5, 1 / 1.5 + 1, 1 / 1.75]), (2, [1, 1 / 1.5, 1 / 1.5 + 1, 2 / 1.5])],
+)
+def test_a_tree_adds_little_noise_to_the_sum_over_rounds(restart: int, cumulative: list[float]) -> None:
+    mean = make(PrivateTraining("tree", 2.0, clip=0.5, restart_rounds=restart))
+    state, total = mean.initialize(), np.zeros(DIMENSION)
+    for number, expected in enumerate(cumulative, start=1):
+        noise, state = mean.mean(state, silence(), number)
+        total += noise
+        near(float(np.var(total)), expected * (2.0 * 0.5 / COHORT) ** 2)
+
+
+@pytest.mark.parametrize("mechanism", ["skellam", "gaussian", "tree"])
+def test_noise_follows_from_the_secret_and_the_round(mechanism: str) -> None:
+    settings = PrivateTraining(mechanism, 2.0, clip=0.5)  # type: ignore[arg-type]
+    first = one(settings, silence())
+    assert np.array_equal(first, one(settings, silence()))
+    assert not np.array_equal(first, one(settings, silence(), secret=bytes(32)))
+    mean = make(settings)
+    _, state = mean.mean(mean.initialize(), silence(), 1)
+    second, _ = mean.mean(state, silence(), 2)
+    assert abs(np.corrcoef(first, second)[0, 1]) < (1 if mechanism == "tree" else 5 / math.sqrt(DIMENSION))
+    again, _ = make(settings).mean([array.copy() for array in state], silence(), 2)  # as stored and read
+    assert np.array_equal(second, again)
+
+
+def test_an_adaptive_clip_follows_the_quantile_of_norms() -> None:
+    cohort = [Update(delta * np.float32(scale), Tally(1)) for scale, delta in zip(range(1, 9), _units(), strict=True)]
+    mean = make(PrivateTraining("gaussian", 0.0, clip=0.1, adaptive_quantile=0.5, clip_learning_rate=0.5))
+    state = mean.initialize()
+    for number in range(1, 40):
+        found, state = mean.mean(state, cohort, number)
+    # Half of the norms 1 to 8 are below a clip of 4 to 5.
+    norms = np.minimum(range(1, 9), 4.5)
+    assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(norms) / 8, rel=0.1)
+
+
+def _units() -> np.ndarray:
+    return np.linalg.qr(np.random.default_rng(5).normal(size=(DIMENSION, COHORT)))[0].T.astype(np.float32)
+
+
+def test_what_an_adaptive_clip_releases_is_paid_by_more_noise_on_updates() -> None:
+    settings = PrivateTraining("gaussian", 0.6, clip=1.0, adaptive_quantile=0.5)
+    on_sum, on_count = settings.sum_noise_multiplier(COHORT), 0.05 * COHORT / 0.5
+    assert 1 / on_sum**2 + 1 / on_count**2 == pytest.approx(1 / 0.6**2)
+    with pytest.raises(ConfigError, match="larger cohort or a fixed clip"):
+        replace(settings, noise_multiplier=0.9).sum_noise_multiplier(COHORT)

@@ -1,0 +1,160 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from fedkey.cli import main
+from fedkey.cli.errors import GROUP_OF
+from model.engine import Export
+from model.evaluation import Evaluation
+
+
+def fedkey(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    random = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("corpus") / "small.jsonl"
+    words = ["i", "you", "like", "tea", "want", "rice", "today", "really", "don't"]
+    with path.open("w") as file:
+        for user in range(40):
+            for _ in range(12):
+                file.write(json.dumps({"user": f"u{user}", "text": " ".join(random.choice(words, 5))}) + "\n")
+    return path
+
+
+def test_help_names_every_command_without_importing_tensorflow() -> None:
+    code = (
+        "import sys\nfrom fedkey.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for command in ("data", "demo", "doctor", "evaluate", "export", "simulate"):
+        assert command in done.stdout
+
+
+def test_doctor_is_content_with_this_machine() -> None:
+    result = fedkey("doctor")
+    assert result.exit_code == 0, result.output
+
+
+def test_doctor_names_what_is_missing_and_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GROUP_OF, "no_such_package", "simulation")
+    result = fedkey("doctor")
+    assert result.exit_code == 1
+    assert "no_such_package" in result.output
+    assert "uv sync --group simulation" in result.output
+
+
+def test_stats_of_a_corpus(corpus: Path) -> None:
+    result = fedkey("data", "stats", str(corpus))
+    assert result.exit_code == 0
+    assert "2,400" in result.output
+    assert "non-IID" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("data", "stats", "nowhere.jsonl"),
+        ("evaluate", "no-such-model"),
+        ("export", "no-such-model", "--out", "phone"),
+        ("simulate", "--config", "no-such.toml"),
+        ("simulate", "--set", "no.such=1"),
+        ("simulate", "--scenario", "no-such.toml"),
+        ("simulate", "--rounds", "0"),
+    ],
+)
+def test_what_a_person_gets_wrong_is_one_sentence_and_exit_1(arguments: tuple[str, ...]) -> None:
+    result = fedkey(*arguments)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert result.output.count("\n") == 1
+
+
+def test_a_phone_install_is_told_what_brings_the_simulation() -> None:
+    code = "import sys; sys.modules['tensorflow'] = None; from fedkey.cli import main; main(['simulate'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "uv sync --group simulation" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.timeout(900)  # a dozen processes, most with TensorFlow: slow where others compute too
+def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fedkey", "demo", "--corpus", str(corpus), "--rounds", "2", "--users", "3"]
+    command += ["--headless-phones", "6", "--phone-rounds", "1"]
+    command += ["--out", str(tmp_path / "run"), "--report", str(tmp_path / "report.html")]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def run() -> str:
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    first = run()
+    for said in ("after: federated", "before: public text only", "5-gram seed", "“i don't ”"):
+        assert said in first
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") == 2
+    assert "a phone sends in a round" in page
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
+    assert "<script" not in page
+    again = run()  # the second time there is nothing left to train
+    assert "rounds: 1" not in again
+    assert "in the same rounds, through a server" in first
+    assert "in the same rounds, through a server" not in again
+    assert "after: with phones" in again
+
+    out = tmp_path / "evaluation"
+    judged = fedkey(
+        "evaluate", str(tmp_path / "run" / "model"), "--corpus", str(corpus), "--against", "ngram", "--out", str(out)
+    )
+    assert judged.exit_code == 0, judged.output
+    typed = fedkey(
+        "evaluate",
+        str(tmp_path / "run" / "model"),
+        "--corpus",
+        str(corpus),
+        "--typist",
+        "--users",
+        "2",
+        "--out",
+        str(out),
+    )
+    assert typed.exit_code == 0, typed.output
+    assert "own words" in typed.output
+    summaries = json.loads((out / "typist.json").read_text())
+    assert [summary["name"] for summary in summaries] == ["shared model", "and own words"]
+    assert all(-20 < summary["keystrokes_saved_percent"]["value"] < 80 for summary in summaries)
+
+    exported = fedkey(
+        "export", str(tmp_path / "run" / "model"), "--corpus", str(corpus), "--out", str(tmp_path / "phone")
+    )
+    assert exported.exit_code == 0, exported.output
+    assert "perplexity changes by" in exported.output
+    assert Export.load(tmp_path / "phone").manifest.version == 1
+
+    for said in ("model", "5-gram seed", "5-gram central", "of users helped", "top-1 % of users at"):
+        assert said in judged.output
+    assert sorted(path.name for path in out.iterdir()) == [
+        "5-gram-central.json",
+        "5-gram-seed.json",
+        "model.json",
+        "models.svg",
+        "typist.json",
+    ]
+    assert Evaluation.from_json((out / "model.json").read_text()).name == "model"
