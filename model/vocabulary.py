@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import sentencepiece
 
+from model.pieces import WORD_START, Kind, PieceError, PieceModel
 from model.text import CLASSES, Token, tokenise
 
 PAD, UNKNOWN, BOUNDARY = 0, 1, 2
 """The special ids. BOUNDARY stands before the first message of a row and after every message."""
 
-_WORD_START = "▁"
+_SPECIAL = {"<pad>": PAD, "<unk>": UNKNOWN, "<s>": BOUNDARY}
 
 
 class VocabularyError(ValueError):
@@ -37,21 +37,22 @@ class Vocabulary:
     """
 
     def __init__(self, sentencepiece_model: bytes, lexicon: dict[str, int]) -> None:
-        self._model = sentencepiece_model
+        self._file = sentencepiece_model
         try:
-            self._processor = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model)
-        except RuntimeError as error:
+            self._model = PieceModel(sentencepiece_model)
+        except PieceError as error:
             raise VocabularyError("the SentencePiece model does not load: prepare the vocabulary anew") from error
-        self.size: int = self._processor.get_piece_size()
-        self.pieces: tuple[str, ...] = tuple(self._processor.id_to_piece(i) for i in range(self.size))
-        self._classes = {name: self._processor.piece_to_id(name) for name in CLASSES}
-        if UNKNOWN in self._classes.values() or self._processor.bos_id() != BOUNDARY:
+        self.pieces = self._model.pieces
+        self.size = len(self.pieces)
+        special = {piece: i for i, piece in enumerate(self.pieces) if self._model.kinds[i] is not Kind.NORMAL}
+        if special.keys() != {*_SPECIAL, *CLASSES} or any(special[piece] != i for piece, i in _SPECIAL.items()):
             raise VocabularyError("the SentencePiece model was not trained by fedkey: prepare the vocabulary anew")
+        self._classes = {name: special[name] for name in CLASSES}
         self.lexicon = dict(sorted(lexicon.items()))
         self.words: tuple[str, ...] = tuple(self.lexicon)
         self.starts_token: npt.NDArray[np.bool_] = np.array(
             [
-                piece.startswith(_WORD_START) or i in {BOUNDARY, *self._classes.values()}
+                piece.startswith(WORD_START) or i in {BOUNDARY, *self._classes.values()}
                 for i, piece in enumerate(self.pieces)
             ]
         )  # [size]: pieces that can only follow a finished word
@@ -66,6 +67,8 @@ class Vocabulary:
             size: an upper bound; a small corpus yields fewer pieces.
             word_list: public words that may be suggested although no message has them.
         """
+        import sentencepiece  # noqa: PLC0415 - phones only read what it writes
+
         lines = []
         counts: Counter[str] = Counter()
         for message in messages:
@@ -100,13 +103,13 @@ class Vocabulary:
 
         Special ids and classes, which stand for whatever people type, count as frequent: 1.
         """
-        frequencies: npt.NDArray[np.float64] = np.exp([self._processor.get_score(i) for i in range(self.size)])
+        frequencies: npt.NDArray[np.float64] = np.exp(self._model.scores)
         return frequencies
 
     @functools.cached_property
     def key(self) -> str:
         """SHA-256 (hex) of pieces and lexicon: names what was encoded with this vocabulary."""
-        return hashlib.sha256(self._model + json.dumps(self.lexicon).encode()).hexdigest()
+        return hashlib.sha256(self._file + json.dumps(self.lexicon).encode()).hexdigest()
 
     def encode_symbol(self, symbol: str) -> tuple[int, ...]:
         """Return the piece ids of one word, mark or class."""
@@ -114,7 +117,7 @@ class Vocabulary:
 
     def encode_lexicon(self) -> list[tuple[int, ...]]:
         """Return the piece ids of each of `words`, and remember none of them."""
-        return [self._segment(word) for word in self.words]
+        return list(self._model.encode_each(self.words))
 
     def encode(self, tokens: Sequence[Token]) -> list[int]:
         """Return the piece ids of a message, without boundaries."""
@@ -122,7 +125,7 @@ class Vocabulary:
 
     def save(self, directory: Path) -> None:
         """Write `sentencepiece.model` and `lexicon.json` into an existing directory."""
-        (directory / "sentencepiece.model").write_bytes(self._model)
+        (directory / "sentencepiece.model").write_bytes(self._file)
         (directory / "lexicon.json").write_text(json.dumps(self.lexicon, ensure_ascii=False, indent=0))
 
     @classmethod
@@ -142,4 +145,4 @@ class Vocabulary:
     def _segment(self, symbol: str) -> tuple[int, ...]:
         if symbol in self._classes:
             return (self._classes[symbol],)
-        return tuple(self._processor.encode(symbol))
+        return self._model.encode(symbol)

@@ -24,7 +24,7 @@ def test_the_phone_gets_neither_tensorflow_nor_flask(tmp_path: Path) -> None:
 
     code = (
         "from importlib.util import find_spec\n"
-        "for name in ('tensorflow', 'tensorflow_federated', 'flask', 'matplotlib'):\n"
+        "for name in ('tensorflow', 'tensorflow_federated', 'flask', 'ai_edge_litert', 'sentencepiece'):\n"
         "    assert find_spec(name) is None, name\n"
         "import model.vocabulary, model.checkpoint, model.ngram, model.evaluation, data\n"
     )

@@ -23,6 +23,7 @@ GROUP_OF = {
     "prometheus_client": "server",
     "psutil": "simulation",
     "rich": "simulation",
+    "sentencepiece": "simulation",
     "sqlalchemy": "server",
     "tensorflow": "simulation",
     "tensorflow_federated": "simulation",
