@@ -19,7 +19,7 @@ from benchmarks.results import Figure, kept
 from federation.protocol.plan import WeightedSum
 from federation.robustness import Action, DefenceSettings, Group, Memory, Reading, counts, defend, phrases
 from federation.robustness.probe import EngineProbe
-from federation.rounds.server_optimizers import GlobalState, SgdMomentum
+from federation.rounds.server_optimizers import ServerState, SgdMomentum
 from federation.secure_aggregation import groups
 from federation.simulation.adversaries import Attack, Attacker, Backdoor
 from federation.updates.update import Tally
@@ -37,7 +37,9 @@ ALONE = {
     "norm_filter": replace(OFF, norm_factor=DefenceSettings().norm_factor),
     "clip": replace(OFF, clip_factor=DefenceSettings().clip_factor),
     "median": replace(OFF, median="always"),
-    "gate": replace(OFF, gate_loss=DefenceSettings().gate_loss, canary_jump=DefenceSettings().canary_jump),
+    "gate": replace(
+        OFF, max_gate_loss_nats=DefenceSettings().max_gate_loss_nats, canary_jump=DefenceSettings().canary_jump
+    ),
 }
 """Each part of the defence by itself; the defaults but for the median, which is always taken."""
 
@@ -139,10 +141,10 @@ class Arena:
         made_by, memory = 0, Memory()
         total = dict.fromkeys(Action, 0.0)
 
-        def step(state: GlobalState, summed: WeightedSum) -> GlobalState:
+        def step(state: ServerState, summed: WeightedSum) -> ServerState:
             return optimizer.apply(state, summed.mean)
 
-        def probe(state: GlobalState) -> Reading | None:
+        def probe(state: ServerState) -> Reading | None:
             return self._probe(state.weights) if np.isfinite(state.weights).all() else None
 
         for number in range(1, rounds + 1):
@@ -177,7 +179,7 @@ class Arena:
         random = np.random.default_rng([self._seed, 5, number])
         able = [client for client in range(len(self._ground.clients)) if memory.may_take_part(str(client), number)]
         chosen = random.choice(able, self._cohort, replace=False).tolist()
-        members = groups.assign_at_least([_device(client) for client in chosen], random.bytes(32), GROUP)
+        members = groups.assign_min_size([_device(client) for client in chosen], random.bytes(32), GROUP)
         result = []
         for group in members:
             clients = [int.from_bytes(device, "little") for device in group]

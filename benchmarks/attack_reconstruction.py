@@ -23,7 +23,7 @@ from benchmarks.results import Figure
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.secure_aggregation import masks
 from federation.secure_aggregation.vector import Vector
-from federation.updates.encoding import Wrap
+from federation.updates.encoding import ModularEncoding
 from federation.updates.update import Tally, Update
 from model.batches import Rows
 from model.engine import State, Trainer
@@ -36,7 +36,7 @@ Scores = npt.NDArray[np.float32]
 """One for each piece."""
 
 _VICTIM_ROWS = 4
-_MOST_PIECES = 15
+_MAX_PIECES = 15
 _SPECIAL = (PAD, UNKNOWN, BOUNDARY)
 
 
@@ -151,7 +151,7 @@ def _plan(ground: Ground, deltas: Sequence[FlatVector]) -> RoundPlan:
         round_id=1,
         model_sha256=bytes(32),
         dimension=dimension,
-        encoding=Wrap.for_norm(16, max(COHORTS), bound, dimension),
+        encoding=ModularEncoding.for_norm(16, max(COHORTS), bound, dimension),
         clip=bound,
         weight_cap=1,
         rotation_seed=bytes(32),
@@ -209,7 +209,7 @@ def _spelled(after: Trainer, before: Trainer | None, named: frozenset[int], coun
         message, gain = [first], 0.0
         new: State = after.step(after.start, first)
         old: State | None = before.step(before.start, first) if before else None
-        while len(message) < _MOST_PIECES:
+        while len(message) < _MAX_PIECES:
             gains = new.following[0, allowed] - (old.following[0, allowed] if old else 0.0)
             best = int(np.argmax(new.following[0, allowed] + (gains if old else 0.0)))
             gain += float(gains[best])

@@ -28,7 +28,7 @@ from federation.protocol import message_sizes as sizes
 from federation.protocol.model_codec import delta, to_bytes
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.rounds.server_optimizers import SgdMomentum
-from federation.simulation.evaluation import Judge
+from federation.simulation.evaluation import Evaluator
 from federation.updates.encoding import choose
 from federation.updates.sparsification import Energies, Subset, chunk_energies
 from federation.updates.update import Update, clip
@@ -129,7 +129,7 @@ class Outcome:
     down: int
 
 
-def run(fleet: Fleet, judge: Judge, way: str, seed: int, rounds: int, cohort: int) -> Outcome:
+def run(fleet: Fleet, judge: Evaluator, way: str, seed: int, rounds: int, cohort: int) -> Outcome:
     """Train in one way."""
     uploads = Uploads(way, cohort)
     state = SgdMomentum().initialize(fleet.start)
@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=60, help="held-out users to judge on")
     arguments = parser.parse_args()
     fleet = Fleet.warmed_up()
-    judge = Judge(fleet.ready.split, most_users=arguments.users)
+    judge = Evaluator(fleet.ready.split, max_users=arguments.users)
     figures = errors(fleet, arguments.cohort)
     before = judge.network(fleet.checkpoint(fleet.start), name="start").value("top1")
     figures.append(Figure("recall_before_rounds", before, "% of words"))

@@ -61,7 +61,7 @@ def dropping(scenario: Scenario, share: float, *, over_selection: float) -> Scen
 
 def clock(fleet: Fleet, scenario: Scenario, goal: int) -> VirtualClock:
     """Return the clock of a scenario in which phones send 16 bits a weight or fewer."""
-    most = scenario.rounds.most_phones(goal)
+    most = scenario.rounds.max_phones(goal)
     plan = RoundPlan(
         round_id=1,
         model_sha256=bytes(32),

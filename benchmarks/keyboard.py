@@ -163,11 +163,11 @@ class _Training:
 
     def _run(self) -> None:
         from federation.protocol.conditions import Conditions  # noqa: PLC0415
-        from federation.protocol.task import Budget, TrainingTask  # noqa: PLC0415
+        from federation.protocol.task import ComputeBudget, TrainingTask  # noqa: PLC0415
         from keyboard_app import subprocesses  # noqa: PLC0415
         from keyboard_app.typing import learning  # noqa: PLC0415
 
-        budget = Budget(steps=100_000, seconds=3600)
+        budget = ComputeBudget(steps=100_000, seconds=3600)
         task = TrainingTask(
             nonce=bytes(32),
             model_version=1,

@@ -34,7 +34,7 @@ from model.suggestions import PersonalModel, Suggester
 from model.text import Token, tokenise
 
 LEARNED, FITTED = 0.7, 0.8
-LEAST_WORDS = 10
+MIN_WORDS = 10
 CLEAR_POINTS = 2.0  # of top-1, that one or two words of luck do not make
 SLIP_RATE = 0.03
 TYPISTS = 40
@@ -142,7 +142,7 @@ def _in_time(name: str, texts: Sequence[str]) -> User | None:
     fitted = int(split * FITTED)
     user = User(name, list(texts[:fitted]), list(texts[fitted:split]), list(texts[split:]))
     words = sum(token.is_word for text in user.later for token in tokenise(text))
-    return user if words >= LEAST_WORDS else None
+    return user if words >= MIN_WORDS else None
 
 
 def _words(user: User) -> set[str]:

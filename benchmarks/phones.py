@@ -77,7 +77,7 @@ def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple
     """Return the weights after some rounds of phones, and those rounds."""
     exported = export(clients.checkpoint(clients.start), folder / "export", inference="float32")
     settings = ServerSettings(
-        gate_loss=1.0,
+        max_relative_gate_loss=1.0,
         rounds=RoundSettings(
             goal=count,
             minimum=count,

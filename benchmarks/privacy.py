@@ -29,7 +29,7 @@ from federation.privacy.training import BY_CLIENTS, BY_SERVER, PrivateTraining, 
 from federation.privacy.zcdp import gaussian_rho
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
-from federation.simulation.evaluation import Judge
+from federation.simulation.evaluation import Evaluator
 from federation.simulation.fedavg import ClientTraining, ServerOptimizer
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
@@ -47,7 +47,7 @@ POPULATIONS = {"10k": 10_000, "100k": 100_000, "1M": 1_000_000}
 PASSES = 50
 """Cohorts that a population makes."""
 
-PUBLISHED_ROUNDS, PUBLISHED_DELTA, LARGEST_COHORT = 2000, 1e-10, 6500
+PUBLISHED_ROUNDS, PUBLISHED_DELTA, MAX_COHORT = 2000, 1e-10, 6500
 """Of Gboard's published runs."""
 
 PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "privacy.png"
@@ -60,18 +60,18 @@ class Level:
     Attributes:
         mechanism: of `PrivateTraining`; `none` has no noise.
         noise: standard deviation on a mean over the clip; of a node, for the tree.
-        least_frequency: rows of pieces rarer than this share of public text are frozen.
+        min_frequency: rows of pieces rarer than this share of public text are frozen.
     """
 
     mechanism: str
     noise: float = 0.0
-    least_frequency: float = 0.0
+    min_frequency: float = 0.0
 
     @property
     def name(self) -> str:
         """Of its figures."""
-        if self.least_frequency:
-            return f"frozen_{self.least_frequency:g}"
+        if self.min_frequency:
+            return f"frozen_{self.min_frequency:g}"
         return f"{self.mechanism}_{self.noise:g}" if self.noise else self.mechanism
 
     def settings(self, cohort: int) -> PrivateTraining:
@@ -83,7 +83,7 @@ class Level:
             clip=CLIP,
             noise_cohort=simulated,
             minimum_separation=554 // cohort,
-            least_frequency=self.least_frequency,
+            min_frequency=self.min_frequency,
             delta=DELTA,
         )
 
@@ -98,8 +98,8 @@ LEVELS = (
     Level("tree", 3e-3),
     Level("tree", 1e-2),
     Level("skellam", 3e-3),
-    Level("none", least_frequency=1e-5),
-    Level("none", least_frequency=1e-4),
+    Level("none", min_frequency=1e-5),
+    Level("none", min_frequency=1e-4),
 )
 
 
@@ -115,7 +115,7 @@ def main() -> None:
         server=ServerOptimizer("sgd", learning_rate=1.0, momentum=0.9),
     )
     ready = prepared("chitchat", cache())
-    judge = Judge(ready.split, most_users=arguments.users)
+    judge = Evaluator(ready.split, max_users=arguments.users)
 
     def judged(model: Path) -> Evaluation:
         kept = model.with_suffix(".json")
@@ -187,10 +187,10 @@ def _recalls(evaluations: dict[Level, Evaluation], before: Evaluation) -> Iterat
 
 def _frozen(levels: Iterable[Level], network: NetworkConfig, frequencies: npt.NDArray[np.float64]) -> Iterator[Figure]:
     for level in levels:
-        if level.least_frequency:
-            pieces = FrozenRows.of(network, frequencies, level.least_frequency).pieces
+        if level.min_frequency:
+            pieces = FrozenRows.of(network, frequencies, level.min_frequency).pieces
             yield Figure(f"pieces_{level.name}", pieces, "pieces", "vocabulary", len(frequencies))
-            rare = frequencies[frequencies < level.least_frequency].sum()
+            rare = frequencies[frequencies < level.min_frequency].sum()
             yield Figure(f"public_text_{level.name}", 100 * float(rare), "%")
 
 
@@ -242,7 +242,7 @@ def _affordable() -> Iterator[Figure]:
     """Yield, from the accountant alone, the least noise that populations can train with as long as Gboard did."""
     for target in (1.0, 4.0, 8.9):
         for label, population in POPULATIONS.items():
-            cohorts = [size for size in (20, 50, 100, 200, 500, 1000, 2000, LARGEST_COHORT) if size <= population // 10]
+            cohorts = [size for size in (20, 50, 100, 200, 500, 1000, 2000, MAX_COHORT) if size <= population // 10]
             found = proposals(target, PUBLISHED_DELTA, population, [PUBLISHED_ROUNDS], cohorts)
             fresh = min(row.fresh_on_all_rounds for row in found)
             tree = min(row.tree_on_all_rounds for row in found if row.tree_on_all_rounds is not None)

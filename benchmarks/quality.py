@@ -20,7 +20,7 @@ from benchmarks.results import RESULTS, Figure, write
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
-from federation.simulation.evaluation import Judge
+from federation.simulation.evaluation import Evaluator
 from federation.simulation.prepare import Prepared, prepared
 from federation.simulation.run import Run
 from fedkey.cli.paths import RUNS, cache
@@ -52,7 +52,7 @@ def main() -> None:
     if arguments.personal:
         personal.measure(name.split("_", maxsplit=1)[0], ready, out / "federated-1" / "model")
         return
-    judge = Judge(ready.split, show=words_bar)
+    judge = Evaluator(ready.split, show=words_bar)
 
     def kept(label: str, measure: Callable[[], Evaluation]) -> Evaluation:
         path = out / f"{label}.json"
@@ -84,13 +84,13 @@ def main() -> None:
     _report(name, evaluations, federated, seed_only[0], bound)
 
 
-def _federated(run: Run, judge: Judge) -> Evaluation:
+def _federated(run: Run, judge: Evaluator) -> Evaluation:
     with TrainingProgress(run.config.rounds, run.rounds_done) as progress:
         checkpoint = run.train(progress.watcher)
     return judge.network(checkpoint, name=f"network, federated, seed {run.config.seed}")
 
 
-def _warm_start(run: Run, judge: Judge) -> Evaluation:
+def _warm_start(run: Run, judge: Evaluator) -> Evaluation:
     return judge.network(Checkpoint.load(run.warm_start_path), name="network, seed only")
 
 

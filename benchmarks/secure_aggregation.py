@@ -44,12 +44,12 @@ from federation.secure_aggregation import (
     Vector,
     VectorFormat,
     groups,
-    least_threshold,
+    min_threshold,
 )
 from federation.secure_aggregation.masks import key_stream
 from federation.secure_aggregation.phone import AdvertiseKeys
 from federation.secure_aggregation.server import CollectAdvertisements
-from federation.updates.encoding import Encoding, Lanes, Rotation, Wrap, choose, padded
+from federation.updates.encoding import Encoding, ModularEncoding, PackedEncoding, Rotation, choose, padded
 from federation.updates.update import Tally, Update
 from fedkey.cli.paths import cache
 
@@ -82,7 +82,7 @@ def main() -> None:
         figures += _cohort(phones, _plan(phones, source), source, speeds, flower=phones <= arguments.flower_up_to)
     if 100 in arguments.phones:
         plan = _plan(100, source)
-        wide = replace(plan, encoding=Lanes.for_clip(4, 100, plan.clip, parameters))
+        wide = replace(plan, encoding=PackedEncoding.for_clip(4, 100, plan.clip, parameters))
         figures += _cohort(100, wide, source, speeds, flower=False, suffix="_lane4")
     if arguments.crowd:
         figures += _crowd(arguments.crowd, arguments.group, source)
@@ -233,7 +233,7 @@ def _cohort(
     phone = statistics.median(ours[0].phone_seconds.values())
     encode = statistics.median(ours[0].encode_seconds)
     layout = plan.session.vector
-    left, threshold = phones - dropped, least_threshold(phones)
+    left, threshold = phones - dropped, min_threshold(phones)
     dead_keys = left * dropped
     phone_floor = speeds.masks(layout, streams=phones, additions=phones)
     server_floor = speeds.masks(layout, streams=left + dead_keys, additions=2 * left + dead_keys)
@@ -357,9 +357,11 @@ def _errors(deltas: Deltas) -> list[Figure]:
     clip = float(np.linalg.norm(deltas, axis=1).max())
     mean = deltas.astype(np.float64).mean(axis=0)
     norm = float(np.linalg.norm(mean))
-    encodings: dict[str, Encoding] = {f"lane{p}": Lanes.for_clip(p, phones, clip, dimension) for p in (4, 5, 6)}
-    encodings |= {"wrap16": Wrap.for_norm(16, phones, clip, dimension)}
-    encodings |= {"wrap8": Wrap.for_norm(8, phones, norm, dimension)}
+    encodings: dict[str, Encoding] = {
+        f"lane{p}": PackedEncoding.for_clip(p, phones, clip, dimension) for p in (4, 5, 6)
+    }
+    encodings |= {"wrap16": ModularEncoding.for_norm(16, phones, clip, dimension)}
+    encodings |= {"wrap8": ModularEncoding.for_norm(8, phones, norm, dimension)}
     rotation = Rotation(hashlib.sha256(b"rotation").digest(), dimension)
     figures = []
     for name, encoding in encodings.items():

@@ -23,7 +23,7 @@ from federation.simulation.central import CentralTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
 from federation.simulation.prepare import prepared
-from federation.updates.encoding import NORM_GROWTH, Encoding, Lanes, Wrap
+from federation.updates.encoding import NORM_GROWTH, Encoding, ModularEncoding, PackedEncoding
 from federation.updates.update import Tally, Update, clip
 from fedkey.cli.paths import cache
 from model.batches import Rows
@@ -31,7 +31,7 @@ from model.layout import FlatVector, FlatWeights, Layout, NetworkConfig
 
 ROW_LENGTH = 20
 WEIGHT_CAP = 200
-LEAST_RATE = 0.02
+MIN_RATE = 0.02
 
 
 class Averages:
@@ -84,10 +84,12 @@ class Averages:
 
     def _encoding(self) -> Encoding:
         if self._name.startswith("lane"):
-            return Lanes.for_clip(int(self._name[4:]), self._phones, self._bound, self._dimension)
+            return PackedEncoding.for_clip(int(self._name[4:]), self._phones, self._bound, self._dimension)
         if self._name == "wrap8" and self._norm is not None:
-            return Wrap.for_norm(8, self._phones, min(NORM_GROWTH * self._norm, self._bound), self._dimension)
-        return Wrap.for_norm(16, self._phones, self._bound, self._dimension)
+            return ModularEncoding.for_norm(
+                8, self._phones, min(NORM_GROWTH * self._norm, self._bound), self._dimension
+            )
+        return ModularEncoding.for_norm(16, self._phones, self._bound, self._dimension)
 
 
 def main() -> None:
@@ -161,7 +163,7 @@ def _train(
             updates.append(Update(delta, Tally(round(result.weight))))
         # The server's deltas are weights before minus after.
         mean = layout.unflatten(-averages.mean(updates))
-        state = server.apply(state, list(mean.values()), central.cosine((number + 1) / chosen.rounds, LEAST_RATE))
+        state = server.apply(state, list(mean.values()), central.cosine((number + 1) / chosen.rounds, MIN_RATE))
     return state.weights
 
 

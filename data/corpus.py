@@ -87,14 +87,14 @@ class SplitOptions:
     """Who takes part and how much of a user counts.
 
     Attributes:
-        least_messages: users with fewer are left out.
-        most_messages: only the first so many of a user are used, so that a few heavy users do not rule.
+        min_messages: users with fewer are left out.
+        max_messages: only the first so many of a user are used, so that a few heavy users do not rule.
         validation_share: of a client's messages in time, after the training part.
         test_share: of a client's messages in time, at the end.
     """
 
-    least_messages: int = 10
-    most_messages: int = 512
+    min_messages: int = 10
+    max_messages: int = 512
     validation_share: float = 0.1
     test_share: float = 0.1
 
@@ -125,16 +125,16 @@ def split(corpus: Corpus, options: SplitOptions | None = None) -> Split:
     options = options or SplitOptions()
     roles: dict[str, dict[str, tuple[str, ...]]] = {"seed": {}, "client": {}, "held_out": {}}
     for user, texts in corpus.users.items():
-        if len(texts) < options.least_messages:
+        if len(texts) < options.min_messages:
             continue
         bucket = int(hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest(), 16) % 10
         role = "seed" if bucket == 0 else "held_out" if bucket >= 8 else "client"
-        roles[role][user] = texts[: options.most_messages]
+        roles[role][user] = texts[: options.max_messages]
     for role, members in roles.items():
         if not members:
             raise CorpusError(
                 corpus.name,
-                f"no user with {options.least_messages} messages or more falls to the {role.replace('_', '-')} role: "
+                f"no user with {options.min_messages} messages or more falls to the {role.replace('_', '-')} role: "
                 "use a corpus with more users",
             )
     train, validation, test = {}, {}, {}

@@ -14,21 +14,21 @@ from data.corpus import Corpus, CorpusError, Message, seconds
 _TEXT_FEATURES = ("tokens", "snippets")
 
 
-def load(path: Path, *, part: str = "train", most_users: int | None = None) -> Corpus:
+def load(path: Path, *, part: str = "train", max_users: int | None = None) -> Corpus:
     """Read one part of a TFF corpus.
 
     Args:
         path: of the `.sqlite` file.
         part: the `split_name` to read.
-        most_users: only the first so many client ids in sorted order; Stack Overflow has 342,477.
+        max_users: only the first so many client ids in sorted order; Stack Overflow has 342,477.
 
     Raises:
         CorpusError: with the row that is not of the format.
     """
-    return Corpus.from_messages(path.stem, _messages(path, part, most_users))
+    return Corpus.from_messages(path.stem, _messages(path, part, max_users))
 
 
-def _messages(path: Path, part: str, most_users: int | None) -> Iterator[tuple[str, Message]]:
+def _messages(path: Path, part: str, max_users: int | None) -> Iterator[tuple[str, Message]]:
     query = (
         "SELECT e.rowid, e.client_id, e.serialized_example_proto FROM examples e WHERE e.split_name = ? "
         "AND e.client_id IN (SELECT client_id FROM client_metadata WHERE split_name = ? ORDER BY client_id LIMIT ?) "
@@ -37,9 +37,7 @@ def _messages(path: Path, part: str, most_users: int | None) -> Iterator[tuple[s
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
-            for row, client, example in connection.execute(
-                query, (part, part, -1 if most_users is None else most_users)
-            ):
+            for row, client, example in connection.execute(query, (part, part, -1 if max_users is None else max_users)):
                 yield client, _message(example, path, row)
         finally:
             connection.close()

@@ -12,7 +12,7 @@ from model.spellings import Spellings
 from model.text import Token, tokenise
 from model.vocabulary import BOUNDARY, Vocabulary
 
-LEAST_WORDS = 20
+MIN_WORDS = 20
 """Fewer words of text say nothing."""
 
 _STANDARD_ERRORS = 2.0
@@ -89,9 +89,9 @@ def measure(model: EngineWordModel, texts: Sequence[str]) -> Evaluation:
 
 
 def judge(old: Evaluation, new: Evaluation) -> Verdict | None:
-    """Compare two models on the same messages; None if these have fewer than `LEAST_WORDS` words."""
+    """Compare two models on the same messages; None if these have fewer than `MIN_WORDS` words."""
     words = int(new.counts["words"].sum())
-    if words < LEAST_WORDS:
+    if words < MIN_WORDS:
         return None
     found = compare(old, new, "bits_per_character")
     worse = found.difference > _STANDARD_ERRORS * found.standard_error

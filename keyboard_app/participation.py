@@ -32,9 +32,9 @@ from federation.device import (
     enrol,
 )
 from federation.errors import FederationError
-from federation.privacy import Budget
+from federation.privacy import PrivacyBudget
 from federation.protocol.conditions import Conditions
-from federation.protocol.drop_reasons import Reason
+from federation.protocol.drop_reasons import DropReason
 from federation.protocol.plan import PhonePolicy
 from federation.protocol.task import TrainingTask
 from federation.updates.update import Update
@@ -42,12 +42,12 @@ from keyboard_app import subprocesses
 from keyboard_app.model_comparison import Verdict
 from keyboard_app.profile import DeviceConditions
 from keyboard_app.shared_models import SharedModels
-from keyboard_app.status import DELTA, MOST_PARTICIPATIONS, BudgetStatus, Outcome, RoundEntry, Settings, Snapshot
+from keyboard_app.status import DELTA, MAX_PARTICIPATIONS, BudgetStatus, Outcome, RoundEntry, Settings, Snapshot
 from keyboard_app.typing import learning
 from keyboard_app.typing.vault import Vault, VaultError
 from model.engine import Export
 
-LARGEST_CLIP, MOST_BITS = 100.0, 64.0
+MAX_CLIP, MAX_BITS = 100.0, 64.0
 
 _REST_SECONDS = 60.0  # after a problem that time alone may not mend
 _LONGEST_WAIT_SECONDS = 5.0  # switches and settings are looked at so often
@@ -164,9 +164,9 @@ class Participation:
                 budget, records = self._opened().budget, self._opened().rounds()
             except PhoneError as error:
                 self.problem = str(error)
-        budget = budget or Budget(math.inf, MOST_PARTICIPATIONS)
+        budget = budget or PrivacyBudget(math.inf, MAX_PARTICIPATIONS)
         meter = BudgetStatus(
-            epsilon(budget.spent_rho), settings.epsilon_limit, DELTA, budget.participations, budget.most_participations
+            epsilon(budget.spent_rho), settings.epsilon_limit, DELTA, budget.participations, budget.max_participations
         )
         facts = self._facts()
         seen = (records, facts)
@@ -182,7 +182,7 @@ class Participation:
             record.began,
             _outcome(record),
             known.get("reason") or _reason(record),
-            phones=self._own.settings().least_phones if record.contributed else 0,
+            phones=self._own.settings().min_phones if record.contributed else 0,
             bytes_up=record.sent,
             bytes_down=record.received,
             epsilon=known.get("epsilon"),
@@ -204,11 +204,11 @@ class Participation:
             self._client = DeviceClient(
                 store,
                 self._connection,
-                policy=PhonePolicy(settings.least_phones, 0.0, LARGEST_CLIP, MOST_BITS),
+                policy=PhonePolicy(settings.min_phones, 0.0, MAX_CLIP, MAX_BITS),
                 train=self._train,
                 conditions=self._conditions,
                 vocabulary=self._export.manifest.vocabulary,
-                budget=Budget(rho(settings.epsilon_limit), MOST_PARTICIPATIONS),
+                budget=PrivacyBudget(rho(settings.epsilon_limit), MAX_PARTICIPATIONS),
                 clock=self._clock,
             )
         return self._client
@@ -231,7 +231,7 @@ class Participation:
 
     @property
     def _too_little(self) -> bool:
-        return self._own.new_examples() < self._own.settings().least_examples
+        return self._own.new_examples() < self._own.settings().min_examples
 
     def _train(self, weights: bytes, task: TrainingTask) -> Update:
         def should_stop() -> bool:
@@ -366,7 +366,7 @@ def _outcome(record: RoundRecord) -> Outcome:
     return Outcome.REFUSED if record.reason in _REFUSALS else Outcome.DROPPED
 
 
-_REFUSALS = frozenset({Reason.POLICY, Reason.BUDGET, Reason.SIGNATURE, Reason.INCOMPATIBLE})
+_REFUSALS = frozenset({DropReason.POLICY, DropReason.BUDGET, DropReason.SIGNATURE, DropReason.INCOMPATIBLE})
 
 
 def _reason(record: RoundRecord) -> str:

@@ -35,7 +35,7 @@ from keyboard_app.profile import DeviceConditions, Profile, SimulatedConditions,
 from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import (
     DELTA,
-    MOST_PARTICIPATIONS,
+    MAX_PARTICIPATIONS,
     BudgetStatus,
     Condition,
     Keystrokes,
@@ -121,7 +121,7 @@ class Phone:
         )
         self._sent: list[str] = []
         self._kept = _Kept()
-        self._snapshot = Snapshot("Waiting", "", (), BudgetStatus(0.0, float("inf"), DELTA, 0, MOST_PARTICIPATIONS))
+        self._snapshot = Snapshot("Waiting", "", (), BudgetStatus(0.0, float("inf"), DELTA, 0, MAX_PARTICIPATIONS))
         self._vault: Vault
         self._log: TypingLog
         self._personal: PersonalModel
@@ -373,7 +373,7 @@ class Phone:
         """Return all that must hold before this phone trains."""
         now, chosen, new = self._conditions.now(), self._settings, self._kept.new_examples
         resting = "Nothing was typed for a while" if now.idle else "The phone is in use"
-        least = chosen.least_examples
+        least = chosen.min_examples
         return (
             Condition("Consent", chosen.consent is True, "You agreed" if chosen.consent else "You have not agreed"),
             Condition("Server", bool(self._server), self._server or "No server was given"),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 DELTA = 1e-6
 """Probability for which an epsilon does not hold."""
 
-MOST_PARTICIPATIONS = 10_000
+MAX_PARTICIPATIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Settings:
         epsilon_limit: privacy budget over all rounds; infinite for none.
         incognito: nothing is learned.
         rest_seconds: after the last key press, from which on the phone counts as idle.
-        least_examples: new messages without which the phone joins no round.
-        least_phones: in a round, without which the phone joins none.
+        min_examples: new messages without which the phone joins no round.
+        min_phones: in a round, without which the phone joins none.
     """
 
     consent: bool | None = None
@@ -36,8 +36,8 @@ class Settings:
     epsilon_limit: float = float("inf")
     incognito: bool = False
     rest_seconds: float = 10.0
-    least_examples: int = 100
-    least_phones: int = 5
+    min_examples: int = 100
+    min_phones: int = 5
 
     def __post_init__(self) -> None:
         switches = (self.charging, self.idle, self.unmetered, self.incognito)
@@ -45,7 +45,7 @@ class Settings:
             raise ValueError(f"there are no such settings: {self}")
         if not all(isinstance(switch, bool) for switch in switches) or not self.epsilon_limit >= 0:
             raise ValueError(f"there are no such settings: {self}")
-        if min(self.rest_seconds, self.least_examples) < 0 or self.least_phones < 2:
+        if min(self.rest_seconds, self.min_examples) < 0 or self.min_phones < 2:
             raise ValueError(f"there are no such settings: {self}")
 
 
@@ -109,14 +109,14 @@ class BudgetStatus:
     Attributes:
         spent, limit: epsilon at `delta`; infinite without noise, or without a limit.
         delta: of both.
-        participations, most_participations: rounds.
+        participations, max_participations: rounds.
     """
 
     spent: float
     limit: float
     delta: float
     participations: int
-    most_participations: int
+    max_participations: int
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class FineTuning:
         learning_rate: of gradient descent.
         gradient_norm: L2 norm to which a longer gradient is cut.
         dropout: share of units set to zero.
-        least_gain: nats a token by which the later text must be predicted better.
+        min_gain: nats a token by which the later text must be predicted better.
         certainty: standard errors, over rows of text, by which the gain must exceed zero.
     """
 
@@ -33,7 +33,7 @@ class FineTuning:
     learning_rate: float = 0.5
     gradient_norm: float = 1.0
     dropout: float = 0.25
-    least_gain: float = 0.01
+    min_gain: float = 0.01
     certainty: float = 2.0
 
 
@@ -112,4 +112,4 @@ def _is_better(before: list[Totals], after: list[Totals], options: FineTuning) -
     if not np.isfinite(gains).all():
         return False
     gain, error = ratio_with_error(gains, targets)
-    return gain >= options.least_gain and gain > options.certainty * error  # never, where either is NaN
+    return gain >= options.min_gain and gain > options.certainty * error  # never, where either is NaN

@@ -11,6 +11,9 @@ from federation.errors import ConfigError
 
 T = TypeVar("T")
 
+_RENAMED = {"gate_loss": ("max_relative_gate_loss", "max_gate_loss_nats")}
+_RENAMED_PREFIXES = {"least_": "min_", "smallest_": "min_", "most_": "max_", "largest_": "max_"}
+
 
 def load(kind: type[T], path: Path) -> T:
     """Read a file into a dataclass; what it leaves out keeps its default.
@@ -39,6 +42,9 @@ def build(kind: type[T], table: dict[str, Any], where: str) -> T:
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(table) - set(hints))
     if unknown:
+        new = next((name for name in _new_names(unknown[0]) if name in hints), None)
+        if new:
+            raise ConfigError(f"{where}: {unknown[0]} is called {new} now: rename it")
         raise ConfigError(f"{where}: unknown setting {unknown[0]!r}; known are {', '.join(hints)}")
     values = {name: _value(hints[name], value, f"{where}: {name}") for name, value in table.items()}
     for field in dataclasses.fields(typing.cast("Any", kind)):
@@ -48,6 +54,12 @@ def build(kind: type[T], table: dict[str, Any], where: str) -> T:
         return kind(**values)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _new_names(old: str) -> tuple[str, ...]:
+    """Return what a setting of an earlier version may be called today."""
+    prefixed = (new + old.removeprefix(prefix) for prefix, new in _RENAMED_PREFIXES.items() if old.startswith(prefix))
+    return (*_RENAMED.get(old, ()), *prefixed)
 
 
 def _value(hint: Any, value: object, place: str) -> object:

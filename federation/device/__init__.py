@@ -13,7 +13,7 @@ from federation.device.errors import (
     TooLittleError,
     UnreachableError,
 )
-from federation.device.store import Contribution, LedgerEntry, PhoneStore, Pins, RoundRecord
+from federation.device.store import Contribution, PhoneStore, Pins, RequestLogEntry, RoundRecord
 from federation.device.training import LocalTraining
 
 __all__ = [
@@ -21,11 +21,11 @@ __all__ = [
     "Contribution",
     "DeviceClient",
     "DistrustError",
-    "LedgerEntry",
     "LocalTraining",
     "PhoneError",
     "PhoneStore",
     "Pins",
+    "RequestLogEntry",
     "RoundRecord",
     "ServerRefusedError",
     "Status",

@@ -28,10 +28,10 @@ from federation.device.errors import (
 )
 from federation.device.store import SHOWN_COORDINATES, Contribution, PhoneStore
 from federation.errors import FederationError
-from federation.privacy import Budget, BudgetError, NoiseError, phone_noise
+from federation.privacy import BudgetError, NoiseError, PrivacyBudget, phone_noise
 from federation.protocol import model_codec as codec
 from federation.protocol.conditions import Conditions
-from federation.protocol.drop_reasons import Reason, Report
+from federation.protocol.drop_reasons import DeviceEvent, DropReason
 from federation.protocol.plan import PLAN_BYTES, Mechanism, PhonePolicy, RoundPlan
 from federation.protocol.task import TrainingTask
 from federation.secure_aggregation import Authority, Device, phone
@@ -59,7 +59,7 @@ class Status:
         activity: `resting`, or what it does in a round: `joining`, `sharing keys`, `training`, `confirming`,
             `unmasking`.
         round_id: of the round it is in.
-        reason: why it is resting, in a sentence or a `Reason`.
+        reason: why it is resting, in a sentence or a `DropReason`.
         until: when it will ask again, seconds since 1970.
     """
 
@@ -72,7 +72,7 @@ class Status:
 class _LeaveError(PhoneError):
     """The device leaves its round."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: DropReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -115,7 +115,7 @@ class DeviceClient:
         train: Train,
         conditions: Callable[[], Conditions],
         vocabulary: str,
-        budget: Budget | None = None,
+        budget: PrivacyBudget | None = None,
         clock: Callable[[], float] = time.time,
         uniform: Callable[[], float] = random.random,
     ) -> None:
@@ -133,10 +133,10 @@ class DeviceClient:
         self._failures = 0
         self._authority: Authority | None = None
         if store.budget is None:
-            store.budget = budget or Budget(limit_rho=math.inf, most_participations=1 << 31)
+            store.budget = budget or PrivacyBudget(limit_rho=math.inf, max_participations=1 << 31)
         for record in store.rounds():
             if record.ended is None:
-                store.end_round(record.round_id, clock(), Reason.RESTARTED)
+                store.end_round(record.round_id, clock(), DropReason.RESTARTED)
 
     @property
     def status(self) -> Status:
@@ -165,25 +165,25 @@ class DeviceClient:
             wait = self._rest_over() if self._round is None else self._go_on(self._round)
             self._failures = 0
         except (DistrustError, StoreError) as error:
-            self._drop(Reason.REFUSED, str(error))
+            self._drop(DropReason.REFUSED, str(error))
             raise
         except UnreachableError as error:
             wait = self._backed_off(error)
         except _LeaveError as error:
             wait = self._leave(error.reason, str(error))
         except ServerRefusedError as error:
-            wait = self._leave(Reason.LATE if error.status == _GONE else Reason.REFUSED, str(error))
+            wait = self._leave(DropReason.LATE if error.status == _GONE else DropReason.REFUSED, str(error))
         except RefusedError as error:
-            wait = self._leave(Reason.UNSAFE, str(error))
+            wait = self._leave(DropReason.UNSAFE, str(error))
         except SecureAggregationError as error:
-            wait = self._leave(Reason.SIGNATURE, str(error))
+            wait = self._leave(DropReason.SIGNATURE, str(error))
         self._until = self._clock() + wait
         return wait
 
     def leave(self) -> None:
         """Leave the round, if the device is in one: its owner wants it."""
         if self._round is not None:
-            self._leave(Reason.LEFT, "the owner left")
+            self._leave(DropReason.LEFT, "the owner left")
 
     def _rest_over(self) -> float:
         if self._authority is None:
@@ -231,24 +231,24 @@ class DeviceClient:
             plan = RoundPlan.from_signed(signed[:end], self._store.pins.server_key)
             task = TrainingTask.of_plan(signed[end:], plan)
         except PlanRefusedError as error:
-            self._refuse(round_id, Reason.SIGNATURE, str(error))
+            self._refuse(round_id, DropReason.SIGNATURE, str(error))
             return
         if plan.round_id != round_id:
-            self._refuse(round_id, Reason.SIGNATURE, "the plan is another round's: do not take part")
+            self._refuse(round_id, DropReason.SIGNATURE, "the plan is another round's: do not take part")
             return
         try:
             self._policy.check(plan, self._store.last_round_id)
-            budget = (self._store.budget or Budget(math.inf, 1 << 31)).join(plan)
+            budget = (self._store.budget or PrivacyBudget(math.inf, 1 << 31)).join(plan)
         except PlanRefusedError as error:
-            self._refuse(round_id, Reason.POLICY, str(error))
+            self._refuse(round_id, DropReason.POLICY, str(error))
             return
         except (BudgetError, NoiseError) as error:
-            self._refuse(round_id, Reason.BUDGET, str(error))
+            self._refuse(round_id, DropReason.BUDGET, str(error))
             return
         sha256 = plan.model_sha256.hex()
         weights = self._fetched(sha256, round_id)
         if len(weights) != 4 * plan.dimension:
-            self._refuse(round_id, Reason.INCOMPATIBLE, "the model has another size than the plan says")
+            self._refuse(round_id, DropReason.INCOMPATIBLE, "the model has another size than the plan says")
             return
         now = self._clock()
         self._store.begin_round(round_id, now, budget)
@@ -258,14 +258,14 @@ class DeviceClient:
         message, phase = start.advertise()
         ends = now + plan.deadlines.unmask_seconds
         self._round = _Round(plan, task, weights, ends, "joining", self._share, phase, ("advertise", message))
-        self._report(round_id, Report.PLAN, Reason.NONE)
+        self._report(round_id, DeviceEvent.PLAN, DropReason.NONE)
 
     def _go_on(self, running: _Round) -> float:
         """Send what waits to be sent; then take the round's next step."""
         if self._clock() > running.ends:
-            raise _LeaveError(Reason.LATE, "the round did not end in time")
+            raise _LeaveError(DropReason.LATE, "the round did not end in time")
         if not self._conditions().meet(running.task.needed):
-            raise _LeaveError(Reason.CONDITIONS, Reason.CONDITIONS.value)
+            raise _LeaveError(DropReason.CONDITIONS, DropReason.CONDITIONS.value)
         if running.outgoing is not None:
             step, message = running.outgoing
             path = f"/v1/rounds/{running.plan.round_id}/{step}"
@@ -298,18 +298,18 @@ class DeviceClient:
         )
         running.outgoing = ("upload", message)
         running.activity, running.next_step = "confirming", self._confirm
-        self._report(plan.round_id, Report.TRAINED, Reason.NONE)
+        self._report(plan.round_id, DeviceEvent.TRAINED, DropReason.NONE)
         return 0.0
 
     def _trained(self, running: _Round) -> Update:
         try:
             update = self._train(running.weights, running.task)
         except TooLittleError as error:
-            raise _LeaveError(Reason.TOO_LITTLE, str(error)) from error
+            raise _LeaveError(DropReason.TOO_LITTLE, str(error)) from error
         except (FederationError, RuntimeError, ValueError) as error:
-            raise _LeaveError(Reason.TRAINING, f"training failed: {error}") from error
+            raise _LeaveError(DropReason.TRAINING, f"training failed: {error}") from error
         if update.delta.size != running.plan.dimension:
-            raise _LeaveError(Reason.INCOMPATIBLE, "the update has another size than the plan says")
+            raise _LeaveError(DropReason.INCOMPATIBLE, "the update has another size than the plan says")
         return update
 
     def _confirm(self, running: _Round) -> float:
@@ -324,7 +324,7 @@ class DeviceClient:
         return 0.0
 
     def _done(self, running: _Round) -> float:
-        self._store.end_round(running.plan.round_id, self._clock(), Reason.NONE)
+        self._store.end_round(running.plan.round_id, self._clock(), DropReason.NONE)
         self._round, self._reason = None, "the device has taken part"
         return _POLL_SECONDS
 
@@ -365,19 +365,19 @@ class DeviceClient:
         kept = self._store.model()
         return kept is not None and codec.sha256(kept) == sha256
 
-    def _refuse(self, round_id: int, reason: Reason, message: str) -> None:
+    def _refuse(self, round_id: int, reason: DropReason, message: str) -> None:
         """Do not join a round."""
         self._store.end_round(round_id, self._clock(), reason)
-        self._report(round_id, Report.REFUSED, reason)
+        self._report(round_id, DeviceEvent.REFUSED, reason)
         raise _LeaveError(reason, message)
 
-    def _leave(self, reason: Reason, message: str) -> float:
-        if self._round is not None and reason is not Reason.LATE:
-            self._report(self._round.plan.round_id, Report.FAILED, reason)
+    def _leave(self, reason: DropReason, message: str) -> float:
+        if self._round is not None and reason is not DropReason.LATE:
+            self._report(self._round.plan.round_id, DeviceEvent.FAILED, reason)
         self._drop(reason, message)
         return self._later(_AFTER_LEAVING_SECONDS)
 
-    def _drop(self, reason: Reason, message: str) -> None:
+    def _drop(self, reason: DropReason, message: str) -> None:
         if self._round is not None:
             self._round.phase.abandon()
             self._store.end_round(self._round.plan.round_id, self._clock(), reason)
@@ -391,7 +391,7 @@ class DeviceClient:
         self._failures += 1
         wait = self._backoff() if error.retry_after_seconds is None else self._later(error.retry_after_seconds)
         if self._round is not None and self._clock() + wait > self._round.ends:
-            self._drop(Reason.UNREACHABLE, str(error))
+            self._drop(DropReason.UNREACHABLE, str(error))
         return wait
 
     def _backoff(self) -> float:
@@ -401,7 +401,7 @@ class DeviceClient:
         """Spread what many phones were told alike."""
         return min(seconds, _LONGEST_REST_SECONDS) * (0.75 + 0.5 * self._uniform())
 
-    def _report(self, round_id: int, event: Report, reason: Reason) -> None:
+    def _report(self, round_id: int, event: DeviceEvent, reason: DropReason) -> None:
         with contextlib.suppress(PhoneError):  # a trail with a gap is better than a round lost
             self._connection.post_json(
                 f"/v1/rounds/{round_id}/events",

@@ -15,7 +15,7 @@ from federation.protocol import request_signing
 from federation.protocol.credentials import Credential
 
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-_LARGEST_ANSWER = 64 << 20
+_MAX_ANSWER = 64 << 20
 _CHUNK = 1 << 16
 _NOT_YET = 425
 _BUSY = frozenset({429, 500, 502, 503, 504})
@@ -175,7 +175,7 @@ class Connection:
         chunks, size = [], 0
         for chunk in response.iter_bytes(_CHUNK):
             size += len(chunk)
-            if size > _LARGEST_ANSWER:
+            if size > _MAX_ANSWER:
                 raise ServerRefusedError("the answer is larger than any can be: it was not taken", 200)
             chunks.append(chunk)
         return chunks
@@ -205,7 +205,7 @@ class Connection:
             skew = int(response.headers[request_signing.TIME_HEADER]) - self._clock()
         except (KeyError, ValueError):
             return False
-        helps = abs(skew - self._skew) > request_signing.LARGEST_SKEW_SECONDS / 2
+        helps = abs(skew - self._skew) > request_signing.MAX_SKEW_SECONDS / 2
         self._skew = skew if helps else self._skew
         return helps
 

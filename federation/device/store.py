@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.base.files import write_private
 from federation.device.errors import StoreError
-from federation.privacy import Budget
+from federation.privacy import PrivacyBudget
 from federation.protocol.credentials import Credential
-from federation.protocol.drop_reasons import Reason
+from federation.protocol.drop_reasons import DropReason
 from federation.secure_aggregation import DeviceKey
 from federation.secure_aggregation.identity import DEVICE_ID_BYTES
 from model.layout import FlatVector
@@ -53,7 +53,7 @@ class Pins:
 
 
 @dataclass(frozen=True)
-class LedgerEntry:
+class RequestLogEntry:
     """One request.
 
     Attributes:
@@ -86,7 +86,7 @@ class RoundRecord:
     began: float
     ended: float | None
     contributed: bool
-    reason: Reason
+    reason: DropReason
     sent: int
     received: int
 
@@ -156,17 +156,17 @@ class PhoneStore:
         self._set("pins", pins.server_key + pins.authority_key)
 
     @property
-    def budget(self) -> Budget | None:
+    def budget(self) -> PrivacyBudget | None:
         """Privacy loss spent, once there is a budget.
 
         Raises:
             BudgetError: the record of it is damaged.
         """
         data = self._get("budget")
-        return None if data is None else Budget.from_json(data.decode(errors="replace"))
+        return None if data is None else PrivacyBudget.from_json(data.decode(errors="replace"))
 
     @budget.setter
-    def budget(self, budget: Budget) -> None:
+    def budget(self, budget: PrivacyBudget) -> None:
         self._set("budget", budget.to_json().encode())
 
     @property
@@ -193,19 +193,19 @@ class PhoneStore:
         self._write("model.weights", weights)
         self._set("model version", str(version).encode())
 
-    def begin_round(self, round_id: int, at: float, budget: Budget) -> None:
+    def begin_round(self, round_id: int, at: float, budget: PrivacyBudget) -> None:
         """Note that the phone joins a round, and the budget after it, so that this outlives a power cut."""
         with self._writing(durably=True) as database:
             database.execute("INSERT INTO rounds (round_id, began) VALUES (?, ?)", (round_id, at))
             database.execute(_SET, ("budget", budget.to_json().encode()))
 
-    def end_round(self, round_id: int, at: float, reason: Reason) -> None:
+    def end_round(self, round_id: int, at: float, reason: DropReason) -> None:
         """Note how a round ended; without a reason the phone has contributed."""
         with self._writing() as database:
             database.execute(
                 "INSERT INTO rounds (round_id, began, ended, contributed, reason) VALUES (?1, ?2, ?2, ?3, ?4) "
                 "ON CONFLICT (round_id) DO UPDATE SET ended = ?2, contributed = ?3, reason = ?4",
-                (round_id, at, reason is Reason.NONE, reason.value),
+                (round_id, at, reason is DropReason.NONE, reason.value),
             )
 
     def rounds(self) -> list[RoundRecord]:
@@ -218,7 +218,7 @@ class PhoneStore:
                 "ORDER BY r.round_id DESC"
             ).fetchall()
         return [
-            RoundRecord(number, began, ended, bool(contributed), Reason(reason or ""), sent, received)
+            RoundRecord(number, began, ended, bool(contributed), DropReason(reason or ""), sent, received)
             for number, began, ended, contributed, reason, sent, received in rows
         ]
 
@@ -231,11 +231,11 @@ class PhoneStore:
             ).lastrowid
             database.execute("DELETE FROM ledger WHERE id <= ?", ((row or 0) - _LEDGER_KEPT,))
 
-    def ledger(self) -> list[LedgerEntry]:
+    def ledger(self) -> list[RequestLogEntry]:
         """Return all requests, latest first."""
         with self._reading() as database:
             rows = database.execute("SELECT at, round_id, what, sent, received FROM ledger ORDER BY id DESC").fetchall()
-        return [LedgerEntry(*row) for row in rows]
+        return [RequestLogEntry(*row) for row in rows]
 
     def keep_contribution(self, contribution: Contribution) -> None:
         """Keep what a round's update looked like, in place of the one before."""

@@ -26,8 +26,8 @@ class LocalTraining:
         vocabulary: of the network.
         texts: returns the messages to learn from, oldest first.
         device_class: whose budget holds.
-        least_rows: with fewer rows of text the phone leaves the round.
-        most_steps: batches that the device can do, whatever more the server allows, of so many batches and tokens.
+        min_rows: with fewer rows of text the phone leaves the round.
+        max_steps: batches that the device can do, whatever more the server allows, of so many batches and tokens.
         monotonic: seconds, for the budget.
     """
 
@@ -38,16 +38,16 @@ class LocalTraining:
         texts: Callable[[], Sequence[str]],
         *,
         device_class: DeviceClass = "middle",
-        least_rows: int = 1,
-        most_steps: Callable[[int, int], int] = lambda batches, _: batches,
+        min_rows: int = 1,
+        max_steps: Callable[[int, int], int] = lambda batches, _: batches,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._trainer = trainer
         self._vocabulary = vocabulary
         self._texts = texts
         self._device_class = device_class
-        self._least_rows = least_rows
-        self._most_steps = most_steps
+        self._min_rows = min_rows
+        self._max_steps = max_steps
         self._monotonic = monotonic
 
     def __call__(self, weights: bytes, task: TrainingTask) -> Update:
@@ -58,8 +58,8 @@ class LocalTraining:
             ValueError: the weights are not the network's, or training diverged.
         """
         rows = pack(self._vocabulary.encode(tokenise(text)) for text in self._texts())
-        if len(rows) < self._least_rows:
-            raise TooLittleError(f"{len(rows)} rows of text are too few to learn from: {self._least_rows} are needed")
+        if len(rows) < self._min_rows:
+            raise TooLittleError(f"{len(rows)} rows of text are too few to learn from: {self._min_rows} are needed")
         start = codec.from_bytes(weights)
         self._trainer.set_weights(start)
         random = np.random.default_rng(secrets.randbits(128))
@@ -67,7 +67,7 @@ class LocalTraining:
         delta = self._trainer.weights() - start
         if not np.isfinite(delta).all():
             raise ValueError("training diverged: leave this round out")
-        frozen = FrozenRows.of(self._trainer.network, self._vocabulary.piece_frequencies, task.least_frequency)
+        frozen = FrozenRows.of(self._trainer.network, self._vocabulary.piece_frequencies, task.min_frequency)
         tally = Tally(trained, int(before.targets), before.loss, int(before.hits))
         return Update(frozen.protect(delta), tally)
 
@@ -76,7 +76,7 @@ class LocalTraining:
         budget = task.budgets[self._device_class]
         ends = self._monotonic() + budget.seconds
         batches = task.epochs * -(-len(rows) // TRAINING_BATCH)
-        most = min(budget.steps, self._most_steps(batches, task.epochs * targets_in(rows)))
+        most = min(budget.steps, self._max_steps(batches, task.epochs * targets_in(rows)))
         chosen = rows[random.permutation(len(rows))[: most * TRAINING_BATCH]]
         before = self._trainer.evaluate(chosen)
         steps = 0

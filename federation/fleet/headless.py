@@ -22,18 +22,18 @@ from federation.device.training import LocalTraining
 from federation.fleet.emulation import DAY_SECONDS, Hours, SlowNetwork, SlowTraining
 from federation.fleet.scenario import Device, PhoneClass, Scenario
 from federation.protocol.credentials import Credential
-from federation.protocol.drop_reasons import Reason
+from federation.protocol.drop_reasons import DropReason
 from federation.protocol.message_sizes import STEPS, Step
 from federation.protocol.plan import PhonePolicy
-from federation.protocol.task import Budget, TrainingTask
+from federation.protocol.task import ComputeBudget, TrainingTask
 from federation.updates.update import Update
 from model.engine import Export, Trainer
 
-DEFAULT_POLICY = PhonePolicy(least_phones=5, least_noise_multiplier=0.0, largest_clip=100.0, most_bits=64.0)
+DEFAULT_POLICY = PhonePolicy(min_phones=5, min_noise_multiplier=0.0, max_clip=100.0, max_bits=64.0)
 AS_FAST_AS_THIS_MACHINE = PhoneClass(
     name="desktop",
     share=1.0,
-    budget=Budget(steps=1 << 20, seconds=1 << 20),
+    budget=ComputeBudget(steps=1 << 20, seconds=1 << 20),
     tokens_per_second=1e9,
     upload_bytes_per_second=1e12,
     download_bytes_per_second=1e12,
@@ -83,7 +83,7 @@ class TrainerPool:
             self._vocabulary,
             texts,
             device_class=device.kind.device_class,
-            most_steps=device.steps,
+            max_steps=device.steps,
         )
 
         def in_turn(weights: bytes, task: TrainingTask) -> Update:
@@ -261,5 +261,5 @@ _STEPS: dict[str, Step] = {step: step for step in STEPS}
 
 def outcome(record: RoundRecord) -> str:
     """Say how a round ended for a phone."""
-    told = "took part" if record.reason is Reason.NONE else record.reason.value
+    told = "took part" if record.reason is DropReason.NONE else record.reason.value
     return f"round {record.round_id}: {told}, {record.sent:,} bytes up, {record.received:,} down"

@@ -15,8 +15,8 @@ from typing import Literal
 from federation.base.config import load
 from federation.protocol.message_sizes import STEPS, Step, Traffic
 from federation.protocol.plan import Deadlines
-from federation.protocol.task import Budget, DeviceClass
-from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
+from federation.protocol.task import ComputeBudget, DeviceClass
+from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
 
 Weighting = Literal["examples", "uniform"]
 Split = Literal["user", "dirichlet", "iid"]
@@ -42,7 +42,7 @@ class PhoneClass:
     name: str
     share: float
     device_class: DeviceClass = "middle"
-    budget: Budget = field(default_factory=lambda: Budget(steps=400, seconds=120))
+    budget: ComputeBudget = field(default_factory=lambda: ComputeBudget(steps=400, seconds=120))
     tokens_per_second: float = 5000.0
     upload_bytes_per_second: float = 500_000.0
     download_bytes_per_second: float = 2_000_000.0
@@ -115,23 +115,23 @@ class Rounds:
         deadlines: of the steps.
     """
 
-    minimum: int = SMALLEST_COHORT
+    minimum: int = MIN_COHORT
     over_selection: float = 1.3
     meeting_seconds: int = 60
     grace_seconds: int = 10
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(120, 150, 330, 360, 390))
 
     def __post_init__(self) -> None:
-        if not SMALLEST_COHORT <= self.minimum <= LARGEST_COHORT:
-            raise ValueError(f"minimum is {SMALLEST_COHORT} to {LARGEST_COHORT}, not {self.minimum}")
-        if not 1 <= self.over_selection <= LARGEST_COHORT:
+        if not MIN_COHORT <= self.minimum <= MAX_COHORT:
+            raise ValueError(f"minimum is {MIN_COHORT} to {MAX_COHORT}, not {self.minimum}")
+        if not 1 <= self.over_selection <= MAX_COHORT:
             raise ValueError(f"over_selection is at least 1, not {self.over_selection}")
         if not 0 <= self.meeting_seconds < self.deadlines.advertise_seconds:
             raise ValueError(f"meeting_seconds is below deadlines.advertise_seconds, not {self.meeting_seconds}")
         if self.grace_seconds < 0:
             raise ValueError(f"grace_seconds is at least 0, not {self.grace_seconds}")
 
-    def most_phones(self, goal: int) -> int:
+    def max_phones(self, goal: int) -> int:
         """Return how many phones are let in where `goal` are wanted."""
         return math.ceil(goal * self.over_selection)
 
@@ -233,7 +233,7 @@ class Device:
     _drop_out: DropOut
 
     @property
-    def budget(self) -> Budget:
+    def budget(self) -> ComputeBudget:
         """The most that it spends on training in a round."""
         return self.kind.budget
 

@@ -17,7 +17,7 @@ import numpy as np
 from federation.fleet.scenario import Device, Scenario
 from federation.protocol.message_sizes import STEPS, Step, Traffic
 from federation.protocol.plan import Deadlines
-from federation.secure_aggregation import least_threshold
+from federation.secure_aggregation import min_threshold
 
 
 class Played(NamedTuple):
@@ -78,7 +78,7 @@ class RoundRules:
 
     def needed(self, step: Step, roster: int) -> int:
         """Return the phones without which a round is abandoned in a step; `roster` phones advertised keys."""
-        threshold = least_threshold(roster)
+        threshold = min_threshold(roster)
         if step == "advertise":
             return self.minimum
         return threshold if step in {"confirm", "unmask"} else max(threshold, self.minimum)
@@ -129,7 +129,7 @@ class VirtualClock:
         rounds = scenario.rounds
         self._rules = RoundRules(
             goal=goal,
-            most=rounds.most_phones(goal),
+            most=rounds.max_phones(goal),
             minimum=rounds.minimum,
             meeting_seconds=rounds.meeting_seconds,
             grace_seconds=rounds.grace_seconds,

@@ -28,7 +28,7 @@ _ORDERS = [*range(2, 257), *(round(256 * 1.1**power) for power in range(1, 60))]
 _FINE_ORDERS = [*(1 + step / 50 for step in range(1, 5000)), *_ORDERS[99:]]
 
 
-MOST_IN_TREES = 12
+MAX_IN_TREES = 12
 """Participations of a phone for which a tree's cost can be searched."""
 
 SERVER_TRUSTED = "the server adds the noise, and shows nobody a sum without it"
@@ -67,7 +67,7 @@ class Participation:
             )
 
 
-class Ledger:
+class ParticipationLog:
     """Who really took part: what an assumed `Participation` is held against."""
 
     def __init__(self) -> None:
@@ -125,12 +125,12 @@ def tree_squared_sensitivity(participation: Participation, restart_rounds: int =
         restart_rounds: rounds of a tree, after which a new one begins; 0 is one tree over all.
 
     Raises:
-        AssumptionError: more than `MOST_IN_TREES` participations, for which the search takes too long.
+        AssumptionError: more than `MAX_IN_TREES` participations, for which the search takes too long.
     """
     rounds, separation = participation.rounds, participation.minimum_separation
-    if participation.most > MOST_IN_TREES:
+    if participation.most > MAX_IN_TREES:
         raise AssumptionError(
-            f"exact trees are for up to {MOST_IN_TREES} participations, not {participation.most}: lower them"
+            f"exact trees are for up to {MAX_IN_TREES} participations, not {participation.most}: lower them"
         )
     period = min(restart_rounds or rounds, rounds)
     levels = period.bit_length()

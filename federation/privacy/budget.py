@@ -16,12 +16,12 @@ from federation.protocol.plan import Mechanism, RoundPlan
 
 
 @dataclass(frozen=True)
-class Budget:
+class PrivacyBudget:
     """What a phone has spent and may spend; keep it with the phone's state, saved before a round is joined.
 
     Attributes:
         limit_rho: zCDP that all rounds together may cost; infinite for none.
-        most_participations: rounds that the phone joins at most.
+        max_participations: rounds that the phone joins at most.
         minimum_separation: a phone joins no round within so many round ids of its last; 1 lets it join each.
         spent_rho: so far; infinite once a round without noise was joined.
         participations: so far.
@@ -29,7 +29,7 @@ class Budget:
     """
 
     limit_rho: float
-    most_participations: int
+    max_participations: int
     minimum_separation: int = 1
     spent_rho: float = 0.0
     participations: int = 0
@@ -38,10 +38,10 @@ class Budget:
     def __post_init__(self) -> None:
         if not self.limit_rho >= 0 or not self.spent_rho >= 0:
             raise ValueError(f"privacy losses are not negative: {self}")
-        counts = (self.most_participations, self.minimum_separation, self.participations, self.last_round_id)
+        counts = (self.max_participations, self.minimum_separation, self.participations, self.last_round_id)
         if not all(isinstance(count, int) for count in counts):
             raise ValueError(f"participations, separation and round ids are whole numbers: {self}")
-        if min(self.most_participations, self.participations, self.last_round_id) < 0 or self.minimum_separation < 1:
+        if min(self.max_participations, self.participations, self.last_round_id) < 0 or self.minimum_separation < 1:
             raise ValueError(f"counts are not negative, and rounds are at least one apart: {self}")
 
     def to_json(self) -> str:
@@ -78,7 +78,7 @@ class Budget:
             NoiseError: the plan's noise cannot protect.
         """
         cost = math.inf if plan.privacy.mechanism == Mechanism.NONE else round_rho(NoiseScale.of(plan))
-        if self.participations >= self.most_participations:
+        if self.participations >= self.max_participations:
             raise BudgetError(f"this phone has taken part {self.participations} times: it takes part no more")
         if self.last_round_id and plan.round_id < self.last_round_id + self.minimum_separation:
             first = self.last_round_id + self.minimum_separation

@@ -20,7 +20,7 @@ import numpy as np
 
 from federation.errors import ConfigError
 from federation.protocol.plan import FLOAT_SLACK
-from federation.updates.encoding import Lanes, padded, random_words
+from federation.updates.encoding import PackedEncoding, padded, random_words
 from model.layout import FlatVector
 
 CentralMechanism = Literal["none", "gaussian", "tree"]
@@ -87,12 +87,12 @@ class CentralNoise:
         return nodes
 
 
-def exact_encoding(phones: int, clip: float, dimension: int) -> Lanes:
+def exact_encoding(phones: int, clip: float, dimension: int) -> PackedEncoding:
     """Return the encoding whose sums never wrap around, so that a phone moves them by its own length at most."""
-    return Lanes.for_clip(_LANES, phones, clip, dimension)
+    return PackedEncoding.for_clip(_LANES, phones, clip, dimension)
 
 
-def sensitivity(encoding: Lanes, clip: float, dimension: int) -> float:
+def sensitivity(encoding: PackedEncoding, clip: float, dimension: int) -> float:
     """Return the most by which one phone that counts once can move a sum, in L2: its clip, and all of its rounding."""
     return clip * (1 + FLOAT_SLACK) + math.sqrt(padded(dimension)) * encoding.step
 

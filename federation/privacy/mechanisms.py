@@ -26,9 +26,9 @@ import numpy.typing as npt
 
 from federation.privacy.errors import NoiseError
 from federation.protocol.plan import FLOAT_SLACK, Mechanism, Privacy, RoundPlan
-from federation.updates.encoding import WRAP_SIGMAS, Levels, Wrap, padded, random_words, rounded_norm
+from federation.updates.encoding import WRAP_SIGMAS, Levels, ModularEncoding, padded, random_words, rounded_norm
 
-LARGEST_DEVIATION = 1e4
+MAX_DEVIATION = 1e4
 """In levels; a word of 16 bits has no room for more."""
 
 _BITS = 128
@@ -68,22 +68,22 @@ class NoiseScale:
             NoiseError: the plan has no noise, counts on no phone for it, or its encoding has no room for it.
         """
         privacy, encoding = plan.privacy, plan.encoding
-        if privacy.mechanism == Mechanism.NONE or not isinstance(encoding, Wrap):
+        if privacy.mechanism == Mechanism.NONE or not isinstance(encoding, ModularEncoding):
             raise NoiseError(
                 "the plan has no noise: choose Skellam or the discrete Gaussian and an encoding that wraps"
             )
         contributors = _contributors(plan.minimum, privacy)
         phone_variance = (privacy.noise_multiplier * plan.sensitivity) ** 2 / contributors
-        largest_sum = math.sqrt(phone_variance * encoding.phones)
-        if largest_sum * WRAP_SIGMAS > encoding.largest:
+        max_sum = math.sqrt(phone_variance * encoding.phones)
+        if max_sum * WRAP_SIGMAS > encoding.largest:
             raise NoiseError(
-                f"noise of {largest_sum:.0f} levels on the sum would wrap around at {encoding.largest}: "
+                f"noise of {max_sum:.0f} levels on the sum would wrap around at {encoding.largest}: "
                 "take 16 bits or a larger step"
             )
         return cls(privacy.mechanism, plan.coordinates, plan.sensitivity, phone_variance, contributors)
 
 
-def noised_encoding(phones: int, minimum: int, privacy: Privacy, clip: float, dimension: int) -> Wrap:
+def noised_encoding(phones: int, minimum: int, privacy: Privacy, clip: float, dimension: int) -> ModularEncoding:
     """Return 16-bit integers with room for the sum of a plan's updates and noise, as finely spaced as they can be.
 
     Args:
@@ -98,7 +98,7 @@ def noised_encoding(phones: int, minimum: int, privacy: Privacy, clip: float, di
     """
     contributors = _contributors(minimum, privacy)
     coordinates = padded(dimension)
-    room = Wrap(16, phones, 1.0).largest / WRAP_SIGMAS
+    room = ModularEncoding(16, phones, 1.0).largest / WRAP_SIGMAS
 
     def deviation(step: float) -> float:
         mean = phones * clip / (step * math.sqrt(coordinates))
@@ -115,7 +115,7 @@ def noised_encoding(phones: int, minimum: int, privacy: Privacy, clip: float, di
     while coarse - fine > 1e-6 * coarse:
         middle = (fine + coarse) / 2
         fine, coarse = (middle, coarse) if deviation(middle) > room else (fine, middle)
-    return Wrap(16, phones, coarse)
+    return ModularEncoding(16, phones, coarse)
 
 
 def _contributors(minimum: int, privacy: Privacy) -> int:
@@ -154,7 +154,7 @@ def draw(mechanism: Mechanism, variance: float, count: int, seed: bytes) -> Leve
     Raises:
         NoiseError: there is no such noise.
     """
-    if not 0 < variance <= LARGEST_DEVIATION**2:
+    if not 0 < variance <= MAX_DEVIATION**2:
         raise NoiseError(f"no integer noise has a variance of {variance:g} levels: change the encoding's step")
     match mechanism:
         case Mechanism.SKELLAM:

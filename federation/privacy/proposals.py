@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from federation.privacy.accountant import (
-    MOST_IN_TREES,
+    MAX_IN_TREES,
     Participation,
     rho_of_epsilon,
     tree_squared_sensitivity,
@@ -63,7 +63,7 @@ def proposals(
             separation = min(population // cohort, count)
             participation = Participation(count, (count - 1) // separation + 1, separation)
             tree = None
-            if participation.most <= MOST_IN_TREES:
+            if participation.most <= MAX_IN_TREES:
                 tree = math.sqrt(tree_squared_sensitivity(participation) / (2 * rho))
             fresh = math.sqrt(participation.most / (2 * rho))
             found.append(Proposal(cohort, participation, rho, fresh, tree))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from federation.errors import ConfigError
-from federation.privacy.accountant import SERVER_TRUSTED, Account, Ledger, Sampling
+from federation.privacy.accountant import SERVER_TRUSTED, Account, ParticipationLog, Sampling
 from federation.privacy.errors import AssumptionError, NoiseError
 from federation.privacy.mechanisms import NoiseScale, noised_encoding
 from federation.privacy.zcdp import gaussian_rho, round_rho
@@ -48,9 +48,9 @@ class PrivateTraining:
         corrupt: clients whose noise is not counted on.
         noise_cohort: size of a larger cohort whose noise on the mean is simulated, for `gaussian` and `tree`; 0 is the
             cohort that trains. A run with it shows what such a cohort would learn, and protects nobody.
-        most_participations: rounds that a client is in, at most; 0 is no limit.
+        max_participations: rounds that a client is in, at most; 0 is no limit.
         minimum_separation: difference of the numbers of two of them, at least.
-        least_frequency: rows of pieces rarer than this share of public text are frozen; 0 freezes none.
+        min_frequency: rows of pieces rarer than this share of public text are frozen; 0 freezes none.
         delta: probability that the bound on the privacy loss may fail.
     """
 
@@ -64,9 +64,9 @@ class PrivateTraining:
     minimum: int = 0
     corrupt: int = 0
     noise_cohort: int = 0
-    most_participations: int = 0
+    max_participations: int = 0
     minimum_separation: int = 1
-    least_frequency: float = 0.0
+    min_frequency: float = 0.0
     delta: float = 1e-6
 
     def __post_init__(self) -> None:
@@ -91,10 +91,10 @@ class PrivateTraining:
             (self.noise_cohort > 0 and not by_server, "only noise by the server can be that of a larger noise_cohort"),
             (self.minimum_separation < 1, "privacy.minimum_separation must be at least 1"),
             (self.weight_cap < 1, "privacy.weight_cap must be at least 1"),
-            (not 0 <= self.least_frequency < 1, "privacy.least_frequency must be at least 0 and below 1"),
+            (not 0 <= self.min_frequency < 1, "privacy.min_frequency must be at least 0 and below 1"),
             (not 0 < self.delta < 1, "privacy.delta must be above 0 and below 1"),
             (
-                min(self.restart_rounds, self.minimum, self.corrupt, self.noise_cohort, self.most_participations) < 0,
+                min(self.restart_rounds, self.minimum, self.corrupt, self.noise_cohort, self.max_participations) < 0,
                 "counts of privacy cannot be negative",
             ),
         ]
@@ -105,7 +105,7 @@ class PrivateTraining:
     @property
     def changes_updates(self) -> bool:
         """Whether clients' updates are bounded, noised or frozen in part before they are averaged."""
-        return self.mechanism != "none" or math.isfinite(self.clip) or self.least_frequency > 0
+        return self.mechanism != "none" or math.isfinite(self.clip) or self.min_frequency > 0
 
     def check_cohort(self, cohort: int, *, uniform: bool) -> None:
         """Raise ConfigError if cohorts of this size, of clients weighted alike or by examples, cannot be private so."""
@@ -119,9 +119,9 @@ class PrivateTraining:
 
     def check_scenario(self, minimum: int) -> None:
         """Raise ConfigError if rounds of a scenario, with at least `minimum` phones in a sum, cannot be private so."""
-        if self.minimum_separation > 1 or self.most_participations:
+        if self.minimum_separation > 1 or self.max_participations:
             raise ConfigError(
-                "a scenario decides when phones come: leave privacy.minimum_separation and most_participations out"
+                "a scenario decides when phones come: leave privacy.minimum_separation and max_participations out"
             )
         if self.mechanism in BY_CLIENTS and not 0 < self.minimum <= minimum:
             raise ConfigError(
@@ -230,9 +230,9 @@ class RunRecord:
         return replace(self, settings=replace(self.settings, delta=delta))
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> ParticipationLog:
         """Who took part when."""
-        ledger = Ledger()
+        ledger = ParticipationLog()
         for number, clients in enumerate(self.rounds, start=1):
             ledger.record(number, map(str, clients))
         return ledger

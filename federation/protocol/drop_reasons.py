@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Reason(StrEnum):
+class DropReason(StrEnum):
     """Of an event that a phone reports, or of a round's outcome in its own records."""
 
     NONE = ""
@@ -22,7 +22,7 @@ class Reason(StrEnum):
     REFUSED = "the server refused the message"
 
 
-class Report(StrEnum):
+class DeviceEvent(StrEnum):
     """What a phone reports of a round, beside the messages that the server sees anyway."""
 
     PLAN = "plan"

@@ -21,8 +21,8 @@ from federation.secure_aggregation.identity import SIGNATURE_BYTES, verifies
 from federation.updates.encoding import (
     ENCODING_BYTES,
     Encoding,
-    Lanes,
     Levels,
+    PackedEncoding,
     Reals,
     Rotation,
     encoding_from_bytes,
@@ -42,7 +42,7 @@ PLAN_BYTES = _LAYOUT.size
 COUNTERS = 4
 """Examples, tokens, loss and hits ride in front of the words, exact in 64 bits each."""
 
-LARGEST_COUNT = 1 << 40
+MAX_COUNT = 1 << 40
 LOSS_UNITS = 1 << 16
 """Loss is summed in units of 1 / 65536 nat."""
 
@@ -133,9 +133,9 @@ class RoundPlan:
             raise ValueError("a model's hash and a rotation's seed have 32 bytes each")
         if not (math.isfinite(self.clip) and self.clip > 0):
             raise ValueError(f"a clip is finite and positive, not {self.clip}")
-        if not 1 <= self.weight_cap <= LARGEST_COUNT or not 1 <= self.dimension < 1 << 32:
+        if not 1 <= self.weight_cap <= MAX_COUNT or not 1 <= self.dimension < 1 << 32:
             raise ValueError(f"no plan has weight cap {self.weight_cap} and dimension {self.dimension}")
-        if self.privacy.mechanism != Mechanism.NONE and isinstance(self.encoding, Lanes):
+        if self.privacy.mechanism != Mechanism.NONE and isinstance(self.encoding, PackedEncoding):
             raise ValueError("noise needs an encoding that wraps: lanes have no room for its tails")
         if self.subset is not None and self.subset.dimension != self.dimension:
             raise ValueError(f"a subset of {self.subset.dimension} coordinates is none of {self.dimension}")
@@ -165,7 +165,7 @@ class RoundPlan:
 
     @property
     def sensitivity(self) -> float:
-        """L2 bound, in steps of a `Wrap` encoding, of a phone's rounded vector, which noise has to hide."""
+        """L2 bound, in steps of a `ModularEncoding` encoding, of a phone's rounded vector, which noise has to hide."""
         return rounded_norm(self.clip * (1 + FLOAT_SLACK) / self.encoding.step, self.coordinates)
 
     @cached_property
@@ -273,9 +273,9 @@ class RoundPlan:
         weighted = clip(self._sampler.apply(update.delta), self.clip) * np.float32(examples / self.weight_cap)
         rotated = self._rotation.apply(weighted)
         levels = self.encoding.quantise(rotated, seed) if noise is None else self._bounded(rotated, seed) + noise
-        loss = round(min(update.tally.loss * LOSS_UNITS, LARGEST_COUNT))
+        loss = round(min(update.tally.loss * LOSS_UNITS, MAX_COUNT))
         counts = (examples, update.tally.tokens, loss, update.tally.hits)
-        counters = np.array([min(count, LARGEST_COUNT) for count in counts], "<u8")
+        counters = np.array([min(count, MAX_COUNT) for count in counts], "<u8")
         return Vector(counters, self.encoding.pack(levels))
 
     def _bounded(self, rotated: Reals, seed: bytes) -> Levels:
@@ -293,7 +293,7 @@ class RoundPlan:
             ImpossibleSumError: no honest cohort has this sum.
         """
         examples, tokens, loss, hits = (int(count) for count in vector.counters)
-        if examples > phones * self.weight_cap or max(tokens, loss, hits) > phones * LARGEST_COUNT:
+        if examples > phones * self.weight_cap or max(tokens, loss, hits) > phones * MAX_COUNT:
             raise ImpossibleSumError("a counter is too large: some phone masked garbage, discard the round")
         levels = self.encoding.unpack(vector.words, self.coordinates, phones)
         kept = self._rotation.invert(self.encoding.dequantise(levels, phones)) * np.float32(self.weight_cap)
@@ -336,16 +336,16 @@ class PhonePolicy:
     """What a phone agrees to, set in the app and not by the server.
 
     Attributes:
-        least_phones: in a sum.
-        least_noise_multiplier: of the plan's privacy.
-        largest_clip: L2 bound of what the phone contributes.
-        most_bits: sent for a coordinate.
+        min_phones: in a sum.
+        min_noise_multiplier: of the plan's privacy.
+        max_clip: L2 bound of what the phone contributes.
+        max_bits: sent for a coordinate.
     """
 
-    least_phones: int
-    least_noise_multiplier: float
-    largest_clip: float
-    most_bits: float
+    min_phones: int
+    min_noise_multiplier: float
+    max_clip: float
+    max_bits: float
 
     def check(self, plan: RoundPlan, last_round_id: int) -> None:
         """Check a plan.
@@ -359,10 +359,10 @@ class PhonePolicy:
         """
         refusals = [
             (plan.round_id <= last_round_id, f"round {plan.round_id} is not after round {last_round_id}"),
-            (plan.minimum < self.least_phones, f"a sum of {plan.minimum} phones is too small"),
-            (plan.privacy.noise_multiplier < self.least_noise_multiplier, "the noise is too small"),
-            (plan.clip > self.largest_clip, f"a clip of {plan.clip} is too large"),
-            (plan.encoding.bits > self.most_bits, f"{plan.encoding.bits:g} bits are too many"),
+            (plan.minimum < self.min_phones, f"a sum of {plan.minimum} phones is too small"),
+            (plan.privacy.noise_multiplier < self.min_noise_multiplier, "the noise is too small"),
+            (plan.clip > self.max_clip, f"a clip of {plan.clip} is too large"),
+            (plan.encoding.bits > self.max_bits, f"{plan.encoding.bits:g} bits are too many"),
         ]
         for refused, reason in refusals:
             if refused:

@@ -19,7 +19,7 @@ TIME_HEADER = "Fedkey-Time"
 DIGEST_HEADER = "Fedkey-Content-SHA256"
 SIGNATURE_HEADER = "Fedkey-Signature"
 
-LARGEST_SKEW_SECONDS = 300
+MAX_SKEW_SECONDS = 300
 
 _LABEL = b"fedkey request v1\0"
 
@@ -91,7 +91,7 @@ def check(header: Callable[[str], str | None], server_key: bytes, *, method: str
         raise CredentialError("the request is not signed: send the four Fedkey headers") from error
     if not verifies(credential.identity_key, signature, signed):
         raise CredentialError("the request's signature does not verify: sign what is sent, for this server")
-    if abs(time - now) > LARGEST_SKEW_SECONDS:
+    if abs(time - now) > MAX_SKEW_SECONDS:
         raise SkewError("the request was signed at another time: set the clock by the Date of this answer")
     return Signed(credential, digest)
 

@@ -23,7 +23,7 @@ DEVICE_CLASSES: tuple[DeviceClass, ...] = get_args(DeviceClass)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Budget:
+class ComputeBudget:
     """The most that a phone spends on training.
 
     Attributes:
@@ -53,7 +53,7 @@ class TrainingTask:
         budgets: by class of device.
         needed: conditions of phones.
         separation_seconds: between two participations of a phone, at least.
-        least_frequency: rows of pieces rarer than this share of public text are zero in a delta: see
+        min_frequency: rows of pieces rarer than this share of public text are zero in a delta: see
             `federation.updates.frozen_rows`.
         central: noise that the server says it adds to the sum; phones cannot see whether it does.
     """
@@ -64,10 +64,10 @@ class TrainingTask:
     epochs: int
     gradient_norm: float
     dropout: float
-    budgets: dict[DeviceClass, Budget]
+    budgets: dict[DeviceClass, ComputeBudget]
     needed: Conditions
     separation_seconds: int
-    least_frequency: float = 0.0
+    min_frequency: float = 0.0
     central: CentralNoise = field(default_factory=CentralNoise)
 
     def __post_init__(self) -> None:
@@ -76,8 +76,8 @@ class TrainingTask:
         numbers = (self.learning_rate, self.gradient_norm, self.dropout)
         if not all(math.isfinite(number) and number >= 0 for number in numbers) or self.dropout >= 1:
             raise ValueError(f"learning rate, gradient norm and dropout are finite and not negative: {self}")
-        if not 0 <= self.least_frequency < 1:
-            raise ValueError(f"a share of public text is at least 0 and below 1, not {self.least_frequency}")
+        if not 0 <= self.min_frequency < 1:
+            raise ValueError(f"a share of public text is at least 0 and below 1, not {self.min_frequency}")
         if self.epochs < 1 or self.separation_seconds < 0 or self.model_version < 0:
             raise ValueError(f"no task has these numbers: {self}")
 
@@ -104,7 +104,7 @@ class TrainingTask:
             values: dict[str, Any] = json.loads(data)
             values["nonce"] = bytes.fromhex(values["nonce"])
             values["needed"] = Conditions(**values["needed"])
-            values["budgets"] = {name: Budget(**budget) for name, budget in values["budgets"].items()}
+            values["budgets"] = {name: ComputeBudget(**budget) for name, budget in values["budgets"].items()}
             values["central"] = CentralNoise(**values.get("central", {}))
             return cls(**values)
         except (AttributeError, ConfigError, KeyError, TypeError, ValueError) as error:

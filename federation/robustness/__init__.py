@@ -8,12 +8,12 @@ from federation.robustness.aggregation import Group
 from federation.robustness.canaries import phrases
 from federation.robustness.decisions import Action, Decision, counts, log
 from federation.robustness.defence import Outcome, defend
-from federation.robustness.gate import MOST_ROWS, Reading
-from federation.robustness.memory import Memory, Standing
+from federation.robustness.gate import MAX_ROWS, Reading
+from federation.robustness.memory import Memory, RejectionCount
 from federation.robustness.settings import DefenceSettings
 
 __all__ = [
-    "MOST_ROWS",
+    "MAX_ROWS",
     "Action",
     "Decision",
     "DefenceSettings",
@@ -21,7 +21,7 @@ __all__ = [
     "Memory",
     "Outcome",
     "Reading",
-    "Standing",
+    "RejectionCount",
     "counts",
     "defend",
     "log",

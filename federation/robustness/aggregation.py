@@ -15,7 +15,7 @@ from federation.robustness.decisions import Action, Decision
 from federation.robustness.settings import DefenceSettings
 from model.layout import FlatVector
 
-_LEAST_FOR_MEDIAN = 3
+_MIN_FOR_MEDIAN = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +51,13 @@ def screened(groups: Sequence[Group], running_norm: float, settings: DefenceSett
         if settings.norm_factor and norm > settings.norm_factor * usual:
             rejected[number] = f"norm {norm:.3g} where {usual:.3g} is usual"
     left = {number: mean for number, mean in means.items() if number not in rejected}
-    if settings.least_agreement == -1 or len(left) < _LEAST_FOR_MEDIAN:
+    if settings.min_agreement == -1 or len(left) < _MIN_FOR_MEDIAN:
         return rejected
     middle = np.median(np.stack(list(left.values())), axis=0)
     for number, mean in left.items():
         lengths = norms[number] * float(np.linalg.norm(middle))
         agreement = float(np.vdot(mean, middle)) / lengths if lengths else 0.0
-        if agreement < settings.least_agreement:
+        if agreement < settings.min_agreement:
             rejected[number] = f"cosine {agreement:.2f} with the median of groups"
     return rejected
 
@@ -83,7 +83,7 @@ def combined(totals: Sequence[WeightedSum], *, median: bool) -> WeightedSum:
     total = totals[0]
     for other in totals[1:]:
         total += other
-    if not median or len(totals) < _LEAST_FOR_MEDIAN:
+    if not median or len(totals) < _MIN_FOR_MEDIAN:
         return total
     middle: FlatVector = np.median(np.stack([each.mean for each in totals]), axis=0)
     return replace(total, delta=middle * np.float32(max(total.tally.examples, 1)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from federation.robustness.settings import DefenceSettings
 
-MOST_ROWS = 256
+MAX_ROWS = 256
 """Of public text by which a model is read: a round may have to try every group alone."""
 
 
@@ -34,7 +34,7 @@ def objection(after: Reading, before: Reading, running: Sequence[float], setting
     """
     if not math.isfinite(after.loss):
         return "the loss on public text is not finite"
-    if settings.gate_loss and after.loss > before.loss + settings.gate_loss:
+    if settings.max_gate_loss_nats and after.loss > before.loss + settings.max_gate_loss_nats:
         return f"the loss on public text rises from {before.loss:.3f} to {after.loss:.3f}"
     usual = running or before.certainties
     rises = [(new - old, number) for number, (new, old) in enumerate(zip(after.certainties, usual, strict=True))]

@@ -11,7 +11,7 @@ from federation.robustness.gate import Reading
 from federation.robustness.settings import DefenceSettings
 
 
-class Standing(NamedTuple):
+class RejectionCount(NamedTuple):
     """How often a phone stood in a group.
 
     Attributes:
@@ -48,7 +48,7 @@ class Memory:
     """
 
     norms: tuple[float, ...] = ()
-    standings: Mapping[str, Standing] = field(default_factory=dict)
+    standings: Mapping[str, RejectionCount] = field(default_factory=dict)
     quarantined: Mapping[str, int] = field(default_factory=dict)
     canaries: tuple[float, ...] = ()
     best: Best | None = None
@@ -100,8 +100,8 @@ class Memory:
         rejected = list(rejected)
         for groups, were_rejected in ((accepted, 0), (rejected, 1)):
             for phone in (member for members in groups for member in members):
-                before = standings.get(phone, Standing())
-                standings[phone] = Standing(before.groups + 1, before.rejected + were_rejected)
+                before = standings.get(phone, RejectionCount())
+                standings[phone] = RejectionCount(before.groups + 1, before.rejected + were_rejected)
         total = sum(standing.groups for standing in standings.values())
         base = sum(standing.rejected for standing in standings.values()) / max(total, 1)
         quarantined = {phone: until for phone, until in self.quarantined.items() if until > round_number}
@@ -131,14 +131,14 @@ class Memory:
         """Read what `to_json` gave."""
         return cls(
             norms=tuple(values["norms"]),
-            standings={phone: Standing(*standing) for phone, standing in values["standings"].items()},
+            standings={phone: RejectionCount(*standing) for phone, standing in values["standings"].items()},
             quarantined=dict(values["quarantined"]),
             canaries=tuple(values["canaries"]),
             best=Best(*values["best"]) if values["best"] else None,
         )
 
 
-def binomial_tail(standing: Standing, share: float) -> float:
+def binomial_tail(standing: RejectionCount, share: float) -> float:
     """Return the probability of at least `standing.rejected` out of `standing.groups` at a share of each."""
     n = standing.groups
     return math.fsum(math.comb(n, k) * share**k * (1 - share) ** (n - k) for k in range(standing.rejected, n + 1))

@@ -19,10 +19,11 @@ class DefenceSettings:
         norm_factor: a group whose mean is longer than this times the running norm is rejected; 0 switches it off.
         initial_norm: the running norm before the first round; 0 takes the median of the first round's groups.
         clip_factor: a group's mean is scaled down to this times the running norm; 0 switches it off.
-        least_agreement: a group whose mean has a smaller cosine with the median of all groups is rejected; -1 switches
+        min_agreement: a group whose mean has a smaller cosine with the median of all groups is rejected; -1 switches
             it off.
         median: when the coordinate-wise median of the groups' means replaces their weighted mean.
-        gate_loss: nats a piece by which a round may worsen the loss on held-out public text; 0 switches it off.
+        max_gate_loss_nats: nats a piece by which a round may worsen the loss on held-out public text; 0 switches it
+            off.
         canary_jump: probability by which the likeliest completion of a canary phrase may rise above its running
             average; 0 switches it off.
         quarantine_chance: a phone is quarantined once chance alone would have put it into so many rejected groups with
@@ -38,9 +39,9 @@ class DefenceSettings:
     norm_factor: float = 1.5
     initial_norm: float = 0.0
     clip_factor: float = 1.25
-    least_agreement: float = 0.0
+    min_agreement: float = 0.0
     median: MedianUse = "on alert"
-    gate_loss: float = 0.3
+    max_gate_loss_nats: float = 0.3
     canary_jump: float = 0.3
     quarantine_chance: float = 1e-4
     quarantine_rounds: int = 200
@@ -50,7 +51,7 @@ class DefenceSettings:
     def __post_init__(self) -> None:
         amounts = {
             name: getattr(self, name)
-            for name in ("norm_factor", "initial_norm", "clip_factor", "gate_loss", "rollback_loss")
+            for name in ("norm_factor", "initial_norm", "clip_factor", "max_gate_loss_nats", "rollback_loss")
         }
         for name, amount in amounts.items():
             if not (math.isfinite(amount) and amount >= 0):
@@ -58,8 +59,8 @@ class DefenceSettings:
         for name in ("canary_jump", "quarantine_chance"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be a probability, not {getattr(self, name)}")
-        if not -1 <= self.least_agreement <= 1:
-            raise ConfigError(f"least_agreement must be a cosine, not {self.least_agreement}")
+        if not -1 <= self.min_agreement <= 1:
+            raise ConfigError(f"min_agreement must be a cosine, not {self.min_agreement}")
         for name in ("group_phones", "quarantine_rounds", "memory_rounds"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -70,9 +71,9 @@ class DefenceSettings:
         return cls(
             norm_factor=0.0,
             clip_factor=0.0,
-            least_agreement=-1.0,
+            min_agreement=-1.0,
             median="never",
-            gate_loss=0.0,
+            max_gate_loss_nats=0.0,
             canary_jump=0.0,
             quarantine_chance=0.0,
             rollback_loss=0.0,
@@ -81,4 +82,4 @@ class DefenceSettings:
     @property
     def reads_models(self) -> bool:
         """Whether any defence measures models."""
-        return bool(self.gate_loss or self.canary_jump or self.rollback_loss)
+        return bool(self.max_gate_loss_nats or self.canary_jump or self.rollback_loss)

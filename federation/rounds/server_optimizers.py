@@ -16,7 +16,7 @@ from model.layout import FlatVector
 
 
 @dataclass(frozen=True, eq=False)
-class GlobalState:
+class ServerState:
     """All that a round changes.
 
     Attributes:
@@ -34,19 +34,19 @@ class GlobalState:
         return file.getvalue()
 
     @classmethod
-    def of(cls, weights: FlatVector, slots: bytes) -> "GlobalState":
+    def of(cls, weights: FlatVector, slots: bytes) -> "ServerState":
         """Return the state that `slots_to_bytes` was taken of."""
         with np.load(io.BytesIO(slots), allow_pickle=False) as archive:
             return cls(weights, {name: archive[name] for name in archive.files})
 
 
-class Finalizer(Protocol):
+class ServerOptimizer(Protocol):
     """Turns a mean delta into the next global state."""
 
-    def initialize(self, weights: FlatVector) -> GlobalState:
+    def initialize(self, weights: FlatVector) -> ServerState:
         """Return the state before the first round."""
 
-    def apply(self, state: GlobalState, mean_delta: FlatVector) -> GlobalState:
+    def apply(self, state: ServerState, mean_delta: FlatVector) -> ServerState:
         """Take one step along `mean_delta`: mean of weights after training minus before, float32[dimension]."""
 
 
@@ -61,17 +61,17 @@ class SgdMomentum:
         if not (self.learning_rate > 0 and 0 <= self.momentum < 1):
             raise ConfigError(f"a learning rate is positive and momentum within 0 and 1: {self}")
 
-    def initialize(self, weights: FlatVector) -> GlobalState:
+    def initialize(self, weights: FlatVector) -> ServerState:
         """Return the state before the first round."""
-        return GlobalState(weights, {"velocity": np.zeros_like(weights)} if self.momentum else {})
+        return ServerState(weights, {"velocity": np.zeros_like(weights)} if self.momentum else {})
 
-    def apply(self, state: GlobalState, mean_delta: FlatVector) -> GlobalState:
-        """Take one step; see `Finalizer`."""
+    def apply(self, state: ServerState, mean_delta: FlatVector) -> ServerState:
+        """Take one step; see `ServerOptimizer`."""
         rate = np.float32(self.learning_rate)
         if not self.momentum:
-            return GlobalState(state.weights + rate * mean_delta)
+            return ServerState(state.weights + rate * mean_delta)
         velocity = np.float32(self.momentum) * state.slots["velocity"] + mean_delta
-        return GlobalState(state.weights + rate * velocity, {"velocity": velocity})
+        return ServerState(state.weights + rate * velocity, {"velocity": velocity})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,20 +89,20 @@ class Adam:
         if not (0 <= self.first_moment < 1 and 0 <= self.second_moment < 1):
             raise ConfigError(f"the decays of moments are within 0 and 1: {self}")
 
-    def initialize(self, weights: FlatVector) -> GlobalState:
+    def initialize(self, weights: FlatVector) -> ServerState:
         """Return the state before the first round."""
         zeros = np.zeros_like(weights)
-        return GlobalState(weights, {"first": zeros, "second": zeros, "step": np.zeros(1, np.float32)})
+        return ServerState(weights, {"first": zeros, "second": zeros, "step": np.zeros(1, np.float32)})
 
-    def apply(self, state: GlobalState, mean_delta: FlatVector) -> GlobalState:
-        """Take one step; see `Finalizer`."""
+    def apply(self, state: ServerState, mean_delta: FlatVector) -> ServerState:
+        """Take one step; see `ServerOptimizer`."""
         beta1, beta2 = np.float32(self.first_moment), np.float32(self.second_moment)
         step = state.slots["step"] + np.float32(1)
         first = state.slots["first"] * beta1 + mean_delta * (1 - beta1)
         second = state.slots["second"] * beta2 + np.square(mean_delta) * (1 - beta2)
         rate = np.float32(self.learning_rate) * np.sqrt(1 - beta2**step) / (1 - beta1**step)
         weights = state.weights + rate * first / (np.sqrt(second) + np.float32(self.epsilon))
-        return GlobalState(weights, {"first": first, "second": second, "step": step})
+        return ServerState(weights, {"first": first, "second": second, "step": step})
 
 
 OPTIMIZERS: Mapping[Literal["sgd", "adam"], type[SgdMomentum | Adam]] = {"sgd": SgdMomentum, "adam": Adam}

@@ -14,17 +14,17 @@ from federation.secure_aggregation import errors, groups, phone, server
 from federation.secure_aggregation.identity import Authority, Device, DeviceKey, EnrolmentAuthority, parse_enrolment
 from federation.secure_aggregation.server import Aggregate
 from federation.secure_aggregation.session import (
-    LARGEST_COHORT,
-    SMALLEST_COHORT,
+    MAX_COHORT,
+    MIN_COHORT,
     Roster,
     SessionParameters,
-    least_threshold,
+    min_threshold,
 )
 from federation.secure_aggregation.vector import Vector, VectorFormat
 
 __all__ = [
-    "LARGEST_COHORT",
-    "SMALLEST_COHORT",
+    "MAX_COHORT",
+    "MIN_COHORT",
     "Aggregate",
     "Authority",
     "Device",
@@ -36,7 +36,7 @@ __all__ = [
     "VectorFormat",
     "errors",
     "groups",
-    "least_threshold",
+    "min_threshold",
     "parse_enrolment",
     "phone",
     "server",

@@ -8,10 +8,10 @@ well have invited only them.
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from federation.secure_aggregation.session import LARGEST_COHORT
+from federation.secure_aggregation.session import MAX_COHORT
 
 
-def assign(device_ids: Iterable[bytes], seed: bytes, largest: int = LARGEST_COHORT) -> list[tuple[bytes, ...]]:
+def assign(device_ids: Iterable[bytes], seed: bytes, largest: int = MAX_COHORT) -> list[tuple[bytes, ...]]:
     """Return the fewest groups of at most `largest` devices, of sizes that differ by one at most.
 
     Args:
@@ -28,7 +28,7 @@ def assign(device_ids: Iterable[bytes], seed: bytes, largest: int = LARGEST_COHO
     return _dealt(order, -(-len(order) // largest))
 
 
-def assign_at_least(device_ids: Iterable[bytes], seed: bytes, least: int) -> list[tuple[bytes, ...]]:
+def assign_min_size(device_ids: Iterable[bytes], seed: bytes, least: int) -> list[tuple[bytes, ...]]:
     """Return the most groups of at least `least` devices, of sizes that differ by one at most.
 
     Fewer devices than that are one group.
@@ -48,7 +48,7 @@ def assign_at_least(device_ids: Iterable[bytes], seed: bytes, least: int) -> lis
 
 
 def count(devices: int, least: int) -> int:
-    """Return how many groups `assign_at_least` makes of so many devices."""
+    """Return how many groups `assign_min_size` makes of so many devices."""
     return max(1, devices // least) if devices else 0
 
 

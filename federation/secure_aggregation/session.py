@@ -26,10 +26,10 @@ from federation.secure_aggregation.messages import (
 from federation.secure_aggregation.shamir import SHARE_BYTES
 from federation.secure_aggregation.vector import VectorFormat
 
-LARGEST_COHORT = 256
+MAX_COHORT = 256
 """Every phone agrees on keys with every other; larger cohorts are split into groups."""
 
-SMALLEST_COHORT = 3
+MIN_COHORT = 3
 
 _SIZES = struct.Struct("<HH")
 
@@ -53,10 +53,8 @@ class SessionParameters:
     def __post_init__(self) -> None:
         if len(self.plan_hash) != DIGEST_BYTES:
             raise ValueError(f"a plan's hash has {DIGEST_BYTES} bytes, not {len(self.plan_hash)}")
-        if not SMALLEST_COHORT <= self.minimum <= self.maximum <= LARGEST_COHORT:
-            raise ValueError(
-                f"a session has {SMALLEST_COHORT} to {LARGEST_COHORT} phones, not {self.minimum} to {self.maximum}"
-            )
+        if not MIN_COHORT <= self.minimum <= self.maximum <= MAX_COHORT:
+            raise ValueError(f"a session has {MIN_COHORT} to {MAX_COHORT} phones, not {self.minimum} to {self.maximum}")
 
     def message_bytes(self, kind: Kind, n: int) -> int:
         """Return the size of a message in a session of `n` phones none of which dropped out."""
@@ -69,13 +67,13 @@ class SessionParameters:
             Kind.MASKED_INPUT: sealed + self.vector.nbytes,
             Kind.SURVIVORS: HEADER_BYTES + 2 * bitmap_bytes(n),
             Kind.CONSISTENCY: sealed + 2 * bitmap_bytes(n),
-            Kind.SIGNATURES: HEADER_BYTES + bitmap_bytes(n) + least_threshold(n) * SIGNATURE_BYTES,
+            Kind.SIGNATURES: HEADER_BYTES + bitmap_bytes(n) + min_threshold(n) * SIGNATURE_BYTES,
             Kind.UNMASKING: sealed + n * SHARE_BYTES,
         }
         return sizes[kind]
 
 
-def least_threshold(n: int) -> int:
+def min_threshold(n: int) -> int:
     """Return floor(2n / 3) + 1.
 
     With it 2t > n + n/3: a server cannot gather t signatures for each of two views of the cohort unless more than
@@ -102,7 +100,7 @@ class Roster:
     def of(cls, plan_hash: bytes, phones: Sequence[Advertisement]) -> Self:
         """Return the roster of these phones with the least threshold."""
         ordered = tuple(sorted(phones, key=lambda phone: phone.device_id))
-        return cls(plan_hash, least_threshold(len(ordered)), ordered)
+        return cls(plan_hash, min_threshold(len(ordered)), ordered)
 
     @property
     def n(self) -> int:
@@ -151,7 +149,7 @@ class Roster:
         if not self.quorum(parameters) <= self.n <= parameters.maximum:
             limits = f"{self.quorum(parameters)} to {parameters.maximum}"
             raise RosterRefusedError(f"a roster of {self.n} phones, but the plan allows {limits}: leave the round")
-        if self.threshold < least_threshold(self.n):
+        if self.threshold < min_threshold(self.n):
             raise RosterRefusedError(
                 f"threshold {self.threshold} of {self.n} lets a server split the cohort: leave the round"
             )

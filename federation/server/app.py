@@ -23,8 +23,8 @@ from federation.errors import FederationError
 from federation.protocol import request_signing
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import CredentialError
-from federation.protocol.drop_reasons import Reason
-from federation.secure_aggregation import LARGEST_COHORT
+from federation.protocol.drop_reasons import DropReason
+from federation.secure_aggregation import MAX_COHORT
 from federation.server.errors import (
     BadRequestError,
     TooLargeError,
@@ -45,7 +45,7 @@ _SHARE_BODY = 1024
 
 _MODEL_SECONDS = 30 * 86400
 _DELTAS_KEPT = 8
-_LARGEST_ID = (1 << 63) - 1
+_MAX_ID = (1 << 63) - 1
 
 _LOG = logging.getLogger("fedkey.http")
 
@@ -58,7 +58,7 @@ class Site:
         rounds, models: the core.
         public_key: raw Ed25519 key of this server, in the audience of every signed request.
         about: what anyone may know of this server.
-        largest_upload: bytes of a masked vector at most.
+        max_upload: bytes of a masked vector at most.
         limits: of requests.
         metrics: of requests, and of the database.
         clock: seconds since 1970.
@@ -68,7 +68,7 @@ class Site:
     models: Models
     public_key: bytes
     about: Mapping[str, Any]
-    largest_upload: int
+    max_upload: int
     limits: Limits
     metrics: Metrics
     clock: Callable[[], float] = time.time
@@ -176,7 +176,7 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
     @phones.post(f"/rounds/<int:round_id>/<any({','.join(STEPS)}):step>")
     def take(round_id: int, step: str) -> Response:
         _known(round_id)
-        largest = site.largest_upload if step == Phase.UPLOAD else SMALL_BODY + _SHARE_BODY * LARGEST_COHORT
+        largest = site.max_upload if step == Phase.UPLOAD else SMALL_BODY + _SHARE_BODY * MAX_COHORT
         site.rounds.receive(round_id, Phase(step), _body(largest), sender=_device())
         return Response(status=204)
 
@@ -222,7 +222,7 @@ def _device() -> bytes:
 
 
 def _known(round_id: int) -> int:
-    if round_id > _LARGEST_ID:
+    if round_id > _MAX_ID:
         raise UnknownError(f"there is no round {round_id}: check in")
     return round_id
 
@@ -254,9 +254,9 @@ def _object(body: bytes) -> dict[str, Any]:
 def _reason(told: object) -> str:
     """Return a reason of the fixed vocabulary: a trail has no room for what a phone writes freely."""
     try:
-        return Reason(str(told)).value
+        return DropReason(str(told)).value
     except ValueError as error:
-        raise BadRequestError(f"a reason is one of: {', '.join(Reason)}") from error
+        raise BadRequestError(f"a reason is one of: {', '.join(DropReason)}") from error
 
 
 def _json(content: Mapping[str, Any]) -> Response:

@@ -25,7 +25,7 @@ from federation.protocol.message_sizes import Traffic
 from federation.protocol.plan import Mechanism, RoundPlan, WeightedSum
 from federation.protocol.task import TrainingTask
 from federation.robustness import Action, Memory, Outcome, counts
-from federation.rounds.server_optimizers import Finalizer, GlobalState
+from federation.rounds.server_optimizers import ServerOptimizer, ServerState
 from federation.secure_aggregation import Authority, groups
 from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError, TooFewPhonesError
 from federation.secure_aggregation.server import Aggregate
@@ -34,13 +34,13 @@ from federation.server.defence import GroupSum, Probe, defended, garbage, rememb
 from federation.server.errors import UnknownError
 from federation.server.models import Gate, Models, Verdict
 from federation.server.phases import STEPS, Phase
-from federation.server.round_state import GroupStanding, Standing
+from federation.server.round_state import GroupState, RoundState
 from federation.server.rounds import active, bodies, coming, uploads, waiting
 from federation.server.session_events import Event, pseudonyms, record
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.server.tables import LeaseRow, RoundRow
-from federation.updates.encoding import Encoding, Lanes, choose
+from federation.updates.encoding import Encoding, PackedEncoding, choose
 from federation.updates.sparsification import Subset, chunk_energies
 from model.layout import FlatVector
 
@@ -84,7 +84,7 @@ class Coordinator:
         key: Ed25519PrivateKey,
         authority: Authority,
         settings: RoundSettings,
-        finalizer: Finalizer,
+        finalizer: ServerOptimizer,
         gate: Gate,
         clock: Callable[[], float],
         partner: Partner | None = None,
@@ -123,7 +123,7 @@ class Coordinator:
         """Take the next step of the round that is running, or open one; return whether there was something to do."""
         with self._database.read() as session:
             row = active(session)
-            standing = None if row is None else Standing.of(session, row, self._settings.grace_seconds)
+            standing = None if row is None else RoundState.of(session, row, self._settings.grace_seconds)
         if row is None or standing is None:
             return self._open()
         now = self._clock()
@@ -189,7 +189,7 @@ class Coordinator:
             budgets=settings.budgets,
             needed=settings.needed,
             separation_seconds=settings.separation_seconds,
-            least_frequency=settings.least_frequency,
+            min_frequency=settings.min_frequency,
             central=settings.central,
         )
         with self._database.write() as session:
@@ -218,7 +218,7 @@ class Coordinator:
                     task=task.to_bytes(),
                     model_version=version,
                     goal=settings.goal,
-                    most_phones=settings.most_phones,
+                    max_phones=settings.max_phones,
                     group_phones=settings.group_phones,
                     group_seed=secrets.token_bytes(32),
                     opened=now,
@@ -226,9 +226,9 @@ class Coordinator:
                     ended=None,
                 )
             )
-            detail = f"model {version}, goal {settings.goal}, at most {settings.most_phones}"
-            if settings.most_phones >= 2 * settings.group_phones:
-                detail += f", groups of {settings.group_phones} to {settings.largest_group}"
+            detail = f"model {version}, goal {settings.goal}, at most {settings.max_phones}"
+            if settings.max_phones >= 2 * settings.group_phones:
+                detail += f", groups of {settings.group_phones} to {settings.max_group}"
             record(session, now, Event.OPENED, round_id=round_id, detail=detail)
         return True
 
@@ -254,11 +254,11 @@ class Coordinator:
     def _encoding(self, dimension: int, previous_norm: float | None) -> Encoding:
         settings = self._settings
         if settings.central.mechanism != "none":
-            return exact_encoding(settings.largest_group, settings.clip, dimension)
+            return exact_encoding(settings.max_group, settings.clip, dimension)
         if settings.privacy.mechanism is Mechanism.NONE:
             coarse = settings.upload_share < 1
-            return choose(settings.largest_group, settings.clip, dimension, previous_norm, coarse=coarse)
-        return noised_encoding(settings.largest_group, settings.minimum, settings.privacy, settings.clip, dimension)
+            return choose(settings.max_group, settings.clip, dimension, previous_norm, coarse=coarse)
+        return noised_encoding(settings.max_group, settings.minimum, settings.privacy, settings.clip, dimension)
 
     def _close(self, round_id: int, phase: Phase) -> None:
         """Close a step, or abandon the round if too few phones took it."""
@@ -267,7 +267,7 @@ class Coordinator:
             row = session.get(RoundRow, round_id)
             if row is None or row.phase != phase:
                 return
-            standing = Standing.of(session, row, self._settings.grace_seconds)
+            standing = RoundState.of(session, row, self._settings.grace_seconds)
             if not standing.is_complete(now, self._settings.meeting_seconds) and now < standing.deadline:
                 return
             lost = [group for group in standing.left if group not in standing.going_on]
@@ -284,7 +284,7 @@ class Coordinator:
                 detail += f" in {parts} groups"
             record(session, now, Event.CLOSED, round_id=round_id, detail=detail)
 
-    def _finish(self, row: RoundRow, standing: Standing) -> None:
+    def _finish(self, row: RoundRow, standing: RoundState) -> None:
         """Unmask the sums, apply what they make together and store the new model; all of it counts at once or not."""
         sums, lost, blame = self._sums(row, standing)
         if not sums:
@@ -294,7 +294,7 @@ class Coordinator:
         noise = self._noise(row, standing.plan, parent_round)
         simulated = None if self._partner is None else self._partner.train(row.round_id, state.weights)
 
-        def step(before: GlobalState, total: WeightedSum) -> GlobalState:
+        def step(before: ServerState, total: WeightedSum) -> ServerState:
             everyone = total if simulated is None else total + simulated
             return self._finalizer.apply(before, replace(everyone, delta=everyone.delta + noise).mean)
 
@@ -347,11 +347,11 @@ class Coordinator:
         self,
         round_id: int,
         sums: Sequence[GroupSum],
-        state: GlobalState,
+        state: ServerState,
         parent_round: int,
         memory: Memory,
-        step: Callable[[GlobalState, WeightedSum], GlobalState],
-    ) -> Outcome[GlobalState]:
+        step: Callable[[ServerState, WeightedSum], ServerState],
+    ) -> Outcome[ServerState]:
         if not self._settings.defence.enabled:
             return undefended(sums, state, step)
         return defended(
@@ -369,17 +369,17 @@ class Coordinator:
     def _noise(self, row: RoundRow, plan: RoundPlan, parent_round: int) -> FlatVector:
         """Return what this server adds to the round's sum, as it told the phones."""
         central, deviation = TrainingTask.of_plan(row.task, plan).central, 0.0
-        if isinstance(plan.encoding, Lanes):
+        if isinstance(plan.encoding, PackedEncoding):
             deviation = central.noise_multiplier * sensitivity(plan.encoding, plan.clip, plan.dimension)
         return central.on_sum(self._secret, plan.round_id, parent_round, deviation, plan.dimension)
 
     def _measured(
         self,
         row: RoundRow,
-        standing: Standing,
+        standing: RoundState,
         total: WeightedSum,
         sums: Sequence[GroupSum],
-        state: GlobalState,
+        state: ServerState,
     ) -> dict[str, float]:
         """Return a round's metrics: bytes are a phone's, sums are over the phones that count."""
         plan = standing.plan
@@ -399,12 +399,12 @@ class Coordinator:
             "accuracy_before": total.tally.hits / max(total.tally.tokens, 1),
         }
 
-    def _judge(self, new: GlobalState, old: GlobalState) -> Verdict:
+    def _judge(self, new: ServerState, old: ServerState) -> Verdict:
         if not np.isfinite(new.weights).all():
             return Verdict(passed=False, metrics={"finite": 0.0})
         return self._gate(new.weights, old.weights)
 
-    def _sums(self, row: RoundRow, standing: Standing) -> tuple[list[GroupSum], list[str], int]:
+    def _sums(self, row: RoundRow, standing: RoundState) -> tuple[list[GroupSum], list[str], int]:
         """Return the sums of the groups, why others have none, and how many devices certainly sent false shares."""
         sums, lost, blame = [], [], 0
         for group in standing.going_on:
@@ -423,7 +423,7 @@ class Coordinator:
                 sums.append(GroupSum(total, result.survivors))
         return sums, lost, blame
 
-    def _unmasked(self, row: RoundRow, plan: RoundPlan, group: GroupStanding) -> Aggregate:
+    def _unmasked(self, row: RoundRow, plan: RoundPlan, group: GroupState) -> Aggregate:
         with self._database.read() as session:
             told = {
                 step: bodies(session, row.round_id, step, group.members) for step in STEPS if step is not Phase.UPLOAD
@@ -446,7 +446,7 @@ def _lease(session: Session) -> tuple[str, int] | None:
     return None if row is None else (row.owner, row.renewals)
 
 
-def _too_few(group: GroupStanding, phase: Phase, plan: RoundPlan) -> str:
+def _too_few(group: GroupState, phase: Phase, plan: RoundPlan) -> str:
     return str(TooFewPhonesError(phase.value, group.present(phase), group.needed(phase, plan.minimum)))
 
 

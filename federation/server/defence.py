@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from federation.protocol.plan import WeightedSum
 from federation.robustness import Action, DefenceSettings, Group, Memory, Outcome, Reading, defend
-from federation.rounds.server_optimizers import GlobalState
+from federation.rounds.server_optimizers import ServerState
 from federation.server.session_events import Event, record
 from federation.server.tables import DefenceRow, DeviceRow, RoundRow
 from federation.updates.update import Tally
@@ -48,12 +48,12 @@ def defended(
     settings: DefenceSettings,
     *,
     round_id: int,
-    current: GlobalState,
+    current: ServerState,
     current_round: int,
-    step: Callable[[GlobalState, WeightedSum], GlobalState],
+    step: Callable[[ServerState, WeightedSum], ServerState],
     probe: Probe | None,
     pseudonym: Callable[[bytes], str],
-) -> Outcome[GlobalState]:
+) -> Outcome[ServerState]:
     """Decide what a round's groups make of the current state.
 
     Args:
@@ -80,8 +80,8 @@ def defended(
 
 
 def undefended(
-    sums: Sequence[GroupSum], current: GlobalState, step: Callable[[GlobalState, WeightedSum], GlobalState]
-) -> Outcome[GlobalState]:
+    sums: Sequence[GroupSum], current: ServerState, step: Callable[[ServerState, WeightedSum], ServerState]
+) -> Outcome[ServerState]:
     """Return the outcome of plain averaging over all groups."""
     total = sums[0].total
     for each in sums[1:]:
@@ -98,7 +98,7 @@ def remembered(session: Session) -> Memory:
 def remember(
     session: Session,
     row: RoundRow,
-    outcome: Outcome[GlobalState],
+    outcome: Outcome[ServerState],
     members: Sequence[bytes],
     *,
     pseudonym: Callable[[bytes], str],

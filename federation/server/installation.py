@@ -29,9 +29,9 @@ from federation.privacy.central import CentralNoise
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import CredentialError, Revocations
 from federation.protocol.plan import Deadlines, Mechanism, Privacy
-from federation.protocol.task import Budget
+from federation.protocol.task import ComputeBudget
 from federation.robustness import DefenceSettings
-from federation.rounds.server_optimizers import OPTIMIZERS, Finalizer
+from federation.rounds.server_optimizers import OPTIMIZERS, ServerOptimizer
 from federation.secure_aggregation import Authority
 from federation.server.coordinator import Coordinator, Partner
 from federation.server.defence import Probe
@@ -58,7 +58,7 @@ class ServerSettings:
         blobs: folder or URL; nothing for the folder's own.
         enrolment_url: where phones enrol, if the authority's desk is on the network.
         revoked: file of the authority's signed list of revoked devices, if there is one.
-        gate_loss: relative rise of the loss on public text that a new model may have.
+        max_relative_gate_loss: relative rise of the loss on public text that a new model may have.
         rounds: of every round.
         rates: of requests.
         optimizer: name and options of the server optimizer.
@@ -68,13 +68,13 @@ class ServerSettings:
     blobs: str = ""
     enrolment_url: str = ""
     revoked: str = ""
-    gate_loss: float = 0.01
+    max_relative_gate_loss: float = 0.01
     rounds: RoundSettings = field(default_factory=RoundSettings)
     rates: RateLimits = field(default_factory=RateLimits)
     optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "sgd", "learning_rate": 1.0, "momentum": 0.0})
 
     @property
-    def finalizer(self) -> Finalizer:
+    def finalizer(self) -> ServerOptimizer:
         """The server optimizer.
 
         Raises:
@@ -114,7 +114,7 @@ class ServerSettings:
                 if name in rounds:
                     rounds[name] = kind(**rounds[name])
             if "budgets" in rounds:
-                rounds["budgets"] = {name: Budget(**budget) for name, budget in rounds["budgets"].items()}
+                rounds["budgets"] = {name: ComputeBudget(**budget) for name, budget in rounds["budgets"].items()}
             return cls(rounds=RoundSettings(**rounds), rates=RateLimits(**rates), **values)
         except (tomllib.TOMLDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"server.toml cannot be used: {error}") from error
@@ -244,7 +244,7 @@ class Installation:
         return Export.load(self.folder / "export")
 
     @property
-    def largest_upload(self) -> int:
+    def max_upload(self) -> int:
         """Bytes that a masked vector has at most."""
         return _WORD_BYTES * padded(self.export.manifest.network.parameters) + _UPLOAD_OVERHEAD
 

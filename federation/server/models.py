@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
 from federation.protocol import model_codec as codec
-from federation.rounds.server_optimizers import GlobalState
+from federation.rounds.server_optimizers import ServerState
 from federation.server.errors import BadRequestError, UnknownError
 from federation.server.store import Blobs, Database
 from federation.server.tables import CurrentRow, ModelRow
@@ -62,7 +62,7 @@ class Models:
         self._blobs = blobs
         self._key = key
 
-    def store(self, state: GlobalState) -> tuple[str, str, str]:
+    def store(self, state: ServerState) -> tuple[str, str, str]:
         """Store a state's blobs; return the hash of the weights, their name and the optimizer's."""
         data = codec.to_bytes(state.weights)
         return codec.sha256(data), self._blobs.put("models", data), self._blobs.put("optimizer", state.slots_to_bytes())
@@ -114,7 +114,7 @@ class Models:
         if version is not None and current is not None and current.version == instead_of:
             current.version = version
 
-    def begin(self, state: GlobalState, now: float) -> None:
+    def begin(self, state: ServerState, now: float) -> None:
         """Make `state` version 1, unless there is a version already."""
         stored = self.store(state)
         with self._database.write() as session:
@@ -133,13 +133,13 @@ class Models:
                 raise UnknownError("there is no model yet: start the server with one")
             return row.version
 
-    def state(self, version: int) -> GlobalState:
+    def state(self, version: int) -> ServerState:
         """Return the global state at a version."""
         with self._database.read() as session:
             row = self._row(session, version)
             names = row.weights, row.optimizer
         weights = codec.from_bytes(self._blobs.get(names[0]))
-        return GlobalState.of(weights, self._blobs.get(names[1]))
+        return ServerState.of(weights, self._blobs.get(names[1]))
 
     def versions(self) -> list[ModelVersion]:
         """Return all versions, oldest first."""

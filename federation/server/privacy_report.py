@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sql
 
-from federation.privacy.accountant import SERVER_TRUSTED, Account, Ledger, Sampling
+from federation.privacy.accountant import SERVER_TRUSTED, Account, ParticipationLog, Sampling
 from federation.privacy.central import CentralNoise
 from federation.privacy.errors import AssumptionError
 from federation.privacy.mechanisms import NoiseScale
@@ -55,7 +55,7 @@ def spent(database: Database, delta: float, sampling: Sampling = Sampling.ARRIVA
     rounds, last = _uploaded(database)
     if not rounds:
         raise AssumptionError("no phone has uploaded anything yet: there is nothing to account for")
-    ledger = Ledger()
+    ledger = ParticipationLog()
     for number in range(1, last + 1):
         ledger.record(number, rounds[number].phones if number in rounds else ())
     plain = [
@@ -80,7 +80,7 @@ def spent(database: Database, delta: float, sampling: Sampling = Sampling.ARRIVA
     return replace(found, account=found.account.assuming("when a phone came did not depend on what was typed on it"))
 
 
-def _by_server(central: CentralNoise, ledger: Ledger, delta: float, sampling: Sampling) -> Spent:
+def _by_server(central: CentralNoise, ledger: ParticipationLog, delta: float, sampling: Sampling) -> Spent:
     participation, multiplier = ledger.participation, central.noise_multiplier
     if central.mechanism == "tree":
         restart = central.restart_rounds
@@ -91,7 +91,7 @@ def _by_server(central: CentralNoise, ledger: Ledger, delta: float, sampling: Sa
     return Spent("Gaussian, by the server", account.assuming(SERVER_TRUSTED))
 
 
-def _by_phones(rounds: Mapping[int, _Round], ledger: Ledger, delta: float, sampling: Sampling) -> Spent:
+def _by_phones(rounds: Mapping[int, _Round], ledger: ParticipationLog, delta: float, sampling: Sampling) -> Spent:
     paid = dict[str, float]()
     for each in rounds.values():
         cost = round_rho(NoiseScale.of(each.plan))

@@ -13,15 +13,15 @@ import sqlalchemy as sql
 from sqlalchemy.orm import Session
 
 from federation.protocol.plan import RoundPlan
-from federation.secure_aggregation import least_threshold
-from federation.secure_aggregation.groups import assign_at_least
+from federation.secure_aggregation import min_threshold
+from federation.secure_aggregation.groups import assign_min_size
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.server.phases import STEPS, Phase
 from federation.server.tables import MessageRow, RoundRow
 
 
 @dataclass(frozen=True)
-class GroupStanding:
+class GroupState:
     """How far a group is.
 
     Attributes:
@@ -40,7 +40,7 @@ class GroupStanding:
         """Return how many have to, in a plan with this minimum."""
         if step is Phase.ADVERTISE:
             return minimum
-        threshold = least_threshold(len(self.members))
+        threshold = min_threshold(len(self.members))
         return threshold if step in {Phase.CONFIRM, Phase.UNMASK} else max(threshold, minimum)
 
     def has_enough(self, step: Phase, minimum: int) -> bool:
@@ -49,7 +49,7 @@ class GroupStanding:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RoundState:
     """How far a round is.
 
     Attributes:
@@ -57,17 +57,17 @@ class Standing:
         groups: of the round; while phones join, all that have joined are one.
         plan: of the round.
         goal: phones wanted in the sum.
-        most_phones: that are let in.
+        max_phones: that are let in.
         opened: seconds since 1970.
         goal_reached: when the step had as many phones as are wanted in the sum, if it has.
         grace_seconds: that the others have from then on.
     """
 
     phase: Phase
-    groups: Sequence[GroupStanding]
+    groups: Sequence[GroupState]
     plan: RoundPlan
     goal: int
-    most_phones: int
+    max_phones: int
     opened: float
     goal_reached: float | None
     grace_seconds: float
@@ -80,16 +80,16 @@ class Standing:
         for step, device_id in session.execute(query):
             takers.setdefault(Phase(step), set()).add(device_id)
         phase, joined = Phase(row.phase), takers.get(Phase.ADVERTISE, set())
-        parts = [joined] if phase is Phase.ADVERTISE else assign_at_least(joined, row.group_seed, row.group_phones)
+        parts = [joined] if phase is Phase.ADVERTISE else assign_min_size(joined, row.group_seed, row.group_phones)
         groups = [
-            GroupStanding(
+            GroupState(
                 tuple(sorted(members)), {step: len(devices.intersection(members)) for step, devices in takers.items()}
             )
             for members in parts
         ]
         arrivals = sql.select(MessageRow.received).where(MessageRow.round_id == row.round_id, MessageRow.step == phase)
         reached = session.scalar(arrivals.order_by(MessageRow.received).offset(row.goal - 1).limit(1))
-        return cls(phase, groups, plan_of(row), row.goal, row.most_phones, row.opened, reached, grace_seconds)
+        return cls(phase, groups, plan_of(row), row.goal, row.max_phones, row.opened, reached, grace_seconds)
 
     @property
     def deadline(self) -> float:
@@ -104,18 +104,18 @@ class Standing:
         }
         return self.opened + seconds[self.phase]
 
-    def left_at(self, step: Phase) -> list[GroupStanding]:
+    def left_at(self, step: Phase) -> list[GroupState]:
         """Return the groups of which enough phones took each of the steps before one that has begun."""
         earlier = STEPS[: STEPS.index(step)]
         return [each for each in self.groups if all(each.has_enough(before, self.plan.minimum) for before in earlier)]
 
     @property
-    def left(self) -> list[GroupStanding]:
+    def left(self) -> list[GroupState]:
         """Groups that have come as far as the round."""
         return self.left_at(self.phase)
 
     @property
-    def going_on(self) -> list[GroupStanding]:
+    def going_on(self) -> list[GroupState]:
         """Groups of which enough phones have taken the present step too."""
         return [group for group in self.left if group.has_enough(self.phase, self.plan.minimum)]
 
@@ -128,7 +128,7 @@ class Standing:
         """Whether there is nothing to wait for, before the deadline."""
         if self.phase is Phase.ADVERTISE:
             everyone_came = now >= self.opened + meeting_seconds
-            return self.present == self.most_phones or (self.present >= self.goal and everyone_came)
+            return self.present == self.max_phones or (self.present >= self.goal and everyone_came)
         before = STEPS[STEPS.index(self.phase) - 1]
         if all(group.present(self.phase) == group.present(before) for group in self.left):
             return True

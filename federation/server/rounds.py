@@ -35,7 +35,7 @@ from federation.server.errors import (
     UnknownError,
 )
 from federation.server.phases import STEPS, Collecting, Phase
-from federation.server.round_state import Standing, plan_of
+from federation.server.round_state import RoundState, plan_of
 from federation.server.session_events import Event, pseudonyms, record
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
@@ -157,7 +157,7 @@ class Rounds:
                 now=now + refused.at_least_seconds,
                 uniform=secrets.randbelow(1 << 20) / (1 << 20),
                 population=population,
-                cohort=settings.most_phones,
+                cohort=settings.max_phones,
                 meeting_seconds=settings.meeting_seconds,
                 window_seconds=settings.deadlines.advertise_seconds,
             )
@@ -201,7 +201,7 @@ class Rounds:
             _must_be_at(row, step)
             # Who else has advertised is looked at under the database's lock, below.
             collecting = (
-                phases.advertising(plan_of(row), self._authority, (), row.most_phones)
+                phases.advertising(plan_of(row), self._authority, (), row.max_phones)
                 if step is Phase.ADVERTISE
                 else self._replica(session, row, step, sender)
             )
@@ -232,7 +232,7 @@ class Rounds:
             if step is Phase.ADVERTISE and body is not None:
                 # Of each other, keys must not repeat, nor the cohort overflow; the signatures have been checked.
                 joined = bodies(session, round_id, Phase.ADVERTISE)
-                phases.advertising(plan_of(row), self._authority, joined, row.most_phones).restore(body)
+                phases.advertising(plan_of(row), self._authority, joined, row.max_phones).restore(body)
                 device = session.get(DeviceRow, device_id)
                 if device is None or device.last_round != round_id:
                     raise ForbiddenError("the device was not selected for this round: check in")
@@ -318,7 +318,7 @@ class Rounds:
             # Killed after it was selected: it may join with new keys, unless it has already advertised some.
             return session.get(MessageRow, (row.round_id, Phase.ADVERTISE, device.device_id)) is None
         selected = session.scalar(sql.select(sql.func.count()).where(DeviceRow.last_round == row.round_id)) or 0
-        return selected < row.most_phones
+        return selected < row.max_phones
 
     def _at(self, round_id: int, step: Phase, device_id: bytes) -> Collecting:
         with self._database.read() as session:
@@ -351,7 +351,7 @@ class Rounds:
         with self._lock:
             groups = self._groups.get((row.round_id, step))
         if groups is None:
-            left = Standing.of(session, row).left_at(step)
+            left = RoundState.of(session, row).left_at(step)
             groups = {member: group.members for group in left for member in group.members}
             with self._lock:
                 for key in [key for key in self._groups if key[0] < row.round_id - 1]:

@@ -36,7 +36,7 @@ def application(installation: Installation) -> Flask:
         models=installation.models,
         public_key=installation.public_key,
         about=installation.about,
-        largest_upload=installation.largest_upload,
+        max_upload=installation.max_upload,
         limits=Limits(installation.settings.rates),
         metrics=Metrics(installation.database),
         clock=installation.clock,

@@ -13,7 +13,7 @@ from enum import StrEnum
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
-from federation.protocol.drop_reasons import Report
+from federation.protocol.drop_reasons import DeviceEvent
 from federation.server.tables import EventRow
 
 _LOG = logging.getLogger("fedkey.server")
@@ -43,7 +43,7 @@ class Event(StrEnum):
     ABANDONED = "abandoned"
 
 
-REPORTED_BY_PHONES = frozenset(Event(report) for report in Report)
+REPORTED_BY_PHONES = frozenset(Event(report) for report in DeviceEvent)
 
 
 def pseudonyms(key: Ed25519PrivateKey) -> Callable[[bytes], str]:

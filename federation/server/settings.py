@@ -7,20 +7,20 @@ from federation.errors import ConfigError
 from federation.privacy.central import CentralNoise
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import Deadlines, Mechanism, Privacy
-from federation.protocol.task import Budget, DeviceClass
+from federation.protocol.task import ComputeBudget, DeviceClass
 from federation.robustness import DefenceSettings
 from federation.rounds.pace import JITTER
-from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
+from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
 
-_UNSPLIT_PHONES = LARGEST_COHORT // 2
+_UNSPLIT_PHONES = MAX_COHORT // 2
 """In a group at least, where no defence wants groups: cohorts of less than twice as many are one group."""
 
 
-def _budgets() -> dict[DeviceClass, Budget]:
+def _budgets() -> dict[DeviceClass, ComputeBudget]:
     return {
-        "low": Budget(steps=100, seconds=120),
-        "middle": Budget(steps=400, seconds=120),
-        "high": Budget(steps=1600, seconds=120),
+        "low": ComputeBudget(steps=100, seconds=120),
+        "middle": ComputeBudget(steps=400, seconds=120),
+        "high": ComputeBudget(steps=1600, seconds=120),
     }
 
 
@@ -40,7 +40,7 @@ class RoundSettings:
         needed: conditions of phones.
         grace_seconds: that stragglers have to upload once as many have as are wanted.
         separation_seconds: between two participations of a phone, at least.
-        least_frequency: rows of pieces rarer than this share of public text are not learned; see
+        min_frequency: rows of pieces rarer than this share of public text are not learned; see
             `federation.updates.frozen_rows`.
         meeting_seconds: small populations are told to come back at multiples of this.
         upload_share: of a delta's coordinates that phones send; 0.39 makes uploads a tenth of float32's.
@@ -59,19 +59,19 @@ class RoundSettings:
     epochs: int = 1
     gradient_norm: float = 1.0
     dropout: float = 0.25
-    budgets: dict[DeviceClass, Budget] = field(default_factory=_budgets)
+    budgets: dict[DeviceClass, ComputeBudget] = field(default_factory=_budgets)
     needed: Conditions = field(default_factory=lambda: Conditions(idle=True, charging=True, unmetered=True))
     grace_seconds: int = 10
     separation_seconds: int = 3600
-    least_frequency: float = 0.0
+    min_frequency: float = 0.0
     meeting_seconds: int = 60
     upload_share: float = 1.0
     defence: DefenceSettings = field(default_factory=DefenceSettings)
     central: CentralNoise = field(default_factory=CentralNoise)
 
     def __post_init__(self) -> None:
-        if not SMALLEST_COHORT <= self.minimum <= self.goal:
-            raise ConfigError(f"a round's minimum is {SMALLEST_COHORT} to its goal of {self.goal}, not {self.minimum}")
+        if not MIN_COHORT <= self.minimum <= self.goal:
+            raise ConfigError(f"a round's minimum is {MIN_COHORT} to its goal of {self.goal}, not {self.minimum}")
         if not (math.isfinite(self.over_selection) and self.over_selection >= 1):
             raise ConfigError(f"a round lets in at least its goal, not {self.over_selection:g} times as many")
         if not self.minimum <= self.group_phones <= _UNSPLIT_PHONES:
@@ -99,7 +99,7 @@ class RoundSettings:
             raise ConfigError("noise by the server goes with neither the defence nor uploads of a share of the weights")
 
     @property
-    def most_phones(self) -> int:
+    def max_phones(self) -> int:
         """Phones that are let in."""
         return math.ceil(self.goal * self.over_selection)
 
@@ -109,6 +109,6 @@ class RoundSettings:
         return self.defence.group_phones if self.defence.enabled else _UNSPLIT_PHONES
 
     @property
-    def largest_group(self) -> int:
+    def max_group(self) -> int:
         """Phones in a group, at most."""
-        return min(self.most_phones, 2 * self.group_phones - 1)
+        return min(self.max_phones, 2 * self.group_phones - 1)

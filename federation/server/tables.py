@@ -57,7 +57,7 @@ class RoundRow(Base):
         reason: why it was abandoned.
         plan, task: as phones get them, the plan signed.
         goal: phones wanted in the sum.
-        most_phones: that are let in.
+        max_phones: that are let in.
         group_phones: in a group, at least; see `standing`.
         group_seed: 32 random bytes that the groups follow from, known to the server alone.
         phase_since: when the phase began.
@@ -71,7 +71,7 @@ class RoundRow(Base):
     task: Mapped[bytes] = mapped_column(LargeBinary)
     model_version: Mapped[int] = mapped_column(ForeignKey("models.version"))
     goal: Mapped[int]
-    most_phones: Mapped[int]
+    max_phones: Mapped[int]
     group_phones: Mapped[int]
     group_seed: Mapped[bytes] = mapped_column(LargeBinary(32))
     opened: Mapped[float]

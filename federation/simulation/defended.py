@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from federation.protocol.plan import WeightedSum
-from federation.robustness import MOST_ROWS, DefenceSettings, Group, Memory, Outcome, Reading, defend, phrases
-from federation.secure_aggregation.groups import assign_at_least
+from federation.robustness import MAX_ROWS, DefenceSettings, Group, Memory, Outcome, Reading, defend, phrases
+from federation.secure_aggregation.groups import assign_min_size
 from federation.simulation.fedavg import Cohort, Server, ServerState
 from model.batches import Rows
 from model.evaluation import Totals
@@ -57,7 +57,7 @@ class DefendedRounds:
     ) -> None:
         self._cohort, self._server, self._settings = cohort, server, settings
         self._layout = Layout.of(network.layout)
-        self._public = public[:MOST_ROWS]
+        self._public = public[:MAX_ROWS]
         self._canaries = phrases(public)
 
     def round(
@@ -103,7 +103,7 @@ class DefendedRounds:
 
     def _groups(self, state: ServerState, clients: Sequence[Client], seed: bytes) -> tuple[list[Group], Totals]:
         by_device = {client.number.to_bytes(16, "little"): client for client in clients}
-        parts = assign_at_least(by_device, seed, self._settings.group_phones)
+        parts = assign_min_size(by_device, seed, self._settings.group_phones)
         most = max(map(len, parts), default=0)
         groups, totals = [], Totals(0.0, 0.0, 0.0)
         for part in parts:

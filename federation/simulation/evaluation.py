@@ -21,21 +21,21 @@ def _silent(_what: str, _words: int) -> Iterator[Callable[[int], None]]:
     yield lambda _: None
 
 
-class Judge:
+class Evaluator:
     """Measures models on the same users of a corpus.
 
     Args:
         split: the corpus's users by role.
         part: whom to judge on: `held_out`, `validation` or `test`.
-        most_users: only the first so many users; None is all.
+        max_users: only the first so many users; None is all.
         show: shows progress.
     """
 
     def __init__(
-        self, split: Split, *, part: str = "held_out", most_users: int | None = None, show: Show = _silent
+        self, split: Split, *, part: str = "held_out", max_users: int | None = None, show: Show = _silent
     ) -> None:
         self._split, self._show = split, show
-        self.users = tokenised(dict(list(getattr(split, part).items())[:most_users]))
+        self.users = tokenised(dict(list(getattr(split, part).items())[:max_users]))
         self._words = sum(token.is_word for messages in self.users.values() for m in messages for token in m)
         seed = flat(tokenised(split.seed))
         self._vocabulary = frozenset(token.symbol for message in seed for token in message if token.is_word)

@@ -37,7 +37,7 @@ def choose_cohorts(
             if len(ready) < size:
                 raise ConfigError(
                     f"in round {number} only {len(ready)} of {clients} clients may come again, not {size}: "
-                    "lower the cohort, the rounds or privacy.minimum_separation, or raise privacy.most_participations"
+                    "lower the cohort, the rounds or privacy.minimum_separation, or raise privacy.max_participations"
                 )
             order = random.permutation(ready)
             chosen = order[np.argsort(times[order], kind="stable")[:size]] if most else order[:size]

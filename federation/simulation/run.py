@@ -28,7 +28,7 @@ from federation.protocol import message_sizes
 from federation.protocol.message_sizes import Traffic
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.robustness import Decision, Memory, counts, log
-from federation.secure_aggregation import LARGEST_COHORT, SMALLEST_COHORT
+from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
 from federation.simulation import central, splits
 from federation.simulation.config import SimulationConfig
 from federation.simulation.defended import Client, DefendedRounds, pseudonym
@@ -141,7 +141,7 @@ class Run:
         order = np.random.default_rng([config.seed, _EVALUATION]).permutation(len(rows.validation))
         self._validation = [rows.validation[client] for client in order[: config.evaluate_clients]]
         privacy, uniform = config.privacy, config.client.weighting == "uniform"
-        size = self._most_in_sum if privacy.mechanism in BY_CLIENTS else min(config.cohort, len(rows.train))
+        size = self._max_in_sum if privacy.mechanism in BY_CLIENTS else min(config.cohort, len(rows.train))
         privacy.check_cohort(size, uniform=uniform)
         if self._clock is None:
             self._cohorts = choose_cohorts(
@@ -150,10 +150,10 @@ class Run:
                 config.rounds,
                 seed=[config.seed, _SAMPLING],
                 separation=privacy.minimum_separation,
-                most=privacy.most_participations,
+                most=privacy.max_participations,
             )
         self._layout = Layout.of(self.network.layout)
-        self._frozen = FrozenRows.of(self.network, vocabulary.piece_frequencies, privacy.least_frequency)
+        self._frozen = FrozenRows.of(self.network, vocabulary.piece_frequencies, privacy.min_frequency)
         _claim(directory, config, vocabulary)
         self._record = RunRecord(privacy, size, uniform, self._layout.dimension)
         if self.rounds_done and privacy.mechanism != "none":
@@ -164,9 +164,9 @@ class Run:
         )
 
     @property
-    def _most_in_sum(self) -> int:
+    def _max_in_sum(self) -> int:
         scenario, cohort = self.config.scenario, self.config.cohort
-        return min(cohort if scenario is None else scenario.rounds.most_phones(cohort), len(self._rows.train))
+        return min(cohort if scenario is None else scenario.rounds.max_phones(cohort), len(self._rows.train))
 
     @property
     def warm_start_path(self) -> Path:
@@ -325,8 +325,8 @@ class Run:
     def _round_of_phones(self) -> tuple[RoundPlan, int]:
         """Return the plan of a round of phones that this run stands for, and how many phones would be in its roster."""
         scenario = self.config.scenario
-        most = self.config.cohort if scenario is None else scenario.rounds.most_phones(self.config.cohort)
-        phones = min(max(most, SMALLEST_COHORT), LARGEST_COHORT)
+        most = self.config.cohort if scenario is None else scenario.rounds.max_phones(self.config.cohort)
+        phones = min(max(most, MIN_COHORT), MAX_COHORT)
         dimension = self.network.parameters
         plan = RoundPlan(
             round_id=1,
@@ -336,7 +336,7 @@ class Run:
             clip=1.0,
             weight_cap=1,
             rotation_seed=bytes(32),
-            minimum=SMALLEST_COHORT,
+            minimum=MIN_COHORT,
             deadlines=Deadlines(1, 2, 3, 4, 5),
         )
         return plan, phones

@@ -3,10 +3,10 @@
 A vector is rotated (seeded permutation and signs, Walsh-Hadamard transforms of blocks of 4096), which spreads every
 update evenly over the coordinates, then clipped and rounded stochastically to a grid, and the integers are packed:
 
-- `Lanes`: several coordinates to a 64-bit word as the digits of a number. Levels are so few that the digits of a sum
-  never carry, so the sum is exact.
-- `Wrap`: one coordinate to an 8- or 16-bit integer that wraps around. Only the *sum* has to fit, which needs an
-  estimate of its size; coordinates that do not fit come out wrong by the whole range.
+- `PackedEncoding`: several coordinates to a 64-bit word as the digits of a number. Levels are so few that the digits
+  of a sum never carry, so the sum is exact.
+- `ModularEncoding`: one coordinate to an 8- or 16-bit integer that wraps around. Only the *sum* has to fit, which needs
+  an estimate of its size; coordinates that do not fit come out wrong by the whole range.
 
 The idea of rotating before quantising is that of Suresh et al., Distributed Mean Estimation with Limited Communication
 (ICML 2017), https://arxiv.org/abs/1611.00429; modular wrapping with secure aggregation is that of the Distributed
@@ -137,7 +137,7 @@ def rounded_norm(norm: float, coordinates: int) -> float:
 
 
 @dataclass(frozen=True)
-class Lanes:
+class PackedEncoding:
     """Coordinates as digits of 64-bit words: levels 0 to `levels - 1` over the range -bound to bound.
 
     Attributes:
@@ -238,7 +238,7 @@ class Lanes:
 
 
 @dataclass(frozen=True)
-class Wrap:
+class ModularEncoding:
     """Coordinates as integers that wrap around.
 
     Attributes:
@@ -296,16 +296,16 @@ class Wrap:
         dtype = "<u1" if self.wrap_bits == 8 else "<u2"
         return levels.astype(dtype)
 
-    def unpack(self, words: Words, coordinates: int, phones: int) -> Levels:  # noqa: ARG002 - as `Lanes.unpack`
+    def unpack(self, words: Words, coordinates: int, phones: int) -> Levels:  # noqa: ARG002 - as `PackedEncoding.unpack`
         """Return the summed levels of each coordinate, if none wrapped around."""
         return words[:coordinates].view("<i1" if self.wrap_bits == 8 else "<i2").astype(np.int64)
 
-    def dequantise(self, summed: Levels, phones: int) -> Reals:  # noqa: ARG002 - as `Lanes.dequantise`
+    def dequantise(self, summed: Levels, phones: int) -> Reals:  # noqa: ARG002 - as `PackedEncoding.dequantise`
         """Return the summed coordinates."""
         return (summed * self.step).astype(np.float32)
 
 
-Encoding = Lanes | Wrap
+Encoding = PackedEncoding | ModularEncoding
 
 NORM_GROWTH = 1.5
 """How much longer than an earlier mean the next may be: rounding is cheap beside what wraps around."""
@@ -327,10 +327,10 @@ def choose(
     """
     if phones <= 50:
         per_word = 8 if coarse else 4 if phones <= 20 else 5
-        return Lanes.for_clip(per_word, phones, clip, dimension)
+        return PackedEncoding.for_clip(per_word, phones, clip, dimension)
     if previous_norm is None:
-        return Wrap.for_norm(16, phones, clip, dimension)
-    return Wrap.for_norm(8, phones, min(NORM_GROWTH * previous_norm, clip), dimension)
+        return ModularEncoding.for_norm(16, phones, clip, dimension)
+    return ModularEncoding.for_norm(8, phones, min(NORM_GROWTH * previous_norm, clip), dimension)
 
 
 _LAYOUT = struct.Struct("<BBHd")
@@ -340,9 +340,9 @@ ENCODING_BYTES = _LAYOUT.size
 def encoding_to_bytes(encoding: Encoding) -> bytes:
     """Return kind u8 (1 lanes, 2 wrap), lanes or bits u8, phones u16, bound or step f64."""
     match encoding:
-        case Lanes(per_word, phones, bound):
+        case PackedEncoding(per_word, phones, bound):
             return _LAYOUT.pack(1, per_word, phones, bound)
-        case Wrap(wrap_bits, phones, step):
+        case ModularEncoding(wrap_bits, phones, step):
             return _LAYOUT.pack(2, wrap_bits, phones, step)
 
 
@@ -355,7 +355,7 @@ def encoding_from_bytes(data: bytes) -> Encoding:
     kind, size, phones, scale = _LAYOUT.unpack(data)
     if kind not in {1, 2}:
         raise ValueError(f"there is no encoding of kind {kind}: update the app")
-    return Lanes(size, phones, scale) if kind == 1 else Wrap(size, phones, scale)
+    return PackedEncoding(size, phones, scale) if kind == 1 else ModularEncoding(size, phones, scale)
 
 
 def _check_scale(name: str, value: float) -> None:

@@ -33,15 +33,15 @@ class FrozenRows:
     pieces: int
 
     @classmethod
-    def of(cls, network: NetworkConfig, frequencies: npt.NDArray[np.float64], least_frequency: float) -> Self:
-        """Return the rows of pieces rarer than `least_frequency`.
+    def of(cls, network: NetworkConfig, frequencies: npt.NDArray[np.float64], min_frequency: float) -> Self:
+        """Return the rows of pieces rarer than `min_frequency`.
 
         Args:
             network: sizes.
             frequencies: `Vocabulary.piece_frequencies`.
-            least_frequency: share of public text; 0 freezes nothing.
+            min_frequency: share of public text; 0 freezes nothing.
         """
-        rare = frequencies < least_frequency
+        rare = frequencies < min_frequency
         parts = [
             np.repeat(rare, size // rare.size) if name in _BY_PIECE else np.zeros(size, np.bool_)
             for name, size in ((name, int(np.prod(shape))) for name, shape in network.layout.items())

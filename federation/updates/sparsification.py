@@ -27,14 +27,14 @@ import numpy.typing as npt
 from federation.updates.encoding import random_order, random_words
 from model.layout import FlatVector
 
-MOST_STRATA = 8
-LEAST_SHARE = 0.25
+MAX_STRATA = 8
+MIN_SHARE = 0.25
 """Of a stratum are kept at least so much as of the whole: an earlier mean does not say all about the next."""
 
 CHUNKS = 256
 """Parts of a vector whose energies are looked at."""
 
-_LAYOUT = struct.Struct(f"<{2 * MOST_STRATA}I")
+_LAYOUT = struct.Struct(f"<{2 * MAX_STRATA}I")
 SUBSET_BYTES = _LAYOUT.size
 
 _LABEL = b"fedkey subset v1\0"
@@ -61,14 +61,14 @@ class Subset:
     """Which coordinates are sent: some of each stratum.
 
     Attributes:
-        strata: at most `MOST_STRATA`, in the order of the flat vector.
+        strata: at most `MAX_STRATA`, in the order of the flat vector.
     """
 
     strata: tuple[Stratum, ...]
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.strata) <= MOST_STRATA:
-            raise ValueError(f"a subset has 1 to {MOST_STRATA} strata, not {len(self.strata)}")
+        if not 1 <= len(self.strata) <= MAX_STRATA:
+            raise ValueError(f"a subset has 1 to {MAX_STRATA} strata, not {len(self.strata)}")
         if not all(1 <= stratum.kept <= stratum.size for stratum in self.strata) or self.dimension >= 1 << 32:
             raise ValueError(f"of a stratum 1 to all coordinates are kept: {self.strata}")
 
@@ -83,7 +83,7 @@ class Subset:
 
         Args:
             dimension: of the vectors.
-            share: above 0, at most 1; `LEAST_SHARE` of it is kept of every stratum.
+            share: above 0, at most 1; `MIN_SHARE` of it is kept of every stratum.
             energies: `chunk_energies` of an earlier mean; without them all coordinates are alike.
 
         Raises:
@@ -98,7 +98,7 @@ class Subset:
         cuts = _best_cuts(edges, running)
         sizes = np.diff(edges[cuts])
         wanted = np.sqrt(sizes * np.diff(running[cuts]))
-        least = np.maximum(1, np.floor(LEAST_SHARE * share * sizes))
+        least = np.maximum(1, np.floor(MIN_SHARE * share * sizes))
         # Counts go with what is wanted, but none is below its least or above its size: bisect the factor.
         low, high = 0.0, dimension / float(wanted[wanted > 0].min())
         for _ in range(_BISECTIONS):
@@ -123,7 +123,7 @@ class Subset:
     def to_bytes(self) -> bytes:
         """Return size u32 and kept u32 of each stratum, zeros where there is none: `SUBSET_BYTES`."""
         numbers = [number for stratum in self.strata for number in stratum]
-        return _LAYOUT.pack(*numbers, *[0] * (2 * MOST_STRATA - len(numbers)))
+        return _LAYOUT.pack(*numbers, *[0] * (2 * MAX_STRATA - len(numbers)))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -211,7 +211,7 @@ def _best_cuts(edges: npt.NDArray[np.int64], running: Energies) -> npt.NDArray[n
     cost = np.sqrt(np.maximum(running - running[:, None], 0.0) * np.maximum(edges - edges[:, None], 0))
     cost[np.tril_indices(count + 1)] = math.inf  # a stratum ends after it begins
     best, steps = cost[0], []
-    for _ in range(min(MOST_STRATA, count) - 1):
+    for _ in range(min(MAX_STRATA, count) - 1):
         ways = best[:, None] + cost
         before = ways.argmin(axis=0)
         steps.append(before)

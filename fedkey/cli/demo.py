@@ -11,7 +11,7 @@ import click
 
 from data.corpus import Split
 from federation.simulation.config import SimulationConfig
-from federation.simulation.evaluation import Judge
+from federation.simulation.evaluation import Evaluator
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
 from fedkey.cli import paths
@@ -86,7 +86,7 @@ def demo(
     with TrainingProgress(rounds, run.rounds_done) as progress:
         federated = run.train(progress.watcher)
     before = Checkpoint.load(run.warm_start_path)
-    judge = Judge(ready.split, most_users=users, show=words_bar)
+    judge = Evaluator(ready.split, max_users=users, show=words_bar)
     kept = out / f"after-{phone_rounds}-rounds-of-{headless_phones}-phones"
     if not kept.exists():
         mixed_rounds(
@@ -138,7 +138,7 @@ def demo(
             _show(suggesters, text)
 
 
-def _gate_texts(split: Split, judge: Judge) -> list[str]:
+def _gate_texts(split: Split, judge: Evaluator) -> list[str]:
     """Return messages of held-out users that the demo does not judge on, if there are any."""
     others = [texts for user, texts in split.held_out.items() if user not in judge.users]
     return [" ".join(text.split()) for texts in others or split.seed.values() for text in texts]

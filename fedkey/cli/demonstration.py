@@ -101,7 +101,7 @@ def server_settings(phones: int, enrolment_url: str) -> ServerSettings:
         separation_seconds=0,
         meeting_seconds=2,
     )
-    return ServerSettings(enrolment_url=enrolment_url, gate_loss=0.2, rounds=rounds)
+    return ServerSettings(enrolment_url=enrolment_url, max_relative_gate_loss=0.2, rounds=rounds)
 
 
 @contextlib.contextmanager
@@ -133,7 +133,7 @@ def local_server(folder: Path, model: Path, phones: int) -> Iterator[str]:
 
 def demonstration_settings(phones: int) -> Settings:
     """Return what a phone of the demonstration begins with: it is soon idle, and few examples are enough."""
-    return Settings(rest_seconds=2.0, least_examples=2, least_phones=phones)
+    return Settings(rest_seconds=2.0, min_examples=2, min_phones=phones)
 
 
 def open_phones(parent: Path, count: int, model: Path, server: str, *, at_once: bool = True) -> list[Phone]:
@@ -180,11 +180,11 @@ def play_rounds(phones: Sequence[Phone], rounds: int) -> None:
         for phone, diary in zip(phones, DIARIES, strict=False):
             SelfTyping(phone, [diary[-1 - 2 * number], diary[-2 - 2 * number]]).all()
 
-    def insist_on(least_phones: int) -> None:
+    def insist_on(min_phones: int) -> None:
         """Begin anew with another policy."""
         first.agree(consent=False)
         _until(lambda: first.status().activity == "Off")
-        first.change(replace(first.settings, least_phones=least_phones, consent=True))
+        first.change(replace(first.settings, min_phones=min_phones, consent=True))
 
     def refuse() -> None:
         insist_on(len(phones) + 2)

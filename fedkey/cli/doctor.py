@@ -11,7 +11,7 @@ import click
 from fedkey.cli.errors import GROUP_OF
 from fedkey.cli.paths import cache
 
-_LEAST_FREE_BYTES = 2 << 30
+_MIN_FREE_BYTES = 2 << 30
 
 
 @click.command()
@@ -53,7 +53,7 @@ def _disk() -> list[tuple[str, str]]:
     folder = cache()
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
-    if free >= _LEAST_FREE_BYTES:
+    if free >= _MIN_FREE_BYTES:
         return []
     return [
         (f"disk space: {free >> 20} MB are free where {folder} is", "free 2 GB, or set XDG_CACHE_HOME to another disk")

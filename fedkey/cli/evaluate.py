@@ -7,7 +7,7 @@ import click
 
 import data
 from data.corpus import Users
-from federation.simulation.evaluation import Judge
+from federation.simulation.evaluation import Evaluator
 from fedkey.cli import paths
 from fedkey.cli.progress import words_bar
 from model.checkpoint import Checkpoint
@@ -53,7 +53,7 @@ def evaluate(
     if typist:
         _type(checkpoint, dict(list(getattr(split, part).items())[:users]), slips, out)
         return
-    judge = Judge(split, part=part, most_users=users, show=words_bar)
+    judge = Evaluator(split, part=part, max_users=users, show=words_bar)
     evaluations = [judge.network(checkpoint, name=model.name)]
     if against == "ngram":
         evaluations += [judge.ngram("seed"), judge.ngram("central")]

@@ -11,7 +11,7 @@ from model.export import export as write_export
 from model.export import inference_file, relative_perplexity
 from model.text import tokenise
 
-_LARGEST_LOSS = 0.001  # of perplexity, relative, that a smaller file may cost
+_MAX_LOSS = 0.001  # of perplexity, relative, that a smaller file may cost
 _MESSAGES = 2000
 
 
@@ -40,7 +40,7 @@ def export(model: Path, out: Path, version: int, inference: str, corpus: str) ->
         texts = [text for own in data.split(data.load(paths.corpus(corpus))).seed.values() for text in own][:_MESSAGES]
         encoded = [checkpoint.vocabulary.encode(tokenise(text)) for text in texts]
         loss = relative_perplexity(checkpoint, inference_file(checkpoint, "int8"), encoded)
-        inference = "int8" if loss <= _LARGEST_LOSS else "float32"
+        inference = "int8" if loss <= _MAX_LOSS else "float32"
         click.echo(f"with 8 bits perplexity changes by {100 * loss:+.3f} %: {inference}")
     written = write_export(checkpoint, out, version=version, inference=inference)
     for name, file in written.manifest.files.items():

@@ -117,7 +117,7 @@ def plan(target_epsilon: float, population: int, rounds: tuple[int, ...], delta:
     Every phone comes once in each pass over the population. What learning feels is the noise on the sum of all rounds'
     means, given as a share of the clip; fresh noise is a walk over the rounds, that of a tree stays.
     """
-    from federation.privacy.accountant import MOST_IN_TREES
+    from federation.privacy.accountant import MAX_IN_TREES
     from federation.privacy.proposals import proposals
 
     found = proposals(target_epsilon, delta, population, rounds or (200, 500, 1000, 2000))
@@ -130,4 +130,4 @@ def plan(target_epsilon: float, population: int, rounds: tuple[int, ...], delta:
         if row.tree_noise is not None and row.tree_on_all_rounds is not None:
             line += f"  {row.tree_noise:10.3g}  {row.tree_on_all_rounds:10.3g}"
         click.echo(line)
-    click.echo(f"trees are accounted for up to {MOST_IN_TREES} participations of a phone")
+    click.echo(f"trees are accounted for up to {MAX_IN_TREES} participations of a phone")

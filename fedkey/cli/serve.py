@@ -84,7 +84,7 @@ def coordinate(folder: Path, simulated_cohort: int, corpus: str | None, parent: 
     installation = Installation.load(folder)
     export = Export.load(folder / "export")
     texts = (folder / "public.txt").read_text(encoding="utf-8").splitlines()
-    gate = PublicTextGate(export, texts, installation.settings.gate_loss)
+    gate = PublicTextGate(export, texts, installation.settings.max_relative_gate_loss)
     with _partner(installation, export, simulated_cohort, corpus) as partner:
         run_coordinator(installation.coordinator(gate, partner, gate.probe), parent)
 

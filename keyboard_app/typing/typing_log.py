@@ -13,7 +13,7 @@ from keyboard_app.typing.vault import Vault, VaultFullError
 from model.text import normalise, tokenise
 
 EXPIRY_SECONDS = 60 * 86400.0
-MOST_MESSAGES = 5000
+MAX_MESSAGES = 5000
 
 _DRAFT, _COUNTS = "draft", "keystrokes"
 _DAYS_KEPT = 60
@@ -57,7 +57,7 @@ class TypingLog:
         vault: where it is kept.
         clock: seconds since 1970.
         expiry_seconds: after which a message is deleted.
-        most_messages: that are kept.
+        max_messages: that are kept.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class TypingLog:
         *,
         clock: Callable[[], float] = time.time,
         expiry_seconds: float = EXPIRY_SECONDS,
-        most_messages: int = MOST_MESSAGES,
+        max_messages: int = MAX_MESSAGES,
     ) -> None:
         self._vault = vault
         self._clock = clock
         self._expiry_seconds = expiry_seconds
-        self._most_messages = most_messages
+        self._max_messages = max_messages
 
     def recover(self) -> None:
         """Finish what an app that was killed had drafted. Call it at the start."""
@@ -128,7 +128,7 @@ class TypingLog:
         """Delete what is too old or too much, and make it final; return whether there was any."""
         with self._vault.writing():
             gone = self._vault.delete_before(self._clock() - self._expiry_seconds)
-            gone += self._vault.delete_oldest(self._most_messages)
+            gone += self._vault.delete_oldest(self._max_messages)
         if gone:
             self._vault.forget_key()
         return gone > 0

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from federation.base.files import write_private
 
 KEY_BYTES = 32
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 """Largest file; beyond it the store is full."""
 
 IN_MEMORY = ":memory:"
@@ -109,20 +109,20 @@ class Vault:
     Args:
         path: of the SQLite file, or `IN_MEMORY`.
         keys: where the keys are.
-        most_bytes: that the file may have.
+        max_bytes: that the file may have.
 
     Raises:
         VaultError: the file is damaged, cannot be opened, or was sealed with other keys.
     """
 
-    def __init__(self, path: Path | str, keys: KeyStore, *, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, path: Path | str, keys: KeyStore, *, max_bytes: int = MAX_BYTES) -> None:
         self._keys = keys
         self._lock = threading.RLock()
         with _explained():
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             with _explained():
-                self._prepare(most_bytes)
+                self._prepare(max_bytes)
             self._ciphers = _ciphers(keys.load())
             if not self._ciphers:
                 first = [secrets.token_bytes(KEY_BYTES)]
@@ -246,13 +246,13 @@ class Vault:
         with self._lock, _explained():
             yield self._database
 
-    def _prepare(self, most_bytes: int) -> None:
+    def _prepare(self, max_bytes: int) -> None:
         execute = self._database.execute
         execute("PRAGMA busy_timeout=5000")
         execute("PRAGMA journal_mode=WAL")
         execute("PRAGMA synchronous=NORMAL")  # outlives the app; a power cut may take the last words
         execute("PRAGMA secure_delete=ON")
-        execute(f"PRAGMA max_page_count={max(1, most_bytes // _PAGE_BYTES)}")
+        execute(f"PRAGMA max_page_count={max(1, max_bytes // _PAGE_BYTES)}")
         if execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise VaultError("the file is damaged")
         self._database.executescript(_TABLES)

@@ -22,8 +22,8 @@ from keyboard_app.ui.theme import Palette, rgba
 from keyboard_app.ui.widgets import ground
 
 HIDDEN = "•"
-MOST_LINES = 5
-_line_texture = lru_cache(maxsize=4 * MOST_LINES)(written)
+MAX_LINES = 5
+_line_texture = lru_cache(maxsize=4 * MAX_LINES)(written)
 _LINE = 1.35  # line height in font sizes
 _LEFT_DP, _TOP_DP = 16, 11  # from the edges of the field to the text
 _HANDLE_DP = 16
@@ -149,7 +149,7 @@ class Field(Widget):
     @property
     def _view(self) -> float:
         """How high the visible part of the text is."""
-        return min(len(self._layout.lines), MOST_LINES) * float(self._line_height)
+        return min(len(self._layout.lines), MAX_LINES) * float(self._line_height)
 
     @property
     def _floor(self) -> float:
@@ -160,7 +160,7 @@ class Field(Widget):
     def _rows(self) -> range:
         """The lines that are visible, if only in part."""
         first = round(self._scroll.scroll / self._line_height, 3)
-        return range(int(first), min(math.ceil(first) + MOST_LINES, len(self._layout.lines)))
+        return range(int(first), min(math.ceil(first) + MAX_LINES, len(self._layout.lines)))
 
     def _bottom(self, row: int) -> float:
         """Return where a line ends below."""

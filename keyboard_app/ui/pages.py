@@ -217,7 +217,7 @@ def _budget(view: "PhoneView") -> list[Widget]:
             fact(palette, "Epsilon spent", spent),
             fact(palette, "Limit", limit),
             fact(palette, "At delta", f"{budget.delta:.0e}"),
-            fact(palette, "Rounds joined", f"{budget.participations} of at most {budget.most_participations}"),
+            fact(palette, "Rounds joined", f"{budget.participations} of at most {budget.max_participations}"),
             title="Privacy budget",
         ),
         Text(

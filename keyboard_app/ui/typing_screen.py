@@ -14,7 +14,7 @@ from keyboard_app.ui.strip import Strip
 from keyboard_app.ui.theme import Palette
 from keyboard_app.ui.widgets import COLUMN_DP, Column, Scrolled, Text, ground
 
-_MOST_BUBBLES = 30
+_MAX_BUBBLES = 30
 
 
 class TypingScreen(BoxLayout):
@@ -87,7 +87,7 @@ class TypingScreen(BoxLayout):
         self.field.show(state)
         self.strip.show(state.slots)
         self.keypad.show(state)
-        sent = tuple(self._phone.sent[-_MOST_BUBBLES:])
+        sent = tuple(self._phone.sent[-_MAX_BUBBLES:])
         if sent != self._shown:
             self._shown = sent
             self._bubbles.clear_widgets()

@@ -10,7 +10,7 @@ from model.engine.weight_files import unpacked
 from model.evaluation import Totals
 from model.layout import FlatVector, Layout, NetworkConfig
 
-_SMALLEST_NORM = 1e-12  # by which a gradient's cut is divided
+_MIN_NORM = 1e-12  # by which a gradient's cut is divided
 
 
 class NumPyPredictor(Predictor):
@@ -75,7 +75,7 @@ class NumPyTrainer(NumPyPredictor, Trainer):
         rate = np.float32(learning_rate)
         if gradient_norm:
             norm = np.sqrt(sum(np.vdot(gradient, gradient) for gradient in gradients))
-            rate *= np.float32(min(1.0, gradient_norm / max(norm, _SMALLEST_NORM)))
+            rate *= np.float32(min(1.0, gradient_norm / max(norm, _MIN_NORM)))
         for weight, gradient in zip(self._weights, gradients, strict=True):
             np.multiply(gradient, rate, out=gradient)
             np.subtract(weight, gradient, out=weight)

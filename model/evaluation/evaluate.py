@@ -67,14 +67,14 @@ def evaluate(
     return Evaluation(model.name, tuple(users), counts)
 
 
-def _batches(users: Iterable[Sequence[Message]], most_words: int) -> Iterator[list[tuple[int, Message]]]:
+def _batches(users: Iterable[Sequence[Message]], max_words: int) -> Iterator[list[tuple[int, Message]]]:
     """Group all users' messages, each with its user's index, so that the scores of a group fit in memory."""
     batch: list[tuple[int, Message]] = []
     words = 0
     for user, messages in enumerate(users):
         for message in messages:
             own = sum(token.is_word for token in message)
-            if batch and words + own > most_words:
+            if batch and words + own > max_words:
                 yield batch
                 batch, words = [], 0
             if message:

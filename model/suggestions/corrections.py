@@ -22,7 +22,7 @@ HOPELESS = 30.0
 _LONGEST = 24
 _SHORT = 3  # letters up to which one edit is the limit
 _BAND = 3  # letters by which what was typed may run ahead of or behind the word
-_MOST_EDITS = 2
+_MAX_EDITS = 2
 _PREFIX = 6  # letters of a word that are indexed
 _CODE_BITS = 6
 _MIXING = np.uint64(0x9E3779B97F4A7C15)  # spreads numbers of up to 64 bits over the upper 32
@@ -71,7 +71,7 @@ class Corrections:
         self._words = words
         self._lengths = np.array([len(word) for word in words], np.int16)
         self._letters = np.array([letters_of(word) for word in words], np.uint64)
-        pairs = _left(_codes(words), _MOST_EDITS)  # in place from here on: there are half a million
+        pairs = _left(_codes(words), _MAX_EDITS)  # in place from here on: there are half a million
         pairs <<= np.uint64(32)
         pairs |= np.arange(len(words), dtype=np.uint64)
         pairs = pairs.ravel()
@@ -87,7 +87,7 @@ class Corrections:
         """
         if not 1 < len(typed) <= _LONGEST:
             return []
-        edits = 1 if len(typed) <= _SHORT else _MOST_EDITS
+        edits = 1 if len(typed) <= _SHORT else _MAX_EDITS
         left = np.unique(_left(_codes([typed]), edits)).astype(np.uint32)
         starts, ends = (np.searchsorted(self._left, left, side) for side in ("left", "right"))
         found = np.unique(np.concatenate([self._places[i:j] for i, j in zip(starts, ends, strict=True)]))
@@ -99,7 +99,7 @@ class Corrections:
     def alike(self, typed: str, places: npt.NDArray[np.int64]) -> list[str]:
         """Return the words at some places of the lexicon that have all letters of `typed` but for two kinds."""
         lacking = _bits(np.uint64(letters_of(typed)) & ~self._letters[places])
-        return [self._words[place] for place in places[lacking <= _MOST_EDITS]]
+        return [self._words[place] for place in places[lacking <= _MAX_EDITS]]
 
 
 def _codes(words: Sequence[str]) -> npt.NDArray[np.uint64]:
@@ -119,7 +119,7 @@ def _ways(edits: int) -> npt.NDArray[np.uint64]:
     return np.array(ways, np.uint64)
 
 
-_WAYS = {edits: _ways(edits) for edits in (1, _MOST_EDITS)}
+_WAYS = {edits: _ways(edits) for edits in (1, _MAX_EDITS)}
 
 
 def _left(codes: npt.NDArray[np.uint64], edits: int) -> npt.NDArray[np.uint64]:

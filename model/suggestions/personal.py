@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float32]
 LEARNING_THRESHOLD = 2
 """Messages that must have a new word before it is learned: a typo typed once is none."""
 
-MOST_TOKENS = 20_000
+MAX_TOKENS = 20_000
 """Of messages kept; the oldest are dropped."""
 
 _ORDER = 3
@@ -106,7 +106,7 @@ class PersonalModel:
             self._new_words.update(new)
             learned += sorted(word for word in new if self._new_words[word] == LEARNING_THRESHOLD)
             self._note_capitals(message, tokens)
-        while self._tokens > MOST_TOKENS:
+        while self._tokens > MAX_TOKENS:
             self._tokens -= len(self._messages.popleft())
         self._count()
         return learned

@@ -24,7 +24,7 @@ _AUTOCORRECT_MARGIN = 2.5  # nats by which a correction of an unknown word must 
 _AUTOCORRECT_MARGIN_KNOWN = 6.0  # of a known word
 _LEAST = 1e-9
 
-_SHORT, _MOST_SHORT, _MOST = 3, 7.5, 13.0  # nats that a suggested correction of few letters, or of more, may cost
+_SHORT, _MAX_SHORT, _MOST = 3, 7.5, 13.0  # nats that a suggested correction of few letters, or of more, may cost
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Suggester:
         if far:
             cost = costs(letters, far, whole=False)
             probabilities = np.exp(candidates.log_probabilities(far) - cost)
-            probabilities[cost > (_MOST_SHORT if len(letters) <= _SHORT else _MOST)] = 0
+            probabilities[cost > (_MAX_SHORT if len(letters) <= _SHORT else _MOST)] = 0
             total += float(probabilities.sum())
             order = np.argsort(-probabilities, kind="stable")[:count]
             ranked += [(far[i], float(probabilities[i]), Origin.CORRECTION) for i in order if probabilities[i] > 0]

@@ -57,6 +57,6 @@ def test_clients_are_split_in_time() -> None:
 
 
 def test_light_users_are_left_out_and_heavy_ones_capped() -> None:
-    assert all(len(texts) == 15 for texts in split(made(100, 40), SplitOptions(most_messages=15)).held_out.values())
+    assert all(len(texts) == 15 for texts in split(made(100, 40), SplitOptions(max_messages=15)).held_out.values())
     with pytest.raises(CorpusError, match="use a corpus with more users"):
         split(made(100, 5))

@@ -15,7 +15,7 @@ from model.layout import NetworkConfig, initial_weights
 from model.vocabulary import Vocabulary
 
 TEXT = ["hello there how are you", "i am fine and you", "see you tomorrow then", "what are you doing", "nothing much"]
-AGREED = Settings(consent=True, rest_seconds=0.0, least_examples=3, least_phones=3)
+AGREED = Settings(consent=True, rest_seconds=0.0, min_examples=3, min_phones=3)
 
 
 class Clock:

@@ -114,7 +114,7 @@ def network(site: Site) -> Network:
 
 @pytest.fixture
 def others(site: Site, tmp_path: Path) -> list[HttpPhone]:
-    policy = replace(DEFAULT_POLICY, least_phones=3)
+    policy = replace(DEFAULT_POLICY, min_phones=3)
     return [HttpPhone(site, tmp_path, number, policy=policy) for number in range(2)]
 
 
@@ -310,7 +310,7 @@ def test_a_round_beyond_the_budget_is_refused(
 def test_a_round_of_too_few_is_refused(
     site: Site, participation: Participation, others: list[HttpPhone], owner: Owner
 ) -> None:
-    owner.settings = replace(owner.settings, least_phones=50)
+    owner.settings = replace(owner.settings, min_phones=50)
     run(site, participation, others, lambda: bool(participation.snapshot().rounds))
     assert participation.snapshot().rounds[0].reason == "The plan is below this phone's policy."
 

@@ -308,7 +308,7 @@ class TestTrouble:
         assert phone.status().logged[0] >= 1
 
     def test_a_full_store_says_so_and_typing_goes_on(self, open_phone: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("keyboard_app.typing.vault.Vault.__init__.__kwdefaults__", {"most_bytes": 64 * 1024})
+        monkeypatch.setattr("keyboard_app.typing.vault.Vault.__init__.__kwdefaults__", {"max_bytes": 64 * 1024})
         phone = open_phone()
         phone.type("x" * 200_000)
         say(phone, "")

@@ -12,7 +12,7 @@ import pytest
 from federation.device import TooLittleError
 from federation.protocol import model_codec as codec
 from federation.protocol.conditions import Conditions
-from federation.protocol.task import Budget, TrainingTask
+from federation.protocol.task import ComputeBudget, TrainingTask
 from keyboard_app import subprocesses
 from keyboard_app.model_comparison import EngineWordModel, Measured, judge, measure
 from keyboard_app.shared_models import SharedModels
@@ -34,9 +34,9 @@ TASK = TrainingTask(
     gradient_norm=1.0,
     dropout=0.0,
     budgets={
-        "low": Budget(steps=1, seconds=60),
-        "middle": Budget(steps=100, seconds=600),
-        "high": Budget(steps=200, seconds=600),
+        "low": ComputeBudget(steps=1, seconds=60),
+        "middle": ComputeBudget(steps=100, seconds=600),
+        "high": ComputeBudget(steps=200, seconds=600),
     },
     needed=Conditions(),
     separation_seconds=0,

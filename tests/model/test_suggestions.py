@@ -232,7 +232,7 @@ def test_what_is_no_personal_model_is_refused(data: bytes) -> None:
 
 
 def test_old_messages_make_room(model: NextWords, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.suggestions.personal.MOST_TOKENS", 10)
+    monkeypatch.setattr("model.suggestions.personal.MAX_TOKENS", 10)
     personal = PersonalModel(model.words)
     personal.learn_all([f"word{i} and more" for i in range(20)])
     assert personal.tokens <= 10

@@ -7,7 +7,7 @@ import pytest
 from federation.errors import ConfigError
 from federation.fleet.scenario import Availability, Clients, DropOut, PhoneClass, Rounds, Scenario
 from federation.protocol.message_sizes import STEPS, Traffic
-from federation.protocol.task import Budget
+from federation.protocol.task import ComputeBudget
 
 FLEET = 4000
 
@@ -66,7 +66,7 @@ def scenario(tmp_path: Path) -> Scenario:
 
 def test_a_file_is_read(scenario: Scenario) -> None:
     assert (scenario.weighting, scenario.rounds.minimum, scenario.rounds.over_selection) == ("uniform", 5, 1.5)
-    assert scenario.rounds.most_phones(10) == 15
+    assert scenario.rounds.max_phones(10) == 15
     assert scenario.rounds.deadlines.unmask_seconds == 50
     assert (scenario.clients.split, scenario.clients.concentration) == ("dirichlet", 0.2)
     assert (scenario.drop_out.at("upload"), scenario.drop_out.at("share")) == (0.2, 0.0)
@@ -75,12 +75,12 @@ def test_a_file_is_read(scenario: Scenario) -> None:
         name="slow",
         share=0.3,
         device_class="low",
-        budget=Budget(steps=5, seconds=60),
+        budget=ComputeBudget(steps=5, seconds=60),
         tokens_per_second=100.0,
         upload_bytes_per_second=1000.0,
         download_bytes_per_second=10_000.0,
     )
-    assert fast.budget == Budget(steps=400, seconds=120)
+    assert fast.budget == ComputeBudget(steps=400, seconds=120)
 
 
 def test_the_documents_example_and_the_benchmarks_fleet_can_be_read(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_phones_drop_out_as_often_as_said_and_not_together(scenario: Scenario) -
 
 def test_a_phone_takes_its_time_within_its_budget(scenario: Scenario) -> None:
     slow = next(device for device in scenario.devices(1, 50) if device.kind.name == "slow")
-    assert slow.budget == Budget(steps=5, seconds=60)
+    assert slow.budget == ComputeBudget(steps=5, seconds=60)
     assert slow.train_seconds(300) == 3.0
     assert slow.train_seconds(1_000_000) == 60.0
     assert slow.transfer_seconds(Traffic(500, 20_000)) == 2.5

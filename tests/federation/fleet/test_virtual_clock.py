@@ -13,11 +13,11 @@ from federation.fleet.scenario import Availability, DropOut, PhoneClass, Rounds,
 from federation.fleet.virtual_clock import Played, RoundRules, VirtualClock
 from federation.protocol.message_sizes import STEPS, Step, Traffic
 from federation.protocol.plan import Deadlines
-from federation.protocol.task import Budget
-from federation.secure_aggregation import least_threshold
+from federation.protocol.task import ComputeBudget
+from federation.secure_aggregation import min_threshold
 from federation.server.phases import STEPS as SERVER_STEPS
 from federation.server.phases import Phase
-from federation.server.round_state import GroupStanding, Standing
+from federation.server.round_state import GroupState, RoundState
 from tests.federation.protocol.test_plan import PLAN
 
 DEADLINES = Deadlines(100, 200, 300, 400, 500)
@@ -72,7 +72,7 @@ def test_the_slowest_are_cut_off_where_more_were_let_in() -> None:
 
 
 def test_whoever_is_later_than_the_deadline_is_cut_off() -> None:
-    late = PhoneClass(name="late", share=0.2, tokens_per_second=1, budget=Budget(steps=9999, seconds=9999))
+    late = PhoneClass(name="late", share=0.2, tokens_per_second=1, budget=ComputeBudget(steps=9999, seconds=9999))
     scenario = replace(QUICK, classes=(late, PhoneClass(name="fast", share=0.8)))
     scenario = replace(scenario, rounds=replace(QUICK.rounds, over_selection=1.0))
     virtual = clock(scenario)
@@ -159,7 +159,7 @@ def test_over_selection_completes_more_rounds_under_drop_out() -> None:
 def standings(draw: st.DrawFn) -> tuple[int, int, int]:
     """A roster, how many of it took the step before, and how many are to come: no round that was abandoned before."""
     roster = draw(st.integers(4, 9))
-    before = draw(st.integers(max(least_threshold(roster), 4), roster))
+    before = draw(st.integers(max(min_threshold(roster), 4), roster))
     return roster, before, draw(st.integers(1, before))
 
 
@@ -178,12 +178,12 @@ def test_steps_close_when_the_round_server_closes_them(
     arrivals = np.sort(np.random.default_rng(seed).integers(0, 600, coming)).astype(float).tolist()
     closes, in_time = RULES.close(step, before, roster, arrivals)
 
-    def standing(present: int) -> Standing:
+    def standing(present: int) -> RoundState:
         taken = {earlier: roster if number == 0 else before for number, earlier in enumerate(SERVER_STEPS[:position])}
-        group = GroupStanding(tuple(bytes([number]) for number in range(roster)), {**taken, Phase(step): present})
+        group = GroupState(tuple(bytes([number]) for number in range(roster)), {**taken, Phase(step): present})
         plan = replace(PLAN, encoding=replace(PLAN.encoding, phones=9), minimum=4, deadlines=DEADLINES)
         reached = arrivals[5] if step == "upload" and present >= 6 else None
-        return Standing(Phase(step), [group], plan, 6, 9, 0.0, reached, RULES.grace_seconds)
+        return RoundState(Phase(step), [group], plan, 6, 9, 0.0, reached, RULES.grace_seconds)
 
     present = sum(arrival <= now for arrival in arrivals)
     asked = standing(min(present, 9) if step == "advertise" else present)

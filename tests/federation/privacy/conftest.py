@@ -3,7 +3,7 @@
 import pytest
 
 from federation.protocol.plan import Deadlines, Mechanism, Privacy, RoundPlan
-from federation.updates.encoding import Wrap
+from federation.updates.encoding import ModularEncoding
 
 
 @pytest.fixture(params=[Mechanism.SKELLAM, Mechanism.DISCRETE_GAUSSIAN], ids=lambda mechanism: mechanism.name)
@@ -12,7 +12,7 @@ def plan(request: pytest.FixtureRequest) -> RoundPlan:
         round_id=7,
         model_sha256=bytes(32),
         dimension=20_000,
-        encoding=Wrap(16, 12, 1e-3),
+        encoding=ModularEncoding(16, 12, 1e-3),
         clip=1.0,
         weight_cap=1,
         rotation_seed=bytes(32),

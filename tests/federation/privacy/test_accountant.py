@@ -10,8 +10,8 @@ from scipy import stats
 
 from federation.privacy.accountant import (
     Account,
-    Ledger,
     Participation,
+    ParticipationLog,
     Sampling,
     epsilon_of_gaussian,
     epsilon_of_rho,
@@ -122,7 +122,7 @@ def test_rho_of_epsilon_inverts(epsilon: float) -> None:
 
 
 def test_the_ledger_names_the_phone_that_breaks_an_assumption() -> None:
-    ledger = Ledger()
+    ledger = ParticipationLog()
     ledger.record(1, ["a", "b"])
     ledger.record(4, ["b"])
     ledger.check(Participation(10, 2, 3))
@@ -138,7 +138,7 @@ def test_the_ledger_names_the_phone_that_breaks_an_assumption() -> None:
 
 
 def test_a_ledger_in_which_nobody_took_part_accounts_for_nothing() -> None:
-    ledger = Ledger()
+    ledger = ParticipationLog()
     ledger.record(1, [])
     with pytest.raises(AssumptionError, match="nobody"):
         _ = ledger.participation

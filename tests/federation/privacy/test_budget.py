@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from federation.device.store import PhoneStore
-from federation.privacy import Budget, BudgetError, NoiseScale
+from federation.privacy import BudgetError, NoiseScale, PrivacyBudget
 from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import Privacy, RoundPlan
 
 
 def test_rounds_add_up_until_the_next_would_be_too_much(plan: RoundPlan) -> None:
     cost = round_rho(NoiseScale.of(plan))
-    budget = Budget(limit_rho=2.5 * cost, most_participations=100)
+    budget = PrivacyBudget(limit_rho=2.5 * cost, max_participations=100)
     for round_id in (1, 2):
         budget = budget.join(replace(plan, round_id=round_id))
     assert budget.spent_rho == pytest.approx(2 * cost)
@@ -25,18 +25,18 @@ def test_rounds_add_up_until_the_next_would_be_too_much(plan: RoundPlan) -> None
 
 def test_a_round_without_noise_is_beyond_every_limit(plan: RoundPlan) -> None:
     with pytest.raises(BudgetError, match="inf"):
-        Budget(limit_rho=1e9, most_participations=1).join(replace(plan, privacy=Privacy()))
+        PrivacyBudget(limit_rho=1e9, max_participations=1).join(replace(plan, privacy=Privacy()))
 
 
 def test_a_phone_without_limit_takes_part_without_noise(plan: RoundPlan) -> None:
-    budget = Budget(math.inf, most_participations=1).join(replace(plan, privacy=Privacy()))
+    budget = PrivacyBudget(math.inf, max_participations=1).join(replace(plan, privacy=Privacy()))
     assert budget.participations == 1
     with pytest.raises(BudgetError, match="no more"):
         budget.join(replace(plan, round_id=8))
 
 
 def test_a_phone_rests_between_its_rounds(plan: RoundPlan) -> None:
-    budget = Budget(math.inf, 10, minimum_separation=5).join(plan)
+    budget = PrivacyBudget(math.inf, 10, minimum_separation=5).join(plan)
     with pytest.raises(BudgetError, match="until round 12"):
         budget.join(replace(plan, round_id=11))
     assert budget.join(replace(plan, round_id=12)).last_round_id == 12
@@ -44,8 +44,8 @@ def test_a_phone_rests_between_its_rounds(plan: RoundPlan) -> None:
 
 @pytest.mark.parametrize("limit", [3.5, math.inf])
 def test_a_budget_outlives_the_app(plan: RoundPlan, limit: float) -> None:
-    budget = Budget(limit, 5, minimum_separation=2).join(plan)
-    assert Budget.from_json(budget.to_json()) == budget
+    budget = PrivacyBudget(limit, 5, minimum_separation=2).join(plan)
+    assert PrivacyBudget.from_json(budget.to_json()) == budget
     assert "Infinity" not in budget.to_json()  # which is not JSON
 
 
@@ -64,10 +64,10 @@ def test_a_budget_outlives_the_app(plan: RoundPlan, limit: float) -> None:
 )
 def test_a_damaged_budget_takes_part_no_more(plan: RoundPlan, damage: Callable[[str], str]) -> None:
     with pytest.raises(BudgetError, match="takes part no more until its owner"):
-        Budget.from_json(damage(Budget(3.5, 5).join(plan).to_json()))
+        PrivacyBudget.from_json(damage(PrivacyBudget(3.5, 5).join(plan).to_json()))
 
 
 def test_a_phone_keeps_its_budget_with_its_state(plan: RoundPlan, tmp_path: Path) -> None:
-    budget = Budget(math.inf, 5).join(plan)
+    budget = PrivacyBudget(math.inf, 5).join(plan)
     PhoneStore(tmp_path).budget = budget
     assert PhoneStore(tmp_path).budget == budget

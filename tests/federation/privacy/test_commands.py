@@ -137,7 +137,7 @@ def test_a_report_needs_a_run_or_all_of_a_plan(arguments: str) -> None:
         ),
         ({"clip": 0.0}, "clip must be positive"),
         ({"delta": 0.0}, "delta must be"),
-        ({"most_participations": -1}, "cannot be negative"),
+        ({"max_participations": -1}, "cannot be negative"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(settings: dict[str, object], said: str) -> None:

@@ -15,7 +15,7 @@ from federation.privacy import NoiseError, NoiseScale, draw, noised_encoding, ph
 from federation.privacy.mechanisms import _discrete_gaussian, _poisson, _Table
 from federation.privacy.zcdp import gaussian_rho, round_rho
 from federation.protocol.plan import Mechanism, Privacy, RoundPlan
-from federation.updates.encoding import WRAP_SIGMAS, Wrap, padded
+from federation.updates.encoding import WRAP_SIGMAS, ModularEncoding, padded
 from federation.updates.update import Tally, Update
 
 
@@ -153,7 +153,7 @@ def test_a_noised_sum_decodes_to_the_sum_plus_noise_of_the_promised_size(plan: R
 
 def test_noise_that_would_wrap_around_is_refused(plan: RoundPlan) -> None:
     with pytest.raises(NoiseError, match="wrap around"):
-        phone_noise(replace(plan, encoding=Wrap(8, 12, 1e-3)), bytes(32))
+        phone_noise(replace(plan, encoding=ModularEncoding(8, 12, 1e-3)), bytes(32))
 
 
 def test_a_plan_that_counts_on_nobody_is_refused(plan: RoundPlan) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from federation.protocol.plan import (
     COUNTERS,
-    LARGEST_COUNT,
+    MAX_COUNT,
     PLAN_BYTES,
     Deadlines,
     Mechanism,
@@ -17,7 +17,7 @@ from federation.protocol.plan import (
 )
 from federation.secure_aggregation import Vector, VectorFormat
 from federation.secure_aggregation.errors import ImpossibleSumError, PlanRefusedError
-from federation.updates.encoding import Encoding, Lanes, Wrap, choose, padded
+from federation.updates.encoding import Encoding, ModularEncoding, PackedEncoding, choose, padded
 from federation.updates.sparsification import SUBSET_BYTES, Stratum, Subset
 from federation.updates.update import Tally, Update
 from tests.federation.secure_aggregation.cohort import digest, private_key
@@ -56,7 +56,9 @@ def _sum(plan: RoundPlan, updates: list[Update]) -> Vector:
     return total
 
 
-@pytest.mark.parametrize("encoding", [PLAN.encoding, Lanes(5, 10, 0.1), Wrap(16, 10, 1e-4)], ids=repr)
+@pytest.mark.parametrize(
+    "encoding", [PLAN.encoding, PackedEncoding(5, 10, 0.1), ModularEncoding(16, 10, 1e-4)], ids=repr
+)
 def test_a_plan_encodes_and_decodes_a_weighted_sum(encoding: Encoding) -> None:
     plan = replace(PLAN, encoding=encoding)
     updates = _updates(6)
@@ -126,12 +128,10 @@ def test_a_cohort_without_examples_moves_nothing() -> None:
 
 def test_counts_are_capped() -> None:
     update = Update(np.zeros(DIMENSION, np.float32), Tally(10**15, 10**15, 1e15, 10**15))
-    assert PLAN.encode(update, digest("many")).counters.tolist() == [100, LARGEST_COUNT, LARGEST_COUNT, LARGEST_COUNT]
+    assert PLAN.encode(update, digest("many")).counters.tolist() == [100, MAX_COUNT, MAX_COUNT, MAX_COUNT]
 
 
-@pytest.mark.parametrize(
-    "counters", [[301, 0, 0, 0], [0, 3 * LARGEST_COUNT + 1, 0, 0], [0, 0, 2**63, 0], [0, 0, 0, 2**63]]
-)
+@pytest.mark.parametrize("counters", [[301, 0, 0, 0], [0, 3 * MAX_COUNT + 1, 0, 0], [0, 0, 2**63, 0], [0, 0, 0, 2**63]])
 def test_impossible_counters_are_noticed(counters: list[int]) -> None:
     words = PLAN.encode(_updates(1)[0], digest("words")).words
     with pytest.raises(ImpossibleSumError, match="counter"):
@@ -150,10 +150,10 @@ CHANGES: list[dict[str, Any]] = [
     {"round_id": 8},
     {"model_sha256": digest("another model")},
     {"dimension": DIMENSION + 1},
-    {"encoding": Lanes(5, 10, PLAN.encoding.bound if isinstance(PLAN.encoding, Lanes) else 1.0)},
+    {"encoding": PackedEncoding(5, 10, PLAN.encoding.bound if isinstance(PLAN.encoding, PackedEncoding) else 1.0)},
     {"encoding": replace(PLAN.encoding, phones=11)},
-    {"encoding": Lanes(4, 10, 0.5)},
-    {"encoding": Wrap(8, 10, 0.5)},
+    {"encoding": PackedEncoding(4, 10, 0.5)},
+    {"encoding": ModularEncoding(8, 10, 0.5)},
     {"clip": 1.5},
     {"weight_cap": 101},
     {"rotation_seed": digest("another seed")},
@@ -162,10 +162,10 @@ CHANGES: list[dict[str, Any]] = [
     {"subset": Subset((Stratum(100, 90), Stratum(DIMENSION - 100, 10)))},
     {"subset": Subset((Stratum(100, 100), Stratum(DIMENSION - 100, DIMENSION - 100)))},
     *({"deadlines": replace(PLAN.deadlines, **{name: value + 1})} for name, value in vars(PLAN.deadlines).items()),
-    {"encoding": Wrap(8, 10, 0.5), "privacy": NOISY},
-    {"encoding": Wrap(8, 10, 0.5), "privacy": replace(NOISY, mechanism=Mechanism.DISCRETE_GAUSSIAN)},
-    {"encoding": Wrap(8, 10, 0.5), "privacy": replace(NOISY, noise_multiplier=0.6)},
-    {"encoding": Wrap(8, 10, 0.5), "privacy": replace(NOISY, corrupt=3)},
+    {"encoding": ModularEncoding(8, 10, 0.5), "privacy": NOISY},
+    {"encoding": ModularEncoding(8, 10, 0.5), "privacy": replace(NOISY, mechanism=Mechanism.DISCRETE_GAUSSIAN)},
+    {"encoding": ModularEncoding(8, 10, 0.5), "privacy": replace(NOISY, noise_multiplier=0.6)},
+    {"encoding": ModularEncoding(8, 10, 0.5), "privacy": replace(NOISY, corrupt=3)},
 ]
 
 
@@ -241,7 +241,7 @@ def test_impossible_parts() -> None:
 
 
 def test_noise_is_added_where_the_plan_asks_for_it_and_only_there() -> None:
-    noisy = replace(PLAN, encoding=Wrap(16, 10, 1e-4), privacy=NOISY)
+    noisy = replace(PLAN, encoding=ModularEncoding(16, 10, 1e-4), privacy=NOISY)
     update = _updates(2)[1]
     noise = np.arange(padded(DIMENSION)) - 4000
     with_noise = noisy.encode(update, digest("same"), noise)
@@ -252,7 +252,7 @@ def test_noise_is_added_where_the_plan_asks_for_it_and_only_there() -> None:
             plan.encode(update, digest("same"), given)
 
 
-POLICY = PhonePolicy(least_phones=3, least_noise_multiplier=0.0, largest_clip=1.0, most_bits=16)
+POLICY = PhonePolicy(min_phones=3, min_noise_multiplier=0.0, max_clip=1.0, max_bits=16)
 
 
 def test_a_phone_agrees_to_a_plan_within_its_policy() -> None:
@@ -264,10 +264,10 @@ def test_a_phone_agrees_to_a_plan_within_its_policy() -> None:
     [
         (POLICY, 7, "round 7 is not after round 7"),
         (POLICY, 8, "not after"),
-        (replace(POLICY, least_phones=4), 6, "sum of 3 phones"),
-        (replace(POLICY, least_noise_multiplier=0.1), 6, "noise"),
-        (replace(POLICY, largest_clip=0.5), 6, "clip"),
-        (replace(POLICY, most_bits=8), 6, "bits"),
+        (replace(POLICY, min_phones=4), 6, "sum of 3 phones"),
+        (replace(POLICY, min_noise_multiplier=0.1), 6, "noise"),
+        (replace(POLICY, max_clip=0.5), 6, "clip"),
+        (replace(POLICY, max_bits=8), 6, "bits"),
     ],
 )
 def test_a_phone_refuses_a_plan_below_its_policy(policy: PhonePolicy, last_round_id: int, match: str) -> None:

@@ -74,7 +74,7 @@ def test_two_groups_cannot_outvote_each_other() -> None:
 def test_what_is_not_finite_is_rejected_whatever_is_switched_off(poison: float) -> None:
     means = honest(3)
     means[1][7] = poison
-    off = replace(SETTINGS, norm_factor=0.0, least_agreement=-1.0)
+    off = replace(SETTINGS, norm_factor=0.0, min_agreement=-1.0)
     assert screened([group(mean) for mean in means], 0.0, off) == {1: "not finite"}
 
 
@@ -82,9 +82,9 @@ def test_filters_can_be_switched_off_one_by_one() -> None:
     means = honest(6)
     means[0] = -10 * means[0]
     groups = [group(mean) for mean in means]
-    assert list(screened(groups, 1.0, replace(SETTINGS, least_agreement=-1.0))) == [0]
+    assert list(screened(groups, 1.0, replace(SETTINGS, min_agreement=-1.0))) == [0]
     assert list(screened(groups, 1.0, replace(SETTINGS, norm_factor=0.0))) == [0]
-    assert screened(groups, 1.0, replace(SETTINGS, least_agreement=-1.0, norm_factor=0.0)) == {}
+    assert screened(groups, 1.0, replace(SETTINGS, min_agreement=-1.0, norm_factor=0.0)) == {}
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=6), st.floats(0.1, 5))

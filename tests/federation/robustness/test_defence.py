@@ -18,7 +18,7 @@ from model.layout import FlatVector
 DIMENSION = 60
 GOAL = np.ones(DIMENSION, np.float32)
 START = np.zeros(DIMENSION, np.float32)
-SETTINGS = DefenceSettings(initial_norm=1.0, gate_loss=1.0, rollback_loss=2.0)
+SETTINGS = DefenceSettings(initial_norm=1.0, max_gate_loss_nats=1.0, rollback_loss=2.0)
 CANARY = 7  # coordinate that a backdoor raises
 
 Poison = Callable[[FlatVector], FlatVector]
@@ -167,7 +167,7 @@ def test_if_every_group_is_spoiled_the_round_is_refused() -> None:
 
 
 def test_if_all_groups_fail_the_gate_the_round_is_refused() -> None:
-    lax = replace(SETTINGS, norm_factor=0.0, clip_factor=0.0, least_agreement=-1.0)
+    lax = replace(SETTINGS, norm_factor=0.0, clip_factor=0.0, min_agreement=-1.0)
     outcome = defended(round_of(START, {10 * group: flipped for group in range(7)}), lax)
     assert outcome.total is None
     assert [d.reason for d in outcome.decisions if d.action is Action.ROUND_REFUSED]
@@ -177,7 +177,7 @@ def test_if_all_groups_fail_the_gate_the_round_is_refused() -> None:
 def test_weights_that_are_not_finite_never_become_the_model() -> None:
     groups = round_of(START, {})
     huge = replace(groups[0].total, delta=np.full(DIMENSION, 3e38, np.float32))
-    lax = replace(SETTINGS, norm_factor=0.0, clip_factor=0.0, least_agreement=-1.0, median="never")
+    lax = replace(SETTINGS, norm_factor=0.0, clip_factor=0.0, min_agreement=-1.0, median="never")
     poisoned = [Group(huge, groups[0].members), Group(huge, groups[1].members), *groups[2:]]
     with np.errstate(over="ignore"):
         outcome = defended(poisoned, lax)
@@ -186,7 +186,7 @@ def test_weights_that_are_not_finite_never_become_the_model() -> None:
 
 def test_slow_poisoning_is_rolled_back() -> None:
     """Each round passes the gate; together they do not."""
-    lax = replace(SETTINGS, norm_factor=0.0, clip_factor=0.0, least_agreement=-1.0)
+    lax = replace(SETTINGS, norm_factor=0.0, clip_factor=0.0, min_agreement=-1.0)
     state, made_by, memory = START, 0, Memory()
     states = {0: START}
     for number in range(1, 6):

@@ -10,7 +10,7 @@ from federation.robustness.gate import objection
 from model.batches import pack
 from model.vocabulary import BOUNDARY
 
-SETTINGS = DefenceSettings(gate_loss=0.3, canary_jump=0.3)
+SETTINGS = DefenceSettings(max_gate_loss_nats=0.3, canary_jump=0.3)
 BEFORE = Reading(4.0, (0.1, 0.5))
 
 
@@ -37,7 +37,7 @@ def test_a_canary_that_creeps_is_measured_against_its_running_average() -> None:
 
 def test_both_halves_can_be_switched_off() -> None:
     bad = Reading(9.0, (1.0, 1.0))
-    assert objection(bad, BEFORE, (), replace(SETTINGS, gate_loss=0.0, canary_jump=0.0)) is None
+    assert objection(bad, BEFORE, (), replace(SETTINGS, max_gate_loss_nats=0.0, canary_jump=0.0)) is None
 
 
 def test_canaries_are_the_most_frequent_openings() -> None:

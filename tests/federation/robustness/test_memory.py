@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import ConfigError
-from federation.robustness import Action, DefenceSettings, Memory, Reading, Standing
+from federation.robustness import Action, DefenceSettings, Memory, Reading, RejectionCount
 from federation.robustness.memory import Best, binomial_tail
 
 SETTINGS = DefenceSettings(quarantine_rounds=5, memory_rounds=4)
@@ -17,7 +17,7 @@ SETTINGS = DefenceSettings(quarantine_rounds=5, memory_rounds=4)
 def test_the_tail_of_the_binomial_is_that_of_enumeration(n: int, k: int, share: float) -> None:
     k = min(k, n)
     below = sum(math.comb(n, i) * share**i * (1 - share) ** (n - i) for i in range(k))
-    assert binomial_tail(Standing(n, k), share) == pytest.approx(1 - below, abs=1e-9)
+    assert binomial_tail(RejectionCount(n, k), share) == pytest.approx(1 - below, abs=1e-9)
 
 
 def rounds_of(attackers: set[str], rounds: int, settings: DefenceSettings = SETTINGS) -> tuple[Memory, dict[str, int]]:
@@ -49,7 +49,7 @@ def test_nobody_is_quarantined_where_every_group_is_rejected() -> None:
 
 
 def test_quarantine_ends_and_the_phone_starts_anew() -> None:
-    memory = Memory(standings={"a": Standing(9, 9), "b": Standing(500, 5)})
+    memory = Memory(standings={"a": RejectionCount(9, 9), "b": RejectionCount(500, 5)})
     memory, decisions = memory.judged([["b"]], [["a"]], 7, SETTINGS)
     assert [decision.subject for decision in decisions] == ["a"]
     assert "in 10 rejected groups of 10" in decisions[0].reason
@@ -83,7 +83,7 @@ def test_canaries_are_averaged_and_the_best_version_is_kept() -> None:
 
 
 def test_what_is_stored_is_json_and_comes_back() -> None:
-    memory = Memory((1.0, 2.0), {"a": Standing(3, 1)}, {"b": 9}, (0.25,), Best(4, 3.5))
+    memory = Memory((1.0, 2.0), {"a": RejectionCount(3, 1)}, {"b": 9}, (0.25,), Best(4, 3.5))
     assert Memory.from_json(json.loads(json.dumps(memory.to_json()))) == memory
     assert Memory.from_json(json.loads(json.dumps(Memory().to_json()))) == Memory()
 
@@ -94,7 +94,7 @@ def test_what_is_stored_is_json_and_comes_back() -> None:
         {"group_phones": 0},
         {"norm_factor": -1.0},
         {"clip_factor": math.inf},
-        {"least_agreement": 2.0},
+        {"min_agreement": 2.0},
         {"canary_jump": 1.5},
         {"quarantine_chance": -0.1},
         {"memory_rounds": 0},

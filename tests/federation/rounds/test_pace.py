@@ -53,7 +53,7 @@ class Population:
     def wait_already(self) -> None:
         """As if each phone had checked in before."""
         start = self.clock.now
-        mean = self.size / (2 * SETTINGS.most_phones) * SETTINGS.deadlines.advertise_seconds
+        mean = self.size / (2 * SETTINGS.max_phones) * SETTINGS.deadlines.advertise_seconds
         # What is left at any time of waits between half and one and a half of the mean.
         left = self.random.uniform(0.5, 1.5, self.size) * self.random.uniform(0, 1, self.size) * mean
         rows = [
@@ -145,5 +145,5 @@ def test_large_populations_come_as_often_as_rounds_need_them(tmp_path: Path, siz
     most = HOUR / 2 / SETTINGS.deadlines.upload_seconds
     assert len(outcome.rounds) >= 0.7 * most
     assert np.mean(outcome.rounds) >= SETTINGS.goal
-    cohorts = HOUR / 2 / SETTINGS.deadlines.advertise_seconds * SETTINGS.most_phones
+    cohorts = HOUR / 2 / SETTINGS.deadlines.advertise_seconds * SETTINGS.max_phones
     assert outcome.idle_check_ins < 4 * cohorts

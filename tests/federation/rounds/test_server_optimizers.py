@@ -4,7 +4,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from federation.errors import ConfigError
-from federation.rounds.server_optimizers import Adam, Finalizer, GlobalState, SgdMomentum
+from federation.rounds.server_optimizers import Adam, ServerOptimizer, ServerState, SgdMomentum
 
 STEPS = 5
 
@@ -18,14 +18,14 @@ STEPS = 5
     ],
     ids=["momentum", "averaging", "adam"],
 )
-def test_it_is_tffs_optimizer_step_by_step(ours: Finalizer, theirs: tff.learning.optimizers.Optimizer) -> None:
+def test_it_is_tffs_optimizer_step_by_step(ours: ServerOptimizer, theirs: tff.learning.optimizers.Optimizer) -> None:
     random = np.random.default_rng(0)
     weights = random.normal(size=50).astype(np.float32)
     state = ours.initialize(weights)
     theirs_state, their_weights = theirs.initialize(tf.TensorSpec([50])), tf.constant(weights)
     for _ in range(STEPS):
         delta = random.normal(0, 0.1, 50).astype(np.float32)
-        state = ours.apply(GlobalState.of(state.weights, state.slots_to_bytes()), delta)
+        state = ours.apply(ServerState.of(state.weights, state.slots_to_bytes()), delta)
         theirs_state, their_weights = theirs.next(theirs_state, their_weights, tf.constant(-delta))
         np.testing.assert_allclose(state.weights, their_weights, atol=2e-6)
 

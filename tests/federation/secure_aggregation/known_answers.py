@@ -14,7 +14,7 @@ import numpy as np
 from federation.secure_aggregation import keys, masks, shamir
 from federation.secure_aggregation.keys import Role
 from federation.secure_aggregation.messages import split
-from federation.updates.encoding import Lanes, Rotation, Wrap
+from federation.updates.encoding import ModularEncoding, PackedEncoding, Rotation
 from tests.federation.secure_aggregation.cohort import (
     AUTHORITY,
     DEVICES,
@@ -75,8 +75,8 @@ def answers() -> dict[str, Any]:
         },
         "encoding": {
             "levels": levels.tolist(),
-            "lanes5_of_40_phones": Lanes(5, 40, 1.0).pack(levels).tolist(),
-            "wrap8": Wrap(8, 40, 1.0).pack(levels - 41).tolist(),
+            "lanes5_of_40_phones": PackedEncoding(5, 40, 1.0).pack(levels).tolist(),
+            "wrap8": ModularEncoding(8, 40, 1.0).pack(levels - 41).tolist(),
             "rotation_order": rotation._order[:8].tolist(),
             "rotation_signs": rotation._signs[:8].astype(int).tolist(),
         },

@@ -20,7 +20,7 @@ from federation.secure_aggregation.errors import (
 )
 from federation.secure_aggregation.messages import Advertisement, Kind, Survivors, split
 from federation.secure_aggregation.shamir import Entropy
-from federation.updates.encoding import Lanes
+from federation.updates.encoding import PackedEncoding
 from tests.federation.secure_aggregation.cohort import (
     AUTHORITY,
     DEVICES,
@@ -374,7 +374,7 @@ def test_unmasking_may_be_tried_again_with_more_answers() -> None:
 
 
 def test_garbage_lanes_are_noticed() -> None:
-    encoding = Lanes(4, 4, 1.0)
+    encoding = PackedEncoding(4, 4, 1.0)
     session = Session(4, parameters(vector=VectorFormat(1, 2, 8))).advertise().share()
     honest = encoding.pack(encoding.quantise(np.linspace(-1, 1, 8, dtype=np.float32), digest("rounding")))
     counters = session.parameters.vector.zeros().counters

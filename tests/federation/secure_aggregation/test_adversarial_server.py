@@ -10,7 +10,7 @@ from federation.secure_aggregation import (
     EnrolmentAuthority,
     Roster,
     SessionParameters,
-    least_threshold,
+    min_threshold,
     phone,
 )
 from federation.secure_aggregation.errors import (
@@ -72,7 +72,7 @@ def _refuses_roster(
     match: str,
     threshold: int | None = None,
 ) -> None:
-    least = least_threshold(len(phones)) if threshold is None else threshold
+    least = min_threshold(len(phones)) if threshold is None else threshold
     roster = Roster(parameters().plan_hash, least, tuple(phones))
     _refuses(phase.share, roster.to_bytes(), error, match)
 

@@ -61,12 +61,12 @@ def test_groups_of_nobody_are_refused() -> None:
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (3, [3]), (19, [19]), (20, [10, 10]), (35, [12, 12, 11])])
 def test_small_groups_have_the_least_number_of_members(count: int, sizes: list[int]) -> None:
     ids = [number.to_bytes(16, "little") for number in range(count)]
-    assigned = groups.assign_at_least(ids, digest("seed"), 10)
+    assigned = groups.assign_min_size(ids, digest("seed"), 10)
     assert [len(group) for group in assigned] == sizes
     assert sorted(each for group in assigned for each in group) == sorted(ids)
-    assert count < 20 or groups.assign_at_least(ids, digest("another seed"), 10) != assigned
+    assert count < 20 or groups.assign_min_size(ids, digest("another seed"), 10) != assigned
 
 
 def test_groups_of_less_than_one_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        groups.assign_at_least([], digest("seed"), 0)
+        groups.assign_min_size([], digest("seed"), 0)

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from federation.secure_aggregation import Roster, VectorFormat, least_threshold
+from federation.secure_aggregation import Roster, VectorFormat, min_threshold
 from federation.secure_aggregation.errors import MalformedMessageError, MismatchError, SecureAggregationError
 from federation.secure_aggregation.messages import (
     Advertisement,
@@ -40,7 +40,7 @@ def test_messages_to_phones_come_back_as_they_were() -> None:
     assert Signatures.parse(signatures.to_bytes(SID, 10), SID, 10) == signatures
     roster = Session(5, parameters()).advertise().server.roster
     assert Roster.parse(roster.to_bytes(), PLAN_HASH) == roster
-    assert roster.threshold == least_threshold(5) == 4
+    assert roster.threshold == min_threshold(5) == 4
 
 
 def test_messages_to_phones_of_the_wrong_size_or_session() -> None:
@@ -95,9 +95,9 @@ def test_the_session_id_depends_on_plan_roster_and_threshold() -> None:
 
 
 def test_thresholds() -> None:
-    assert [least_threshold(n) for n in (3, 4, 5, 6, 100, 256)] == [3, 3, 4, 5, 67, 171]
-    assert all(2 * least_threshold(n) > n + n // 3 for n in range(3, 257))
-    assert all(least_threshold(n) <= n for n in range(3, 257))
+    assert [min_threshold(n) for n in (3, 4, 5, 6, 100, 256)] == [3, 3, 4, 5, 67, 171]
+    assert all(2 * min_threshold(n) > n + n // 3 for n in range(3, 257))
+    assert all(min_threshold(n) <= n for n in range(3, 257))
 
 
 def test_impossible_parameters() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.secure_aggregation import Vector, VectorFormat, least_threshold
+from federation.secure_aggregation import Vector, VectorFormat, min_threshold
 from federation.secure_aggregation.errors import TooFewPhonesError
-from federation.updates.encoding import Encoding, Lanes, Wrap
+from federation.updates.encoding import Encoding, ModularEncoding, PackedEncoding
 from tests.federation.secure_aggregation.cohort import DEVICES, Session, digest, equal, parameters
 
 STEPS = ("advertise", "share", "mask", "confirm", "unmask")
@@ -26,7 +26,7 @@ def _check(drops: dict[int, int], minimum: int) -> bool:
     """Run and check a session; return whether it had a result."""
     left = [[index for index, leaves in drops.items() if leaves > number] for number in range(NEVER)]
     joined, sharers, survivors, signers, answers = (len(each) for each in left)
-    threshold = least_threshold(joined)
+    threshold = min_threshold(joined)
     quorum = max(threshold, minimum)
     enough = joined >= minimum and sharers >= quorum and survivors >= quorum and min(signers, answers) >= threshold
     session = Session(len(drops), parameters(minimum=minimum))
@@ -62,8 +62,8 @@ def test_five_phones_may_drop_out_at_any_steps() -> None:
 @st.composite
 def _encodings(draw: st.DrawFn, phones: int) -> Encoding:
     if draw(st.booleans()):
-        return Lanes(draw(st.integers(2, 8)), phones, draw(st.floats(0.1, 10)))
-    return Wrap(draw(st.sampled_from([8, 16])), phones, draw(st.floats(0.001, 1)))
+        return PackedEncoding(draw(st.integers(2, 8)), phones, draw(st.floats(0.1, 10)))
+    return ModularEncoding(draw(st.sampled_from([8, 16])), phones, draw(st.floats(0.001, 1)))
 
 
 @given(st.data())
@@ -72,7 +72,7 @@ def test_the_result_is_the_sum_of_the_quantised_vectors_exactly(data: st.DataObj
     n = data.draw(st.integers(3, 12), "phones")
     encoding = data.draw(_encodings(n), "encoding")
     dimension = data.draw(st.integers(1, 70), "dimension")
-    threshold = least_threshold(n)
+    threshold = min_threshold(n)
     steps = [STEPS.index("share"), STEPS.index("mask"), STEPS.index("confirm"), STEPS.index("unmask"), NEVER]
     drops = dict.fromkeys(range(n), NEVER)
     for index in data.draw(st.lists(st.integers(0, n - 1), max_size=n - threshold, unique=True), "drop-outs"):
@@ -88,7 +88,7 @@ def test_the_result_is_the_sum_of_the_quantised_vectors_exactly(data: st.DataObj
     survivors = [index for index, leaves in drops.items() if leaves > STEPS.index("mask")]
     result = session.aggregate().vector
     exact = sum(levels[index] for index in survivors)
-    if isinstance(encoding, Wrap):
+    if isinstance(encoding, ModularEncoding):
         half = encoding.largest + 1
         exact = (exact + half) % (2 * half) - half
     assert np.array_equal(encoding.unpack(result.words, dimension, len(survivors)), exact)

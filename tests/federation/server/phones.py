@@ -12,7 +12,7 @@ from federation.protocol.credentials import Credential, Issuer, Revocations
 from federation.protocol.plan import PLAN_BYTES, RoundPlan
 from federation.protocol.task import TrainingTask
 from federation.robustness import DefenceSettings
-from federation.rounds.server_optimizers import Finalizer, SgdMomentum
+from federation.rounds.server_optimizers import ServerOptimizer, SgdMomentum
 from federation.secure_aggregation import Device, DeviceKey, phone
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.server.coordinator import Coordinator, Partner
@@ -56,7 +56,7 @@ class Server:
         settings: RoundSettings,
         *,
         url: str | None = None,
-        finalizer: Finalizer | None = None,
+        finalizer: ServerOptimizer | None = None,
         gate: Gate = lambda new, old: Verdict(passed=True, metrics={}),  # noqa: ARG005
         partner: Partner | None = None,
         probe: Probe | None = None,

@@ -17,7 +17,7 @@ from federation.server.defence import remembered
 from federation.server.errors import GoneError
 from federation.server.models import Verdict
 from federation.server.phases import STEPS, Phase
-from federation.server.round_state import Standing
+from federation.server.round_state import RoundState
 from federation.server.settings import RoundSettings
 from federation.server.tables import EventRow, RoundRow
 from federation.updates.update import Tally, Update
@@ -70,7 +70,7 @@ def groups_of(server: Server, round_id: int, phones: Iterable[Phone]) -> list[li
     with server.database.read() as session:
         row = session.get(RoundRow, round_id)
         assert row is not None
-        return [[by_id[member] for member in group.members] for group in Standing.of(session, row).groups]
+        return [[by_id[member] for member in group.members] for group in RoundState.of(session, row).groups]
 
 
 def begin(server: Server, clock: Clock, phones: list[Phone]) -> tuple[int, list[list[Phone]]]:
@@ -274,7 +274,7 @@ def test_a_refused_round_leaves_the_model_and_remembers_who_was_in_it(
     serve: Callable[..., Server], clock: Clock
 ) -> None:
     # The current model, the candidate, each group alone: all of them are worse, so nobody is left.
-    server = serve(replace(QUIET, gate_loss=0.3), probe=losses(2.0, 9.0, 9.0, 9.0, 9.0))
+    server = serve(replace(QUIET, max_gate_loss_nats=0.3), probe=losses(2.0, 9.0, 9.0, 9.0, 9.0))
     phones = phones_for(12)
     round_id, _ = begin(server, clock, phones)
     go_on(server, round_id, phones)
@@ -307,7 +307,7 @@ def test_what_was_read_of_a_model_that_the_gate_rejects_is_forgotten(
     serve: Callable[..., Server], clock: Clock
 ) -> None:
     server = serve(
-        replace(QUIET, gate_loss=0.3),
+        replace(QUIET, max_gate_loss_nats=0.3),
         probe=losses(2.0, 1.0),
         gate=lambda new, old: Verdict(passed=False, metrics={}),  # noqa: ARG005
     )

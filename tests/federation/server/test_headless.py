@@ -12,9 +12,9 @@ from federation.fleet.emulation import Hours, SlowNetwork, SlowTraining
 from federation.fleet.headless import HeadlessPhone, HeadlessSettings, TrainerPool, Typist
 from federation.fleet.scenario import Availability, DropOut, PhoneClass, Scenario
 from federation.protocol.conditions import Conditions
-from federation.protocol.drop_reasons import Reason
+from federation.protocol.drop_reasons import DropReason
 from federation.protocol.message_sizes import STEPS, Step
-from federation.protocol.task import Budget, TrainingTask
+from federation.protocol.task import ComputeBudget, TrainingTask
 from federation.updates.update import Tally, Update
 from fedkey.cli import main
 from model.engine import TRAINING_BATCH, Export
@@ -31,7 +31,7 @@ CLASSES = (
         tokens_per_second=4,
         upload_bytes_per_second=100,
         download_bytes_per_second=1000,
-        budget=Budget(steps=2, seconds=60),
+        budget=ComputeBudget(steps=2, seconds=60),
     ),
     PhoneClass(name="new", share=0.5, device_class="high"),
 )
@@ -115,9 +115,9 @@ def test_phones_vanish_in_the_step_that_the_scenario_says(site: Site, tmp_path: 
     assert f"/v1/rounds/1/{step}" in sent
     killed, *others = ([record.reason for record in phone.store.rounds() if record.round_id == 1] for phone in phones)
     # Whoever had not sent its keys is let in again, and refuses: it joins no round twice.
-    assert killed == [Reason.POLICY if step == "advertise" else Reason.RESTARTED]
+    assert killed == [DropReason.POLICY if step == "advertise" else DropReason.RESTARTED]
     for reasons in others:
-        assert reasons == [Reason.NONE]
+        assert reasons == [DropReason.NONE]
     shared = site.story.split("round 2")[0].count("shared")
     assert shared == (5 if step in {"advertise", "share"} else 6)
 

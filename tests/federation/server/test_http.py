@@ -11,7 +11,7 @@ import pytest
 
 from federation.device import DistrustError, UnreachableError
 from federation.protocol.conditions import Conditions
-from federation.protocol.drop_reasons import Reason
+from federation.protocol.drop_reasons import DropReason
 from federation.protocol.plan import Deadlines, PhonePolicy
 from federation.server.settings import RoundSettings
 from federation.updates.update import clip
@@ -131,7 +131,7 @@ def test_phones_that_are_killed_come_back(site: Site, tmp_path: Path, after: str
     run(site, phones, until=kill_one)
     (victim,) = killed
     record = next(each for each in victim.store.rounds() if each.round_id == 1)
-    assert record.reason is Reason.RESTARTED
+    assert record.reason is DropReason.RESTARTED
     assert not record.contributed
 
 
@@ -140,7 +140,7 @@ def test_a_phone_in_use_leaves_and_the_rest_goes_on(site: Site, tmp_path: Path) 
     run(site, phones, until=lambda: phones[0].client.status.round_id is not None)
     phones[0].conditions = Conditions(idle=False, charging=True, unmetered=True)
     run(site, phones, until=lambda: versions(site) == 2)
-    assert phones[0].store.rounds()[0].reason is Reason.CONDITIONS
+    assert phones[0].store.rounds()[0].reason is DropReason.CONDITIONS
 
 
 def test_a_clock_that_is_wrong_is_corrected(site: Site, tmp_path: Path, clock: Clock) -> None:
@@ -151,11 +151,11 @@ def test_a_clock_that_is_wrong_is_corrected(site: Site, tmp_path: Path, clock: C
 
 
 def test_a_plan_below_the_phones_policy_is_refused(site: Site, tmp_path: Path) -> None:
-    strict = PhonePolicy(least_phones=50, least_noise_multiplier=0.0, largest_clip=1.0, most_bits=8)
+    strict = PhonePolicy(min_phones=50, min_noise_multiplier=0.0, max_clip=1.0, max_bits=8)
     phones = [HttpPhone(site, tmp_path, number) for number in range(5)]
     picky = HttpPhone(site, tmp_path, 99, policy=strict)
     run(site, [*phones, picky], until=lambda: versions(site) == 2)
-    assert [record.reason for record in picky.store.rounds()] == [Reason.POLICY]
+    assert [record.reason for record in picky.store.rounds()] == [DropReason.POLICY]
     sent = [seen.path for seen in site.wire.seen if _is_of(seen, picky)]
     assert not any(path.endswith(("/advertise", "/upload")) for path in sent)
 
@@ -246,4 +246,4 @@ def test_an_attacker_among_phones_spoils_its_group_and_no_more(tmp_path: Path, e
     assert np.linalg.norm(difference(site, 2, 1) - honest) < 0.05 * np.linalg.norm(honest)
     assert "defended: group_rejected of group" in site.story
     assert site.installation.models.version(2).metrics["phones"] == 10
-    assert all(phone.store.rounds()[-1].reason is Reason.NONE for phone in phones)
+    assert all(phone.store.rounds()[-1].reason is DropReason.NONE for phone in phones)

@@ -20,7 +20,7 @@ from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import PLAN_BYTES, Mechanism, Privacy, RoundPlan
 from federation.server.installation import ServerSettings
 from federation.server.privacy_report import spent
-from federation.updates.encoding import Lanes
+from federation.updates.encoding import PackedEncoding
 from federation.updates.update import clip as clipped
 from fedkey.cli import main
 from tests.federation.server.http import HttpPhone, Site, run
@@ -73,7 +73,7 @@ def test_noise_by_the_server_is_in_the_model_and_in_the_account(tmp_path: Path, 
     database, clip = site.installation.database, SETTINGS.clip
     for new in (2, 3):
         plan = RoundPlan.from_bytes(site.installation.rounds.plan(new - 1)[:PLAN_BYTES])
-        assert isinstance(plan.encoding, Lanes)
+        assert isinstance(plan.encoding, PackedEncoding)
         metrics = site.installation.models.version(new).metrics
         count = metrics["phones"]
         assert metrics["examples"] == count  # all count alike

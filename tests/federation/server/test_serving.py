@@ -42,7 +42,7 @@ SETTINGS = ServerSettings(
         meeting_seconds=3,
         grace_seconds=3,
     ),
-    gate_loss=10.0,
+    max_relative_gate_loss=10.0,
 )
 
 

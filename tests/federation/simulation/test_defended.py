@@ -57,7 +57,7 @@ def test_without_attackers_a_defended_round_is_a_plain_one(
     cohort: Cohort, server: Server, weights: FlatWeights
 ) -> None:
     state = server.initialize(weights)
-    lax = replace(SETTINGS, norm_factor=0.0, clip_factor=0.0, least_agreement=-1.0)
+    lax = replace(SETTINGS, norm_factor=0.0, clip_factor=0.0, min_agreement=-1.0)
     rounds = DefendedRounds(cohort, server, NETWORK, lax, PUBLIC)
     outcome, totals = rounds.round(state, Memory(), CLIENTS[:11], number=1, made_by=0, learning_rate=1.0, seed=SEED)
     result = cohort.train(weights, [client.rows for client in CLIENTS[:11]])

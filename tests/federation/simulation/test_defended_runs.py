@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from federation.fleet.scenario import Clients, DropOut, PhoneClass, Scenario
-from federation.protocol.task import Budget
+from federation.protocol.task import ComputeBudget
 from federation.robustness import Action, DefenceSettings
 from federation.simulation.fedavg import ClientTraining
 from federation.simulation.run import RoundReport, Run, Watcher
@@ -15,7 +15,7 @@ from tests.federation.simulation.conftest import same, train_and_keep
 
 SCENARIO = Scenario(
     classes=(
-        PhoneClass(name="slow", share=0.5, tokens_per_second=1, budget=Budget(steps=1, seconds=120)),
+        PhoneClass(name="slow", share=0.5, tokens_per_second=1, budget=ComputeBudget(steps=1, seconds=120)),
         PhoneClass(name="fast", share=0.5),
     ),
     drop_out=DropOut(upload=0.3),
@@ -42,7 +42,7 @@ def test_a_scenario_decides_who_is_in_a_round_and_a_stopped_run_goes_on_alike(ma
     assert same(again.train(), whole)
 
 
-DEFENCE = DefenceSettings(enabled=True, group_phones=2, norm_factor=0.0, clip_factor=0.0, least_agreement=-1.0)
+DEFENCE = DefenceSettings(enabled=True, group_phones=2, norm_factor=0.0, clip_factor=0.0, min_agreement=-1.0)
 
 
 @pytest.mark.slow
@@ -62,7 +62,7 @@ def test_a_defended_run_that_was_stopped_ends_as_one_that_was_not(make: Callable
 
 
 def test_a_run_whose_model_gets_worse_returns_to_the_best_one(make: Callable[..., Run]) -> None:
-    strict = replace(DEFENCE, gate_loss=0.0, canary_jump=0.0, rollback_loss=1e-6)
+    strict = replace(DEFENCE, max_gate_loss_nats=0.0, canary_jump=0.0, rollback_loss=1e-6)
     wild = ClientTraining(learning_rate=-2.0, batch_rows=2, dropout=0.0)
     decisions: list[str] = []
 

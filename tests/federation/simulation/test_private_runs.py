@@ -22,7 +22,7 @@ UNIFORM = ClientTraining(learning_rate=0.5, batch_rows=2, dropout=0.1, weighting
 
 def test_a_private_run_that_was_stopped_draws_no_second_noise(make: Callable[..., Run]) -> None:
     privacy = PrivateTraining(
-        "tree", 0.5, clip=0.5, restart_rounds=3, minimum_separation=3, most_participations=2, least_frequency=4e-2
+        "tree", 0.5, clip=0.5, restart_rounds=3, minimum_separation=3, max_participations=2, min_frequency=4e-2
     )
     whole = make("whole", client=UNIFORM, privacy=privacy)
     assert stat.S_IMODE((whole.directory / "noise_seed").stat().st_mode) == 0o600
@@ -79,5 +79,5 @@ def test_clients_rest_as_long_and_come_as_often_as_was_asked() -> None:
 def test_too_few_clients_for_the_limits_are_refused_before_training() -> None:
     with pytest.raises(ConfigError, match="in round 3 only 2 of 12 clients may come again, not 5"):
         choose_cohorts(12, 5, 30, seed=[1], separation=4)
-    with pytest.raises(ConfigError, match=r"raise privacy\.most_participations"):
+    with pytest.raises(ConfigError, match=r"raise privacy\.max_participations"):
         choose_cohorts(12, 5, 30, seed=[1], most=2)

@@ -8,7 +8,7 @@ import pytest
 
 from federation.errors import ConfigError
 from federation.fleet.scenario import PhoneClass, Scenario
-from federation.protocol.task import Budget
+from federation.protocol.task import ComputeBudget
 from federation.simulation.config import SimulationConfig
 from federation.simulation.run import RoundReport, Run, Watcher
 from model.checkpoint import Checkpoint
@@ -79,7 +79,7 @@ def test_a_folder_of_another_run_is_refused(make: Callable[..., Run]) -> None:
 
 
 def test_a_budget_bounds_what_a_client_trains_on(make: Callable[..., Run]) -> None:
-    one = PhoneClass(name="slow", share=1.0, budget=Budget(steps=1, seconds=120))
+    one = PhoneClass(name="slow", share=1.0, budget=ComputeBudget(steps=1, seconds=120))
     run = make("bounded", scenario=Scenario(classes=(one,)))
     assert {len(run._client_rows(1, client)) for client in range(5)} == {2}  # a batch
 

@@ -10,9 +10,9 @@ from federation.updates.encoding import (
     BLOCK,
     ENCODING_BYTES,
     Encoding,
-    Lanes,
+    ModularEncoding,
+    PackedEncoding,
     Rotation,
-    Wrap,
     choose,
     encoding_from_bytes,
     encoding_to_bytes,
@@ -95,21 +95,21 @@ def test_rounding_is_to_a_neighbour_and_unbiased(value: float) -> None:
 
 def test_rounding_uses_the_seed() -> None:
     values = np.full(1000, 0.5, np.float32)
-    encoding = Wrap(8, 4, 1.0)
+    encoding = ModularEncoding(8, 4, 1.0)
     assert np.array_equal(encoding.quantise(values, SEED), encoding.quantise(values, SEED))
     assert not np.array_equal(encoding.quantise(values, SEED), encoding.quantise(values, digest("other")))
 
 
 @pytest.mark.parametrize("per_word", range(2, 9))
 def test_the_radix_of_lanes_is_the_largest_that_fits(per_word: int) -> None:
-    radix = Lanes(per_word, 2, 1.0).radix
+    radix = PackedEncoding(per_word, 2, 1.0).radix
     assert radix**per_word <= 1 << 64 < (radix + 1) ** per_word
 
 
 @pytest.mark.parametrize("per_word", range(2, 9))
 @pytest.mark.parametrize("phones", [1, 2, 7, 255])
 def test_lanes_at_their_extremes_do_not_carry(per_word: int, phones: int) -> None:
-    encoding = Lanes(per_word, phones, 1.0)
+    encoding = PackedEncoding(per_word, phones, 1.0)
     levels = np.array([encoding.levels - 1, 0] * per_word + [encoding.levels - 1], np.int64)
     total = np.zeros(encoding.words(levels.size), np.uint64)
     for _ in range(phones):
@@ -120,7 +120,7 @@ def test_lanes_at_their_extremes_do_not_carry(per_word: int, phones: int) -> Non
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_wrapped_integers_at_their_extremes(bits: int) -> None:
-    encoding = Wrap(bits, 4, 0.5)
+    encoding = ModularEncoding(bits, 4, 0.5)
     levels = np.array([-encoding.largest, -1, 0, 1, encoding.largest], np.int64)
     packed = encoding.pack(levels)
     assert packed.dtype == f"uint{bits}"
@@ -132,20 +132,23 @@ def test_wrapped_integers_at_their_extremes(bits: int) -> None:
 
 def test_negative_coordinates_survive_wrapping() -> None:
     """Negative floats cast to unsigned integers are undefined; here -3 + 1 is -2."""
-    encoding = Wrap(8, 2, 1.0)
+    encoding = ModularEncoding(8, 2, 1.0)
     total = _sum(encoding, [np.full(8, -3, np.float32), np.full(8, 1, np.float32)])
     assert total.tolist() == [-2.0] * 8
 
 
-@pytest.mark.parametrize("encoding", [Lanes(4, 3, 2.0), Lanes(5, 3, 2.0), Wrap(8, 3, 0.05), Wrap(16, 3, 0.001)])
+@pytest.mark.parametrize(
+    "encoding",
+    [PackedEncoding(4, 3, 2.0), PackedEncoding(5, 3, 2.0), ModularEncoding(8, 3, 0.05), ModularEncoding(16, 3, 0.001)],
+)
 def test_coordinates_beyond_the_range_are_clipped(encoding: Encoding) -> None:
     values = np.array([-1e30, -1e3, 1e3, 1e30] * 10, np.float32)
-    bound = encoding.bound if isinstance(encoding, Lanes) else encoding.largest * encoding.step
+    bound = encoding.bound if isinstance(encoding, PackedEncoding) else encoding.largest * encoding.step
     assert np.allclose(_sum(encoding, [values]), np.clip(values, -bound, bound))
 
 
 def test_lanes_are_packed_as_digits() -> None:
-    encoding = Lanes(4, 2, 1.0)
+    encoding = PackedEncoding(4, 2, 1.0)
     levels = np.arange(7)  # lane by lane: 0 and 1 in the lowest digit of two words, then 2 and 3, ...
     words = encoding.pack(levels)
     assert words.tolist() == [0 + (2 << 16) + (4 << 32) + (6 << 48), 1 + (3 << 16) + (5 << 32)]
@@ -154,12 +157,12 @@ def test_lanes_are_packed_as_digits() -> None:
 @pytest.mark.parametrize("level", [-1, 32768 + 1])
 def test_levels_outside_of_their_range_are_refused(level: int) -> None:
     with pytest.raises(ValueError, match="levels are within"):
-        Lanes(4, 2, 1.0).pack(np.array([level]))
+        PackedEncoding(4, 2, 1.0).pack(np.array([level]))
 
 
 @pytest.mark.parametrize("word", [(4 * 16383 + 1) << 16, 1 << 48, 2**64 - 1])
 def test_impossible_lanes_are_noticed(word: int) -> None:
-    encoding = Lanes(4, 4, 1.0)  # the second word has three coordinates and an empty lane
+    encoding = PackedEncoding(4, 4, 1.0)  # the second word has three coordinates and an empty lane
     words = encoding.pack(np.zeros(7, np.int64))
     words[1] += np.uint64(word)
     with pytest.raises(ImpossibleSumError):
@@ -167,7 +170,7 @@ def test_impossible_lanes_are_noticed(word: int) -> None:
 
 
 def test_a_sum_of_fewer_phones_has_smaller_lanes() -> None:
-    encoding = Lanes(5, 4, 1.0)
+    encoding = PackedEncoding(5, 4, 1.0)
     words = encoding.pack(np.full(5, encoding.levels - 1)) * np.uint64(3)
     encoding.unpack(words, 5, 3)
     with pytest.raises(ImpossibleSumError):
@@ -175,14 +178,19 @@ def test_a_sum_of_fewer_phones_has_smaller_lanes() -> None:
 
 
 def test_words_above_all_lanes_are_noticed() -> None:
-    encoding = Lanes(5, 1, 1.0)
+    encoding = PackedEncoding(5, 1, 1.0)
     with pytest.raises(ImpossibleSumError):
         encoding.unpack(np.array([2**64 - 1], np.uint64), 5, 1)
 
 
 @pytest.mark.parametrize(
     ("phones", "norm", "expected", "error"),
-    [(20, None, Lanes, 1e-5), (50, None, Lanes, 3e-4), (60, 1.0, Wrap, 0.03), (60, None, Wrap, 1e-4)],
+    [
+        (20, None, PackedEncoding, 1e-5),
+        (50, None, PackedEncoding, 3e-4),
+        (60, 1.0, ModularEncoding, 0.03),
+        (60, None, ModularEncoding, 1e-4),
+    ],
 )
 def test_chosen_encodings_are_precise(phones: int, norm: float | None, expected: type, error: float) -> None:
     dimension = 10_000
@@ -219,7 +227,9 @@ def test_a_mean_that_grows_by_half_does_not_wrap_around() -> None:
     assert np.abs(levels).max() <= encoding.largest
 
 
-@pytest.mark.parametrize("encoding", [Lanes(5, 40, 0.25), Wrap(8, 300, 1e-5), Wrap(16, 100, 0.5)])
+@pytest.mark.parametrize(
+    "encoding", [PackedEncoding(5, 40, 0.25), ModularEncoding(8, 300, 1e-5), ModularEncoding(16, 100, 0.5)]
+)
 def test_encodings_come_back_from_bytes(encoding: Encoding) -> None:
     data = encoding_to_bytes(encoding)
     assert len(data) == ENCODING_BYTES == 12
@@ -234,15 +244,15 @@ def test_impossible_encodings_do_not_come_back(kind: int, size: int) -> None:
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("inf"), float("nan")])
 def test_impossible_encodings(scale: float) -> None:
-    for make in (lambda: Lanes(4, 4, scale), lambda: Wrap(8, 4, scale)):
+    for make in (lambda: PackedEncoding(4, 4, scale), lambda: ModularEncoding(8, 4, scale)):
         with pytest.raises(ValueError, match="finite and positive"):
             make()
     for make, match in [
-        (lambda: Lanes(1, 4, 1.0), "2 to 8 lanes"),
-        (lambda: Lanes(8, 256, 1.0), "cannot hold"),
-        (lambda: Lanes(4, 0, 1.0), "cannot hold"),
-        (lambda: Wrap(4, 4, 1.0), "8 or 16"),
-        (lambda: Wrap(8, 0, 1.0), "at least one"),
+        (lambda: PackedEncoding(1, 4, 1.0), "2 to 8 lanes"),
+        (lambda: PackedEncoding(8, 256, 1.0), "cannot hold"),
+        (lambda: PackedEncoding(4, 0, 1.0), "cannot hold"),
+        (lambda: ModularEncoding(4, 4, 1.0), "8 or 16"),
+        (lambda: ModularEncoding(8, 0, 1.0), "at least one"),
     ]:
         with pytest.raises(ValueError, match=match):
             make()

@@ -11,8 +11,8 @@ from federation.device import LocalTraining
 from federation.protocol import model_codec
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import Deadlines, RoundPlan
-from federation.protocol.task import DEVICE_CLASSES, Budget, TrainingTask
-from federation.updates.encoding import Wrap
+from federation.protocol.task import DEVICE_CLASSES, ComputeBudget, TrainingTask
+from federation.updates.encoding import ModularEncoding
 from federation.updates.frozen_rows import FrozenRows
 from federation.updates.update import Tally, Update
 from model.checkpoint import Checkpoint
@@ -54,7 +54,7 @@ def test_a_server_cannot_tell_from_a_row_whether_a_phone_typed_a_rare_word() -> 
         round_id=1,
         model_sha256=bytes(32),
         dimension=LAYOUT.dimension,
-        encoding=Wrap(16, 5, 1e-5),
+        encoding=ModularEncoding(16, 5, 1e-5),
         clip=10.0,
         weight_cap=1,
         rotation_seed=bytes(32),
@@ -100,7 +100,7 @@ def test_a_phone_that_types_a_rare_word_sends_nothing_of_its_row(vocabulary: Voc
     layout = Layout.of(network.layout)
     train = LocalTraining(trainer, vocabulary, lambda: ["we like the quokka", "and the zebra"])
 
-    def rows(least_frequency: float) -> dict[str, np.ndarray]:
+    def rows(min_frequency: float) -> dict[str, np.ndarray]:
         task = TrainingTask(
             nonce=bytes(32),
             model_version=1,
@@ -108,10 +108,10 @@ def test_a_phone_that_types_a_rare_word_sends_nothing_of_its_row(vocabulary: Voc
             epochs=1,
             gradient_norm=0.0,
             dropout=0.0,
-            budgets=dict.fromkeys(DEVICE_CLASSES, Budget(steps=10, seconds=600)),
+            budgets=dict.fromkeys(DEVICE_CLASSES, ComputeBudget(steps=10, seconds=600)),
             needed=Conditions(),
             separation_seconds=0,
-            least_frequency=least_frequency,
+            min_frequency=min_frequency,
         )
         return layout.unflatten(train(model_codec.to_bytes(layout.flatten(start)), task).delta)
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from federation.updates.sparsification import (
     CHUNKS,
-    LEAST_SHARE,
-    MOST_STRATA,
+    MAX_STRATA,
+    MIN_SHARE,
     SUBSET_BYTES,
     Sampler,
     Stratum,
@@ -20,7 +20,7 @@ SEED = digest("subset")
 subsets = st.lists(
     st.integers(1, 40).flatmap(lambda size: st.builds(Stratum, st.just(size), st.integers(1, size))),
     min_size=1,
-    max_size=MOST_STRATA,
+    max_size=MAX_STRATA,
 ).map(lambda strata: Subset(tuple(strata)))
 
 
@@ -107,12 +107,12 @@ def test_lengths_are_checked() -> None:
 @given(st.integers(1, 3000), st.floats(0.01, 1), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_an_allocation_covers_the_vector_within_its_share(dimension: int, share: float, known: bool) -> None:
-    assume(share * dimension >= 3 * MOST_STRATA)
+    assume(share * dimension >= 3 * MAX_STRATA)
     subset = Subset.allocate(dimension, share, chunk_energies(_vector(dimension)) if known else None)
     assert subset.dimension == dimension
-    assert share * dimension - MOST_STRATA - 1 <= subset.kept <= share * dimension + 1
+    assert share * dimension - MAX_STRATA - 1 <= subset.kept <= share * dimension + 1
     for size, kept in subset.strata:
-        assert kept >= np.floor(LEAST_SHARE * share * size)
+        assert kept >= np.floor(MIN_SHARE * share * size)
 
 
 def test_what_is_known_of_an_earlier_mean_leaves_a_quarter_of_the_error() -> None:
@@ -161,7 +161,7 @@ def test_energies_seen_through_a_subset_are_right_on_average() -> None:
     assert halves == pytest.approx(chunk_energies(vector).reshape(2, -1).sum(axis=1), rel=0.05)
 
 
-@pytest.mark.parametrize("strata", [(), ((5, 0),), ((5, 6),), ((0, 0), (5, 5)), ((1, 1),) * (MOST_STRATA + 1)])
+@pytest.mark.parametrize("strata", [(), ((5, 0),), ((5, 6),), ((0, 0), (5, 5)), ((1, 1),) * (MAX_STRATA + 1)])
 def test_impossible_subsets(strata: tuple[tuple[int, int], ...]) -> None:
     with pytest.raises(ValueError, match=r"strata|stratum"):
         Subset(tuple(Stratum(*stratum) for stratum in strata))

@@ -207,7 +207,7 @@ class TestVault:
         assert keys.keys == [b"n" * KEY_BYTES]
 
     def test_a_full_file_says_so_and_changes_nothing(self) -> None:
-        vault = Vault(IN_MEMORY, Keys(), most_bytes=64 * 1024)
+        vault = Vault(IN_MEMORY, Keys(), max_bytes=64 * 1024)
         vault.put("small", b"1")
         with pytest.raises(VaultFullError, match="no room"):
             vault.put("large", b"x" * 200_000)
@@ -290,14 +290,14 @@ class TestLog:
         assert texts(log) == ["new"]
 
     def test_the_oldest_make_room(self, vault: Vault, clock: Clock) -> None:
-        log = TypingLog(vault, clock=clock, most_messages=3)
+        log = TypingLog(vault, clock=clock, max_messages=3)
         for number in range(5):
             log.finish(f"message {number}", keystrokes=3)
         log.expire()
         assert texts(log) == ["message 2", "message 3", "message 4"]
 
     def test_a_full_store_drops_the_oldest_and_goes_on(self, clock: Clock) -> None:
-        log = TypingLog(Vault(IN_MEMORY, Keys(), most_bytes=100_000), clock=clock)
+        log = TypingLog(Vault(IN_MEMORY, Keys(), max_bytes=100_000), clock=clock)
         for number in range(200):
             log.finish(f"message {number} " + "x" * 2000, keystrokes=3)
         kept = texts(log)
@@ -305,7 +305,7 @@ class TestLog:
         assert 5 < len(kept) < 50
 
     def test_what_never_fits_is_an_error_that_loses_nothing_before(self, clock: Clock) -> None:
-        log = TypingLog(Vault(IN_MEMORY, Keys(), most_bytes=100_000), clock=clock)
+        log = TypingLog(Vault(IN_MEMORY, Keys(), max_bytes=100_000), clock=clock)
         log.finish("before", keystrokes=3)
         with pytest.raises(VaultFullError):
             log.finish("x" * 300_000, keystrokes=3)

@@ -5,7 +5,7 @@ from kivy.uix.anchorlayout import AnchorLayout
 
 from keyboard_app.editor.editor import DOUBLE_TAP_SECONDS, After, EditorState, FieldKind
 from keyboard_app.editor.keys import LONG_PRESS_SECONDS
-from keyboard_app.ui.field import HIDDEN, MOST_LINES, Edits, Field, width_of
+from keyboard_app.ui.field import HIDDEN, MAX_LINES, Edits, Field, width_of
 from keyboard_app.ui.theme import LIGHT
 from tests.keyboard_app.ui.conftest import Screen
 
@@ -80,7 +80,7 @@ def test_the_field_grows_and_then_scrolls_to_the_cursor(reader: Reader) -> None:
     assert field.lines == ["15", "16", "17", "18", "19"]
     reader.show(text, 0)
     assert field.lines == ["0", "1", "2", "3", "4"]
-    assert len(field.lines) == MOST_LINES
+    assert len(field.lines) == MAX_LINES
     reader.show(text, text.index("6"))
     assert field.lines == ["2", "3", "4", "5", "6"], "no farther than needed"
     reader.show("short", 5)
