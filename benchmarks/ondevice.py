@@ -75,13 +75,13 @@ def phone(folder: Path) -> dict[str, float]:
     import psutil  # noqa: PLC0415
 
     from model.engine import Export  # noqa: PLC0415
-    from model.next_words import NetworkNextWords  # noqa: PLC0415
+    from model.next_words import MixtureNextWords  # noqa: PLC0415
     from model.suggestions import Suggester, split_word  # noqa: PLC0415
 
     process = psutil.Process()
     started = time.perf_counter()
     exported = Export.load(folder / "int8")
-    suggester = Suggester(NetworkNextWords(exported.predictor(), exported.vocabulary))
+    suggester = Suggester(MixtureNextWords(exported.predictor(), exported.vocabulary))
     suggester.suggest("", "")
     found: dict[str, float] = {"load_s": time.perf_counter() - started}
     texts = json.loads((folder / "texts.json").read_text())

@@ -28,7 +28,7 @@ from model.evaluation.typist import Typing, type_messages
 from model.export import export
 from model.layout import FlatVector, Layout
 from model.network_words import NetworkWordModel
-from model.next_words import NetworkNextWords
+from model.next_words import MixtureNextWords
 from model.personalisation import FineTuning, fine_tune
 from model.suggestions import PersonalModel, Suggester
 from model.text import Token, tokenise
@@ -130,7 +130,7 @@ def measure(corpus: str, ready: Prepared, model: Path) -> None:
             (model.parent / f"personal-{name.replace(' ', '-')}.json").write_text(evaluation.to_json())
         print(table(list(evaluations.values())))
         typists = users[:TYPISTS]
-        suggester = Suggester(NetworkNextWords(exported.predictor(), exported.vocabulary))
+        suggester = Suggester(MixtureNextWords(exported.predictor(), exported.vocabulary))
         typing = [_typed(suggester, typists, learning=learning) for learning in (False, True)]
     kept = sum(own is not None for own in tuned)
     figures = _figures(corpus, evaluations, kept / len(users), typing)

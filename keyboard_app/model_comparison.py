@@ -7,7 +7,7 @@ import numpy as np
 
 from model.engine import Predictor
 from model.evaluation import Evaluation, MessageScores, compare, evaluate
-from model.next_words import NetworkNextWords
+from model.next_words import MixtureNextWords
 from model.spellings import Spellings
 from model.text import Token, tokenise
 from model.vocabulary import BOUNDARY, Vocabulary
@@ -61,7 +61,7 @@ class EngineWordModel:
         self.words = vocabulary.words
         self._predictor = predictor
         self._vocabulary = vocabulary
-        self._next = NetworkNextWords(predictor, vocabulary, spellings)
+        self._next = MixtureNextWords(predictor, vocabulary, spellings)
 
     def score(self, messages: Sequence[Sequence[Token]]) -> MessageScores:
         """See `WordModel.score`; what an unknown piece stands for costs nothing, for every model alike."""

@@ -57,7 +57,7 @@ from keyboard_app.typing.vault import (
     set_aside,
 )
 from model.engine import Export, ExportError
-from model.next_words import NetworkNextWords
+from model.next_words import MixtureNextWords
 from model.spellings import Spellings
 from model.suggestions import PersonalModel, Suggester
 from model.text import tokenise
@@ -591,7 +591,7 @@ class Phone:
             for version in reversed(self._models.versions)
         )
 
-    def _next_words(self, version: int) -> NetworkNextWords:
+    def _next_words(self, version: int) -> MixtureNextWords:
         """Return a shared model that predicts; the one that the app came with if that version cannot be used."""
         assert self._export is not None  # noqa: S101 - asked for only with a model
         assert self._models is not None  # noqa: S101
@@ -599,7 +599,7 @@ class Phone:
             predictor = self._models.predictor(version)
         except (OSError, ValueError):
             predictor = self._export.predictor()
-        return NetworkNextWords(predictor, self._export.vocabulary, self._spellings)
+        return MixtureNextWords(predictor, self._export.vocabulary, self._spellings)
 
     # The thread that takes part in rounds.
 

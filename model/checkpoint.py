@@ -1,16 +1,17 @@
-"""A trained model on disk: a folder with its sizes, its weights by name, and the vocabulary it speaks."""
+"""A trained model on disk: a folder with its sizes, its weights by name, the vocabulary it speaks, and its n-grams."""
 
 import dataclasses
 import json
 import shutil
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from model.layout import FlatWeights, NetworkConfig
+from model.mixture import Mixture
 from model.vocabulary import Vocabulary
 
 
@@ -26,11 +27,13 @@ class Checkpoint:
         network: its sizes.
         weights: in layout order.
         vocabulary: its pieces and lexicon.
+        mixture: the n-grams beside the network, if any, and how much each says.
     """
 
     network: NetworkConfig
     weights: FlatWeights
     vocabulary: Vocabulary
+    mixture: Mixture = field(default_factory=Mixture)
 
     def save(self, directory: Path) -> None:
         """Write the model; a folder that is there already is replaced only once the new one is whole."""
@@ -40,6 +43,7 @@ class Checkpoint:
         (partial / "network.json").write_text(json.dumps(description, indent=1))
         np.savez(partial / "weights.npz", **dict(zip(self.network.layout, self.weights, strict=True)))
         self.vocabulary.save(partial)
+        self.mixture.save(partial)
         if directory.exists():
             shutil.rmtree(directory)
         partial.replace(directory)
@@ -57,11 +61,13 @@ class Checkpoint:
             with (directory / "weights.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 weights = [arrays[name] for name in network.layout]
             vocabulary = Vocabulary.load(directory)
+            mixture = Mixture.load(directory)
         except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise CheckpointError(
                 f"no usable model in {directory}: train one with `fedkey simulate` ({error})"
             ) from error
         shapes = list(network.layout.values())
-        if description["vocabulary"] != vocabulary.key or [weight.shape for weight in weights] != shapes:
+        fits = [weight.shape for weight in weights] == shapes and mixture.of_size(vocabulary.size)
+        if description["vocabulary"] != vocabulary.key or not fits:
             raise CheckpointError(f"the weights in {directory} do not fit its vocabulary: train the model again")
-        return cls(network, weights, vocabulary)
+        return cls(network, weights, vocabulary, mixture)

@@ -49,6 +49,7 @@ def export(
         (partial / Engine.NUMPY.training).write_bytes(packed(checkpoint.weights, "float32"))
         (partial / Engine.NUMPY.inference).write_bytes(packed(checkpoint.weights, inference))
         checkpoint.vocabulary.save(partial)
+        checkpoint.mixture.save(partial)
         manifest = Manifest(
             version=version,
             parent=parent,

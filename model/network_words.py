@@ -1,4 +1,4 @@
-"""The network as a `WordModel` on TensorFlow, many messages at once: what judges a trained model."""
+"""A network and its mixture as a `WordModel` on TensorFlow, many messages at once: what judges a trained model."""
 
 import copy
 import math
@@ -10,25 +10,29 @@ import tensorflow as tf
 from model.checkpoint import Checkpoint
 from model.evaluation import MessageScores
 from model.layout import FlatWeights
+from model.mixture import CONTEXT, Mixture
 from model.network import log_probabilities, step
 from model.spellings import Floats, Ints, Spellings
 from model.text import Token
-from model.vocabulary import BOUNDARY, UNKNOWN
+from model.vocabulary import BOUNDARY, UNKNOWN, Vocabulary
 
 _UNKNOWN_PIECE = -math.log(65536)
+_LEAST = 1e-30
 
 
 class NetworkWordModel:
-    """A trained network as a `WordModel`; scores are log probabilities of whole words.
+    """A trained network, with the n-grams beside it, as a `WordModel`; scores are probabilities of whole words.
 
     Args:
-        checkpoint: the network and its vocabulary.
+        checkpoint: the network, its vocabulary and its mixture.
         name: for tables.
+        mixture: another one than the checkpoint's.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, name: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, name: str, mixture: Mixture | None = None) -> None:
         vocabulary = checkpoint.vocabulary
         self.name = name
+        self._mixture = checkpoint.mixture if mixture is None else mixture
         self.words = vocabulary.words
         self._vocabulary = vocabulary
         self._config = checkpoint.network
@@ -48,37 +52,43 @@ class NetworkWordModel:
 
     def score(self, messages: Sequence[Sequence[Token]]) -> MessageScores:
         """See `WordModel.score`."""
-        targets: list[int] = []  # of every state, message after message
-        token_starts: list[int] = []  # which state predicts a token's first piece, or a message's end
-        word_starts: list[int] = []
-        sequences: list[list[int]] = []
-        for message in messages:
-            sequence = [BOUNDARY]
-            for token in message:
-                token_starts.append(len(targets))
-                if token.is_word:
-                    word_starts.append(len(targets))
-                pieces = self._vocabulary.encode_symbol(token.symbol)
-                targets.extend(pieces)
-                sequence.extend(pieces)
-            token_starts.append(len(targets))
-            targets.append(BOUNDARY)
-            sequences.append(sequence)
-        if not targets:
+        read = _Read(messages, self._vocabulary)
+        if not read.targets:
             return MessageScores(np.zeros(0, np.float32), np.zeros((0, len(self.words)), np.float32))
-        cells, outputs = self._states(sequences)
-        following = self._log_probabilities(self._weights, outputs).numpy()  # [states, size]
-        losses = following[np.arange(len(targets)), targets]
-        losses[np.array(targets) == UNKNOWN] += _UNKNOWN_PIECE
-        at = np.array(word_starts, np.int64)
+        cells, outputs = self._states(read.sequences)
+        contexts = read.contexts
+        following = self._mixture.mixed(self._following(outputs), contexts)
+        losses = np.log(np.maximum(following[np.arange(len(read.targets)), read.targets], _LEAST))
+        losses[np.array(read.targets) == UNKNOWN] += _UNKNOWN_PIECE
+        at = np.array(read.word_starts, np.int64)
         cells, outputs = cells[at], outputs[at]
 
         def follow(which: Ints, pieces: Ints) -> Floats:
             _, output = self._step(self._weights, pieces.astype(np.int32), cells[which], outputs[which])
-            after: Floats = self._log_probabilities(self._weights, output).numpy()
-            return after
+            longer = [(*contexts[at[i]], int(piece)) for i, piece in zip(which, pieces, strict=True)]
+            return self._mixture.mixed(self._following(output), longer)
 
-        return MessageScores(np.add.reduceat(losses, token_starts), self._spellings.word_scores(following[at], follow))
+        words = self._spellings.word_probabilities(following[at], follow)
+        return MessageScores(np.add.reduceat(losses, read.token_starts), words)
+
+    def parts(self, messages: Sequence[Sequence[Token]]) -> Floats:
+        """Return the probability of each piece that stands in messages, ends included, under each part of the mixture.
+
+        Returns:
+            float32 [pieces, parts]: what `fit_weights` fits to.
+        """
+        read = _Read(messages, self._vocabulary)
+        if not read.targets:
+            return np.zeros((0, len(self._mixture.weights)), np.float32)
+        _, outputs = self._states(read.sequences)
+        at = np.arange(len(read.targets)), read.targets
+        network = self._following(outputs)[at]
+        return np.column_stack([network, *(t.distributions(read.contexts)[at] for t in self._mixture.tables)])
+
+    def _following(self, outputs: Floats) -> Floats:
+        """Return the network's probabilities of the next piece, [states, size], after states' outputs."""
+        probabilities: Floats = np.exp(self._log_probabilities(self._weights, outputs).numpy())
+        return probabilities
 
     def _states(self, sequences: Sequence[Sequence[int]]) -> tuple[Floats, Floats]:
         """Return the state after every piece of every sequence, one sequence after the other."""
@@ -96,3 +106,37 @@ class NetworkWordModel:
             cell, output = (x.numpy() for x in new)
             cells[starts[alive] + t], outputs[starts[alive] + t] = cell, output
         return cells, outputs
+
+
+class _Read:
+    """Messages as pieces.
+
+    Attributes:
+        sequences: the pieces of each message, its opening boundary first.
+        targets: what follows each of them, the closing boundary last, message after message.
+        token_starts: which target is a token's first piece, or a message's end.
+        word_starts: which is a word's first piece.
+    """
+
+    def __init__(self, messages: Sequence[Sequence[Token]], vocabulary: Vocabulary) -> None:
+        self.sequences: list[list[int]] = []
+        self.targets: list[int] = []
+        self.token_starts: list[int] = []
+        self.word_starts: list[int] = []
+        for message in messages:
+            sequence = [BOUNDARY]
+            for token in message:
+                self.token_starts.append(len(self.targets))
+                if token.is_word:
+                    self.word_starts.append(len(self.targets))
+                pieces = vocabulary.encode_symbol(token.symbol)
+                self.targets.extend(pieces)
+                sequence.extend(pieces)
+            self.token_starts.append(len(self.targets))
+            self.targets.append(BOUNDARY)
+            self.sequences.append(sequence)
+
+    @property
+    def contexts(self) -> list[tuple[int, ...]]:
+        """The latest pieces before each target."""
+        return [tuple(own[max(0, end - CONTEXT) : end]) for own in self.sequences for end in range(1, len(own) + 1)]

@@ -1,4 +1,4 @@
-"""The network on the phone as a source of next words, keeping its state between key presses."""
+"""Network and n-grams on the phone as a source of next words, keeping the network's state between key presses."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -6,9 +6,12 @@ from typing import Protocol
 import numpy as np
 
 from model.engine import Predictor, State
+from model.mixture import CONTEXT, Mixture
 from model.spellings import Floats, Ints, Spellings
 from model.text import Token
-from model.vocabulary import Vocabulary
+from model.vocabulary import BOUNDARY, Vocabulary
+
+_LEAST = 1e-30
 
 
 class NextWords(Protocol):
@@ -18,15 +21,15 @@ class NextWords(Protocol):
     def words(self) -> Sequence[str]:
         """The lexicon, sorted."""
 
-    def scores(self, tokens: Sequence[Token]) -> Floats:
-        """Return natural log probabilities [words] of the next word after a message's tokens so far."""
+    def probabilities(self, tokens: Sequence[Token]) -> Floats:
+        """Return the probability of each word [words] as the next one after a message's tokens so far."""
 
     def log_probability(self, tokens: Sequence[Token], symbol: str) -> float:
         """Return the natural log probability that the next token is `symbol`, in the lexicon or not."""
 
 
-class NetworkNextWords:
-    """`NextWords` of the network.
+class MixtureNextWords:
+    """`NextWords` of a LiteRT network and the n-grams beside it.
 
     One text field's states are kept: a word more costs a step for each of its pieces, and going back costs nothing.
     A text field that is left and one that is entered share their beginning, if any.
@@ -34,42 +37,73 @@ class NetworkNextWords:
     Args:
         predictor: the network; a `Trainer` serves as well.
         vocabulary: what it was trained with.
+        mixture: the n-grams, and how much they say; by default nothing.
         spellings: of that vocabulary; give it when several networks share one.
     """
 
-    def __init__(self, predictor: Predictor, vocabulary: Vocabulary, spellings: Spellings | None = None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        vocabulary: Vocabulary,
+        mixture: Mixture | None = None,
+        spellings: Spellings | None = None,
+    ) -> None:
         self.words = vocabulary.words
         self._predictor = predictor
         self._vocabulary = vocabulary
+        self._mixture = mixture or Mixture()
         self._spellings = spellings or Spellings(vocabulary)
         self._pieces: list[int] = []
         self._states: list[State] = [predictor.start]  # before the first piece, and after each
-        self._scores: Floats | None = None
+        self._probabilities: Floats | None = None
 
     def reset(self) -> None:
         """Forget all states: the predictor has other weights now."""
-        self._pieces, self._states, self._scores = [], [self._predictor.start], None
+        self._pieces, self._states, self._probabilities = [], [self._predictor.start], None
 
-    def scores(self, tokens: Sequence[Token]) -> Floats:
-        """See `NextWords.scores`; the array is the caller's to read, not to change."""
+    def probabilities(self, tokens: Sequence[Token]) -> Floats:
+        """See `NextWords.probabilities`; the array is the caller's to read, not to change."""
         moved = self._read(tokens)
-        if moved or self._scores is None:
-            state = self._states[-1]
+        if moved or self._probabilities is None:
+            state, context = self._states[-1], self._context()
 
             def follow(_: Ints, pieces: Ints) -> Floats:
-                return self._predictor.expand(state, pieces)
+                network = np.exp(self._predictor.expand(state, pieces))
+                return self._mixture.mixed(network, [(*context, int(piece)) for piece in pieces])
 
-            self._scores = self._spellings.word_scores(state.following, follow)[0]
-        return self._scores
+            self._probabilities = self._spellings.word_probabilities(self._following(state, context), follow)[0]
+        return self._probabilities
 
     def log_probability(self, tokens: Sequence[Token], symbol: str) -> float:
         """See `NextWords.log_probability`."""
         self._read(tokens)
-        state, total = self._states[-1], 0.0
+        state, context, total = self._states[-1], self._context(), 0.0
         for piece in self._vocabulary.encode_symbol(symbol):
-            total += float(state.following[0, piece])
-            state = self._predictor.step(state, piece)
-        return total + float(np.log(np.exp(state.following[0, self._vocabulary.starts_token]).sum()))
+            total += float(np.log(self._following(state, context)[0, piece] + _LEAST))
+            state, context = self._predictor.step(state, piece), (*context, piece)
+        ends = self._following(state, context)[0, self._vocabulary.starts_token].sum()
+        return total + float(np.log(ends + _LEAST))
+
+    def parts(self, tokens: Sequence[Token]) -> Floats:
+        """Return the probability of each piece of a message, its end included, under each part of the mixture.
+
+        Returns:
+            float32 [pieces, parts]: what `fit_weights` fits to.
+        """
+        self._read(tokens)
+        sequence, targets = [BOUNDARY, *self._pieces], [*self._pieces, BOUNDARY]
+        contexts = [sequence[max(0, end - CONTEXT) : end] for end in range(1, len(sequence) + 1)]
+        at = np.arange(len(targets)), targets
+        network = np.exp([state.following[0, piece] for state, piece in zip(self._states, targets, strict=True)])
+        parts: Floats = np.column_stack([network, *(t.distributions(contexts)[at] for t in self._mixture.tables)])
+        return parts.astype(np.float32)
+
+    def _context(self) -> tuple[int, ...]:
+        return tuple([BOUNDARY, *self._pieces][-CONTEXT:])
+
+    def _following(self, state: State, context: Sequence[int]) -> Floats:
+        """Return the probability of each piece [1, size] in a state of the network after the latest pieces."""
+        return self._mixture.mixed(np.exp(state.following), [context])
 
     def _read(self, tokens: Sequence[Token]) -> bool:
         """Bring the states to the end of `tokens`; return whether they changed."""
@@ -84,5 +118,5 @@ class NetworkNextWords:
         del self._states[shared + 1 :]
         for piece in pieces[shared:]:
             self._states.append(self._predictor.step(self._states[-1], piece))
-        self._pieces, self._scores = pieces, None
+        self._pieces, self._probabilities = pieces, None
         return True

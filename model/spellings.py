@@ -5,7 +5,6 @@ rest is computed by the network for the likeliest unfinished first pieces; for t
 goes on that way stands in. Nothing is searched letter by letter: a prefix is a range of the sorted lexicon.
 """
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -19,7 +18,7 @@ Ints = npt.NDArray[np.int64]
 EXPANDED = 8
 """Unfinished first pieces that the network follows at each position."""
 
-_LEAST = math.log(0.005)  # below this a first piece is not worth following
+_LEAST = 0.005  # less likely first pieces are not worth following
 _UNSEEN_COUNT = 0.1  # of words that only the word list has
 _FOLLOWED_AT_ONCE = 2048
 
@@ -29,7 +28,7 @@ class Spellings:
 
     Attributes:
         first: int [words]: first piece of each word.
-        rest: float32 [words]: log share, in the public text, of this continuation and end among all of its first piece.
+        rest: float32 [words]: share, in the public text, of this continuation and end among all of its first piece.
         unfinished: int [unfinished]: first pieces that also go on to longer words, sorted.
     """
 
@@ -40,9 +39,9 @@ class Spellings:
         for ids, count in zip(pieces, counts, strict=True):
             pairs[ids[:2]] = pairs.get(ids[:2], 0.0) + count
         self.first = np.array([ids[0] for ids in pieces])
-        self.rest = np.log(counts / np.bincount(self.first, counts)[self.first]).astype(np.float32)
+        self.rest = (counts / np.bincount(self.first, counts)[self.first]).astype(np.float32)
         self._second = np.array([ids[1] if len(ids) > 1 else PAD for ids in pieces])
-        after_pair = [math.log(count / pairs[ids[:2]]) for ids, count in zip(pieces, counts, strict=True)]
+        after_pair = [count / pairs[ids[:2]] for ids, count in zip(pieces, counts, strict=True)]
         self._after_second = np.array(after_pair, np.float32)
         self.unfinished = np.unique(self.first[self._second != PAD])
         members = [np.flatnonzero(self.first == piece) for piece in self.unfinished]
@@ -50,16 +49,16 @@ class Spellings:
         self._ends = np.cumsum([len(words) for words in members])
         self._starts_token = vocabulary.starts_token.astype(np.float32)
 
-    def word_scores(self, following: Floats, follow: Callable[[Ints, Ints], Floats]) -> Floats:
-        """Return log probabilities [N, words] of whole words.
+    def word_probabilities(self, following: Floats, follow: Callable[[Ints, Ints], Floats]) -> Floats:
+        """Return probabilities [N, words] of whole words.
 
         Args:
-            following: [N, size] log probabilities of the next piece at N positions.
-            follow: from M positions (indices below N) and a piece [M] read at each, log probabilities [M, size] of the
+            following: [N, size] probabilities of the next piece at N positions.
+            follow: from M positions (indices below N) and a piece [M] read at each, probabilities [M, size] of the
                 piece after it.
         """
-        scores = np.take(following, self.first, axis=1)
-        scores += self.rest
+        probabilities = np.take(following, self.first, axis=1)
+        probabilities *= self.rest
         candidates = following[:, self.unfinished]
         likeliest = _largest(candidates, EXPANDED)
         position = np.repeat(np.arange(len(following)), likeliest.shape[1])
@@ -69,28 +68,27 @@ class Spellings:
         for start in range(0, len(position), _FOLLOWED_AT_ONCE):
             at, index = position[start : start + _FOLLOWED_AT_ONCE], unfinished[start : start + _FOLLOWED_AT_ONCE]
             after = follow(at, self.unfinished[index])
-            ends = np.log(np.exp(after) @ self._starts_token)
-            which, words, rest = self.continuations(index, after, ends)
-            scores[at[which], words] = candidates[at, index][which] + rest
-        return scores
+            which, words, rest = self.continuations(index, after, after @ self._starts_token)
+            probabilities[at[which], words] = candidates[at, index][which] * rest
+        return probabilities
 
     def continuations(self, unfinished: Ints, after: Floats, ends: Floats) -> tuple[Ints, Ints, Floats]:
-        """Score the words that begin with each of N unfinished pieces.
+        """Judge the words that begin with each of N unfinished pieces.
 
         Args:
             unfinished: [N] indices into `self.unfinished`.
-            after: [N, size] log probabilities of the next piece after each.
-            ends: [N] log probability that the word ends there.
+            after: [N, size] probabilities of the next piece after each.
+            ends: [N] probability that the word ends there.
 
         Returns:
-            for every such word: which of the N it belongs to, the word, and the log probability of its rest.
+            for every such word: which of the N it belongs to, the word, and the probability of its rest.
         """
         sizes = np.diff(self._ends, prepend=0)[unfinished]
         which = np.repeat(np.arange(len(unfinished)), sizes)
         within = np.arange(len(which)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         words = self._members[np.repeat(self._ends[unfinished] - sizes, sizes) + within]
         second = self._second[words]
-        rest = np.where(second == PAD, ends[which], after[which, second] + self._after_second[words])
+        rest = np.where(second == PAD, ends[which], after[which, second] * self._after_second[words])
         return which, words, rest
 
 

@@ -59,13 +59,16 @@ class Vocabulary:
         self._encode_symbol = functools.lru_cache(maxsize=200_000)(self._segment)
 
     @classmethod
-    def train(cls, messages: Iterable[str], *, size: int = 8000, word_list: Iterable[str] = ()) -> "Vocabulary":
+    def train(
+        cls, messages: Iterable[str], *, size: int = 8000, word_list: Iterable[str] = (), min_occurrences: int = 1
+    ) -> "Vocabulary":
         """Learn pieces and lexicon from public messages.
 
         Args:
             messages: public text; the only text that may ever shape a vocabulary.
             size: an upper bound; a small corpus yields fewer pieces.
             word_list: public words that may be suggested although no message has them.
+            min_occurrences: of any other word that may be suggested: what is rarer in much text is mostly misspelt.
         """
         import sentencepiece  # noqa: PLC0415 - phones only read what it writes
 
@@ -95,7 +98,9 @@ class Vocabulary:
             num_threads=1,  # several threads sum in no fixed order
             minloglevel=2,
         )
-        return cls(written.getvalue(), dict.fromkeys(word_list, 0) | counts)
+        listed = dict.fromkeys(word_list, 0)
+        found = {word: count for word, count in counts.items() if count >= min_occurrences or word in listed}
+        return cls(written.getvalue(), listed | found)
 
     @functools.cached_property
     def piece_frequencies(self) -> npt.NDArray[np.float64]:

@@ -37,10 +37,10 @@ def test_the_phone_gets_neither_tensorflow_nor_flask(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\n"
         "from model.engine import Export\n"
-        "from model.next_words import NetworkNextWords\n"
+        "from model.next_words import MixtureNextWords\n"
         "from model.suggestions import Suggester\n"
         "export = Export.load(Path('phone'))\n"
-        "suggester = Suggester(NetworkNextWords(export.predictor(), export.vocabulary))\n"
+        "suggester = Suggester(MixtureNextWords(export.predictor(), export.vocabulary))\n"
         "assert len(suggester.suggest('how are ')) == 3\n"
         "assert suggester.suggest('see you ', 'tomorow')[0].text == 'tomorrow'\n"
     )

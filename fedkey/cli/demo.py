@@ -23,7 +23,7 @@ from model.engine.litert_engine import LiteRTPredictor
 from model.evaluation import compare, spread_table, table
 from model.evaluation.report import LearningCurve, write
 from model.export import export, inference_file
-from model.next_words import NetworkNextWords
+from model.next_words import MixtureNextWords
 from model.suggestions import Suggester, split_word
 
 _POINTS, _POINT_CLIENTS = 6, 40  # of the learning curve, and who is asked for each
@@ -147,7 +147,7 @@ def _gate_texts(split: Split, judge: Evaluator) -> list[str]:
 def _on_phone(checkpoint: Checkpoint) -> Suggester:
     """Return what a phone with this model suggests."""
     predictor = LiteRTPredictor(inference_file(checkpoint, "int8"), checkpoint.network)
-    return Suggester(NetworkNextWords(predictor, checkpoint.vocabulary))
+    return Suggester(MixtureNextWords(predictor, checkpoint.vocabulary, checkpoint.mixture))
 
 
 def _exported(checkpoint: Checkpoint, folder: Path) -> Path:

@@ -16,7 +16,7 @@ from model.evaluation import compare, spread_table, table
 from model.evaluation.plot import plot_models
 from model.evaluation.typist import type_messages, typing_table
 from model.export import inference_file
-from model.next_words import NetworkNextWords
+from model.next_words import MixtureNextWords
 from model.suggestions import Suggester
 
 
@@ -75,7 +75,7 @@ def evaluate(
 def _type(checkpoint: Checkpoint, users: Users, slips: float, out: Path) -> None:
     """Type on a phone's keyboard, without and with what it has learned of the user."""
     predictor = LiteRTPredictor(inference_file(checkpoint, "int8"), checkpoint.network)
-    suggester = Suggester(NetworkNextWords(predictor, checkpoint.vocabulary))
+    suggester = Suggester(MixtureNextWords(predictor, checkpoint.vocabulary, checkpoint.mixture))
     earlier = {user: texts[: 2 * len(texts) // 3] for user, texts in users.items()}
     later = {user: texts[len(earlier[user]) :] for user, texts in users.items()}
     found = []

@@ -12,6 +12,8 @@ from typing import Any, Self
 from model.engine.interface import ExportError, Predictor, Trainer
 from model.engine.numpy_engine import NumPyPredictor, NumPyTrainer
 from model.layout import NetworkConfig
+from model.mixture import FILES as MIXTURE_FILES
+from model.mixture import Mixture, MixtureError
 from model.vocabulary import Vocabulary, VocabularyError
 
 MANIFEST = "manifest.json"
@@ -110,12 +112,14 @@ class Export:
         directory: where it is.
         manifest: what is in it.
         vocabulary: its pieces and lexicon.
+        mixture: the n-grams beside its network, if any, and how much each says.
         engine: what runs it.
     """
 
     directory: Path
     manifest: Manifest
     vocabulary: Vocabulary
+    mixture: Mixture
     engine: Engine
 
     @classmethod
@@ -134,7 +138,8 @@ class Export:
             manifest = Manifest.from_json(json.loads((directory / MANIFEST).read_text()))
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise ExportError(f"no usable model in {directory}: write one with `fedkey export` ({error})") from error
-        for name in (engine.training, engine.inference, *VOCABULARY_FILES):
+        mixture_files = [name for name in MIXTURE_FILES if name in manifest.files or (directory / name).exists()]
+        for name in (engine.training, engine.inference, *VOCABULARY_FILES, *mixture_files):
             expected, path = manifest.files.get(name), directory / name
             if expected is None or not path.is_file() or file_description(path) != expected:
                 raise ExportError(f"{path} is missing or not as the manifest says: download or export the model again")
@@ -144,11 +149,16 @@ class Export:
             litert_engine.check_runtime(manifest.runtime)
         try:
             vocabulary = Vocabulary.load(directory)
+            mixture = Mixture.load(directory)
         except VocabularyError as error:
             raise ExportError(f"the vocabulary in {directory} does not load: export the model again") from error
+        except MixtureError as error:
+            raise ExportError(str(error)) from error
         if vocabulary.key != manifest.vocabulary or vocabulary.size != manifest.network.vocabulary_size:
             raise ExportError(f"{directory} has the vocabulary of another model: download or export the model again")
-        return cls(directory, manifest, vocabulary, engine)
+        if not mixture.of_size(vocabulary.size):
+            raise ExportError(f"{directory} has the n-grams of another vocabulary: download or export the model again")
+        return cls(directory, manifest, vocabulary, mixture, engine)
 
     def predictor(self) -> Predictor:
         """Return the frozen network."""

@@ -56,7 +56,7 @@ class Candidates:
         self._lexicon = lexicon
         self._own_words, self._own_index = own.learned, own.index
         self._own = np.zeros(len(own.learned))
-        self.probabilities = np.exp(model.scores(context))
+        self.probabilities = model.probabilities(context).copy()
         self._is_own = np.zeros(len(self.probabilities), np.bool_)
         distribution, weight = own.personal.distribution(context)
         if weight:

@@ -86,7 +86,7 @@ class Suggester:
         """
         if tuple(model.words) != tuple(self._model.words):
             raise ValueError("the new model has another lexicon: make a new Suggester for it")
-        model.scores(())
+        model.probabilities(())
         self._model = model
         self._cached = None
 

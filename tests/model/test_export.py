@@ -117,11 +117,11 @@ def test_a_phone_runs_it_with_what_it_has(exported: Export, missing: list[str]) 
         f"sys.modules.update(dict.fromkeys({missing!r}))\n"
         "from pathlib import Path\n"
         "from model.engine import Export\n"
-        "from model.next_words import NetworkNextWords\n"
+        "from model.next_words import MixtureNextWords\n"
         "from model.suggestions import Suggester\n"
         f"export = Export.load(Path({str(exported.directory)!r}))\n"
         f"assert export.engine.name == {engine.name!r}\n"
-        "suggester = Suggester(NetworkNextWords(export.predictor(), export.vocabulary))\n"
+        "suggester = Suggester(MixtureNextWords(export.predictor(), export.vocabulary))\n"
         "assert len(suggester.suggest('how are ')) == 3\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

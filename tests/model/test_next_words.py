@@ -7,7 +7,7 @@ from model.engine.litert_engine import LiteRTPredictor
 from model.export import inference_file
 from model.layout import NetworkConfig, initial_weights
 from model.network_words import NetworkWordModel
-from model.next_words import NetworkNextWords
+from model.next_words import MixtureNextWords
 from model.text import Token, tokenise
 from model.vocabulary import Vocabulary
 
@@ -42,7 +42,7 @@ def predictor(checkpoint: Checkpoint, file: bytes) -> Watched:
 
 
 def test_the_phone_scores_words_as_the_evaluation_does(checkpoint: Checkpoint, predictor: Watched) -> None:
-    words = NetworkNextWords(predictor, checkpoint.vocabulary)
+    words = MixtureNextWords(predictor, checkpoint.vocabulary)
     model = NetworkWordModel(checkpoint, name="judge")
     for text in ("", "hello there", "see you tomorrow then nothing"):
         tokens = tokenise(text)
@@ -55,7 +55,7 @@ def test_the_phone_scores_words_as_the_evaluation_does(checkpoint: Checkpoint, p
 
 
 def test_a_word_more_costs_its_pieces_and_going_back_nothing(checkpoint: Checkpoint, predictor: Watched) -> None:
-    words = NetworkNextWords(predictor, checkpoint.vocabulary)
+    words = MixtureNextWords(predictor, checkpoint.vocabulary)
     text = tokenise("hello there how are")
     words.scores(text)
     before = predictor.steps
@@ -68,16 +68,16 @@ def test_a_word_more_costs_its_pieces_and_going_back_nothing(checkpoint: Checkpo
 
 
 def test_states_after_deleting_are_those_of_typing(checkpoint: Checkpoint, predictor: Watched) -> None:
-    wandering = NetworkNextWords(predictor, checkpoint.vocabulary)
+    wandering = MixtureNextWords(predictor, checkpoint.vocabulary)
     for text in ("hello there", "hello you", "see you", "hello there how"):
         wandering.scores(tokenise(text))
-    straight = NetworkNextWords(predictor, checkpoint.vocabulary)
+    straight = MixtureNextWords(predictor, checkpoint.vocabulary)
     text = tokenise("hello there how")
     np.testing.assert_array_equal(wandering.scores(text), straight.scores(text))
 
 
 def test_after_new_weights_everything_is_read_again(checkpoint: Checkpoint, predictor: Watched) -> None:
-    words = NetworkNextWords(predictor, checkpoint.vocabulary)
+    words = MixtureNextWords(predictor, checkpoint.vocabulary)
     words.scores(tokenise("hello there"))
     before = predictor.steps
     words.reset()

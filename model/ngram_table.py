@@ -1,0 +1,309 @@
+"""A back-off n-gram over pieces as the phone reads it: a few megabytes, quantised, memory-mapped, NumPy only.
+
+What follows a context is looked up in a tree that is walked from the latest piece to the oldest. Explicit
+probabilities are kept in 8 bits, back-off weights in 16; both are rounded down, so that no distribution exceeds 1.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+MAX_ORDER = 5
+PIECE_BITS = 15
+"""A context of four pieces has to fit 64 bits, so there are at most 2**15 pieces."""
+
+_STEP = 0.05  # nats between two codes
+_VALUES = np.exp(-_STEP * np.arange(256)).astype(np.float32)
+_CONTEXT = np.dtype([("oldest", "<u2"), ("children", "<u2"), ("followers", "<u2"), ("backoff", "<f2")])
+_FORMAT = 1
+
+DESCRIPTION = "ngram.json"
+_UNIGRAM, _CONTEXTS, _FOLLOWERS, _CODES = (
+    f"ngram-{kind}.npy" for kind in ("unigram", "contexts", "followers", "probabilities")
+)
+FILES = (DESCRIPTION, _UNIGRAM, _CONTEXTS, _FOLLOWERS, _CODES)
+"""What a table consists of on disk."""
+
+
+class NgramTableError(ValueError):
+    """The files of an n-gram are missing, damaged, or of another version."""
+
+
+class Explicit(NamedTuple):
+    """N-grams of one order with their probabilities.
+
+    Attributes:
+        grams: int64 [n-grams, order]: the context, oldest piece first, and the follower.
+        probabilities: float [n-grams]: of the follower; or what is not yet all of it:
+        left: float [n-grams] or one for all: share of the shorter context's probability that is added.
+    """
+
+    grams: Ids
+    probabilities: npt.NDArray[np.float64]
+    left: npt.NDArray[np.float64] | float = 0.0
+
+
+class _Level(NamedTuple):
+    """Contexts of one length, those that share their latest pieces side by side.
+
+    Attributes:
+        oldest: uint16 [contexts]: the piece by which each is longer than one of the level below.
+        backoff: float16 [contexts]: what the shorter context's distribution is multiplied with.
+        children: int32 [contexts + 1]: where the contexts that are one piece longer begin on the level above.
+        starts: int32 [contexts + 1]: where the followers begin.
+        followers: uint16 [followers]: pieces with an explicit probability, sorted in each context.
+        codes: uint8 [followers]: their probabilities.
+    """
+
+    oldest: npt.NDArray[np.uint16]
+    backoff: npt.NDArray[np.float16]
+    children: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.int32]
+    followers: npt.NDArray[np.uint16]
+    codes: npt.NDArray[np.uint8]
+
+
+class NgramTable:
+    """Distributions over pieces after contexts of pieces.
+
+    Args:
+        unigram: float32 [size]: the distribution after no context.
+        contexts: of all lengths from 1 on, one after the other, as `assemble` lays them out.
+        followers: uint16, of all contexts.
+        codes: uint8, their probabilities.
+        lengths: how many contexts there are of each length.
+    """
+
+    def __init__(
+        self,
+        unigram: Floats,
+        contexts: npt.NDArray[np.void],
+        followers: npt.NDArray[np.uint16],
+        codes: npt.NDArray[np.uint8],
+        lengths: Sequence[int],
+    ) -> None:
+        self.size, self.order = len(unigram), len(lengths) + 1
+        self.unigram = unigram
+        self._contexts, self._followers, self._codes, self._lengths = contexts, followers, codes, tuple(lengths)
+        self._levels: list[_Level] = []
+        ends = np.cumsum(lengths, dtype=np.int64)
+        begin = 0
+        for own in np.split(contexts, ends[:-1]) if lengths else []:
+            starts = _starts(own["followers"])
+            end = begin + int(starts[-1])
+            self._levels.append(
+                _Level(
+                    np.ascontiguousarray(own["oldest"]),
+                    np.ascontiguousarray(own["backoff"]),
+                    _starts(own["children"]),
+                    starts,
+                    followers[begin:end],
+                    codes[begin:end],
+                )
+            )
+            begin = end
+        self._first = _starts(np.bincount(self._levels[0].oldest, minlength=self.size)) if lengths else np.zeros(1)
+
+    @classmethod
+    def assemble(cls, unigram: npt.ArrayLike, explicit: Sequence[Explicit]) -> Self:
+        """Build a table of some n-grams and their probabilities; all else backs off to shorter contexts.
+
+        Args:
+            unigram: float [size], a distribution.
+            explicit: n-grams of order 2, 3, ..., each once. The explicit probabilities of a context must add up to
+                less than 1.
+
+        Raises:
+            ValueError: there are more orders or pieces than a table can have.
+        """
+        base = np.asarray(unigram, np.float64)
+        if len(explicit) >= MAX_ORDER or len(base) > 1 << PIECE_BITS:
+            raise ValueError(f"a table has n-grams of {MAX_ORDER} pieces at most, of {1 << PIECE_BITS} at most")
+        keys = [np.unique(context_keys(own.grams[:, :-1])) for own in explicit]
+        for length in range(len(keys) - 1, 0, -1):
+            keys[length - 1] = np.union1d(keys[length - 1], keys[length] >> PIECE_BITS)
+        below: list[_Probabilities] = []
+        contexts, followers, codes = [], [], []
+        for level, own in enumerate(explicit):
+            context_key = context_keys(own.grams[:, :-1])
+            row = np.searchsorted(keys[level], context_key)
+            order = np.argsort(row << PIECE_BITS | own.grams[:, -1], kind="stable")
+            row, context_key, follower = row[order], context_key[order], own.grams[order, -1]
+            lower = _lower(below, base, context_key >> PIECE_BITS, follower)
+            probability = own.probabilities[order] + np.broadcast_to(own.left, len(order))[order] * lower
+            code = np.clip(np.ceil(-np.log(probability) / _STEP), 0, 255).astype(np.uint8)
+            count = len(keys[level])
+            left = np.maximum(1 - np.bincount(row, _VALUES[code], count), 1e-4)
+            uncovered = np.maximum(1 - np.bincount(row, lower, count), 1e-4)
+            backoff = _rounded_down(left / uncovered)
+            below.append(_Probabilities(keys[level], row << PIECE_BITS | follower, _VALUES[code], backoff))
+            packed = np.zeros(count, _CONTEXT)
+            packed["oldest"] = keys[level] & ((1 << PIECE_BITS) - 1)
+            packed["followers"] = np.bincount(row, minlength=count)
+            packed["backoff"] = backoff
+            if level + 1 < len(keys):
+                parents = np.searchsorted(keys[level], keys[level + 1] >> PIECE_BITS)
+                packed["children"] = np.bincount(parents, minlength=count)
+            contexts.append(packed)
+            followers.append(follower.astype(np.uint16))
+            codes.append(code)
+        return cls(
+            base.astype(np.float32),
+            np.concatenate([np.zeros(0, _CONTEXT), *contexts]),
+            np.concatenate([np.zeros(0, np.uint16), *followers]),
+            np.concatenate([np.zeros(0, np.uint8), *codes]),
+            [len(own) for own in contexts],
+        )
+
+    def distributions(self, contexts: Sequence[Sequence[int]]) -> Floats:
+        """Return the probability of every piece after each context, float32 [contexts, size].
+
+        Args:
+            contexts: pieces read so far, oldest first, the message's opening boundary included.
+        """
+        dense = np.empty((len(contexts), self.size), np.float32)
+        for i, context in enumerate(contexts):
+            self._fill(dense[i], context)
+        return dense
+
+    def explicit(self) -> list[Explicit]:
+        """Return the n-grams that have a probability of their own, of order 2, 3, ..., as they were stored."""
+        found = []
+        sequences = np.zeros((1, 0), np.int64)
+        children = np.array([0, *self._lengths[:1]])
+        for level in self._levels:
+            parents = np.repeat(np.arange(len(sequences)), np.diff(children))
+            sequences = np.column_stack([level.oldest, sequences[parents]]).astype(np.int64)
+            children = level.children
+            owners = np.repeat(np.arange(len(sequences)), np.diff(level.starts))
+            grams = np.column_stack([sequences[owners], level.followers]).astype(np.int64)
+            found.append(Explicit(grams, _VALUES[level.codes].astype(np.float64)))
+        return found
+
+    def save(self, directory: Path) -> None:
+        """Write FILES into an existing folder."""
+        described = {"format": _FORMAT, "contexts": list(self._lengths)}
+        (directory / DESCRIPTION).write_text(json.dumps(described))
+        for name, array in (
+            (_UNIGRAM, self.unigram),
+            (_CONTEXTS, self._contexts),
+            (_FOLLOWERS, self._followers),
+            (_CODES, self._codes),
+        ):
+            np.save(directory / name, array, allow_pickle=False)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read what `save` wrote; followers and probabilities stay on disk until they are needed.
+
+        Raises:
+            NgramTableError: a file is missing or damaged.
+        """
+        try:
+            described = json.loads((directory / DESCRIPTION).read_text())
+            if described["format"] != _FORMAT:
+                raise NgramTableError(f"the n-gram in {directory} is of another version of fedkey")
+            unigram, contexts = (np.load(directory / name, allow_pickle=False) for name in (_UNIGRAM, _CONTEXTS))
+            followers, codes = (
+                np.load(directory / name, mmap_mode="r", allow_pickle=False) for name in (_FOLLOWERS, _CODES)
+            )
+            lengths = [int(count) for count in described["contexts"]]
+        except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+            raise NgramTableError(f"no usable n-gram in {directory}: make it anew ({error})") from error
+        whole = (
+            unigram.ndim == contexts.ndim == followers.ndim == codes.ndim == 1
+            and (unigram.dtype, contexts.dtype, followers.dtype, codes.dtype) == (np.float32, _CONTEXT, np.uint16, np.uint8)
+            and len(contexts) == sum(lengths)
+            and len(followers) == len(codes) == int(contexts["followers"].sum(dtype=np.int64))
+            and all(0 < count for count in lengths)
+            and (not len(followers) or int(followers.max()) < len(unigram))
+            and all(
+                int(contexts["children"][end - count : end].sum(dtype=np.int64)) == following
+                for end, (count, following) in zip(np.cumsum(lengths)[:-1], pairwise(lengths), strict=True)
+            )
+        )
+        if not whole or (lengths and int(contexts["oldest"].max()) >= len(unigram)):
+            raise NgramTableError(f"the files of the n-gram in {directory} do not fit together: make it anew")
+        return cls(unigram, contexts, followers, codes, lengths)
+
+    def _fill(self, dense: Floats, context: Sequence[int]) -> None:
+        """Write the distribution after `context` into float32 [size]."""
+        rows: list[int] = []
+        first, last = 0, 0
+        for level, piece in zip(self._levels, reversed(context), strict=False):
+            if rows:
+                children = self._levels[len(rows) - 1].children
+                first, last = int(children[rows[-1]]), int(children[rows[-1] + 1])
+            else:
+                first, last = int(self._first[piece]), int(self._first[piece + 1])
+            row = first + int(np.searchsorted(level.oldest[first:last], piece))
+            if row >= last or level.oldest[row] != piece:
+                break
+            rows.append(row)
+        weight = math.prod(float(level.backoff[row]) for level, row in zip(self._levels, rows, strict=False))
+        np.multiply(self.unigram, np.float32(weight), out=dense)
+        for level, row in zip(self._levels, rows, strict=False):
+            weight /= float(level.backoff[row])
+            start, end = level.starts[row], level.starts[row + 1]
+            dense[level.followers[start:end]] = _VALUES[level.codes[start:end]] * np.float32(weight)
+
+
+class _Probabilities(NamedTuple):
+    """What `assemble` knows of one level: sorted keys of contexts and n-grams, probabilities, back-off weights."""
+
+    contexts: Ids
+    grams: Ids
+    probabilities: Floats
+    backoff: npt.NDArray[np.float16]
+
+
+def context_keys(contexts: Ids) -> Ids:
+    """Return one number for each context [N, length], such that those that share their latest pieces sort together."""
+    keys = np.zeros(len(contexts), np.int64)
+    for column in range(contexts.shape[1] - 1, -1, -1):
+        keys = keys << PIECE_BITS | contexts[:, column]
+    return keys
+
+
+def find(keys: Ids, wanted: Ids) -> Ids:
+    """Return where each of `wanted` stands in sorted `keys`; -1 where it does not."""
+    if not len(keys):
+        return np.full(len(wanted), -1)
+    index = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[index] == wanted, index, -1)
+
+
+def _lower(
+    below: Sequence[_Probabilities], unigram: npt.NDArray[np.float64], context: Ids, follower: Ids
+) -> npt.NDArray[np.float64]:
+    """Return the probability of each follower after a context of as many pieces as there are levels in `below`."""
+    if not below:
+        return unigram[follower]
+    *shorter, level = below
+    row = find(level.contexts, context)
+    gram = find(level.grams, np.where(row >= 0, row << PIECE_BITS | follower, -1))
+    backoff = np.where(row >= 0, level.backoff[row].astype(np.float64), 1.0)
+    probabilities = backoff * _lower(shorter, unigram, context >> PIECE_BITS, follower)
+    probabilities[gram >= 0] = level.probabilities[gram[gram >= 0]]
+    return probabilities
+
+
+def _rounded_down(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float16]:
+    """Return float16 numbers that are not larger."""
+    rounded = np.minimum(values, 60000.0).astype(np.float16)
+    return np.where(rounded > values, np.nextafter(rounded, np.float16(0)), rounded)
+
+
+def _starts(counts: npt.NDArray[np.generic]) -> npt.NDArray[np.int32]:
+    starts = np.zeros(len(counts) + 1, np.int32)
+    np.cumsum(counts, out=starts[1:])
+    return starts
