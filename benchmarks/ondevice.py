@@ -81,7 +81,7 @@ def phone(folder: Path) -> dict[str, float]:
     process = psutil.Process()
     started = time.perf_counter()
     exported = Export.load(folder / "int8")
-    suggester = Suggester(MixtureNextWords(exported.predictor(), exported.vocabulary))
+    suggester = Suggester(MixtureNextWords(exported.predictor(), exported.vocabulary, exported.mixture))
     suggester.suggest("", "")
     found: dict[str, float] = {"load_s": time.perf_counter() - started}
     texts = json.loads((folder / "texts.json").read_text())

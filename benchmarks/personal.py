@@ -72,7 +72,7 @@ class Personalised:
         """See `WordModel.score`."""
         shared = self._base.score(messages)
         scores = np.zeros((len(shared.word_scores), len(self.words)), np.float32)
-        scores[:, self._shared] = np.exp(shared.word_scores)
+        scores[:, self._shared] = shared.word_scores
         losses = np.exp(shared.log_probabilities.astype(np.float64))
         word = position = 0
         for message in messages:
@@ -130,7 +130,7 @@ def measure(corpus: str, ready: Prepared, model: Path) -> None:
             (model.parent / f"personal-{name.replace(' ', '-')}.json").write_text(evaluation.to_json())
         print(table(list(evaluations.values())))
         typists = users[:TYPISTS]
-        suggester = Suggester(MixtureNextWords(exported.predictor(), exported.vocabulary))
+        suggester = Suggester(MixtureNextWords(exported.predictor(), exported.vocabulary, exported.mixture))
         typing = [_typed(suggester, typists, learning=learning) for learning in (False, True)]
     kept = sum(own is not None for own in tuned)
     figures = _figures(corpus, evaluations, kept / len(users), typing)

@@ -7,10 +7,11 @@ import numpy as np
 
 from model.engine import Predictor
 from model.evaluation import Evaluation, MessageScores, compare, evaluate
+from model.mixture import Mixture
 from model.next_words import MixtureNextWords
 from model.spellings import Spellings
 from model.text import Token, tokenise
-from model.vocabulary import BOUNDARY, Vocabulary
+from model.vocabulary import Vocabulary
 
 MIN_WORDS = 20
 """Fewer words of text say nothing."""
@@ -47,37 +48,41 @@ class Verdict:
 
 
 class EngineWordModel:
-    """The phone's network as a `model.evaluation.WordModel`.
+    """The phone's network, with the n-grams beside it, as a `model.evaluation.WordModel`.
 
     Args:
         predictor: the network.
         vocabulary: of it.
         spellings: of the vocabulary.
+        mixture: the n-grams, and how much they say; by default nothing.
         name: for messages.
     """
 
-    def __init__(self, predictor: Predictor, vocabulary: Vocabulary, spellings: Spellings, *, name: str) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        vocabulary: Vocabulary,
+        spellings: Spellings,
+        mixture: Mixture | None = None,
+        *,
+        name: str,
+    ) -> None:
         self.name = name
         self.words = vocabulary.words
-        self._predictor = predictor
         self._vocabulary = vocabulary
-        self._next = MixtureNextWords(predictor, vocabulary, spellings)
+        self._next = MixtureNextWords(predictor, vocabulary, mixture, spellings)
 
     def score(self, messages: Sequence[Sequence[Token]]) -> MessageScores:
         """See `WordModel.score`; what an unknown piece stands for costs nothing, for every model alike."""
         losses: list[float] = []
         scores = []
         for message in messages:
-            state = self._predictor.start
             for position, token in enumerate(message):
                 if token.is_word:
-                    scores.append(self._next.scores(message[:position]).astype(np.float32))
-                log_probability = 0.0
-                for piece in self._vocabulary.encode_symbol(token.symbol):
-                    log_probability += float(state.following[0, piece])
-                    state = self._predictor.step(state, piece)
-                losses.append(log_probability)
-            losses.append(float(state.following[0, BOUNDARY]))
+                    scores.append(self._next.probabilities(message[:position]))
+            pieces = [len(self._vocabulary.encode_symbol(token.symbol)) for token in message]
+            starts = np.cumsum([0, *pieces])
+            losses.extend(np.add.reduceat(np.log(self._next.piece_probabilities(message)), starts).tolist())
         words = np.stack(scores) if scores else np.zeros((0, len(self.words)), np.float32)
         return MessageScores(np.array(losses, np.float32), words)
 

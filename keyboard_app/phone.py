@@ -599,7 +599,7 @@ class Phone:
             predictor = self._models.predictor(version)
         except (OSError, ValueError):
             predictor = self._export.predictor()
-        return MixtureNextWords(predictor, self._export.vocabulary, self._spellings)
+        return MixtureNextWords(predictor, self._export.vocabulary, self._export.mixture, self._spellings)
 
     # The thread that takes part in rounds.
 
@@ -680,7 +680,7 @@ class Phone:
         if self._models is None or self._suggester is None:
             return
         next_words, suggester = self._next_words(version), self._suggester
-        next_words.scores(())
+        next_words.probabilities(())
         try:
             self._models.use(version)
         except OSError as error:

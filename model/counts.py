@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -100,7 +100,7 @@ class NgramList:
         shifts = PIECE_BITS * np.arange(order - 1, -1, -1)
         return self.keys[at, None] >> shifts & _MASK, at
 
-    def table(self, counts: npt.NDArray[np.floating] | Ids, *, threshold: float = 0.0) -> NgramTable:
+    def table(self, counts: npt.NDArray[np.floating[Any]] | Ids, *, threshold: float = 0.0) -> NgramTable:
         """Return the n-gram that counts of this list make: absolute discounting, interpolated with shorter contexts.
 
         Args:
@@ -114,7 +114,6 @@ class NgramList:
             raise ValueError(f"this list has {len(self.keys)} n-grams, not counts of shape {counts.shape}")
         kept = np.where(counts > max(threshold, 0.0), counts, 0.0).astype(np.float64)
         alone = kept[: self.size] + 1 / self.size  # pieces that nobody typed stay possible
-        unigram = alone / alone.sum()
         explicit = [self._discounted(order, kept) for order in range(2, MAX_COUNTED_ORDER + 1)]
         while explicit and not len(explicit[-1].grams):
             explicit.pop()
@@ -146,14 +145,21 @@ class CountedNgram:
         threshold: counts that are not above it are noise.
     """
 
-    def __init__(self, counts: npt.NDArray[np.floating] | Ids, listed: NgramList, *, threshold: float = 0.0) -> None:
+    def __init__(
+        self, counts: npt.NDArray[np.floating[Any]] | Ids, listed: NgramList, *, threshold: float = 0.0
+    ) -> None:
         self.listed, self.threshold = listed, threshold
         self.counts: npt.NDArray[np.float32] = np.where(counts > threshold, counts, 0).astype(np.float32)
         self.table = listed.table(self.counts)
 
     def save(self, directory: Path) -> None:
         """Write COUNTS into an existing folder."""
-        described = {"format": _FORMAT, "list": self.listed.sha256, "length": len(self.listed), "threshold": self.threshold}
+        described = {
+            "format": _FORMAT,
+            "list": self.listed.sha256,
+            "length": len(self.listed),
+            "threshold": self.threshold,
+        }
         description = np.frombuffer(json.dumps(described).encode(), np.uint8)
         with (directory / COUNTS).open("wb") as file:
             np.savez_compressed(file, description=description, counts=self.counts)
@@ -194,4 +200,3 @@ def _packed(grams: Ids) -> Ids:
 
 def _orders(keys: Ids) -> Ids:
     return np.searchsorted(np.int64(1) << PIECE_BITS * np.arange(1, MAX_COUNTED_ORDER + 1), keys, side="right")
-

@@ -10,14 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from model.counts import COUNTS, CountedNgram, CountsError
-from model.ngram_table import MAX_ORDER, NgramTable, NgramTableError
 from model.ngram_table import FILES as NGRAM_FILES
+from model.ngram_table import MAX_ORDER, NgramTable, NgramTableError
 
 Floats = npt.NDArray[np.float32]
 
@@ -117,11 +117,13 @@ class Mixture:
             counted = CountedNgram.load(directory, public) if (directory / COUNTS).exists() else None
             return cls(weights, public, counted)
         except (OSError, KeyError, TypeError, ValueError, NgramTableError, CountsError) as error:
-            raise MixtureError(f"the n-grams in {directory} cannot be used: export the model again ({error})") from error
+            raise MixtureError(
+                f"the n-grams in {directory} cannot be used: export the model again ({error})"
+            ) from error
 
 
 def fit_weights(
-    probabilities: npt.NDArray[np.floating], *, start: Sequence[float] | None = None, prior: float = 0.0
+    probabilities: npt.NDArray[np.floating[Any]], *, start: Sequence[float] | None = None, prior: float = 0.0
 ) -> tuple[float, ...]:
     """Return the interpolation weights under which what was typed is likeliest, by expectation maximisation.
 

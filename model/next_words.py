@@ -98,6 +98,11 @@ class MixtureNextWords:
         parts: Floats = np.column_stack([network, *(t.distributions(contexts)[at] for t in self._mixture.tables)])
         return parts.astype(np.float32)
 
+    def piece_probabilities(self, tokens: Sequence[Token]) -> Floats:
+        """Return the mixture's probability of each piece of a message, its end included, float32 [pieces]."""
+        likely: Floats = np.maximum(self.parts(tokens) @ np.array(self._mixture.weights, np.float32), _LEAST)
+        return likely
+
     def _context(self) -> tuple[int, ...]:
         return tuple([BOUNDARY, *self._pieces][-CONTEXT:])
 

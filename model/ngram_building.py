@@ -122,13 +122,13 @@ def _levels(
         if length:
             deep = depth[at] >= length
             at, context, shorter = at[deep], context[deep], shorter[deep]
-            _, first, context = np.unique(
-                context << 16 | flat[at - length], return_index=True, return_inverse=True
-            )
+            _, first, context = np.unique(context << 16 | flat[at - length], return_index=True, return_inverse=True)
             contexts, prefix = len(first), gram_at[at[first] - 1]
         _, first, gram = np.unique(context << 16 | flat[at], return_index=True, return_inverse=True)
-        counts = [np.bincount(gram[owner[at] == text], minlength=len(first)).astype(float) for text in range(len(weight))]
-        seen = np.bincount(context, weight[owner[at]], contexts)
+        counts = [
+            np.bincount(gram[owner[at] == text], minlength=len(first)).astype(float) for text in range(len(weight))
+        ]
+        seen: Counts = np.bincount(context, weight[owner[at]], contexts).astype(np.float64)
         lower = shorter[first]
         if levels:  # lower orders count by how many pieces were seen before them
             below = levels[-1]
@@ -171,7 +171,8 @@ def _losses(levels: Sequence[_Level], number: int) -> Counts:
     before, after = np.log(left / uncovered), np.log((left + own) / (uncovered + shorter))
     share = (level.seen / levels[0].seen[0])[level.context]
     entropy = -share * (own * (np.log(shorter) + after - np.log(own)) + left * (after - before))
-    return np.expm1(entropy)
+    losses: Counts = np.expm1(entropy)
+    return losses
 
 
 def _kept(levels: Sequence[_Level], losses: Sequence[Counts], max_grams: int) -> list[npt.NDArray[np.bool_]]:
@@ -189,10 +190,10 @@ def _kept(levels: Sequence[_Level], losses: Sequence[Counts], max_grams: int) ->
             needed[prefix[prefix >= 0]] = True
         return kept
 
-    low, high = 1e-12, 1e-2  # thresholds: too many n-grams, few enough
+    low, high = 1e-12, 1e2  # thresholds: too many n-grams, few enough
     if sum(int(own.sum()) for own in above(low)) <= max_grams:
         return above(low)
-    for _ in range(24):
+    for _ in range(40):
         middle = float(np.sqrt(low * high))
         if sum(int(own.sum()) for own in above(middle)) > max_grams:
             low = middle

@@ -1,7 +1,7 @@
 """A back-off n-gram over pieces as the phone reads it: a few megabytes, quantised, memory-mapped, NumPy only.
 
 What follows a context is looked up in a tree that is walked from the latest piece to the oldest. Explicit
-probabilities are kept in 8 bits, back-off weights in 16; both are rounded down, so that no distribution exceeds 1.
+probabilities are kept in 8 bits, back-off weights in 16, rounded such that no distribution exceeds 1.
 """
 
 import json
@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -140,8 +140,8 @@ class NgramTable:
             row, context_key, follower = row[order], context_key[order], own.grams[order, -1]
             lower = _lower(below, base, context_key >> PIECE_BITS, follower)
             probability = own.probabilities[order] + np.broadcast_to(own.left, len(order))[order] * lower
-            code = np.clip(np.ceil(-np.log(probability) / _STEP), 0, 255).astype(np.uint8)
             count = len(keys[level])
+            code = _codes(probability, row, count)
             left = np.maximum(1 - np.bincount(row, _VALUES[code], count), 1e-4)
             uncovered = np.maximum(1 - np.bincount(row, lower, count), 1e-4)
             backoff = _rounded_down(left / uncovered)
@@ -219,19 +219,7 @@ class NgramTable:
             lengths = [int(count) for count in described["contexts"]]
         except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
             raise NgramTableError(f"no usable n-gram in {directory}: make it anew ({error})") from error
-        whole = (
-            unigram.ndim == contexts.ndim == followers.ndim == codes.ndim == 1
-            and (unigram.dtype, contexts.dtype, followers.dtype, codes.dtype) == (np.float32, _CONTEXT, np.uint16, np.uint8)
-            and len(contexts) == sum(lengths)
-            and len(followers) == len(codes) == int(contexts["followers"].sum(dtype=np.int64))
-            and all(0 < count for count in lengths)
-            and (not len(followers) or int(followers.max()) < len(unigram))
-            and all(
-                int(contexts["children"][end - count : end].sum(dtype=np.int64)) == following
-                for end, (count, following) in zip(np.cumsum(lengths)[:-1], pairwise(lengths), strict=True)
-            )
-        )
-        if not whole or (lengths and int(contexts["oldest"].max()) >= len(unigram)):
+        if not _fits(unigram, contexts, followers, codes, lengths):
             raise NgramTableError(f"the files of the n-gram in {directory} do not fit together: make it anew")
         return cls(unigram, contexts, followers, codes, lengths)
 
@@ -295,6 +283,38 @@ def _lower(
     probabilities = backoff * _lower(shorter, unigram, context >> PIECE_BITS, follower)
     probabilities[gram >= 0] = level.probabilities[gram[gram >= 0]]
     return probabilities
+
+
+def _fits(
+    unigram: npt.NDArray[Any],
+    contexts: npt.NDArray[Any],
+    followers: npt.NDArray[Any],
+    codes: npt.NDArray[Any],
+    lengths: Sequence[int],
+) -> bool:
+    """Return whether what was read has the types and the lengths of one table, and names no piece that it lacks."""
+    types = (np.dtype(np.float32), _CONTEXT, np.dtype(np.uint16), np.dtype(np.uint8))
+    if (unigram.dtype, contexts.dtype, followers.dtype, codes.dtype) != types or not unigram.ndim == contexts.ndim == 1:
+        return False
+    if len(contexts) != sum(lengths) or not all(length > 0 for length in lengths):
+        return False
+    if not followers.shape == codes.shape == (int(contexts["followers"].sum(dtype=np.int64)),):
+        return False
+    ends = np.cumsum(lengths)
+    for end, (length, longer) in zip(ends[:-1], pairwise(lengths), strict=True):
+        if int(contexts["children"][end - length : end].sum(dtype=np.int64)) != longer:
+            return False
+    pieces = (contexts["oldest"], followers)
+    return all(not len(own) or int(own.max()) < len(unigram) for own in pieces)
+
+
+def _codes(probabilities: npt.NDArray[np.float64], row: Ids, rows: int) -> npt.NDArray[np.uint8]:
+    """Return the nearest code of each probability; a smaller one's where a context's would add up to too much."""
+    steps = -np.log(probabilities) / _STEP
+    nearest = np.clip(np.rint(steps), 0, 255).astype(np.uint8)
+    left = 1 - np.bincount(row, probabilities, rows)
+    crowded = 1 - np.bincount(row, _VALUES[nearest], rows) < left / 2
+    return np.where(crowded[row], np.clip(np.ceil(steps), 0, 255).astype(np.uint8), nearest)
 
 
 def _rounded_down(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float16]:

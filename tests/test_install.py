@@ -40,7 +40,7 @@ def test_the_phone_gets_neither_tensorflow_nor_flask(tmp_path: Path) -> None:
         "from model.next_words import MixtureNextWords\n"
         "from model.suggestions import Suggester\n"
         "export = Export.load(Path('phone'))\n"
-        "suggester = Suggester(MixtureNextWords(export.predictor(), export.vocabulary))\n"
+        "suggester = Suggester(MixtureNextWords(export.predictor(), export.vocabulary, export.mixture))\n"
         "assert len(suggester.suggest('how are ')) == 3\n"
         "assert suggester.suggest('see you ', 'tomorow')[0].text == 'tomorrow'\n"
     )

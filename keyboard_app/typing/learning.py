@@ -37,5 +37,6 @@ def compare_models(directory: Path, old: bytes | None, new: bytes, texts: Sequen
         trainer = export.trainer()
         if weights is not None:
             trainer.set_weights(codec.from_bytes(weights))
-        evaluations.append(measure(EngineWordModel(trainer, export.vocabulary, spellings, name=name), texts))
+        model = EngineWordModel(trainer, export.vocabulary, spellings, export.mixture, name=name)
+        evaluations.append(measure(model, texts))
     return judge(*evaluations)

@@ -121,7 +121,7 @@ def test_a_phone_runs_it_with_what_it_has(exported: Export, missing: list[str]) 
         "from model.suggestions import Suggester\n"
         f"export = Export.load(Path({str(exported.directory)!r}))\n"
         f"assert export.engine.name == {engine.name!r}\n"
-        "suggester = Suggester(MixtureNextWords(export.predictor(), export.vocabulary))\n"
+        "suggester = Suggester(MixtureNextWords(export.predictor(), export.vocabulary, export.mixture))\n"
         "assert len(suggester.suggest('how are ')) == 3\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -47,7 +47,7 @@ def test_the_phone_scores_words_as_the_evaluation_does(checkpoint: Checkpoint, p
     for text in ("", "hello there", "see you tomorrow then nothing"):
         tokens = tokenise(text)
         expected = model.score([[*tokens, Token("you", "you", space_after=False)]])
-        np.testing.assert_allclose(words.scores(tokens), expected.word_scores[-1], atol=1e-4)
+        np.testing.assert_allclose(words.probabilities(tokens), expected.word_scores[-1], atol=1e-4)
         exact = words.log_probability(tokens, "you")
         assert exact <= 0
         # The judge's loss of a token leaves out that the word ends there.
@@ -57,29 +57,29 @@ def test_the_phone_scores_words_as_the_evaluation_does(checkpoint: Checkpoint, p
 def test_a_word_more_costs_its_pieces_and_going_back_nothing(checkpoint: Checkpoint, predictor: Watched) -> None:
     words = MixtureNextWords(predictor, checkpoint.vocabulary)
     text = tokenise("hello there how are")
-    words.scores(text)
+    words.probabilities(text)
     before = predictor.steps
-    words.scores(text)
+    words.probabilities(text)
     assert predictor.steps == before
-    words.scores(text[:2])
+    words.probabilities(text[:2])
     assert predictor.steps == before
-    words.scores(text[:2] + tokenise("you"))
+    words.probabilities(text[:2] + tokenise("you"))
     assert predictor.steps == before + len(checkpoint.vocabulary.encode_symbol("you"))
 
 
 def test_states_after_deleting_are_those_of_typing(checkpoint: Checkpoint, predictor: Watched) -> None:
     wandering = MixtureNextWords(predictor, checkpoint.vocabulary)
     for text in ("hello there", "hello you", "see you", "hello there how"):
-        wandering.scores(tokenise(text))
+        wandering.probabilities(tokenise(text))
     straight = MixtureNextWords(predictor, checkpoint.vocabulary)
     text = tokenise("hello there how")
-    np.testing.assert_array_equal(wandering.scores(text), straight.scores(text))
+    np.testing.assert_array_equal(wandering.probabilities(text), straight.probabilities(text))
 
 
 def test_after_new_weights_everything_is_read_again(checkpoint: Checkpoint, predictor: Watched) -> None:
     words = MixtureNextWords(predictor, checkpoint.vocabulary)
-    words.scores(tokenise("hello there"))
+    words.probabilities(tokenise("hello there"))
     before = predictor.steps
     words.reset()
-    words.scores(tokenise("hello there"))
+    words.probabilities(tokenise("hello there"))
     assert predictor.steps > before

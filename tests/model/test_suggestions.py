@@ -36,8 +36,8 @@ class Counted:
         self._model = NgramWordModel.train([tokenise(message) for message in messages], order=3)
         self.words = self._model.words
 
-    def scores(self, tokens: Sequence[Token]) -> Floats:
-        return np.log(self._model.distribution(token.symbol for token in tokens))
+    def probabilities(self, tokens: Sequence[Token]) -> Floats:
+        return self._model.distribution(token.symbol for token in tokens)
 
     def log_probability(self, tokens: Sequence[Token], symbol: str) -> float:
         found = self._model.score([[*tokens, Token(symbol, symbol, space_after=False)]])
