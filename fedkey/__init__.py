@@ -7,7 +7,7 @@ neither TensorFlow nor Flask::
 
     split = fedkey.split(fedkey.load_corpus("chitchat"))         # users by role: public seed, clients, held out
     export = fedkey.Export.load(Path("phone"))                    # what `fedkey export` wrote
-    model = fedkey.NetworkNextWords(export.predictor(), export.vocabulary)
+    model = fedkey.MixtureNextWords(export.predictor(), export.vocabulary)
     strip = fedkey.Suggester(model).suggest("see you ", "tom")   # three suggestions, best first
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from federation.simulation.run import Run
     from model.checkpoint import Checkpoint
     from model.engine import Export
-    from model.next_words import NetworkNextWords
+    from model.next_words import MixtureNextWords
     from model.suggestions import PersonalModel, Suggester, Suggestion
     from model.vocabulary import Vocabulary
 
@@ -42,7 +42,7 @@ __all__ = [
     "Export",
     "FederationError",
     "LocalTraining",
-    "NetworkNextWords",
+    "MixtureNextWords",
     "PersonalModel",
     "PhoneStore",
     "RoundPlan",
@@ -69,7 +69,7 @@ _HOMES = {
     "Export": "model.engine",
     "FederationError": "federation.errors",
     "LocalTraining": "federation.device",
-    "NetworkNextWords": "model.next_words",
+    "MixtureNextWords": "model.next_words",
     "PersonalModel": "model.suggestions",
     "PhoneStore": "federation.device",
     "RoundPlan": "federation.protocol.plan",
