@@ -23,8 +23,8 @@ from federation.fleet.headless import AS_FAST_AS_THIS_MACHINE, Fleet, HeadlessSe
 from federation.protocol.plan import Deadlines
 from federation.protocol.task import DEVICE_CLASSES
 from federation.server.history import RoundSummary, rounds_of
-from federation.server.installation import Installation, ServerSettings
-from federation.server.settings import RoundSettings
+from federation.server.installation import Installation
+from federation.server.settings import RoundSettings, ServerSettings
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
 from fedkey.cli.phones import headless

@@ -45,10 +45,9 @@ from federation.protocol.credentials import Credential
 from federation.protocol.plan import PLAN_BYTES, Deadlines, RoundPlan
 from federation.secure_aggregation import Authority, Device, DeviceKey, phone
 from federation.secure_aggregation.identity import DEVICE_ID_BYTES, SIGNATURE_BYTES
-from federation.server.installation import ServerSettings
 from federation.server.limits import RateLimits
 from federation.server.phases import Phase
-from federation.server.settings import RoundSettings
+from federation.server.settings import RoundSettings, ServerSettings
 from federation.updates.update import Tally, Update
 
 CONNECTIONS = 16

@@ -11,11 +11,12 @@ import numpy as np
 import sqlalchemy as sql
 from sqlalchemy.orm import Session
 
+from federation.errors import ConfigError
 from federation.protocol.plan import WeightedSum
 from federation.robustness import Action, DefenceSettings, Group, Memory, Outcome, Reading, defend
 from federation.rounds.server_optimizers import ServerState
 from federation.server.session_events import Event, record
-from federation.server.tables import DefenceRow, DeviceRow, RoundRow
+from federation.server.tables import DefenceRow, DeviceRow
 from federation.updates.update import Tally
 from model.layout import FlatVector
 
@@ -42,87 +43,105 @@ def garbage(dimension: int, members: tuple[bytes, ...]) -> GroupSum:
     return GroupSum(nothing, members)
 
 
-def defended(
-    sums: Sequence[GroupSum],
-    memory: Memory,
-    settings: DefenceSettings,
-    *,
-    round_id: int,
-    current: ServerState,
-    current_round: int,
-    step: Callable[[ServerState, WeightedSum], ServerState],
-    probe: Probe | None,
-    pseudonym: Callable[[bytes], str],
-) -> Outcome[ServerState]:
-    """Decide what a round's groups make of the current state.
+@dataclass(frozen=True, eq=False)
+class SummedRound:
+    """A round whose sums are known.
+
+    Attributes:
+        round_id: Number of the round.
+        sums: Sums of its groups.
+        current: State that the round trained.
+        current_round: Number of the round that made that state; 0 for the first.
+    """
+
+    round_id: int
+    sums: Sequence[GroupSum]
+    current: ServerState
+    current_round: int
+
+
+class Defence:
+    """The defence of all rounds; without one, plain averaging.
 
     Args:
-        sums: of the groups.
-        memory: of earlier rounds.
         settings: how strict.
-        round_id: of this round.
-        current: the state that the round trained.
-        current_round: that made it; 0 for the first.
-        step: the server optimizer's, with what is summed beside the phones.
         probe: measures models, if the settings ask for it.
         pseudonym: of a device id.
+
+    Raises:
+        ConfigError: the defence measures models, but there is nothing that could.
     """
-    return defend(
-        [Group(each.total, tuple(map(pseudonym, each.members))) for each in sums],
-        memory,
-        settings,
-        round_number=round_id,
-        current=current,
-        current_round=current_round,
-        step=step,
-        probe=lambda state: probe(state.weights) if probe and np.isfinite(state.weights).all() else None,
-    )
 
+    def __init__(self, settings: DefenceSettings, probe: Probe | None, pseudonym: Callable[[bytes], str]) -> None:
+        if settings.enabled and settings.reads_models and probe is None:
+            raise ConfigError("the defence measures models on public text: give it some, or set its thresholds to 0")
+        self._settings = settings
+        self._probe = probe
+        self._pseudonym = pseudonym
 
-def undefended(
-    sums: Sequence[GroupSum], current: ServerState, step: Callable[[ServerState, WeightedSum], ServerState]
-) -> Outcome[ServerState]:
-    """Return the outcome of plain averaging over all groups."""
-    total = sums[0].total
-    for each in sums[1:]:
-        total += each.total
-    return Outcome(step(current, total), total, Memory(), ())
+    @property
+    def enabled(self) -> bool:
+        """Whether groups are judged at all."""
+        return self._settings.enabled
+
+    def outcome(
+        self, trained: SummedRound, memory: Memory, step: Callable[[ServerState, WeightedSum], ServerState]
+    ) -> Outcome[ServerState]:
+        """Decide what a round's groups make of the current state.
+
+        Args:
+            trained: the round.
+            memory: of earlier rounds.
+            step: the server optimizer's, with what is summed beside the phones.
+        """
+        if not self.enabled:
+            total = trained.sums[0].total
+            for each in trained.sums[1:]:
+                total += each.total
+            return Outcome(step(trained.current, total), total, Memory(), ())
+        return defend(
+            [Group(each.total, tuple(map(self._pseudonym, each.members))) for each in trained.sums],
+            memory,
+            self._settings,
+            round_number=trained.round_id,
+            current=trained.current,
+            current_round=trained.current_round,
+            step=step,
+            probe=self._measured,
+        )
+
+    def remember(
+        self, session: Session, round_id: int, outcome: Outcome[ServerState], members: Sequence[bytes], now: float
+    ) -> None:
+        """Store a round's memory, keep quarantined devices away, and put each decision into the trails.
+
+        Args:
+            session: a writing one.
+            round_id: of the round.
+            outcome: of the round.
+            members: device ids of its phones.
+            now: seconds since 1970.
+        """
+        if not self.enabled:
+            return
+        session.merge(DefenceRow(id=1, memory=outcome.memory.to_json()))
+        devices = {self._pseudonym(device_id): device_id for device_id in members}
+        for decision in outcome.decisions:
+            phone = decision.subject if decision.action is Action.QUARANTINED else ""
+            group = f" of group {decision.subject}" if decision.subject and not phone else ""
+            detail = f"{decision.action}{group}: {decision.reason}"
+            record(session, now, Event.DEFENDED, round_id=round_id, device=phone, detail=detail)
+            if phone:
+                until = outcome.memory.quarantined[phone]
+                session.execute(
+                    sql.update(DeviceRow).where(DeviceRow.device_id == devices[phone]).values(quarantined_until=until)
+                )
+
+    def _measured(self, state: ServerState) -> Reading | None:
+        return self._probe(state.weights) if self._probe and np.isfinite(state.weights).all() else None
 
 
 def remembered(session: Session) -> Memory:
     """Return what was stored; nothing before the first defended round."""
     row = session.get(DefenceRow, 1)
     return Memory() if row is None else Memory.from_json(row.memory)
-
-
-def remember(
-    session: Session,
-    row: RoundRow,
-    outcome: Outcome[ServerState],
-    members: Sequence[bytes],
-    *,
-    pseudonym: Callable[[bytes], str],
-    now: float,
-) -> None:
-    """Store a round's memory, keep quarantined devices away, and put each decision into the trails.
-
-    Args:
-        session: a writing one.
-        row: of the round.
-        outcome: of the round.
-        members: device ids of its phones.
-        pseudonym: of a device id.
-        now: seconds since 1970.
-    """
-    session.merge(DefenceRow(id=1, memory=outcome.memory.to_json()))
-    devices = {pseudonym(device_id): device_id for device_id in members}
-    for decision in outcome.decisions:
-        phone = decision.subject if decision.action is Action.QUARANTINED else ""
-        group = f" of group {decision.subject}" if decision.subject and not phone else ""
-        detail = f"{decision.action}{group}: {decision.reason}"
-        record(session, now, Event.DEFENDED, round_id=row.round_id, device=phone, detail=detail)
-        if phone:
-            until = outcome.memory.quarantined[phone]
-            session.execute(
-                sql.update(DeviceRow).where(DeviceRow.device_id == devices[phone]).values(quarantined_until=until)
-            )

@@ -11,34 +11,24 @@
 Several machines may serve one database and one blob store: give each a copy of all but the database and blobs.
 """
 
-import dataclasses
 import time
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import tomli_w
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.base.files import write_private
 from federation.errors import ConfigError
-from federation.privacy.central import CentralNoise
-from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import CredentialError, Revocations
-from federation.protocol.plan import Deadlines, Mechanism, Privacy
-from federation.protocol.task import ComputeBudget
-from federation.robustness import DefenceSettings
-from federation.rounds.server_optimizers import OPTIMIZERS, ServerOptimizer
 from federation.secure_aggregation import Authority
 from federation.server.coordinator import Coordinator, Partner
 from federation.server.defence import Probe
-from federation.server.limits import RateLimits
 from federation.server.models import Gate, Models
 from federation.server.rounds import Rounds
-from federation.server.settings import RoundSettings
+from federation.server.settings import ServerSettings
 from federation.server.store import Blobs, Database
 from federation.updates.encoding import padded
 from model.engine import Export
@@ -47,77 +37,6 @@ from model.layout import FlatVector
 _KEY_BYTES = 32
 _WORD_BYTES = 8
 _UPLOAD_OVERHEAD = 4096
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerSettings:
-    """What `server.toml` says.
-
-    Attributes:
-        database: URL; nothing for SQLite in the folder.
-        blobs: folder or URL; nothing for the folder's own.
-        enrolment_url: where phones enrol, if the authority's desk is on the network.
-        revoked: file of the authority's signed list of revoked devices, if there is one.
-        max_relative_gate_loss: relative rise of the loss on public text that a new model may have.
-        rounds: of every round.
-        rates: of requests.
-        optimizer: name and options of the server optimizer.
-    """
-
-    database: str = ""
-    blobs: str = ""
-    enrolment_url: str = ""
-    revoked: str = ""
-    max_relative_gate_loss: float = 0.01
-    rounds: RoundSettings = field(default_factory=RoundSettings)
-    rates: RateLimits = field(default_factory=RateLimits)
-    optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "sgd", "learning_rate": 1.0, "momentum": 0.0})
-
-    @property
-    def finalizer(self) -> ServerOptimizer:
-        """The server optimizer.
-
-        Raises:
-            ConfigError: there is none of this name, or it has no such option.
-        """
-        options = dict(self.optimizer)
-        kind = OPTIMIZERS.get(options.pop("name", "sgd"))
-        if kind is None:
-            raise ConfigError(f"[optimizer] name in server.toml is one of: {', '.join(OPTIMIZERS)}")
-        try:
-            return kind(**options)
-        except TypeError as error:
-            raise ConfigError(f"[optimizer] in server.toml: {error}") from error
-
-    def to_toml(self) -> str:
-        """Return the text of `server.toml`."""
-        return tomli_w.dumps(_plain(dataclasses.asdict(self)))
-
-    @classmethod
-    def from_toml(cls, text: str) -> Self:
-        """Read `server.toml`.
-
-        Raises:
-            ConfigError: a setting is unknown or impossible; the message names it.
-        """
-        try:
-            values = tomllib.loads(text)
-            rounds, rates = dict(values.pop("rounds", {})), values.pop("rates", {})
-            kinds: dict[str, Callable[..., Any]] = {
-                "deadlines": Deadlines,
-                "needed": Conditions,
-                "privacy": lambda mechanism, **rest: Privacy(Mechanism[mechanism], **rest),
-                "defence": DefenceSettings,
-                "central": CentralNoise,
-            }
-            for name, kind in kinds.items():
-                if name in rounds:
-                    rounds[name] = kind(**rounds[name])
-            if "budgets" in rounds:
-                rounds["budgets"] = {name: ComputeBudget(**budget) for name, budget in rounds["budgets"].items()}
-            return cls(rounds=RoundSettings(**rounds), rates=RateLimits(**rates), **values)
-        except (tomllib.TOMLDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"server.toml cannot be used: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -213,7 +132,7 @@ class Installation:
             self.key,
             self.authority,
             self.settings.rounds,
-            self.settings.finalizer,
+            self.settings.server_optimizer,
             gate,
             self.clock,
             partner,
@@ -223,7 +142,7 @@ class Installation:
     def begin(self, weights: FlatVector) -> None:
         """Bring the database to this version of fedkey, and make these weights version 1 if there is none."""
         self.database.migrate()
-        self.models.begin(self.settings.finalizer.initialize(weights), self.clock())
+        self.models.begin(self.settings.server_optimizer.initialize(weights), self.clock())
 
     def revocations(self) -> Revocations:
         """Return the list as it is now.
@@ -260,10 +179,3 @@ class Installation:
             "dimension": manifest.network.parameters,
             "enrolment_url": self.settings.enrolment_url,
         }
-
-
-def _plain(value: Any) -> Any:
-    """Return what TOML can say of a setting."""
-    if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
-    return value.name if isinstance(value, Mechanism) else value

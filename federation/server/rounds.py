@@ -1,30 +1,22 @@
 """What a worker does for phones: check them in, take their messages, answer with the round's.
 
-Stateless but for a cache: whatever a phone was told is stored first, and where a round stands is read anew every time.
+Stateless but for caches: whatever a phone was told is stored first, and where a round stands is read anew every time.
 """
 
 import hashlib
 import math
 import secrets
-import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
-import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import Credential, CredentialError, Revocations
 from federation.rounds import pace
 from federation.secure_aggregation import Authority
-from federation.secure_aggregation.server import (
-    CollectConfirmations,
-    CollectMaskedInputs,
-    CollectShares,
-    CollectUnmasking,
-)
 from federation.server import phases
 from federation.server.errors import (
     ConflictError,
@@ -32,16 +24,15 @@ from federation.server.errors import (
     GoneError,
     NotYetError,
     UnauthorisedError,
-    UnknownError,
 )
-from federation.server.phases import STEPS, Collecting, Phase
-from federation.server.round_state import RoundState, plan_of
+from federation.server.group_steps import GroupSteps
+from federation.server.phases import STEPS, Phase
+from federation.server.queries import active, bodies, is_stored, round_of, selected, waiting
+from federation.server.round_state import plan_of
 from federation.server.session_events import Event, pseudonyms, record
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.server.tables import DeviceRow, MessageRow, RoundRow
-
-T = TypeVar("T")
 
 _POLL_SECONDS = 1.0
 _COUNT_SECONDS = 1.0
@@ -116,9 +107,7 @@ class Rounds:
         self._clock = clock
         self._revocations = revocations
         self._pseudonym = pseudonyms(key)
-        self._lock = threading.Lock()
-        self._groups: dict[tuple[int, Phase], Mapping[bytes, _Members]] = {}
-        self._replicas: dict[tuple[int, Phase, _Members], Collecting] = {}
+        self._steps = GroupSteps(authority)
         self._counted = -math.inf, 0
 
     def admit(self, credential: Credential) -> None:
@@ -173,7 +162,7 @@ class Rounds:
     def plan(self, round_id: int) -> bytes:
         """Return a round's signed plan, followed by its task."""
         with self._database.read() as session:
-            row = _round(session, round_id)
+            row = round_of(session, round_id)
             return row.plan + row.task
 
     def receive(self, round_id: int, step: Phase, message: bytes, *, sender: bytes) -> None:
@@ -195,17 +184,12 @@ class Rounds:
         """
         digest = hashlib.sha256(message).digest()
         with self._database.read() as session:
-            row = _round(session, round_id)
-            if _is_stored(session, round_id, step, sender, digest):
+            row = round_of(session, round_id)
+            if is_stored(session, round_id, step, sender, digest):
                 return
             _must_be_at(row, step)
-            # Who else has advertised is looked at under the database's lock, below.
-            collecting = (
-                phases.advertising(plan_of(row), self._authority, (), row.max_phones)
-                if step is Phase.ADVERTISE
-                else self._replica(session, row, step, sender)
-            )
-        if collecting.check(message) != sender:
+            signer = self._signer(session, row, step, message, sender)
+        if signer != sender:
             raise ForbiddenError("another device signed this message: a device sends its own")
         blob = self._blobs.put(f"rounds/{round_id}", message) if step is Phase.UPLOAD else None
         self._accept(round_id, step, sender, digest, message if blob is None else None, blob, len(message))
@@ -222,7 +206,7 @@ class Rounds:
     ) -> None:
         now = self._clock()
         with self._database.write() as session:
-            row = _round(session, round_id)
+            row = round_of(session, round_id)
             known = session.get(MessageRow, (round_id, step, device_id))
             if known is not None and known.digest == digest:
                 return
@@ -254,32 +238,28 @@ class Rounds:
 
     def roster(self, round_id: int, device_id: bytes) -> bytes:
         """Return the roster of a device's group, once the first step is closed."""
-        collecting = self._at(round_id, Phase.SHARE, device_id)
-        assert isinstance(collecting, CollectShares)  # noqa: S101 - what `_build` makes for this step
-        return collecting.roster_message
+        with self._begun(round_id, Phase.SHARE) as (session, row):
+            return self._steps.sharing(session, row, device_id).roster_message
 
     def inbox(self, round_id: int, device_id: bytes) -> bytes:
         """Return what others dealt to a device, once the second step is closed."""
-        collecting = self._at(round_id, Phase.UPLOAD, device_id)
-        assert isinstance(collecting, CollectMaskedInputs)  # noqa: S101
-        return collecting.inbox_message(device_id)
+        with self._begun(round_id, Phase.UPLOAD) as (session, row):
+            return self._steps.masking(session, row, device_id).inbox_message(device_id)
 
     def survivors(self, round_id: int, device_id: bytes) -> bytes:
         """Return who of a device's group uploaded, once that step is closed."""
-        collecting = self._at(round_id, Phase.CONFIRM, device_id)
-        assert isinstance(collecting, CollectConfirmations)  # noqa: S101
-        return collecting.survivors_message
+        with self._begun(round_id, Phase.CONFIRM) as (session, row):
+            return self._steps.confirming(session, row, device_id).survivors_message
 
     def signatures(self, round_id: int, device_id: bytes) -> bytes:
         """Return the group's signatures over its survivors, once that step is closed."""
-        collecting = self._at(round_id, Phase.UNMASK, device_id)
-        assert isinstance(collecting, CollectUnmasking)  # noqa: S101
-        return collecting.signatures_message
+        with self._begun(round_id, Phase.UNMASK) as (session, row):
+            return self._steps.unmasking(session, row, device_id).signatures_message
 
     def report(self, round_id: int, device_id: bytes, kind: Event, detail: str) -> None:
         """Add to a device's trail what it says of itself."""
         with self._database.write() as session:
-            _round(session, round_id)
+            round_of(session, round_id)
             device = session.get(DeviceRow, device_id)
             if device is None or device.last_round != round_id:
                 raise ForbiddenError("the device was not selected for this round: check in")
@@ -317,113 +297,30 @@ class Rounds:
         if device.last_round == row.round_id:
             # Killed after it was selected: it may join with new keys, unless it has already advertised some.
             return session.get(MessageRow, (row.round_id, Phase.ADVERTISE, device.device_id)) is None
-        selected = session.scalar(sql.select(sql.func.count()).where(DeviceRow.last_round == row.round_id)) or 0
-        return selected < row.max_phones
+        return selected(session, row.round_id) < row.max_phones
 
-    def _at(self, round_id: int, step: Phase, device_id: bytes) -> Collecting:
+    def _signer(self, session: Session, row: RoundRow, step: Phase, message: bytes, sender: bytes) -> bytes:
+        """Check a message of a step that is open; return the device id of who signed it."""
+        if step is Phase.ADVERTISE:  # who else has advertised is looked at under the database's lock, by `_accept`
+            return phases.advertising(plan_of(row), self._authority, (), row.max_phones).check(message)
+        if step is Phase.SHARE:
+            return self._steps.sharing(session, row, sender).check(message)
+        if step is Phase.UPLOAD:
+            return self._steps.masking(session, row, sender).check(message)
+        if step is Phase.CONFIRM:
+            return self._steps.confirming(session, row, sender).check(message)
+        return self._steps.unmasking(session, row, sender).check(message)
+
+    @contextmanager
+    def _begun(self, round_id: int, step: Phase) -> Iterator[tuple[Session, RoundRow]]:
+        """Yield a round that has come to a step, or is past it."""
         with self._database.read() as session:
-            row = _round(session, round_id)
+            row = round_of(session, round_id)
             if row.phase == Phase.ABANDONED:
                 raise GoneError(f"the round was abandoned: {row.reason}")
             if row.phase in STEPS and STEPS.index(Phase(row.phase)) < STEPS.index(step):
                 raise NotYetError(f"the round is still at {row.phase!r}: ask again", _POLL_SECONDS)
-            return self._replica(session, row, step, device_id)
-
-    def _replica(self, session: Session, row: RoundRow, step: Phase, device_id: bytes) -> Collecting:
-        """Return the state of a device's group at a step that has begun."""
-        members = self._group(session, row, step, device_id)
-        with self._lock:
-            found = self._replicas.get((row.round_id, step, members))
-        if found is not None:
-            return found
-        built = self._build(session, row, step, members)
-        with self._lock:
-            for key in [key for key in self._replicas if key[0] < row.round_id - 1]:
-                del self._replicas[key]
-            return self._replicas.setdefault((row.round_id, step, members), built)
-
-    def _group(self, session: Session, row: RoundRow, step: Phase, device_id: bytes) -> "_Members":
-        """Return a device's group.
-
-        Raises:
-            GoneError: the device did not join the round, or its group has lost too many.
-        """
-        with self._lock:
-            groups = self._groups.get((row.round_id, step))
-        if groups is None:
-            left = RoundState.of(session, row).left_at(step)
-            groups = {member: group.members for group in left for member in group.members}
-            with self._lock:
-                for key in [key for key in self._groups if key[0] < row.round_id - 1]:
-                    del self._groups[key]
-                self._groups[row.round_id, step] = groups
-        if device_id in groups:
-            return groups[device_id]
-        if device_id in senders(session, row.round_id, Phase.ADVERTISE):
-            raise GoneError("too few phones of the device's group are left: wait for the next round")
-        raise GoneError("the device did not join this round: wait for the next one")
-
-    def _build(self, session: Session, row: RoundRow, step: Phase, members: "_Members") -> Collecting:
-        """Return a group's state at a step, from what was stored in the steps before it."""
-        round_id, plan = row.round_id, plan_of(row)
-        joined = bodies(session, round_id, Phase.ADVERTISE, members)
-        shares = phases.advertising(plan, self._authority, joined).close()
-        if step is Phase.SHARE:
-            return shares
-        if step is Phase.UPLOAD:
-            return phases.masking(shares, bodies(session, round_id, Phase.SHARE, members))
-        sharers, survivors = (senders(session, round_id, each, members) for each in (Phase.SHARE, Phase.UPLOAD))
-        confirmations = phases.confirming(plan, shares.roster, sharers, survivors)
-        if step is Phase.CONFIRM:
-            return confirmations
-        return phases.unmasking(confirmations, bodies(session, round_id, Phase.CONFIRM, members))
-
-
-_Members = tuple[bytes, ...]
-"""Device ids of a group, ascending."""
-
-
-def active(session: Session) -> RoundRow | None:
-    """Return the round that is running, if one is."""
-    return session.scalar(sql.select(RoundRow).where(RoundRow.phase.in_(STEPS)))
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Devices that could take part in a round at once.
-
-    Attributes:
-        devices: how many.
-        since: when the first of them came, seconds since 1970.
-    """
-
-    devices: int
-    since: float
-
-
-def waiting(session: Session, now: float) -> Waiting:
-    """Return who waits for a round and has not missed the time to come back."""
-    query = sql.select(sql.func.count(), sql.func.min(DeviceRow.waiting_since))
-    count, since = session.execute(query.where(DeviceRow.due >= now, DeviceRow.waiting_since.is_not(None))).one()
-    return Waiting(count, now if since is None else since)
-
-
-def coming(session: Session, begin: float, end: float) -> int:
-    """Return how many devices that are likely able to take part come back within a time, seconds since 1970."""
-    query = sql.select(sql.func.count()).where(DeviceRow.due >= begin, DeviceRow.due <= end)
-    return session.scalar(query) or 0
-
-
-def _round(session: Session, round_id: int) -> RoundRow:
-    row = session.get(RoundRow, round_id)
-    if row is None:
-        raise UnknownError(f"there is no round {round_id}: check in")
-    return row
-
-
-def _is_stored(session: Session, round_id: int, step: Phase, device_id: bytes, digest: bytes) -> bool:
-    known = session.get(MessageRow, (round_id, step, device_id))
-    return known is not None and known.digest == digest
+            yield session, row
 
 
 def _must_be_at(row: RoundRow, step: Phase) -> None:
@@ -433,31 +330,3 @@ def _must_be_at(row: RoundRow, step: Phase) -> None:
         raise GoneError(f"the round is past {step.value!r}: wait for the next one")
     if row.phase != step:
         raise NotYetError(f"the round is still at {row.phase!r}: ask again", _POLL_SECONDS)
-
-
-def bodies(session: Session, round_id: int, step: Phase, members: Collection[bytes] | None = None) -> list[bytes]:
-    """Return the messages of a step other than the upload, by device id; of all phones, or of some."""
-    return [body for body in _column(session, MessageRow.body, round_id, step, members) if body is not None]
-
-
-def uploads(session: Session, round_id: int, members: Collection[bytes]) -> list[str]:
-    """Return the names of masked vectors, by device id."""
-    return [name for name in _column(session, MessageRow.blob, round_id, Phase.UPLOAD, members) if name is not None]
-
-
-def senders(session: Session, round_id: int, step: Phase, members: Collection[bytes] | None = None) -> list[bytes]:
-    """Return who took a step, by device id; of all phones, or of some."""
-    return _column(session, MessageRow.device_id, round_id, step, members)
-
-
-def _column(
-    session: Session,
-    column: InstrumentedAttribute[T],
-    round_id: int,
-    step: Phase,
-    members: Collection[bytes] | None,
-) -> list[T]:
-    query = sql.select(column).where(MessageRow.round_id == round_id, MessageRow.step == step)
-    if members is not None:
-        query = query.where(MessageRow.device_id.in_(members))
-    return list(session.scalars(query.order_by(MessageRow.device_id)))

@@ -1,7 +1,13 @@
-"""How a server runs its rounds."""
+"""What `server.toml` says: how a server runs its rounds, and what it runs on."""
 
+import dataclasses
 import math
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
+
+import tomli_w
 
 from federation.errors import ConfigError
 from federation.privacy.central import CentralNoise
@@ -10,7 +16,9 @@ from federation.protocol.plan import Deadlines, Mechanism, Privacy
 from federation.protocol.task import ComputeBudget, DeviceClass
 from federation.robustness import DefenceSettings
 from federation.rounds.pace import JITTER
+from federation.rounds.server_optimizers import OPTIMIZERS, ServerOptimizer
 from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
+from federation.server.limits import RateLimits
 
 _UNSPLIT_PHONES = MAX_COHORT // 2
 """In a group at least, where no defence wants groups: cohorts of less than twice as many are one group."""
@@ -112,3 +120,81 @@ class RoundSettings:
     def max_group(self) -> int:
         """Phones in a group, at most."""
         return min(self.max_phones, 2 * self.group_phones - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """What `server.toml` says.
+
+    Attributes:
+        database: URL; nothing for SQLite in the folder.
+        blobs: folder or URL; nothing for the folder's own.
+        enrolment_url: where phones enrol, if the authority's desk is on the network.
+        revoked: file of the authority's signed list of revoked devices, if there is one.
+        max_relative_gate_loss: relative rise of the loss on public text that a new model may have.
+        rounds: of every round.
+        rates: of requests.
+        optimizer: name and options of the server optimizer.
+    """
+
+    database: str = ""
+    blobs: str = ""
+    enrolment_url: str = ""
+    revoked: str = ""
+    max_relative_gate_loss: float = 0.01
+    rounds: RoundSettings = field(default_factory=RoundSettings)
+    rates: RateLimits = field(default_factory=RateLimits)
+    optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "sgd", "learning_rate": 1.0, "momentum": 0.0})
+
+    @property
+    def server_optimizer(self) -> ServerOptimizer:
+        """The server optimizer.
+
+        Raises:
+            ConfigError: there is none of this name, or it has no such option.
+        """
+        options = dict(self.optimizer)
+        kind = OPTIMIZERS.get(options.pop("name", "sgd"))
+        if kind is None:
+            raise ConfigError(f"[optimizer] name in server.toml is one of: {', '.join(OPTIMIZERS)}")
+        try:
+            return kind(**options)
+        except TypeError as error:
+            raise ConfigError(f"[optimizer] in server.toml: {error}") from error
+
+    def to_toml(self) -> str:
+        """Return the text of `server.toml`."""
+        return tomli_w.dumps(_plain(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """Read `server.toml`.
+
+        Raises:
+            ConfigError: a setting is unknown or impossible; the message names it.
+        """
+        try:
+            values = tomllib.loads(text)
+            rounds, rates = dict(values.pop("rounds", {})), values.pop("rates", {})
+            kinds: dict[str, Callable[..., Any]] = {
+                "deadlines": Deadlines,
+                "needed": Conditions,
+                "privacy": lambda mechanism, **rest: Privacy(Mechanism[mechanism], **rest),
+                "defence": DefenceSettings,
+                "central": CentralNoise,
+            }
+            for name, kind in kinds.items():
+                if name in rounds:
+                    rounds[name] = kind(**rounds[name])
+            if "budgets" in rounds:
+                rounds["budgets"] = {name: ComputeBudget(**budget) for name, budget in rounds["budgets"].items()}
+            return cls(rounds=RoundSettings(**rounds), rates=RateLimits(**rates), **values)
+        except (tomllib.TOMLDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"server.toml cannot be used: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Return what TOML can say of a setting."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return value.name if isinstance(value, Mechanism) else value

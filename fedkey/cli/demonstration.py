@@ -9,8 +9,7 @@ from pathlib import Path
 import click
 
 from federation.protocol.plan import Deadlines
-from federation.server.installation import ServerSettings
-from federation.server.settings import RoundSettings
+from federation.server.settings import RoundSettings, ServerSettings
 from fedkey.cli.processes import running
 from fedkey.cli.serve import prepare
 from keyboard_app.phone import Phone

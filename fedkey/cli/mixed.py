@@ -11,8 +11,8 @@ import data
 from federation.fleet.headless import Fleet, HeadlessSettings, outcome
 from federation.protocol.plan import Deadlines
 from federation.server.history import rounds_of
-from federation.server.installation import Installation, ServerSettings
-from federation.server.settings import RoundSettings
+from federation.server.installation import Installation
+from federation.server.settings import RoundSettings, ServerSettings
 from fedkey.cli import paths
 from fedkey.cli.phones import headless
 from fedkey.cli.processes import running

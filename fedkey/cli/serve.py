@@ -13,9 +13,10 @@ import data
 from federation.enrolment.authority import AuthorityFolder
 from federation.server.coordinator import Partner
 from federation.server.gate import PublicTextGate
-from federation.server.installation import Installation, ServerSettings
+from federation.server.installation import Installation
 from federation.server.serving import coordinate as run_coordinator
 from federation.server.serving import serve as run_server
+from federation.server.settings import ServerSettings
 from fedkey.cli import paths
 from model.engine import Export
 

@@ -15,10 +15,10 @@ from federation.protocol.conditions import Conditions
 from federation.protocol.plan import PhonePolicy
 from federation.protocol.task import TrainingTask
 from federation.server.history import rounds_of, timeline
-from federation.server.installation import Installation, ServerSettings
+from federation.server.installation import Installation
 from federation.server.models import Gate, Verdict
 from federation.server.serving import application
-from federation.server.settings import RoundSettings
+from federation.server.settings import RoundSettings, ServerSettings
 from federation.updates.update import Tally, Update
 from tests.federation.server.phones import READY, Clock
 

@@ -124,8 +124,8 @@ def _server(folder: Path, url: str, now: float, settings: RoundSettings) -> Serv
 
 
 def _coordinate(server: Server, between: Callable[[], None]) -> None:
-    server.coordinator._holds_lease()
-    server.coordinator._lease_seen_at -= 11
+    server.coordinator._lease.held()
+    server.coordinator._lease._seen_at -= 11
     while server.coordinator.tick():
         between()
 

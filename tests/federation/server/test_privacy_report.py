@@ -18,8 +18,8 @@ from federation.privacy.errors import AssumptionError
 from federation.privacy.mechanisms import NoiseScale
 from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import PLAN_BYTES, Mechanism, Privacy, RoundPlan
-from federation.server.installation import ServerSettings
 from federation.server.privacy_report import spent
+from federation.server.settings import ServerSettings
 from federation.updates.encoding import PackedEncoding
 from federation.updates.update import clip as clipped
 from fedkey.cli import main

@@ -16,6 +16,7 @@ from federation.protocol.plan import WeightedSum
 from federation.secure_aggregation import identity, messages
 from federation.secure_aggregation.errors import ConflictingMessageError, SecureAggregationError
 from federation.secure_aggregation.messages import Advertisement
+from federation.server.coordinator.lease import Lease
 from federation.server.errors import (
     ConflictError,
     ForbiddenError,
@@ -394,19 +395,18 @@ def test_a_round_whose_masked_vector_is_harmed_is_abandoned(server: Server, cloc
     assert len(server.models.versions()) == 1
 
 
-def test_clocks_of_coordinators_may_differ(serve: Callable[..., Server], clock: Clock) -> None:
-    ahead, behind = serve(), serve()
-    ahead.coordinator._clock = lambda: clock.now + 7200
-    assert not ahead.coordinator.tick()
-    assert not behind.coordinator._holds_lease()
+def test_clocks_of_coordinators_may_differ(server: Server, clock: Clock) -> None:
+    ahead, behind = Lease(server.database, lambda: clock.now + 7200), Lease(server.database, clock)
+    assert ahead.held()
+    assert not behind.held()
     clock.now += 9
-    assert ahead.coordinator._holds_lease()  # renews
-    assert not behind.coordinator._holds_lease()
+    assert ahead.held()  # renews
+    assert not behind.held()
     clock.now += 9
-    assert not behind.coordinator._holds_lease()
+    assert not behind.held()
     clock.now += 2
-    assert behind.coordinator._holds_lease()  # the other died, however far its clock was
-    assert not ahead.coordinator._holds_lease()
+    assert behind.held()  # the other died, however far its clock was
+    assert not ahead.held()
 
 
 def test_an_upload_counts_until_the_step_is_closed_whatever_the_workers_clock(

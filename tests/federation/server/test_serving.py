@@ -23,8 +23,8 @@ from federation.fleet.headless import Fleet, HeadlessPhone, HeadlessSettings, Tr
 from federation.fleet.scenario import DropOut
 from federation.protocol.plan import Deadlines
 from federation.server.history import RoundSummary, rounds_of, timeline
-from federation.server.installation import Installation, ServerSettings
-from federation.server.settings import RoundSettings
+from federation.server.installation import Installation
+from federation.server.settings import RoundSettings, ServerSettings
 from model.engine import Export
 from tests.databases import Cluster
 from tests.federation.server.conftest import TEXT

@@ -1,0 +1,119 @@
+"""Who moves rounds on: opens them, closes their steps, turns sums into models.
+
+Every worker has a coordinator; a lease in the database lets one act at a time. That saves work and does not carry the
+guarantee: each change is one transaction that first looks whether the round still stands where the change begins, so
+two coordinators would do nothing twice either.
+"""
+
+from collections.abc import Callable
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from federation.rounds.server_optimizers import ServerOptimizer
+from federation.secure_aggregation import Authority
+from federation.server.coordinator.closing import Closing
+from federation.server.coordinator.finishing import Finishing, Partner
+from federation.server.coordinator.lease import Lease
+from federation.server.coordinator.opening import Opening
+from federation.server.defence import Defence, Probe
+from federation.server.models import Gate, Models
+from federation.server.phases import Phase
+from federation.server.queries import active
+from federation.server.round_state import RoundState
+from federation.server.session_events import pseudonyms
+from federation.server.settings import RoundSettings
+from federation.server.store import Blobs, Database
+
+__all__ = ["Coordinator", "Partner"]
+
+_SWEEP_SECONDS = 600.0
+
+
+class Coordinator:
+    """Moves rounds on.
+
+    Args:
+        database: of the server.
+        blobs: where masked vectors are.
+        models: what rounds train.
+        key: of the round server, signs plans.
+        authority: whose devices take part.
+        settings: of the rounds that are opened.
+        optimizer: turns mean deltas into models.
+        gate: judges new models.
+        clock: seconds since 1970.
+        partner: simulated clients, if there are any.
+        probe: measures models for the defence, if there is one that asks for it.
+
+    Raises:
+        ConfigError: the defence measures models, but there is nothing that could.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        models: Models,
+        key: Ed25519PrivateKey,
+        authority: Authority,
+        settings: RoundSettings,
+        optimizer: ServerOptimizer,
+        gate: Gate,
+        clock: Callable[[], float],
+        partner: Partner | None = None,
+        probe: Probe | None = None,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._settings = settings
+        self._clock = clock
+        self._lease = Lease(database, clock)
+        self._opening = Opening(database, models, key, settings, clock)
+        self._closing = Closing(database, settings, clock)
+        self._finishing = Finishing(
+            database,
+            blobs,
+            models,
+            key,
+            authority,
+            optimizer,
+            gate,
+            Defence(settings.defence, probe, pseudonyms(key)),
+            clock,
+            partner,
+        )
+        self._sweeps = 0.0
+
+    def tick(self) -> bool:
+        """Do what is due, if this coordinator has the lease; return whether anything was."""
+        if not self._lease.held():
+            return False
+        acted = self._advance()
+        if acted or self._clock() >= self._sweeps:
+            self._sweep()
+        return acted
+
+    def _advance(self) -> bool:
+        """Take the next step of the round that is running, or open one; return whether there was something to do."""
+        with self._database.read() as session:
+            row = active(session)
+            state = None if row is None else RoundState.of(session, row, self._settings.grace_seconds)
+        if row is None or state is None:
+            return self._opening.open()
+        if not self._closing.is_due(state):
+            return False
+        if state.phase is Phase.UNMASK and state.going_on:
+            self._finishing.finish(row, state)
+        else:
+            self._closing.close(row.round_id, state.phase)
+        return True
+
+    def _sweep(self) -> None:
+        """Remove masked vectors of rounds that are over, also those that a killed process or a late phone left."""
+        folders = self._blobs.list("rounds")  # first, so that none of a round that is opened meanwhile is in it
+        with self._database.read() as session:
+            running = active(session)
+        for folder in folders:
+            if running is None or folder != str(running.round_id):
+                self._blobs.remove(f"rounds/{folder}")
+        self._sweeps = self._clock() + _SWEEP_SECONDS

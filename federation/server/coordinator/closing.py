@@ -1,0 +1,72 @@
+"""Closing a step of a round, or abandoning the round if too few phones took it."""
+
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session
+
+from federation.secure_aggregation import groups
+from federation.secure_aggregation.errors import TooFewPhonesError
+from federation.server import phases
+from federation.server.phases import Phase
+from federation.server.round_state import GroupState, RoundState
+from federation.server.session_events import Event, record
+from federation.server.settings import RoundSettings
+from federation.server.store import Database
+from federation.server.tables import RoundRow
+
+
+class Closing:
+    """Closes steps.
+
+    Args:
+        database: of the server.
+        settings: of rounds.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, database: Database, settings: RoundSettings, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+
+    def is_due(self, state: RoundState) -> bool:
+        """Whether a round's step is over."""
+        now = self._clock()
+        return state.is_complete(now, self._settings.meeting_seconds) or now >= state.deadline
+
+    def close(self, round_id: int, phase: Phase) -> None:
+        """Close a step if it is still open and over."""
+        with self._database.write() as session:
+            row = session.get(RoundRow, round_id)
+            if row is None or row.phase != phase:
+                return
+            state = RoundState.of(session, row, self._settings.grace_seconds)
+            if self.is_due(state):
+                _close(session, row, state, self._clock())
+
+
+def _close(session: Session, row: RoundRow, state: RoundState, now: float) -> None:
+    lost = [group for group in state.left if group not in state.going_on]
+    reasons = [_too_few(group, state) for group in lost]
+    if not state.going_on:
+        abandon(session, row, now, reasons[0])
+        return
+    for reason in reasons:
+        record(session, now, Event.LOST, round_id=row.round_id, detail=reason)
+    row.phase, row.phase_since = phases.after(state.phase), now
+    detail = f"{state.phase}: {state.present} phones"
+    parts = groups.count(state.present, row.group_phones)
+    if state.phase is Phase.ADVERTISE and parts > 1:
+        detail += f" in {parts} groups"
+    record(session, now, Event.CLOSED, round_id=row.round_id, detail=detail)
+
+
+def abandon(session: Session, row: RoundRow, now: float, reason: str) -> None:
+    """End a round without a model, in a writing session."""
+    row.phase, row.phase_since, row.ended, row.reason = Phase.ABANDONED, now, now, reason
+    record(session, now, Event.ABANDONED, round_id=row.round_id, detail=reason)
+
+
+def _too_few(group: GroupState, state: RoundState) -> str:
+    needed = group.needed(state.phase, state.plan.minimum)
+    return str(TooFewPhonesError(state.phase.value, group.present(state.phase), needed))

@@ -1,0 +1,254 @@
+"""Finishing a round: unmask the sums of its groups, apply what they make together, and store the new model."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy.orm import Session
+
+from federation.privacy.central import sensitivity
+from federation.protocol import message_sizes
+from federation.protocol.message_sizes import Traffic
+from federation.protocol.plan import RoundPlan, WeightedSum
+from federation.protocol.task import TrainingTask
+from federation.robustness import Action, Outcome, counts
+from federation.rounds.server_optimizers import ServerOptimizer, ServerState
+from federation.secure_aggregation import Authority
+from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError
+from federation.secure_aggregation.server import Aggregate
+from federation.server import phases
+from federation.server.coordinator.closing import abandon
+from federation.server.defence import Defence, GroupSum, SummedRound, garbage, remembered
+from federation.server.errors import UnknownError
+from federation.server.models import Gate, Models, Verdict
+from federation.server.phases import STEPS, Phase
+from federation.server.queries import bodies, uploads
+from federation.server.round_state import GroupState, RoundState
+from federation.server.session_events import Event, record
+from federation.server.store import Blobs, Database
+from federation.server.tables import RoundRow
+from federation.updates.encoding import PackedEncoding
+from model.layout import FlatVector
+
+
+class Partner(Protocol):
+    """Simulated clients that are in every round beside the phones."""
+
+    def train(self, round_id: int, weights: FlatVector) -> WeightedSum:
+        """Return the sum of their updates; the same for the same round and weights."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Unmasked:
+    """What is left of a round's groups.
+
+    Attributes:
+        groups: Sums of the groups.
+        lost: Why other groups have none.
+        blamed: Number of devices that certainly sent false shares.
+    """
+
+    groups: Sequence[GroupSum]
+    lost: Sequence[str]
+    blamed: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """What becomes of a round, before it is stored.
+
+    Attributes:
+        outcome: State and memory that the sums lead to.
+        state: State of the new version; nothing if the defence refused the round.
+        verdict: Whether the gate lets it become current, and what was measured.
+    """
+
+    outcome: Outcome[ServerState]
+    state: ServerState | None
+    verdict: Verdict
+
+
+class Finishing:
+    """Finishes rounds.
+
+    Args:
+        database: of the server.
+        blobs: where masked vectors are.
+        models: what rounds train.
+        key: of the round server, from which the seed of its noise is derived.
+        authority: whose devices take part.
+        optimizer: turns mean deltas into models.
+        gate: judges new models.
+        defence: decides about the groups.
+        clock: seconds since 1970.
+        partner: simulated clients, if there are any.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        models: Models,
+        key: Ed25519PrivateKey,
+        authority: Authority,
+        optimizer: ServerOptimizer,
+        gate: Gate,
+        defence: Defence,
+        clock: Callable[[], float],
+        partner: Partner | None,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._models = models
+        self._noise_secret = hashlib.sha256(b"fedkey noise secret v1\0" + key.private_bytes_raw()).digest()
+        self._authority = authority
+        self._optimizer = optimizer
+        self._gate = gate
+        self._defence = defence
+        self._clock = clock
+        self._partner = partner
+
+    def finish(self, row: RoundRow, state: RoundState) -> None:
+        """End a round with a model, or abandon it; all of it counts at once or not."""
+        unmasked = self._unmasked(row, state)
+        if not unmasked.groups:
+            self._give_up(row.round_id, unmasked.lost[0])
+            return
+        result = self._result(row, state, unmasked)
+        stored = None if result.state is None else self._models.store(result.state)
+        now = self._clock()
+        with self._database.write() as session:
+            fresh = session.get(RoundRow, row.round_id)
+            if fresh is None or fresh.phase != Phase.UNMASK:
+                return
+            for reason in unmasked.lost:
+                record(session, now, Event.LOST, round_id=row.round_id, detail=reason)
+            members = [member for each in unmasked.groups for member in each.members]
+            self._defence.remember(session, row.round_id, result.outcome, members, now)
+            if stored is None:
+                refused = (each for each in result.outcome.decisions if each.action is Action.ROUND_REFUSED)
+                abandon(session, fresh, now, f"the defence refused the round: {next(refused).reason}")
+                return
+            detail = self._insert(session, fresh, result, stored, now)
+            fresh.phase, fresh.phase_since, fresh.ended = Phase.FINISHED, now, now
+            detail += f", {unmasked.blamed} devices blamed"
+            record(session, now, Event.FINISHED, round_id=row.round_id, detail=detail)
+
+    def _result(self, row: RoundRow, state: RoundState, unmasked: _Unmasked) -> _Result:
+        """Apply the sums; what was measured of a model that nobody gets is forgotten."""
+        trained = SummedRound(
+            row.round_id,
+            unmasked.groups,
+            self._models.state(row.model_version),
+            self._models.round_of(row.model_version),
+        )
+        noise = self._noise(row, state.plan, trained.current_round)
+        simulated = None if self._partner is None else self._partner.train(row.round_id, trained.current.weights)
+
+        def step(before: ServerState, total: WeightedSum) -> ServerState:
+            everyone = total if simulated is None else total + simulated
+            return self._optimizer.apply(before, replace(everyone, delta=everyone.delta + noise).mean)
+
+        with self._database.read() as session:
+            before = remembered(session)
+        outcome = self._defence.outcome(trained, before, step)
+        total = outcome.total
+        if total is None:
+            return _Result(outcome, None, Verdict(passed=False, metrics={}))
+        verdict = self._judge(outcome.state, trained.current)
+        if not verdict.passed:
+            outcome = replace(outcome, memory=before.with_standings_of(outcome.memory), rollback_to=None)
+        metrics = {
+            **_measured(row, state, total, trained),
+            **({} if simulated is None else {"simulated_clients": float(simulated.phones)}),
+            **(counts(outcome.decisions) if self._defence.enabled else {}),
+            **verdict.metrics,
+        }
+        kept = outcome.state if np.isfinite(outcome.state.weights).all() else trained.current
+        return _Result(outcome, kept, Verdict(verdict.passed, metrics))
+
+    def _insert(
+        self, session: Session, row: RoundRow, result: _Result, stored: tuple[str, str, str], now: float
+    ) -> str:
+        """Add the model version; return what became of it."""
+        outcome, passed = result.outcome, result.verdict.passed
+        version = self._models.insert(
+            session,
+            stored,
+            parent=row.model_version,
+            verdict=result.verdict,
+            round_id=row.round_id,
+            now=now,
+        )
+        if outcome.rollback_to is not None:
+            self._models.return_to(session, outcome.rollback_to, instead_of=version)
+        clients = 0 if outcome.total is None else outcome.total.phones
+        return f"{clients} clients, model {version} {'accepted' if passed else 'rejected by the gate'}"
+
+    def _noise(self, row: RoundRow, plan: RoundPlan, parent_round: int) -> FlatVector:
+        """Return what this server adds to the round's sum, as it told the phones."""
+        central, deviation = TrainingTask.of_plan(row.task, plan).central, 0.0
+        if isinstance(plan.encoding, PackedEncoding):
+            deviation = central.noise_multiplier * sensitivity(plan.encoding, plan.clip, plan.dimension)
+        return central.on_sum(self._noise_secret, plan.round_id, parent_round, deviation, plan.dimension)
+
+    def _judge(self, new: ServerState, old: ServerState) -> Verdict:
+        if not np.isfinite(new.weights).all():
+            return Verdict(passed=False, metrics={"finite": 0.0})
+        return self._gate(new.weights, old.weights)
+
+    def _unmasked(self, row: RoundRow, state: RoundState) -> _Unmasked:
+        sums, lost, blamed = [], [], 0
+        for group in state.going_on:
+            try:
+                result = self._aggregate(row, state.plan, group)
+                blamed += len(result.blame.certain)
+                total = state.plan.decode(result.vector, len(result.survivors))
+            except ImpossibleSumError as error:
+                if self._defence.enabled:
+                    sums.append(garbage(state.plan.dimension, result.survivors))
+                else:
+                    lost.append(str(error))
+            except (SecureAggregationError, UnknownError) as error:  # also a masked vector that was lost or damaged
+                lost.append(str(error))
+            else:
+                sums.append(GroupSum(total, result.survivors))
+        return _Unmasked(sums, lost, blamed)
+
+    def _aggregate(self, row: RoundRow, plan: RoundPlan, group: GroupState) -> Aggregate:
+        with self._database.read() as session:
+            told = {
+                step: bodies(session, row.round_id, step, group.members) for step in STEPS if step is not Phase.UPLOAD
+            }
+            names = uploads(session, row.round_id, group.members)
+        shares = phases.advertising(plan, self._authority, told[Phase.ADVERTISE]).close()
+        inputs = phases.masking(shares, told[Phase.SHARE])
+        vectors = map(self._blobs.get, names)
+        return phases.aggregate(inputs, vectors, told[Phase.CONFIRM], told[Phase.UNMASK])
+
+    def _give_up(self, round_id: int, reason: str) -> None:
+        with self._database.write() as session:
+            row = session.get(RoundRow, round_id)
+            if row is not None and row.phase == Phase.UNMASK:
+                abandon(session, row, self._clock(), reason)
+
+
+def _measured(row: RoundRow, state: RoundState, total: WeightedSum, trained: SummedRound) -> dict[str, float]:
+    """Return a round's metrics: bytes are a phone's, sums are over the phones that count."""
+    plan, model_bytes = state.plan, trained.current.weights.nbytes
+    roster = max(len(group.members) for group in state.groups)
+    sizes = Traffic.sum(message_sizes.of_round(plan, roster, model_bytes=model_bytes, task_bytes=len(row.task)))
+    norms = [plan.encoded_norm(each.total) for each in trained.sums if np.isfinite(each.total.delta).all()]
+    return {
+        "phones": float(total.phones),
+        "groups": float(len(trained.sums)),
+        "bytes_up": float(sizes.up),
+        "bytes_down": float(sizes.down),
+        "examples": float(total.tally.examples),
+        "encoded_norm": float(np.median(norms)),
+        "loss_before": total.tally.loss / max(total.tally.tokens, 1),
+        "accuracy_before": total.tally.hits / max(total.tally.tokens, 1),
+    }

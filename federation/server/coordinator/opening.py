@@ -1,0 +1,145 @@
+"""Opening a round: whether enough phones come, what they are to train, and the signed plan."""
+
+import math
+import secrets
+from collections.abc import Callable
+
+import sqlalchemy as sql
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy.orm import Session
+
+from federation.privacy import noised_encoding
+from federation.privacy.central import exact_encoding
+from federation.protocol.plan import Mechanism, RoundPlan
+from federation.protocol.task import TrainingTask
+from federation.server.models import Models, ModelVersion
+from federation.server.phases import Phase
+from federation.server.queries import active, coming, waiting
+from federation.server.session_events import Event, record
+from federation.server.settings import RoundSettings
+from federation.server.store import Database
+from federation.server.tables import RoundRow
+from federation.updates.encoding import Encoding, choose
+from federation.updates.sparsification import Subset, chunk_energies
+
+
+class Opening:
+    """Opens rounds.
+
+    Args:
+        database: of the server.
+        models: what rounds train.
+        key: of the round server, signs plans.
+        settings: of the rounds that are opened.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        models: Models,
+        key: Ed25519PrivateKey,
+        settings: RoundSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._models = models
+        self._key = key
+        self._settings = settings
+        self._clock = clock
+
+    def open(self) -> bool:
+        """Open a round if enough phones come and none is running; return whether one was opened."""
+        now, settings = self._clock(), self._settings
+        with self._database.read() as session:
+            if not self._enough_come(session, now):
+                return False
+        model = self._models.version(self._models.current_version())
+        dimension = self._models.state(model.version).weights.size
+        subset = self._subset(model, dimension)
+        encoding = self._encoding(dimension if subset is None else subset.kept, model.metrics.get("encoded_norm"))
+        task = self._task(model.version)
+        with self._database.write() as session:
+            if active(session) is not None:
+                return False
+            round_id = (session.scalar(sql.select(sql.func.max(RoundRow.round_id))) or 0) + 1
+            plan = RoundPlan(
+                round_id=round_id,
+                model_sha256=bytes.fromhex(model.sha256),
+                dimension=dimension,
+                encoding=encoding,
+                clip=settings.clip,
+                weight_cap=settings.weight_cap,
+                rotation_seed=task.rotation_seed,
+                minimum=settings.minimum,
+                deadlines=settings.deadlines,
+                privacy=settings.privacy,
+                subset=subset,
+            )
+            session.add(
+                RoundRow(
+                    round_id=round_id,
+                    phase=Phase.ADVERTISE,
+                    reason=None,
+                    plan=plan.signed(self._key),
+                    task=task.to_bytes(),
+                    model_version=model.version,
+                    goal=settings.goal,
+                    max_phones=settings.max_phones,
+                    group_phones=settings.group_phones,
+                    group_seed=secrets.token_bytes(32),
+                    opened=now,
+                    phase_since=now,
+                    ended=None,
+                )
+            )
+            detail = f"model {model.version}, goal {settings.goal}, at most {settings.max_phones}"
+            if settings.max_phones >= 2 * settings.group_phones:
+                detail += f", groups of {settings.group_phones} to {settings.max_group}"
+            record(session, now, Event.OPENED, round_id=round_id, detail=detail)
+        return True
+
+    def _enough_come(self, session: Session, now: float) -> bool:
+        settings = self._settings
+        come = coming(session, now, now + settings.deadlines.advertise_seconds)
+        if come >= settings.goal or come < settings.minimum:
+            return come >= settings.goal
+        # With fewer than the goal, only if nobody else is to come later and a meeting brought no more.
+        later = coming(session, now, math.inf)
+        return come == later and now - waiting(session, now).since >= settings.meeting_seconds
+
+    def _task(self, version: int) -> TrainingTask:
+        settings = self._settings
+        return TrainingTask(
+            nonce=secrets.token_bytes(32),
+            model_version=version,
+            learning_rate=settings.learning_rate,
+            epochs=settings.epochs,
+            gradient_norm=settings.gradient_norm,
+            dropout=settings.dropout,
+            budgets=settings.budgets,
+            needed=settings.needed,
+            separation_seconds=settings.separation_seconds,
+            min_frequency=settings.min_frequency,
+            central=settings.central,
+        )
+
+    def _subset(self, model: ModelVersion, dimension: int) -> Subset | None:
+        """Return what of their deltas phones send; the last step tells where energy lies."""
+        share = self._settings.upload_share
+        if share == 1:
+            return None
+        energies = None
+        if model.parent is not None:
+            weights = self._models.state(model.version).weights
+            energies = chunk_energies(weights - self._models.state(model.parent).weights)
+        return Subset.allocate(dimension, share, energies)
+
+    def _encoding(self, dimension: int, previous_norm: float | None) -> Encoding:
+        settings = self._settings
+        if settings.central.mechanism != "none":
+            return exact_encoding(settings.max_group, settings.clip, dimension)
+        if settings.privacy.mechanism is Mechanism.NONE:
+            coarse = settings.upload_share < 1
+            return choose(settings.max_group, settings.clip, dimension, previous_norm, coarse=coarse)
+        return noised_encoding(settings.max_group, settings.minimum, settings.privacy, settings.clip, dimension)
