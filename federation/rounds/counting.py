@@ -1,0 +1,97 @@
+"""Counting rounds: clients count the n-grams of a public list, and only the sum of their counts is learned.
+
+A counting round has the plan, encoding, masks, noise and privacy account of a training round. Only its vector differs:
+how often the client's messages hold each n-gram of the list, capped per n-gram and clipped in L2, so that one client
+moves the sum by a bounded length (as in federated analytics: Zhu et al., "Federated Heavy Hitters Discovery with
+Differential Privacy", AISTATS 2020, https://arxiv.org/abs/1902.08534, whose list is discovered instead of public).
+Counts of earlier rounds decay, so that the sum follows the fleet. Encoding rotates the vector, which spreads the few
+large counts over all coordinates; its rounding is a small fraction of a count.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from federation.errors import ConfigError
+from federation.privacy import noised_encoding
+from federation.protocol.plan import Mechanism, Privacy
+from federation.updates.encoding import Encoding, choose
+from federation.updates.update import Tally, Update, clip
+from model.counts import NgramList
+
+Counts = npt.NDArray[np.float32]  # [n-grams of the list]
+
+_ROUNDING_THRESHOLD = 0.5
+"""Sums below half an occurrence are rounding of the encoding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountingSettings:
+    """Settings of counting rounds.
+
+    Attributes:
+        length: Number of n-grams in the public list, the pieces alone included.
+        max_count: Maximum contribution of one client to one n-gram.
+        clip: L2 bound of one client's counts.
+        decay: Factor on the counts of earlier rounds when those of a new round are added, above 0 and at most 1.
+
+    Raises:
+        ConfigError: a setting is out of its range.
+    """
+
+    length: int = 200_000
+    max_count: int = 8
+    clip: float = 64.0
+    decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.max_count < 1:
+            raise ConfigError(f"counting needs a list and counts of at least 1, not {self.length} and {self.max_count}")
+        if not (math.isfinite(self.clip) and self.clip > 0):
+            raise ConfigError(f"counting.clip must be finite and positive, not {self.clip}")
+        if not 0 < self.decay <= 1:
+            raise ConfigError(f"counting.decay must be above 0 and at most 1, not {self.decay}")
+
+    def update(self, listed: NgramList, messages: Iterable[Sequence[int]]) -> Update:
+        """Return one client's contribution.
+
+        Args:
+            listed: The public list.
+            messages: Encoded messages of the client, without boundaries.
+
+        Returns:
+            The counts as a delta, float32 [n-grams], at most `clip` long; every client weighs the same.
+        """
+        counts = np.minimum(listed.count(messages), self.max_count).astype(np.float32)
+        return Update(clip(counts, self.clip), Tally(examples=1))
+
+    def encoding(self, phones: int, minimum: int, privacy: Privacy, length: int) -> Encoding:
+        """Return the encoding of a group's vectors: `phones` at most, `minimum` at least, of `length` n-grams.
+
+        Raises:
+            NoiseError: there is no room for the noise.
+        """
+        if privacy.mechanism is Mechanism.NONE:
+            return choose(phones, self.clip, length)
+        return noised_encoding(phones, minimum, privacy, self.clip, length)
+
+    def added(self, before: Counts, total: Counts) -> Counts:
+        """Return the counts after a round: those before it, decayed, and the round's sum."""
+        result: Counts = (np.float32(self.decay) * before + total).astype(np.float32)
+        return result
+
+
+def threshold(deviation: float, length: int) -> float:
+    """Return the count below which an n-gram's sum is taken for noise.
+
+    The universal threshold of Donoho and Johnstone (1994): of `length` counters that nobody contributed to, hardly any
+    exceeds it.
+
+    Args:
+        deviation: Standard deviation of the noise on one counter; 0 for none.
+        length: Number of n-grams in the list.
+    """
+    return max(_ROUNDING_THRESHOLD, deviation * math.sqrt(2 * math.log(max(length, 2))))
