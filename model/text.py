@@ -1,28 +1,65 @@
 """What a message is made of: normalised words, marks, and classes of things nobody should predict.
 
 Text is NFKC-normalised and lower-cased here, on every side alike; casing is the keyboard's business.
-A *word* is a run of letters or digits with inner apostrophes; a *mark* is a run of anything else.
-URLs, e-mail addresses and numbers become one symbol per class, so that no model ever learns one.
+A *word* is a run of letters or digits with inner apostrophes, a letter having its combining marks and joiners with it
+(UAX 29); a *mark* is a run of anything else. URLs, e-mail addresses, numbers, and codes such as passwords and account
+numbers become one symbol per class, so that no model ever learns one.
 """
 
-import re
+import functools
 import unicodedata
 from typing import NamedTuple
+
+import regex
 
 URL, EMAIL, NUMBER = "<url>", "<email>", "<number>"
 CLASSES = (URL, EMAIL, NUMBER)
 
+LETTER = r"(?:\p{L}[\p{M}\u200c\u200d]*)"
+"""A letter with the marks and joiners that belong to it, as a pattern of `regex`."""
+
+CLUSTERS = regex.compile(r"\X")
+"""Matches one extended grapheme cluster: what people call a character."""
+
+_UNFOLDED = str.maketrans({"ß": "ss", "œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ı": "i"})
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'"})
-_TOKEN = re.compile(
-    r"""
-    (?P<email>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)
-  | (?P<url>(?:https?://|www\.)\S+|(?<![\w.])[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|edu|gov|io|co|ly|me)\b(?:/\S*)?)
-  | (?P<number>(?<![\w])\d(?:[\d.,:/-]*\d)(?!\w))
-  | (?P<word>[^\W_]+(?:'[^\W_]+)*)
-  | (?P<mark>(?:[^\w\s]|_)+)
-    """,
-    re.VERBOSE,
+
+_DOMAINS = (
+    "com org net edu gov info io co ly me app dev ai tv de uk fr es it nl at ch in eu us ca au br mx ru pl se jp cn"
 )
+_FILES = (
+    "avi bat bin cfg cpp csv css doc docx epub exe gif gz html ini ipynb iso jar java jpeg jpg js json log md mov mp3"
+    " mp4 odt pdf php png ppt pptx py rb rs sh sql svg tar toml ts txt wav xls xlsx xml yaml yml zip"
+)
+_DOTTED = "|".join([*_DOMAINS.split(), *_FILES.split()])
+_STRONG = r"#$%&*+=^~|\\@!?_"  # marks within what no word is
+_TOKEN = regex.compile(
+    rf"""
+    (?P<plain>(?<![\w.@/\\:])[a-z]+(?:'[a-z]+)*(?=\s|[,!?;)]|\.(?:\s|$)|$))
+  | (?P<email>[\w.+%-]+@[\w-]+(?:\.[\w-]+)+)
+  | (?P<url>(?:[a-z][a-z0-9+.-]*://|www\.)\S+
+           |(?<![\w.])[\w-]+(?:\.[\w-]+)*\.(?:{_DOTTED})\b(?![.'-]\w)(?:[/?\#:]\S*)?
+           |(?<!\S)(?:~|\.{{1,2}})?/(?:[\w.-]+/?)+
+           |(?<!\S)[a-z]:\\\S*
+           |(?<!\S)@\w+(?:[.-]\w+)*)
+  | (?P<code>(?<![^\s("'\[])(?=\S*\p{{L}})(?=\S*\p{{N}})(?=\S*[{_STRONG}][\p{{L}}\p{{N}}])\S*[\p{{L}}\p{{N}}]
+            |(?<![\w'])[^\W_]+(?:_[^\W_]+)+)
+  | (?P<number>(?<![\w])\d(?:[\d.,:/-]*\d)(?!\w))
+  | (?P<word>(?:{LETTER}|\p{{N}})+(?:'(?:{LETTER}|\p{{N}})+)*)
+  | (?P<mark>(?:[^\p{{L}}\p{{N}}\s\x1c-\x1f])+)
+    """,
+    regex.VERBOSE,
+)
+_CLASS_OF = {"email": EMAIL, "url": URL, "number": NUMBER, "code": NUMBER}
+
+_EVERYDAY = regex.compile(
+    r"\d{1,4}(?:['-]?(?:am|pm|st|nd|rd|th|s|k|m|g|kg|mg|ml|cl|l|km|cm|mm|mi|ft|in|lbs?|oz|mins?|h|hrs?|secs?|ms|[kmgt]b|[mgk]?hz"
+    r"|ers|k?w|v|x|d|p|px|er|e|è?me|ère|º|ª|uhr))?"
+    r"|mp[34]|h1n1|co2|h2o|b2[bc]|p2p|y2k|[1-4]x[1-4]|g(?:7|8|20)|ps[1-5]|ww[123]|u2|c4|k9|a[345]|401k|r2d2|c3po"
+    r"|gr8|l8r?|m8|h8|w8|sk8|str8|b4|2day|2nite|2mor?row?|4ever|4u|me2|u2|t2s"
+)
+_LONG = 6  # letters from which on a word has a vowel
+_VOWEL = regex.compile(r"[aeiouyàáâãäåæèéêëìíîïòóôõöøœùúûüýÿ]")
 
 
 class Token(NamedTuple):
@@ -54,13 +91,35 @@ def normalise(text: str) -> str:
     return composed(text).lower()
 
 
+@functools.lru_cache(maxsize=100_000)
+def folded(word: str) -> str:
+    """Return a normalised word with base letters for accented ones and without apostrophes."""
+    if word.isascii():
+        return word.replace("'", "")
+    plain = "".join(c for c in unicodedata.normalize("NFD", word) if not 0x300 <= ord(c) < 0x370)  # Latin's accents
+    return unicodedata.normalize("NFC", plain).translate(_UNFOLDED).replace("'", "")
+
+
+def is_code(word: str) -> bool:
+    """Return whether a normalised word may be a password, a key or an account number rather than a word.
+
+    Those mix letters with digits, but for what everybody writes (5pm, 2nd, mp3), or are long and have no vowel.
+    """
+    if not word.isalpha() and any(map(str.isdigit, word)) and any(map(str.isalpha, word)):
+        return not _EVERYDAY.fullmatch(word)
+    if len(word) < _LONG or not word.isascii() or _VOWEL.search(word):
+        return False
+    return not any(word[i] == word[i + 1] == word[i + 2] for i in range(len(word) - 2))  # hmmmm, pssst
+
+
 def tokenise(text: str) -> list[Token]:
     """Split a message into its tokens, in order; white space only separates."""
     text = normalise(text)
     tokens = []
     for match in _TOKEN.finditer(text):
         surface, end = match.group(), match.end()
-        kind = match.lastgroup
-        symbol = {"email": EMAIL, "url": URL, "number": NUMBER}.get(kind or "", surface)
+        symbol = _CLASS_OF.get(match.lastgroup or "", surface)
+        if symbol is surface and is_code(surface):
+            symbol = NUMBER
         tokens.append(Token(symbol, surface, space_after=end < len(text) and text[end].isspace()))
     return tokens

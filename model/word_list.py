@@ -1,11 +1,9 @@
-"""Common English words from symspellpy's frequency dictionary: what may be suggested beyond the public seed's words."""
+"""Common words of a language: what may be suggested beyond the public seed's words."""
 
-from importlib import resources
-
-_FILE = "frequency_dictionary_en_82_765.txt"  # "word occurrences" a line, commonest first
+from model.languages import language
 
 
-def common_words(count: int = 20_000) -> list[str]:
-    """Return the `count` commonest words, commonest first."""
-    lines = (resources.files("symspellpy") / _FILE).read_text(encoding="utf-8-sig").splitlines()
-    return [line.split()[0] for line in lines[:count]]
+def common_words(code: str = "en", count: int = 20_000) -> list[str]:
+    """Return the `count` commonest words of a language in lower case, commonest first."""
+    words = language(code).words
+    return sorted(words, key=lambda word: -words[word])[:count]

@@ -20,8 +20,9 @@ from keyboard_app.editor.characters import (
     word_before,
 )
 from keyboard_app.editor.keys import Action, Key, Layer
+from model.languages import language
 from model.suggestions import Suggestion, split_word
-from model.suggestions.casing import starts_sentence
+from model.suggestions.surroundings import starts_sentence
 
 DOUBLE_SPACE_SECONDS = 1.1
 DOUBLE_TAP_SECONDS = 0.35
@@ -156,6 +157,7 @@ class EditorState:
         layer: the page of keys.
         field: kind of the field.
         incognito: nothing is learned.
+        language: code of what is written.
         secret: some of the text was typed in incognito, or pasted, so that none of it may be learned.
         offer: the latest that the model said.
         replacement: what a backspace at its end takes back.
@@ -173,6 +175,7 @@ class EditorState:
     layer: Layer = Layer.LETTERS
     field: FieldKind = FieldKind.ORDINARY
     incognito: bool = False
+    language: str = "en"
     secret: bool = False
     offer: Offer | None = None
     replacement: Replacement | None = None
@@ -334,7 +337,10 @@ class EditorState:
 
     def focus(self, field: FieldKind) -> "After":
         """Go to an empty field of some kind. What was in the field before counts as finished."""
-        return After(_automatic_shift(EditorState(field=field, incognito=self.incognito)), self._finished())
+        return After(
+            _automatic_shift(EditorState(field=field, incognito=self.incognito, language=self.language)),
+            self._finished(),
+        )
 
     def go_incognito(self, *, on: bool) -> "After":
         """Turn incognito on or off. A message that was begun is learned either wholly or not at all."""
@@ -456,7 +462,7 @@ class EditorState:
         return (Finished(self.text, self.keystrokes),) if self.learnable and self.text.strip() else ()
 
     def _fresh(self) -> "EditorState":
-        return _automatic_shift(EditorState(field=self.field, incognito=self.incognito))
+        return _automatic_shift(EditorState(field=self.field, incognito=self.incognito, language=self.language))
 
 
 _MOVED: Mapping[str, Any] = {
@@ -499,5 +505,5 @@ def _automatic_shift(state: EditorState) -> EditorState:
         return state
     before = state.text[: state.selection[0]]
     at_start = not before or before[-1].isspace()
-    capital = state.field is not FieldKind.PASSWORD and at_start and starts_sentence(before)
+    capital = state.field is not FieldKind.PASSWORD and at_start and starts_sentence(before, language(state.language))
     return replace(state, shift=Shift.ONCE if capital else Shift.OFF)

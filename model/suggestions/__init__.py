@@ -2,6 +2,6 @@
 
 from model.suggestions.candidates import Origin
 from model.suggestions.personal import LearnedWord, PersonalModel
-from model.suggestions.suggester import Suggester, Suggestion, split_word
+from model.suggestions.suggester import Autocorrection, Suggester, Suggestion, split_word
 
-__all__ = ["LearnedWord", "Origin", "PersonalModel", "Suggester", "Suggestion", "split_word"]
+__all__ = ["Autocorrection", "LearnedWord", "Origin", "PersonalModel", "Suggester", "Suggestion", "split_word"]

@@ -1,27 +1,41 @@
 """Capitals: models know words in lower case, people see them as they would write them."""
 
-_SENTENCE_ENDS = ".!?\n"
-_ALWAYS_CAPITAL = {"i", "i'm", "i'll", "i've", "i'd"}
+_MIN_TITLE_WORDS = 4
+_SHORT_IN_TITLES = 4  # letters up to which titles leave words in lower case
 
 
-def starts_sentence(before: str) -> bool:
-    """Return whether a word after `before` begins a sentence."""
-    stripped = before[-64:].rstrip(" \t\"')")
-    return not stripped or stripped[-1] in _SENTENCE_ENDS
-
-
-def cased(word: str, *, typed: str, at_start: bool, own: str | None) -> str:
-    """Return `word` as the strip shows it.
+def cased(word: str, *, typed: str, at_start: bool, written: str) -> str:
+    """Return a word as the strip shows it.
 
     Args:
         word: lower case.
         typed: the letters typed so far, as they are.
         at_start: it begins a sentence. Once letters are typed their case alone decides.
-        own: how the user writes it within a sentence, if known.
+        written: how it is written within a sentence.
     """
-    shown = own or (word.capitalize() if word in _ALWAYS_CAPITAL else word)
+    shown = written or word
     if len(typed) > 1 and typed.isupper():
         return shown.upper()
     if typed[:1].isupper() or (at_start and not typed):
         return shown[:1].upper() + shown[1:]
     return shown
+
+
+def has_inner_capitals(word: str) -> bool:
+    """Return whether a word has small letters and a capital that is not its first letter."""
+    return word != word.upper() and word[1:] != word[1:].lower()
+
+
+def two_leading_capitals(word: str) -> bool:
+    """Return whether shift seems to have been held for too long: THe. TVs and PhDs are something else."""
+    return len(word) > 2 and word[:2].isupper() and word[2:].islower() and word[2:] not in {"s", "'s"}
+
+
+def teaches_capitals(words: list[str]) -> bool:
+    """Return whether the words of a message, as written, say how each is written: not if it shouts or is a title."""
+    letters = [word for word in words if word[:1].isalpha()]
+    capitals = sum(word.isupper() and (len(word) > 1 or word != "I") for word in letters)
+    if 2 * capitals > len(letters):
+        return False
+    long = [word for word in letters if len(word) > _SHORT_IN_TITLES]
+    return not (len(letters) >= _MIN_TITLE_WORDS and len(long) > 1 and all(word[0].isupper() for word in long))

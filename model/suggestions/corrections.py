@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from model.suggestions.keys import NEIGHBOURS, POSITIONS
+from model.suggestions.keys import QWERTY, Geometry
+from model.text import folded
 
 Floats = npt.NDArray[np.float32]
 
@@ -27,33 +28,24 @@ _PREFIX = 6  # letters of a word that are indexed
 _CODE_BITS = 6
 _MIXING = np.uint64(0x9E3779B97F4A7C15)  # spreads numbers of up to 64 bits over the upper 32
 
-_NEIGHBOUR, _FAR = 4.5, 9.0
+_NEIGHBOUR, _VOWEL, _FAR = 4.5, 6.5, 9.0  # a wrong vowel is how people misspell
+_VOWELS = "aeiouy"
 _TRANSPOSED, _OMITTED, _DOUBLED_OMITTED, _APOSTROPHE_OMITTED = 5.0, 5.5, 4.5, 1.0
 _EXTRA, _EXTRA_NEIGHBOUR = 7.0, 5.0
 _FIRST_LETTER = 1.5  # people look at the first key
 _UNFINISHED = 0.3  # a letter of the word not yet typed
+_ACCENT_OMITTED, _ACCENT_WRONG = 0.5, 4.0  # one that was typed was meant
 
-_CHARACTERS = "".join(POSITIONS) + "0123456789'"
-_CODE = {character: code for code, character in enumerate(_CHARACTERS)}
-_OTHER = len(_CHARACTERS)
-_CODE_OF_POINT = np.full(128, _OTHER + 1, np.uint64)
+_APOSTROPHE = ord("'")
+_END = -1
+_POINTS = 0x1000  # of the code points that keys have
+_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789'"
+_CODE = {character: code for code, character in enumerate(_CHARACTERS, 1)}  # 0 is behind the end
+_SCRIPTS = len(_CHARACTERS) + 1  # from here on other scripts' letters, several to a code
+_CODE_OF_POINT = np.array(
+    [_CODE.get(chr(p), _SCRIPTS + p % (2**_CODE_BITS - _SCRIPTS)) for p in range(_POINTS)], np.uint64
+)
 _CODE_OF_POINT[0] = 0
-_CODE_OF_POINT[[ord(character) for character in _CHARACTERS]] = np.arange(1, _OTHER + 1)
-_END = _OTHER + 1
-
-
-def _substitutions() -> Floats:
-    costs = np.full((_END + 1, _END + 1), _FAR, np.float32)
-    np.fill_diagonal(costs, 0)
-    for letter, neighbours in NEIGHBOURS.items():
-        for other in neighbours:
-            costs[_CODE[letter], _CODE[other]] = _NEIGHBOUR
-    costs[_OTHER, _OTHER] = _FAR
-    costs[:, _END] = HOPELESS
-    return costs
-
-
-_SUBSTITUTION = _substitutions()
 
 
 class Corrections:
@@ -64,14 +56,15 @@ class Corrections:
     a fourth of the memory of a dictionary of strings.
 
     Args:
-        words: the lexicon, lower case.
+        words: the lexicon, lower case. Accented letters count as those that they are made of.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
         self._words = words
-        self._lengths = np.array([len(word) for word in words], np.int16)
-        self._letters = np.array([letters_of(word) for word in words], np.uint64)
-        pairs = _left(_codes(words), _MAX_EDITS)  # in place from here on: there are half a million
+        plain = [_plain(word) for word in words]
+        self._lengths = np.array([len(word) for word in plain], np.int16)
+        self._letters = np.array([letters_of(word) for word in plain], np.uint64)
+        pairs = _left(_codes(plain), _MAX_EDITS)  # in place from here on: there are half a million
         pairs <<= np.uint64(32)
         pairs |= np.arange(len(words), dtype=np.uint64)
         pairs = pairs.ravel()
@@ -85,6 +78,7 @@ class Corrections:
 
         There are none near what is too short or too long.
         """
+        typed = _plain(typed)
         if not 1 < len(typed) <= _LONGEST:
             return []
         edits = 1 if len(typed) <= _SHORT else _MAX_EDITS
@@ -98,7 +92,7 @@ class Corrections:
 
     def alike(self, typed: str, places: npt.NDArray[np.int64]) -> list[str]:
         """Return the words at some places of the lexicon that have all letters of `typed` but for two kinds."""
-        lacking = _bits(np.uint64(letters_of(typed)) & ~self._letters[places])
+        lacking = _bits(np.uint64(letters_of(_plain(typed))) & ~self._letters[places])
         return [self._words[place] for place in places[lacking <= _MAX_EDITS]]
 
 
@@ -136,19 +130,21 @@ def _bits(sets: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
     return bits
 
 
-def costs(typed: str, words: list[str], *, whole: bool) -> Floats:
+def costs(typed: str, words: list[str], *, whole: bool, keys: Geometry = QWERTY) -> Floats:
     """Return the cost, in nats, of typing `typed` when each of `words` was meant; float32 [words].
 
     Args:
         typed: lower case.
         words: lower case.
         whole: the word is finished. Otherwise letters that may follow are almost free.
+        keys: where the letters are.
     """
+    as_typed, typed = typed, _plain(typed)
     if not words or not 0 < len(typed) <= _LONGEST:
         return np.full(len(words), HOPELESS, np.float32)
     encoded = np.stack([_encoded(word) for word in words]).T  # [_LONGEST + 1, words]
-    letters = [_CODE.get(character, _OTHER) for character in typed]
-    apostrophe = encoded == _CODE["'"]
+    letters = [ord(character) for character in typed]
+    apostrophe = encoded == _APOSTROPHE
     doubled = np.zeros(encoded.shape, np.bool_)
     doubled[1:] = encoded[1:] == encoded[:-1]
     omitted = np.where(apostrophe, _APOSTROPHE_OMITTED, np.where(doubled, _DOUBLED_OMITTED, _OMITTED))
@@ -163,11 +159,12 @@ def costs(typed: str, words: list[str], *, whole: bool) -> Floats:
     for i, letter in enumerate(letters, 1):
         before = rows[-1]
         row: dict[int, Floats] = {}
-        extra = _EXTRA_NEIGHBOUR if i > 1 and _close(letter, letters[i - 2]) else _EXTRA
+        extra = _EXTRA_NEIGHBOUR if i > 1 and _close(letter, letters[i - 2], keys) else _EXTRA
+        substitution = _substitution(letter, keys)
         for j in range(max(0, i - _BAND), min(i + _BAND, _LONGEST) + 1):
             best = before.get(j, hopeless) + extra
             if j:
-                step = _SUBSTITUTION[letter][encoded[j - 1]]
+                step = substitution[encoded[j - 1]]
                 if j == 1:
                     step = step + _FIRST_LETTER * (step > 0)
                 best = np.minimum(best, before.get(j - 1, hopeless) + step)
@@ -177,30 +174,67 @@ def costs(typed: str, words: list[str], *, whole: bool) -> Floats:
                 best = np.minimum(best, np.where(swapped, rows[-2].get(j - 2, hopeless) + _TRANSPOSED, HOPELESS))
             row[j] = np.minimum(best, HOPELESS)
         rows.append(row)
-    lengths = np.array([len(word) for word in words])
+    lengths = np.array([len(_plain(word)) for word in words])
     result = hopeless
     for j, cost in rows[-1].items():
         rest = lengths - j
         result = np.minimum(result, np.where(rest == 0, cost, HOPELESS))
         if not whole:
             result = np.minimum(result, np.where(rest > 0, cost + _UNFINISHED, HOPELESS))
-    return result.astype(np.float32)
+    accents = np.array([_accent_cost(as_typed, word) for word in words], np.float32)
+    return np.minimum(result + accents, HOPELESS).astype(np.float32)
 
 
 def letters_of(word: str) -> int:
     """Return a set of letters as bits."""
     bits = 0
     for character in word:
-        bits |= 1 << _CODE.get(character, _OTHER)
+        bits |= 1 << int(_CODE_OF_POINT[min(ord(character), _POINTS - 1)])
     return bits
 
 
-def _close(one: int, other: int) -> bool:
-    return bool(_SUBSTITUTION[one, other] <= _NEIGHBOUR)
+def _plain(word: str) -> str:
+    """Return a word with base letters for accented ones."""
+    return word if word.isascii() else "'".join(map(folded, word.split("'")))
+
+
+def _accent_cost(typed: str, word: str) -> float:
+    """Return what it costs that `word` has other accents than were typed."""
+    if typed.isascii() and word.isascii():
+        return 0.0
+    own, theirs = _accented(typed), _accented(word)
+    if own - theirs:
+        return _ACCENT_WRONG
+    return _ACCENT_OMITTED if theirs - own else 0.0
+
+
+def _accented(word: str) -> frozenset[str]:
+    return frozenset(character for character in word if not character.isascii() and folded(character) != character)
+
+
+@functools.lru_cache(maxsize=256)
+def _substitution(letter: int, keys: Geometry) -> Floats:
+    """Return the cost of typing a letter, by the code point that was meant; the last is behind a word's end."""
+    found = np.full(_POINTS, _FAR, np.float32)
+    if chr(letter) in _VOWELS:
+        found[[ord(vowel) for vowel in _VOWELS]] = _VOWEL
+    for other in keys.neighbours.get(chr(letter), ""):
+        if ord(other) < _POINTS:
+            found[ord(other)] = _NEIGHBOUR
+    if letter < _POINTS - 2:
+        found[letter] = 0
+    found[_END] = HOPELESS
+    return found
+
+
+def _close(one: int, other: int, keys: Geometry) -> bool:
+    return one == other or chr(one) in keys.neighbours.get(chr(other), "")
 
 
 @functools.lru_cache(maxsize=50_000)
-def _encoded(word: str) -> npt.NDArray[np.int8]:
-    codes = np.full(_LONGEST + 1, _END, np.int8)
-    codes[: min(len(word), _LONGEST)] = [_CODE.get(character, _OTHER) for character in word[:_LONGEST]]
-    return codes
+def _encoded(word: str) -> npt.NDArray[np.int16]:
+    """Return a word's code points, and `_END` behind them; those that no key has are all alike."""
+    word = _plain(word)
+    points = np.full(_LONGEST + 1, _END, np.int16)
+    points[: min(len(word), _LONGEST)] = [min(ord(character), _POINTS - 2) for character in word[:_LONGEST]]
+    return points

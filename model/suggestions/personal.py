@@ -3,6 +3,7 @@
 A cache model (Kuhn and De Mori 1990) of the user's own n-grams. It holds what was typed: whoever stores it encrypts it.
 """
 
+import itertools
 import json
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.ngram import RESERVED, KneserNey
+from model.suggestions.casing import teaches_capitals
 from model.text import CLASSES, Token, composed, normalise, tokenise
 
 Floats = npt.NDArray[np.float32]
@@ -33,8 +35,11 @@ Fitted to clients' later messages, ChitChat and NUS SMS together, so that likeli
 """
 
 _UNKNOWN = RESERVED
+_WITHIN = ",'’&/"
+"""Marks after which a sentence goes on; after others, such as a colon or a bullet, a capital may be one that is due."""
 _FORMAT = 1
 _LONGEST_WORD = 40
+_MIN_JUMBLED = 8  # letters
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class PersonalModel:
         self._new_words: Counter[str] = Counter()  # messages with each word that the lexicon lacks
         self._written: dict[str, Counter[str]] = {}  # within sentences, where capitals tell something
         self._never: set[str] = set()
+        self._kept: set[str] = set()  # wanted as typed
         self._ids: dict[str, int] = {}
         self._symbols: list[str] = []
         self._ngram: KneserNey | None = None
@@ -80,6 +86,11 @@ class PersonalModel:
     def never(self) -> frozenset[str]:
         """Words that the user does not want to see suggested."""
         return frozenset(self._never)
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Words that the user wanted as typed, when the keyboard would have changed them."""
+        return frozenset(self._kept)
 
     @property
     def symbols(self) -> Sequence[str]:
@@ -102,7 +113,7 @@ class PersonalModel:
                 continue
             self._messages.append(tuple(token.symbol for token in tokens))
             self._tokens += len(tokens)
-            new = {token.symbol for token in tokens if self._is_new(token)}
+            new = {token.symbol for token in tokens if self._is_new(token)} - _jumbled(message)
             self._new_words.update(new)
             learned += sorted(word for word in new if self._new_words[word] == LEARNING_THRESHOLD)
             self._note_capitals(message, tokens)
@@ -117,6 +128,16 @@ class PersonalModel:
         if len(tokens) == 1 and self._is_new(tokens[0]):
             self._new_words[tokens[0].symbol] = max(LEARNING_THRESHOLD, self._new_words[tokens[0].symbol])
             self._written.setdefault(tokens[0].symbol, Counter())[word] += LEARNING_THRESHOLD
+
+    def keep(self, word: str) -> None:
+        """Leave a word as the user wrote it from now on, and know it at once."""
+        tokens = [token for token in tokenise(word) if token.is_word and token.symbol not in CLASSES]
+        if len(tokens) != 1 or tokens[0].symbol in _jumbled(word):
+            return
+        self._kept.add(tokens[0].symbol)
+        self._written.setdefault(tokens[0].symbol, Counter())[word] += LEARNING_THRESHOLD
+        if self._is_new(tokens[0]):
+            self._new_words[tokens[0].symbol] = max(LEARNING_THRESHOLD, self._new_words[tokens[0].symbol])
 
     def knows(self, word: str) -> bool:
         """Return whether a lower-case word that the lexicon lacks was learned."""
@@ -135,6 +156,7 @@ class PersonalModel:
         word = normalise(word)
         self._new_words.pop(word, None)
         self._written.pop(word, None)
+        self._kept.discard(word)
         kept = [message for message in self._messages if word not in message]
         self._messages = deque(kept)
         self._tokens = sum(map(len, kept))
@@ -155,15 +177,21 @@ class PersonalModel:
         self._new_words.clear()
         self._written.clear()
         self._never.clear()
+        self._kept.clear()
         self._count()
 
     def written(self, word: str) -> str | None:
         """Return how the user mostly writes a lower-case word within sentences; None if in lower case, or unknown."""
+        form = self.habit(word)
+        return form if form != word else None
+
+    def habit(self, word: str) -> str | None:
+        """Return how the user mostly writes a lower-case word within sentences, capitals or not; None if unknown."""
         forms = self._written.get(word)
         if not forms:
             return None
         form, count = max(forms.items(), key=lambda item: (item[1], item[0]))
-        return form if form != word and count >= LEARNING_THRESHOLD and 2 * count > forms.total() else None
+        return form if count >= LEARNING_THRESHOLD and 2 * count > forms.total() else None
 
     def distribution(self, context: Sequence[Token]) -> tuple[Floats, float]:
         """Return the probability of each of `symbols` after a message's tokens so far, and how much they should weigh.
@@ -202,6 +230,7 @@ class PersonalModel:
             "new_words": self._new_words,
             "written": self._written,
             "never": sorted(self._never),
+            "kept": sorted(self._kept),
         }
         return json.dumps(state, ensure_ascii=False).encode()
 
@@ -222,6 +251,7 @@ class PersonalModel:
             model._new_words = Counter(state["new_words"])
             model._written = {word: Counter(forms) for word, forms in state["written"].items()}
             model._never = set(state["never"])
+            model._kept = set(state.get("kept", ()))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a personal model of this version: {error}") from error
         model._count()
@@ -236,19 +266,25 @@ class PersonalModel:
         )
 
     def _note_capitals(self, message: str, tokens: Sequence[Token]) -> None:
+        """Count how words are written where capitals tell something: not at the beginning of sentences and of items."""
         as_written, normalised = composed(message), normalise(message)
+        if not teaches_capitals(as_written.split()):
+            return
         if len(as_written) != len(normalised):  # a few capitals have small letters of another length
             return
         at = 0
         within = False
         for token in tokens:
             at = normalised.index(token.surface, at)
-            if token.is_word and within:
-                self._written.setdefault(token.symbol, Counter())[as_written[at : at + len(token.surface)]] += 1
-            within = token.surface[-1] not in ".!?"
+            form = as_written[at : at + len(token.surface)]
+            shouted = len(form) > 1 and form.isupper() and token.symbol in self._lexicon
+            if token.is_word and within and not shouted:
+                self._written.setdefault(token.symbol, Counter())[form] += 1
+            within = token.is_word or token.surface[-1] in _WITHIN
             at += len(token.surface)
 
     def _count(self) -> None:
+        """Count anew what predictions need."""
         if not self._messages:
             self._ids, self._symbols, self._ngram, self._seen = {}, [], None, Counter()
             return
@@ -263,3 +299,13 @@ class PersonalModel:
         self._ngram = KneserNey(size=_UNKNOWN + 1 + len(self._symbols), order=_ORDER)
         self._ngram.add([self._ids[symbol] for symbol in message] for message in self._messages)
         self._ngram.distribution([])  # counts now, not at the next key press
+
+
+def _jumbled(message: str) -> set[str]:
+    """Return the words of a message whose letters change between small and capital as in passwords, in lower case."""
+    found: set[str] = set()
+    for word in composed(message).split():
+        changes = sum(one.islower() and other.isupper() for one, other in itertools.pairwise(word))
+        if changes > 1 and len(word) >= _MIN_JUMBLED:
+            found.update(token.symbol for token in tokenise(word))
+    return found

@@ -1,30 +1,52 @@
 """The strip of three: next words, completions and corrections for a text that is being typed."""
 
+import enum
+import functools
+import itertools
 import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from model.evaluation import STRIP, Lexicon
+from model.languages import Language, language
+from model.languages.detection import detect
 from model.next_words import NextWords
 from model.suggestions.candidates import Candidates, Origin, OwnWords
-from model.suggestions.casing import cased, starts_sentence
+from model.suggestions.casing import cased, has_inner_capitals, two_leading_capitals
 from model.suggestions.corrections import Corrections, costs
-from model.suggestions.offensive import offensive_words
+from model.suggestions.filters import Filters
+from model.suggestions.keys import Geometry, geometry
 from model.suggestions.personal import PersonalModel
-from model.text import Token, normalise, tokenise
+from model.suggestions.splits import Split, splits
+from model.suggestions.surroundings import in_address, split_word, stands_alone, starts_sentence
+from model.text import Token, folded, normalise, tokenise
 
-_WORD_AT_END = re.compile(r"[^\W_]+(?:['’‘ʼ`´][^\W_]*)*$")
+__all__ = ["Autocorrection", "Suggester", "Suggestion", "split_word"]
+
 _LONGEST_WORD = 64
 
 _ANCHOR = 64
 """Context begins at a multiple of this many characters, so that it moves rarely; one to two of them are read."""
 
-_AUTOCORRECT_MARGIN = 2.5  # nats by which a correction of an unknown word must be better than what was typed
-_AUTOCORRECT_MARGIN_KNOWN = 6.0  # of a known word
+_MARGIN = 2.5  # nats by which a correction of an unknown word must be better than what was typed
+_MARGIN_RARE = 4.0  # of a word of the language that the model does not know
+_MARGIN_KNOWN = 6.0  # of a known word
+_MISSPELLED = 7.0  # by which a form that public text has, but no dictionary, is less likely to be meant than there
+_CAUTION = 4.0  # more, for who asks for caution
 _LEAST = 1e-9
 
-_SHORT, _MAX_SHORT, _MOST = 3, 7.5, 13.0  # nats that a suggested correction of few letters, or of more, may cost
+_SHORT, _MAX_SHORT, _MAX = 3, 7.5, 13.0  # nats that a suggested correction of few letters, or of more, may cost
+_MORE = 12  # candidates that are looked at beyond those that are shown
+_APOSTROPHES = "'’‘ʼ`´"
+
+
+class Autocorrection(enum.Enum):
+    """How much is corrected unasked."""
+
+    OFF = "off"
+    CAUTIOUS = "cautious"
+    EAGER = "eager"
 
 
 @dataclass(frozen=True)
@@ -35,18 +57,16 @@ class Suggestion:
         text: as it is shown and inserted.
         probability: that this is the word meant, given the text before and the letters typed.
         origin: what knew it.
+        written: as it is written within a sentence; `text` if empty.
     """
 
     text: str
     probability: float
     origin: Origin
+    written: str = ""
 
 
-def split_word(text: str) -> tuple[str, str]:
-    """Return the text before the word at the end of `text`, and that word's letters so far."""
-    found = _WORD_AT_END.search(text[-_LONGEST_WORD:])
-    word = found.group() if found else ""
-    return text[: len(text) - len(word)], word
+Ranked = list[tuple[str, float, Origin]]
 
 
 class Suggester:
@@ -55,14 +75,25 @@ class Suggester:
     Args:
         model: predicts words of the shared lexicon.
         personal: what the user typed; by default nothing.
+        spoken: the language; by default that of the lexicon.
+        keys: where the letters are; by default as usual in the language.
     """
 
-    def __init__(self, model: NextWords, personal: PersonalModel | None = None) -> None:
+    def __init__(
+        self,
+        model: NextWords,
+        personal: PersonalModel | None = None,
+        spoken: Language | None = None,
+        keys: Geometry | None = None,
+    ) -> None:
         self._model = model
         self.personal = personal or PersonalModel(model.words)
+        self.autocorrection = Autocorrection.EAGER
+        self.language = spoken or language(detect(dict.fromkeys(model.words, 1)).code)
+        self.keys = keys or geometry(self.language.layout)
         self._corrections = Corrections(model.words)
         self._lexicon = Lexicon(model.words)
-        self._offensive = offensive_words()
+        self._filters = Filters(self.language, self._corrections)
         self._cached: tuple[tuple[str, ...], Candidates] | None = None
         self._own = OwnWords(PersonalModel(()), self._lexicon)
         self._own_corrections = Corrections(())
@@ -75,7 +106,7 @@ class Suggester:
         if self._own.learned != learned:
             self._own_corrections = Corrections(self._own.learned)
             self._latest = "", []
-        self._blocked = self._offensive | self.personal.never
+        self._blocked = (self._filters.blocked - self.personal.kept) | self.personal.never
         self._cached = None
 
     def use(self, model: NextWords) -> None:
@@ -91,73 +122,192 @@ class Suggester:
         self._cached = None
 
     def suggest(self, before: str, typed: str = "", count: int = STRIP) -> list[Suggestion]:
-        """Return up to `count` words, best first.
+        """Return up to `count` words, best first; none within addresses, paths and the like.
 
         Args:
             before: the text before the word that is being typed; only its end is read.
             typed: that word's letters so far, if any.
             count: how many at most.
         """
-        candidates = self._candidates(before)
-        at_start = starts_sentence(before)
         letters = normalise(typed)
-        if not letters:
-            ranked = candidates.best("", count, self._blocked)
+        if letters and (letters[0].isdigit() or in_address(before)):
+            return []
+        candidates = self._candidates(before)
+        blocked = self._blocked | self._filters.withheld(candidates.context)
+        if letters:
+            ranked = self._for_letters(candidates, letters, count + _MORE, blocked)
         else:
-            ranked = self._for_letters(candidates, letters, count)
-        suggestions = []
+            ranked = [
+                (word, probability * self._filters.damping(word, candidates.context), origin)
+                for word, probability, origin in candidates.best("", count + _MORE, blocked)
+            ]
+            ranked.sort(key=lambda candidate: -candidate[1])
+        at_start = starts_sentence(before, self.language)
+        suggestions: list[Suggestion] = []
         for word, probability, origin in ranked:
-            shown = cased(word, typed=typed, at_start=at_start, own=self.personal.written(word))
-            suggestions.append(Suggestion(shown, min(1.0, probability), origin))
+            if len(suggestions) == count:
+                break
+            if origin is not Origin.PERSONAL and self._filters.is_junk(word) and " " not in word:
+                continue
+            written = self._written(word)
+            shown = cased(word, typed=typed, at_start=at_start, written=written)
+            if all(shown != other.text for other in suggestions):
+                suggestions.append(Suggestion(shown, min(1.0, probability), origin, written))
         return suggestions
 
     def autocorrect(self, before: str, typed: str) -> Suggestion | None:
         """Return the word that should replace a finished one, if it is far likelier to have been meant.
 
-        Words with digits, in capitals, of one letter, or that the user has learned are left alone; so are the longest.
+        Left alone are parts of addresses and the like, words with digits, in capitals or with inner capitals, what the
+        user has learned or wanted once as typed, and names: a capital where none is due.
         """
-        letters = normalise(typed)
-        if len(letters) < 2 or len(letters) > _LONGEST_WORD or not all(c.isalpha() or c == "'" for c in letters):
+        core = typed.rstrip(_APOSTROPHES)
+        letters = normalise(core)
+        if self.autocorrection is Autocorrection.OFF or not letters or len(letters) > _LONGEST_WORD:
             return None
-        if typed.isupper() or self.personal.knows(letters) or letters in self._offensive:
+        if not all(part.isalpha() for part in letters.split("'")) or not stands_alone(before):
+            return None
+        if self._is_wanted(before, letters) or (len(core) > 1 and core.isupper()):
+            return None
+        if has_inner_capitals(core):
+            mended = two_leading_capitals(core) and self._is_known(letters)
+            found = (letters, 1.0) if mended else None
+        else:
+            found = self._certain(core, letters) or self._meant(before, core, letters)
+        if found is None:
+            return None
+        word, probability = found
+        shown = cased(word, typed=core[:1], at_start=False, written=self._written(word))
+        return None if shown == core else Suggestion(shown + typed[len(core) :], probability, Origin.CORRECTION)
+
+    def _certain(self, core: str, letters: str) -> tuple[str, float] | None:
+        """Return what letters always stand for: a word that lacks its apostrophe, or its capital."""
+        contraction = self.language.contractions.get(letters)
+        if contraction is not None:
+            return contraction, 1.0
+        return (letters, 1.0) if core == letters and self._is_proper(letters) else None
+
+    def _meant(self, before: str, core: str, letters: str) -> tuple[str, float] | None:
+        """Return the likeliest word, in lower case, and its probability; None if it is likely what was typed.
+
+        A capital where none is due is evidence of a name: only words that have one are likelier.
+        """
+        capital = core[:1].isupper()
+        if len(letters) < 2 or (capital and self._written(letters) != letters):
             return None
         candidates = self._candidates(before)
-        words = [word for word in self._near(letters) if word != letters and word not in self._blocked]
-        if not words:
+        named = capital and not starts_sentence(before, self.language)
+        known = self._is_known(letters)
+        words = [
+            word
+            for word in self._near(letters)
+            if word != letters
+            and word not in self._blocked
+            and word.count("'") >= letters.count("'")
+            and (not named or self._written(word)[:1].isupper())
+            and not self._filters.is_misspelling(word)
+        ]
+        meant = self._log_probability(candidates, letters)
+        if self._filters.is_misspelling(letters):
+            meant -= _MISSPELLED
+        found, scores = words, np.zeros(0)
+        if words:
+            scores = candidates.log_probabilities(words) - costs(letters, words, whole=True, keys=self.keys)
+        split = None if known or named or self.language.is_proper(letters) else self._split(candidates, letters)
+        if split is not None:
+            found, scores = [*words, " ".join(split.words)], np.append(scores, split.score)
+        if not found:
             return None
-        known = letters in self._lexicon.index
-        meant = (
-            float(candidates.log_probabilities([letters])[0])
-            if known
-            else self._model.log_probability(candidates.context, letters)
-        )
-        scores = candidates.log_probabilities(words) - costs(letters, words, whole=True)
         best = int(scores.argmax())
-        if scores[best] - meant < (_AUTOCORRECT_MARGIN_KNOWN if known else _AUTOCORRECT_MARGIN):
+        if scores[best] - meant < self._margin(letters, known=known):
             return None
-        word = words[best]
-        weights = np.exp(scores - scores[best])
-        probability = float(1 / (weights.sum() + np.exp(meant - scores[best])))
-        shown = cased(word, typed=typed, at_start=False, own=self.personal.written(word))
-        return Suggestion(shown, probability, Origin.CORRECTION)
+        return found[best], float(1 / (np.exp(scores - scores[best]).sum() + np.exp(meant - scores[best])))
 
-    def _for_letters(self, candidates: Candidates, letters: str, count: int) -> list[tuple[str, float, Origin]]:
+    def _margin(self, letters: str, *, known: bool) -> float:
+        margin = _MARGIN
+        if known:
+            margin = _MARGIN_KNOWN if letters in self._lexicon.index else _MARGIN_RARE
+        return margin + _CAUTION * (self.autocorrection is Autocorrection.CAUTIOUS)
+
+    def _log_probability(self, candidates: Candidates, letters: str) -> float:
+        """Return the logarithm of the probability that what was typed was meant."""
+        if letters in self._lexicon.index:
+            modelled = float(candidates.log_probabilities([letters])[0])
+        else:
+            modelled = self._model.log_probability(candidates.context, letters)
+        listed = self.language.log_probability(letters)
+        return modelled if listed is None else max(modelled, listed)
+
+    def _is_wanted(self, before: str, letters: str) -> bool:
+        """Return whether letters are right as they are, whatever is near them."""
+        elided = before[-1:] in _APOSTROPHES and before != "" and f"'{letters}" in self.language.elisions
+        kept = letters in self.personal.kept or self.personal.knows(letters)
+        return elided or kept or letters in self.language.offensive
+
+    def _is_known(self, letters: str) -> bool:
+        """Return whether a word is one of the language or of the lexicon, and no common misspelling."""
+        in_lexicon = letters in self._lexicon.index and not self._filters.is_misspelling(letters)
+        return in_lexicon or self.language.knows(letters)
+
+    def _is_proper(self, letters: str) -> bool:
+        """Return whether a word of the language is never written in small letters, by its owner neither."""
+        form = self.language.written.get(letters, letters)
+        return form != letters and (len(form) == 1 or not form.isupper()) and self._written(letters) == form
+
+    def _written(self, word: str) -> str:
+        """Return how a word is written within a sentence: by the user, or else by everybody."""
+        return self.personal.habit(word) or " ".join(map(self.language.written_form, word.split(" ")))
+
+    def _split(self, candidates: Candidates, letters: str) -> Split | None:
+        """Return the likeliest words that were typed as one, with their probability here, less the slips' cost."""
+        best = None
+        for split in splits(letters, self._joined):
+            words = tuple(self.language.contractions.get(word, word) for word in split.words)
+            first = float(candidates.log_probabilities([words[0]])[0])
+            context, score = list(candidates.context), first - split.cost
+            for one, other in itertools.pairwise(words):
+                context.append(Token(one, one, space_after=True))
+                score += self._model.log_probability(context, other)
+            if best is None or score > best.score:
+                best = split._replace(words=words, score=score)
+        return best
+
+    def _joined(self, word: str) -> float | None:
+        """Return the logarithm of the frequency of a word that may be written together with others."""
+        return self.language.words.get(self.language.contractions.get(word, word))
+
+    def _for_letters(self, candidates: Candidates, letters: str, count: int, blocked: frozenset[str]) -> Ranked:
         """Rank completions and corrections by probability of the word times that of the letters."""
-        ranked = candidates.best(letters, count, self._blocked)
+        ranked: Ranked = candidates.best(letters, count, blocked)
         words = set(self._near(letters))
         if len(letters) > 2:
             words.update(self._corrections.alike(letters, candidates.likely))
-        far = [word for word in words if not word.startswith(letters) and word not in self._blocked]
+        far = [word for word in words if not word.startswith(letters) and word not in blocked]
         total = candidates.mass(letters)
+        found: dict[str, float] = {}
         if far:
-            cost = costs(letters, far, whole=False)
+            cost = costs(letters, far, whole=False, keys=self.keys)
             probabilities = np.exp(candidates.log_probabilities(far) - cost)
-            probabilities[cost > (_MAX_SHORT if len(letters) <= _SHORT else _MOST)] = 0
+            probabilities[cost > (_MAX_SHORT if len(letters) <= _SHORT else _MAX)] = 0
             total += float(probabilities.sum())
             order = np.argsort(-probabilities, kind="stable")[:count]
-            ranked += [(far[i], float(probabilities[i]), Origin.CORRECTION) for i in order if probabilities[i] > 0]
-            ranked.sort(key=lambda candidate: -candidate[1])
+            found = {far[i]: float(probabilities[i]) for i in order if probabilities[i] > 0}
+        found |= self._beyond(candidates, letters, blocked)
+        ranked += [(word, probability, Origin.CORRECTION) for word, probability in found.items()]
+        ranked.sort(key=lambda candidate: -candidate[1])
         return [(word, probability / max(total, _LEAST), origin) for word, probability, origin in ranked[:count]]
+
+    def _beyond(self, candidates: Candidates, letters: str, blocked: frozenset[str]) -> dict[str, float]:
+        """Return what no lexicon of single words has: the same letters with accents, and two words in one."""
+        found = {}
+        for word in self.language.accented.get(folded(letters), ()):
+            if word not in self._lexicon.index and word != letters and word not in blocked:
+                cost = float(costs(letters, [word], whole=True)[0])
+                found[word] = float(np.exp(self.language.words[word] - cost))
+        split = None if self._is_known(letters) else self._split(candidates, letters)
+        if split is not None and not blocked.intersection(split.words):
+            found[" ".join(split.words)] = float(np.exp(split.score))
+        return found
 
     def _near(self, letters: str) -> list[str]:
         """Return words near what was typed; of the latest letters, since two questions come about the same."""
@@ -173,6 +323,7 @@ class Suggester:
         return self._cached[1]
 
 
+@functools.lru_cache(maxsize=8)
 def _context(before: str) -> list[Token]:
     """Return the tokens at the end of a text of any length."""
     start = max(0, (len(before) - _ANCHOR) // _ANCHOR * _ANCHOR)

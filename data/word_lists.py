@@ -1,0 +1,227 @@
+# /// script
+# requires-python = "==3.11.*"
+# dependencies = ["faker==40.63.0", "wordfreq==3.1.1"]
+# ///
+"""Makes the word lists of `model/languages`: `uv run data/word_lists.py`, with hunspell and its dictionaries installed.
+
+Debian's packages hunspell, hunspell-en-us, hunspell-en-gb, hunspell-es, hunspell-de-de, hunspell-fr and hunspell-hi.
+Frequencies are wordfreq's (Speer 2022, CC BY-SA 4.0), names faker's (MIT). A spelling dictionary says which of the
+words are right and whether they are written with capitals. Of those that it does not know, what is one slip, accent,
+apostrophe or space from a much commoner word is a misspelling and is left out; the rest is slang, brands and names.
+"""
+
+import importlib
+import itertools
+import re
+import subprocess
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import wordfreq
+from faker.config import AVAILABLE_LOCALES
+
+LANGUAGES = Path(__file__).parent.parent / "model" / "languages"
+DICTIONARIES = {
+    "en": ("en_US", "en_GB"),
+    "es": ("es_ES", "es_MX", "es_AR"),
+    "de": ("de_DE",),
+    "fr": ("fr",),
+    "hi": ("hi_IN",),
+}
+SCRIPTS = {"hi": "DEVANAGARI"}
+
+RIGHT_FROM = {"en": 2.3, "hi": 2.3}  # zipf: powers of ten a billion words
+RIGHT_FROM_ELSEWHERE, OTHERS_FROM = 2.5, 2.9
+LONGEST_ACRONYM = 5
+BRANDS = frozenset(
+    [
+        "AliExpress", "BitTorrent", "ChatGPT", "DeviantArt", "DuckDuckGo", "FaceTime", "FedEx", "GitHub",
+        "GitLab", "HeliBoard", "JavaScript", "LibreOffice", "LinkedIn", "MasterCard", "McDonald's", "MySpace",
+        "OnlyFans", "OpenAI", "PayPal", "PlayStation", "PowerPoint", "QuickTime", "SoundCloud", "StackOverflow",
+        "TikTok", "TypeScript", "WeChat", "WhatsApp", "WordPress", "YouTube", "eBay", "iCloud", "iMac", "iOS",
+        "iPad", "iPhone", "iPod", "iTunes", "macOS",
+    ]
+)  # fmt: skip
+SLANG = frozenset(
+    [
+        "bff", "brb", "btw", "dm", "dms", "fyi", "gf", "bf", "haha", "idk", "imo", "irl", "jk", "lmao", "lol",
+        "nvm", "ok", "omg", "pls", "rofl", "smh", "tbh", "thx", "ur", "wifi", "wtf", "xoxo",
+    ]
+)  # fmt: skip
+COMMONER = {1: 9.0, 2: 9.0, 3: 3.3, 4: 2.5}  # powers of ten by which a word must be commoner than its misspelling
+COMMONER_LONG = 1.7
+FUNCTION_WORD, OTHER_PART = 6.0, 4.6  # zipf of what is written together by mistake
+UNFOLDED = str.maketrans({"ß": "ss", "œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ı": "i", "'": ""})
+VOWELS = frozenset("aeiouyäöüáéíóúàèìòùâêîôûãõåæœø")
+
+
+def folded(word: str) -> str:
+    """Return a word without accents and apostrophes."""
+    plain = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
+    return unicodedata.normalize("NFC", plain).translate(UNFOLDED)
+
+
+def is_word(word: str, script: str) -> bool:
+    """Return whether a word consists of a script's letters, with inner apostrophes at most."""
+    parts = word.split("'")
+    return all(parts) and all(
+        unicodedata.category(c)[0] in "LM" and unicodedata.name(c, "").startswith(script) for c in "".join(parts)
+    )
+
+
+def unknown(words: Iterable[str], dictionaries: Iterable[str]) -> set[str]:
+    """Return the words that none of some hunspell dictionaries has."""
+    left = set(words)
+    for dictionary in dictionaries:
+        listed = subprocess.run(  # noqa: S603
+            ["hunspell", "-l", "-i", "utf-8", "-d", dictionary],  # noqa: S607
+            input="\n".join(sorted(left)),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        left &= set(listed.stdout.split("\n"))
+    return left
+
+
+def shorter(word: str) -> set[str]:
+    """Return a word and what is left of it without one letter."""
+    return {word, *(word[:i] + word[i + 1 :] for i in range(len(word)))}
+
+
+def one_slip(one: str, other: str) -> bool:
+    """Return whether one letter more, less, changed or swapped with the next makes one word of the other."""
+    if len(one) == len(other):
+        differing = [i for i in range(len(one)) if one[i] != other[i]]
+        if len(differing) == 2:
+            i, j = differing
+            return j == i + 1 and one[i] == other[j] and one[j] == other[i]
+        return len(differing) == 1
+    short, long = sorted((one, other), key=len)
+    return short in shorter(long)
+
+
+def misspellings(others: Mapping[str, float], right: Mapping[str, float]) -> set[str]:
+    """Return which words are slips of much commoner ones; both with their zipf frequencies."""
+    index: dict[str, list[str]] = {}
+    accented: dict[str, float] = {}
+    for word, zipf in right.items():
+        for part in shorter(word):
+            index.setdefault(part, []).append(word)
+        accented[folded(word)] = max(zipf, accented.get(folded(word), 0.0))
+    wrong = set()
+    for word, zipf in others.items():
+        least = zipf + COMMONER.get(len(word), COMMONER_LONG)
+        near = itertools.chain.from_iterable(index.get(part, ()) for part in shorter(word))
+        joined = any(
+            min(right.get(word[:i], 0), right.get(word[i:], 0)) >= OTHER_PART
+            and max(right.get(word[:i], 0), right.get(word[i:], 0)) >= FUNCTION_WORD
+            for i in range(1, len(word))
+        )
+        unaccented = accented.get(folded(word), 0.0) >= zipf - 0.5
+        if joined or unaccented or any(right[other] >= least and one_slip(word, other) for other in near):
+            wrong.add(word)
+    return wrong
+
+
+def names() -> set[str]:
+    """Return first names and surnames of many countries in Latin letters, as they are written."""
+    found = set()
+    for locale in sorted(AVAILABLE_LOCALES):
+        try:
+            provider = importlib.import_module(f"faker.providers.person.{locale}").Provider
+        except ImportError:
+            continue
+        for attribute in dir(provider):
+            value = getattr(provider, attribute)
+            if "name" in attribute and not attribute.startswith("_") and isinstance(value, list | tuple | dict):
+                found |= {part for name in value if isinstance(name, str) for part in re.split(r"[\s-]+", name)}
+    mixed = (unicodedata.normalize("NFC", name.replace("’", "'")) for name in found)
+    return {name for name in mixed if 3 < len(name) < 16 and name[0].isupper() and is_word(name, "LATIN")}
+
+
+def sharp(word: str) -> set[str]:
+    """Return ways to write a German word with ß for ss, in small letters and capitalised."""
+    ways = {word[: match.start()] + "ß" + word[match.end() :] for match in re.finditer("ss", word)}
+    return ways | {way.capitalize() for way in ways}
+
+
+def word_list(code: str, people: Mapping[str, str], english: set[str]) -> dict[str, float]:
+    """Return words as they are written within a sentence, with their zipf frequencies.
+
+    Args:
+        code: of the language.
+        people: names as written, by their small letters.
+        english: proper nouns of English, which other languages' dictionaries often lack.
+    """
+    script = SCRIPTS.get(code, "LATIN")
+    frequencies = {
+        word: wordfreq.zipf_frequency(word, code)
+        for word in wordfreq.top_n_list(code, 400_000)
+        if is_word(word, script)
+    }
+    frequencies = {
+        word: zipf for word, zipf in frequencies.items() if zipf >= RIGHT_FROM.get(code, RIGHT_FROM_ELSEWHERE)
+    }
+    if code == "hi":  # its dictionary lacks too many
+        return frequencies
+    left = unknown(frequencies, DICTIONARIES[code])
+    sharpened: dict[str, str] = {}
+    if code == "de":  # the frequencies' words have ss for ß
+        spellings = {spelling for word in left for spelling in sharp(word)}
+        known = spellings - unknown(spellings, DICTIONARIES[code])
+        sharpened = {word: min(sharp(word) & known, key=str.istitle) for word in left if sharp(word) & known}
+        left -= sharpened.keys()
+    capital = left - {word.lower() for word in unknown((w.capitalize() for w in left), DICTIONARIES[code])}
+    rest = left - capital
+    brands = {brand.lower(): brand for brand in BRANDS}
+    short = {word for word in rest - SLANG if len(word) <= LONGEST_ACRONYM}
+    acronyms = (
+        short - {word.lower() for word in unknown((w.upper() for w in short), DICTIONARIES[code])} - brands.keys()
+    )
+    rest -= acronyms
+    written = {word: word for word in frequencies.keys() - left - sharpened.keys()} | sharpened
+    written |= {word: word.capitalize() for word in capital} | {word: word.upper() for word in acronyms}
+    written |= {word: people.get(word, word.capitalize()) for word in rest if word in people or word in english}
+    written |= {word: brands[word] for word in brands.keys() & frequencies.keys()}
+    right = {word: frequencies[word] for word in written}
+    others = {word: max(frequencies[word], OTHERS_FROM) for word in rest & SLANG} | {
+        word: frequencies[word] for word in rest - right.keys() - SLANG if frequencies[word] >= OTHERS_FROM
+    }
+    wrong = misspellings(others, right) - SLANG
+    written |= {word: word for word in others.keys() - wrong if VOWELS & set(word) or len(word) < 5}
+    return {form: frequencies[word] for word, form in written.items()}
+
+
+def write(path: Path, words: Mapping[str, float]) -> None:
+    """Write a line for each frequency: its zipf, and the words that have it."""
+    lines = []
+    by_frequency = sorted(words.items(), key=lambda item: (-round(item[1], 1), item[0]))
+    for zipf, group in itertools.groupby(by_frequency, key=lambda item: round(item[1], 1)):
+        lines.append(" ".join([f"{zipf:.1f}", *(word for word, _ in group)]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Make all of them anew."""
+    people = {name.lower(): name for name in sorted(names())}
+    lists: dict[str, dict[str, float]] = {}
+    english: set[str] = set()
+    for code in DICTIONARIES:
+        lists[code] = word_list(code, people, english)
+        if code == "en":
+            english = {word.lower() for word in lists[code] if word.istitle()}
+        write(LANGUAGES / code / "words.txt", lists[code])
+        print(code, len(lists[code]))  # noqa: T201
+    listed = {word.lower() for word in lists["en"]}
+    common = {word: zipf for word, zipf in lists["en"].items() if zipf >= OTHER_PART and word.islower()}
+    unlisted = {word: max(2.0, wordfreq.zipf_frequency(word, "en")) for word in people if word not in listed}
+    wrong = misspellings(unlisted, common)
+    left = sorted(people[word] for word in unlisted.keys() - wrong)
+    (LANGUAGES / "names.txt").write_text("\n".join(left) + "\n", encoding="utf-8")
+    print("names", len(left))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""What the keyboard knows of languages: one folder of plain data for each, read here and nowhere else.
+
+A folder has `language.toml` (marks, abbreviations, contractions), `words.txt` (words as they are written within a
+sentence, by frequency; `data/word_lists.py` makes it), `offensive.txt` (words never suggested) and `sensitive.txt`
+(words withheld after others). `layouts.toml` has the keys. Adding a language is adding a folder.
+"""
+
+import functools
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from model.text import folded
+
+CODES = ("en", "es", "de", "fr", "hi")
+"""The languages, in the order in which they are offered."""
+
+_NAME_LOG_PROBABILITY = math.log(1e-8)  # of a name that no word list has
+_CLITIC_LOG_PROBABILITY = math.log(0.02)  # of such as 's behind a word
+_COMMONER = 2.7  # nats by which a word with an apostrophe must be commoner than the one without, to be meant by it
+_COMMON_ZIPF = 4.9  # of words that tell languages apart
+
+
+class UnknownLanguageError(ValueError):
+    """There is no such language; the message says which there are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Language:
+    """A language as a keyboard needs it. Words are in small letters unless said otherwise.
+
+    Attributes:
+        code: such as `en`.
+        name: in the language itself.
+        layout: name of its usual keys.
+        sentence_ends: marks.
+        spaced_marks: marks that have a space before them.
+        opening_marks: marks that open a sentence.
+        abbreviations: that end in a full stop and no sentence; the last full stop is not among their characters.
+        words: natural logarithm of each word's frequency.
+        written: how a word is written within a sentence, where not in small letters.
+        contractions: what is meant where an apostrophe was left out.
+        elisions: words that begin with an apostrophe.
+        offensive: words that are never suggested.
+        sensitive: words that are withheld when one of a few words stands before them: that word, and these.
+    """
+
+    code: str
+    name: str
+    layout: str
+    sentence_ends: str
+    spaced_marks: str
+    opening_marks: str
+    abbreviations: frozenset[str]
+    words: Mapping[str, float] = field(repr=False)
+    written: Mapping[str, str] = field(repr=False)
+    contractions: Mapping[str, str] = field(repr=False)
+    elisions: frozenset[str]
+    offensive: frozenset[str] = field(repr=False)
+    sensitive: Mapping[str, frozenset[str]] = field(repr=False)
+    _prefixes: tuple[str, ...] = ()
+    _suffixes: tuple[str, ...] = ()
+    _names: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def log_probability(self, word: str) -> float | None:
+        """Return how frequent a word or name is, as a natural logarithm; None for no word that is known.
+
+        Words are known with what the language puts before or behind them with an apostrophe, too.
+        """
+        found = self.words.get(word)
+        if found is not None:
+            return found
+        if word in self._names:
+            return _NAME_LOG_PROBABILITY
+        stem = self._stem(word)
+        found = self.log_probability(stem) if stem else None
+        return None if found is None else found + _CLITIC_LOG_PROBABILITY
+
+    def knows(self, word: str) -> bool:
+        """Return whether this is a word or a name."""
+        return self.log_probability(word) is not None
+
+    def written_form(self, word: str) -> str:
+        """Return how a word is written within a sentence."""
+        if word in self.words:
+            return self.written.get(word, word)
+        if word in self._names:
+            return self._names[word]
+        stem = self._stem(word)
+        return word.replace(stem, self.written_form(stem), 1) if stem else word
+
+    def is_proper(self, word: str) -> bool:
+        """Return whether a word is never written in small letters."""
+        return self.written_form(word) != word
+
+    @functools.cached_property
+    def accented(self) -> Mapping[str, tuple[str, ...]]:
+        """The words with accents, by what they are without."""
+        found: dict[str, tuple[str, ...]] = {}
+        for word in self.words:
+            if not word.isascii() and (plain := folded(word)) != word:
+                found[plain] = (*found.get(plain, ()), word)
+        return found
+
+    def _stem(self, word: str) -> str:
+        """Return a word without what an apostrophe joins to it; nothing if nothing does."""
+        if "'" not in word:
+            return ""
+        for prefix in self._prefixes:
+            if word.startswith(prefix) and len(word) > len(prefix):
+                return word[len(prefix) :]
+        for suffix in self._suffixes:
+            if word.endswith(suffix) and len(word) > len(suffix):
+                return word[: -len(suffix)]
+        return ""
+
+
+def language(code: str) -> Language:
+    """Return a language.
+
+    Raises:
+        UnknownLanguageError: there is none of that code.
+    """
+    if code not in CODES:
+        raise UnknownLanguageError(f"there is no language {code!r}: choose one of {', '.join(CODES)}")
+    return _language(code)
+
+
+@functools.cache
+def common_words(code: str) -> frozenset[str]:
+    """Return the words of a language that are common enough to tell it by, without reading the others."""
+    found: set[str] = set()
+    with (_folder(code) / "words.txt").open(encoding="utf-8") as lines:
+        for line in lines:
+            zipf, *words = line.split()
+            if float(zipf) < _COMMON_ZIPF:
+                break
+            found.update(word.lower() for word in words)
+    return frozenset(found)
+
+
+@functools.cache
+def layouts() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """Return the rows of letters of each layout, `rows` and, where shift does not make capitals, `shifted`."""
+    described = tomllib.loads((_data() / "layouts.toml").read_text("utf-8"))
+    return {name: {part: tuple(rows) for part, rows in layout.items()} for name, layout in described.items()}
+
+
+@functools.cache
+def _language(code: str) -> Language:
+    folder = _folder(code)
+    described = tomllib.loads((folder / "language.toml").read_text("utf-8"))
+    words: dict[str, float] = {}
+    written: dict[str, str] = {}
+    for line in (folder / "words.txt").read_text("utf-8").splitlines():
+        zipf, *forms = line.split()
+        log_probability = math.log(10) * (float(zipf) - 9)
+        for form in forms:
+            word = form.lower()
+            if word not in words:
+                words[word] = log_probability
+                if word != form:
+                    written[word] = form
+    written |= {form.lower(): form for form in described["written"]}
+    contractions = {
+        word.replace("'", ""): word
+        for word in words
+        if "'" in word and not (word.endswith("'s") and word[:-2] in written)
+    }
+    contractions = {bare: word for bare, word in contractions.items() if words[word] - words.get(bare, -99) > _COMMONER}
+    written = {word: form for word, form in written.items() if word not in contractions}
+    for form in described["contractions"]:
+        contractions[form.lower().replace("'", "")] = form.lower()
+        words.setdefault(form.lower(), words.get(form.lower().replace("'", ""), _NAME_LOG_PROBABILITY))
+    return Language(
+        code=code,
+        name=described["name"],
+        layout=described["layout"],
+        sentence_ends=described["sentence_ends"],
+        spaced_marks=described["spaced_marks"],
+        opening_marks=described["opening_marks"],
+        abbreviations=frozenset(described["abbreviations"]),
+        words=words,
+        written=written,
+        contractions=contractions,
+        elisions=frozenset(described["elisions"]),
+        offensive=frozenset((folder / "offensive.txt").read_text("utf-8").split()),
+        sensitive=_sensitive((folder / "sensitive.txt").read_text("utf-8")),
+        _prefixes=tuple(described["prefixes"]),
+        _suffixes=tuple(described["suffixes"]),
+        _names=_names() if described["script"] == "LATIN" else {},
+    )
+
+
+@functools.cache
+def _names() -> Mapping[str, str]:
+    """Return names as they are written, by their small letters."""
+    return {name.lower(): name for name in (_data() / "names.txt").read_text("utf-8").split()}
+
+
+def _sensitive(text: str) -> Mapping[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for line in text.splitlines():
+        before, after = line.split(":")
+        for word in before.split():
+            found[word] = found.get(word, frozenset()) | frozenset(after.split())
+    return found
+
+
+def _folder(code: str) -> Traversable:
+    return _data() / code
+
+
+def _data() -> Traversable:
+    return resources.files("model.languages")

@@ -1,0 +1,72 @@
+"""What the strip does not show: offensive words, sensitive continuations, misspellings, codes, and repetition."""
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+
+from model.languages import Language
+from model.suggestions.corrections import Corrections, costs
+from model.suggestions.splits import splits
+from model.text import Token
+
+_SENSITIVE_FOR = 4  # tokens
+_COMMON = math.log(10**-5.0)  # of words that a form in no dictionary is taken for a slip of
+_COMMON_JOINED = math.log(10**-3.2)  # of one of the words that are written together by mistake
+_ONE_EDIT = 9.0  # nats that one slip costs at most
+_AGAIN, _TWICE = 0.15, 0.02  # by which a word is damped that would repeat a pair, or itself
+
+
+class Filters:
+    """What is not shown, in one language.
+
+    Args:
+        language: whose words.
+        corrections: of the lexicon.
+    """
+
+    def __init__(self, language: Language, corrections: Corrections) -> None:
+        self._language = language
+        self._corrections = corrections
+        self.is_misspelling = functools.lru_cache(maxsize=10_000)(self._is_misspelling)
+
+    @property
+    def blocked(self) -> frozenset[str]:
+        """Words that are shown nowhere."""
+        return self._language.offensive | self._language.contractions.keys()
+
+    def withheld(self, context: Sequence[Token]) -> frozenset[str]:
+        """Return words that are not shown after some tokens."""
+        found: frozenset[str] = frozenset()
+        for token in context[-_SENSITIVE_FOR:]:
+            found |= self._language.sensitive.get(token.symbol, frozenset())
+        return found
+
+    def is_junk(self, word: str) -> bool:
+        """Return whether a word of the lexicon is none that people want to see."""
+        if self._language.knows(word):
+            return False
+        return any(map(str.isdigit, word)) or self.is_misspelling(word)
+
+    def damping(self, word: str, context: Sequence[Token]) -> float:
+        """Return by what a next word's probability is multiplied, since what was said once is not said again."""
+        if not context:
+            return 1.0
+        last = context[-1].symbol
+        if word == last:
+            return _TWICE
+        again = sum(one.symbol == last and other.symbol == word for one, other in itertools.pairwise(context))
+        return float(_AGAIN**again)
+
+    def _is_misspelling(self, word: str) -> bool:
+        """Return whether a form that no dictionary has is one slip from a common word, or two common words in one."""
+        language = self._language
+        if word in language.contractions:
+            return True
+        if language.knows(word):
+            return False
+        common = [other for other in self._corrections.near(word) if language.words.get(other, -math.inf) >= _COMMON]
+        if len(word) > 2 and common and float(costs(word, common, whole=True).min()) <= _ONE_EDIT:
+            return True
+        joined = splits(word, language.words.get, count=1)
+        return bool(joined) and any(language.words[part] >= _COMMON_JOINED for part in joined[0].words)
