@@ -26,6 +26,7 @@ _COMMANDS = {
     "keyboard": _Command("fedkey.cli.keyboard", "keyboard", "Open a phone's keyboard in a window."),
     "models": _Command("fedkey.cli.rounds", "models", "Look at a server's models, and promote one."),
     "phones": _Command("fedkey.cli.phones", "phones", "Let headless phones type and take part in rounds."),
+    "pretrain": _Command("fedkey.cli.pretrain", "pretrain", "Make a public start from public text."),
     "privacy": _Command("fedkey.cli.privacy", "privacy", "Account for differential privacy."),
     "rounds": _Command("fedkey.cli.rounds", "rounds", "Look at a server's rounds, and take one back."),
     "serve": _Command("fedkey.cli.serve", "serve", "Run rounds with phones over HTTP."),
