@@ -56,6 +56,23 @@ def pack(messages: Iterable[Iterable[int]], length: int = ROW_LENGTH) -> Rows:
     return packed
 
 
+def unpack(rows: Rows) -> list[list[int]]:
+    """Return the messages in packed rows, without boundaries; one that filled several rows comes back in parts."""
+    messages: list[list[int]] = []
+    for row in rows.tolist():
+        message: list[int] = []
+        for piece in row:
+            if piece in {PAD, BOUNDARY}:
+                if message:
+                    messages.append(message)
+                message = []
+            else:
+                message.append(piece)
+        if message:
+            messages.append(message)
+    return messages
+
+
 def targets_in(rows: Rows) -> int:
     """Return how many positions of `rows` are trained on."""
     return int(np.count_nonzero(rows[:, 1:] != PAD))

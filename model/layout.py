@@ -84,6 +84,10 @@ class NetworkConfig:
             raise ValueError(f"unknown network size {size!r}: choose one of {', '.join(SIZES)}")
         return cls(vocabulary_size, **SIZES[size])
 
+    def is_of(self, size: str) -> bool:
+        """Return whether this is the configuration called `size`, whatever its vocabulary."""
+        return self == NetworkConfig.named(size, self.vocabulary_size)
+
     @property
     def layout(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of each weight, in the order of the flat vector."""

@@ -56,7 +56,7 @@ class NetworkWordModel:
         if not read.targets:
             return MessageScores(np.zeros(0, np.float32), np.zeros((0, len(self.words)), np.float32))
         cells, outputs = self._states(read.sequences)
-        contexts = read.contexts
+        contexts = _contexts(read.sequences)
         following = self._mixture.mixed(self._following(outputs), contexts)
         losses = np.log(np.maximum(following[np.arange(len(read.targets)), read.targets], _LEAST))
         losses[np.array(read.targets) == UNKNOWN] += _UNKNOWN_PIECE
@@ -71,19 +71,20 @@ class NetworkWordModel:
         words = self._spellings.word_probabilities(following[at], follow)
         return MessageScores(np.add.reduceat(losses, read.token_starts), words)
 
-    def parts(self, messages: Sequence[Sequence[Token]]) -> Floats:
-        """Return the probability of each piece that stands in messages, ends included, under each part of the mixture.
+    def parts(self, messages: Sequence[Sequence[int]]) -> Floats:
+        """Return the probability of each piece of encoded messages, ends included, under each part of the mixture.
 
         Returns:
             float32 [pieces, parts]: what `fit_weights` fits to.
         """
-        read = _Read(messages, self._vocabulary)
-        if not read.targets:
+        if not messages:
             return np.zeros((0, len(self._mixture.weights)), np.float32)
-        _, outputs = self._states(read.sequences)
-        at = np.arange(len(read.targets)), read.targets
-        network = self._following(outputs)[at]
-        return np.column_stack([network, *(t.distributions(read.contexts)[at] for t in self._mixture.tables)])
+        sequences = [[BOUNDARY, *message] for message in messages]
+        targets = [piece for message in messages for piece in (*message, BOUNDARY)]
+        _, outputs = self._states(sequences)
+        at, contexts = (np.arange(len(targets)), targets), _contexts(sequences)
+        tables = [table.distributions(contexts)[at] for table in self._mixture.tables]
+        return np.column_stack([self._following(outputs)[at], *tables])
 
     def _following(self, outputs: Floats) -> Floats:
         """Return the network's probabilities of the next piece, [states, size], after states' outputs."""
@@ -136,7 +137,7 @@ class _Read:
             self.targets.append(BOUNDARY)
             self.sequences.append(sequence)
 
-    @property
-    def contexts(self) -> list[tuple[int, ...]]:
-        """The latest pieces before each target."""
-        return [tuple(own[max(0, end - CONTEXT) : end]) for own in self.sequences for end in range(1, len(own) + 1)]
+
+def _contexts(sequences: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """Return the latest pieces up to each piece of every sequence."""
+    return [tuple(own[max(0, end - CONTEXT) : end]) for own in sequences for end in range(1, len(own) + 1)]

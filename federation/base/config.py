@@ -21,11 +21,19 @@ def load(kind: type[T], path: Path) -> T:
     Raises:
         ConfigError: the file cannot be read, or a key or value is not one of the dataclass's.
     """
+    return build(kind, read(path), str(path))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the tables of a file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    return build(kind, table, str(path))
 
 
 def build(kind: type[T], table: dict[str, Any], where: str) -> T:

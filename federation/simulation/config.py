@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from federation.base.config import build, load
+from federation.base.config import build, load, read
 from federation.errors import ConfigError
 from federation.fleet.scenario import Scenario
 from federation.privacy.training import PrivateTraining
@@ -29,6 +29,10 @@ from federation.simulation.fedavg import ClientTraining, ServerOptimizer
 
 Schedule = Literal["constant", "cosine"]
 
+SEED = "seed"
+PUBLIC = "public"
+_GENTLE_RATE = 0.4
+
 
 @dataclass(frozen=True)
 class SimulationConfig:
@@ -36,6 +40,9 @@ class SimulationConfig:
 
     Attributes:
         corpus: `chitchat` or the path of a corpus file.
+        start: what the first round begins with: `seed`, a network trained on the corpus's public users alone;
+            `public`, what comes with fedkey; or the path of a model or of what `fedkey pretrain` wrote.
+        public: files of public text that a start other than `seed` is trained on further, before the first round.
         size: of the network: `small` or `gboard`.
         row_length: targets in a packed row.
         rounds: of federated averaging.
@@ -57,6 +64,8 @@ class SimulationConfig:
     """
 
     corpus: str = "chitchat"
+    start: str = SEED
+    public: tuple[str, ...] = ()
     size: str = "small"
     row_length: int = 20
     rounds: int = 200
@@ -88,6 +97,8 @@ class SimulationConfig:
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.public and self.start == SEED:
+            raise ConfigError("public text extends a public start: leave out --public, or choose another --start")
         if self.scenario is not None and self.cohort < self.scenario.rounds.minimum:
             raise ConfigError(
                 f"a round of {self.cohort} clients never has the scenario's minimum of {self.scenario.rounds.minimum}: "
@@ -109,6 +120,27 @@ class SimulationConfig:
             ConfigError: the file cannot be read, or a key or value is not one of those documented above.
         """
         return load(cls, path)
+
+    @classmethod
+    def beginning(cls, start: str | None, file: Path | None = None) -> "SimulationConfig":
+        """Return the settings of a run that begins somewhere: those of a file, and defaults for the rest.
+
+        A network that public text has taught already is spoiled by the first rounds unless the server steps gently, so
+        its learning rate is 0.4 instead of 1 where the file does not say.
+
+        Args:
+            start: see the attribute; if not given, that of the file, or else `public`.
+            file: TOML.
+
+        Raises:
+            ConfigError: see `from_toml`.
+        """
+        table = {} if file is None else read(file)
+        table["start"] = start or table.get("start", PUBLIC)
+        server = table.get("server", {})
+        if table["start"] != SEED and isinstance(server, dict):
+            table["server"] = {"learning_rate": _GENTLE_RATE} | server
+        return build(cls, table, str(file or "options"))
 
     def with_options(self, options: dict[str, Any]) -> "SimulationConfig":
         """Return a copy with `options` applied; a dotted name such as `server.name` reaches into a part."""

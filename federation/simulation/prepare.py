@@ -20,7 +20,7 @@ class Prepared:
 
     Attributes:
         split: users by role.
-        vocabulary: learnt from the seed users and the public word list.
+        vocabulary: of public text.
         tables: encoded messages of every part.
     """
 
@@ -46,8 +46,16 @@ class Prepared:
         return pack(self.tables[part].messages(user), length)
 
 
-def prepared(corpus: str, cache: Path, options: SplitOptions | None = None) -> Prepared:
-    """Read a corpus, train its vocabulary and encode everything, or take the arrays from `cache`.
+def prepared(
+    corpus: str, cache: Path, options: SplitOptions | None = None, *, vocabulary: Vocabulary | None = None
+) -> Prepared:
+    """Read a corpus and encode everything, or take the arrays from `cache`.
+
+    Args:
+        corpus: `chitchat` or the path of a corpus file.
+        cache: folder for what can always be made again.
+        options: who takes part.
+        vocabulary: of the start; by default one is learnt from the corpus's public users.
 
     Raises:
         CorpusError: the corpus cannot be used.
@@ -55,7 +63,9 @@ def prepared(corpus: str, cache: Path, options: SplitOptions | None = None) -> P
     options = options or SplitOptions()
     read = data.load(corpus)
     split = data.split(read, options)
-    vocabulary = Vocabulary.train((text for texts in split.seed.values() for text in texts), word_list=common_words())
+    if vocabulary is None:
+        public = (text for texts in split.seed.values() for text in texts)
+        vocabulary = Vocabulary.train(public, word_list=common_words())
     tables = prepare(read, split, options, lambda text: vocabulary.encode(tokenise(text)), vocabulary.key, cache)
     return Prepared(split, vocabulary, tables)
 

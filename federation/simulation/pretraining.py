@@ -212,13 +212,13 @@ class Builder:
         return build(texts, size=size, max_grams=self._options.max_grams)
 
     def _fitted(self, checkpoint: Checkpoint, ngram: NgramTable) -> tuple[float, ...]:
-        messages = [tokenise(text) for text in self._corpus.fitted_messages[:_FITTED_MESSAGES]]
+        messages = self._encoded(self._corpus.fitted_messages[:_FITTED_MESSAGES], checkpoint.vocabulary)
         even = Mixture((0.5, 0.5), ngram)
         return fit_weights(NetworkWordModel(checkpoint, name="fitted", mixture=even).parts(messages))
 
     def _figures(self, checkpoint: Checkpoint) -> dict[str, float]:
         """Return what rounding to 8 bits changes, on public users' messages."""
-        messages = [tokenise(text) for text in self._corpus.fitted_messages[:_FITTED_MESSAGES]]
+        messages = self._encoded(self._corpus.fitted_messages[:_FITTED_MESSAGES], checkpoint.vocabulary)
         file = packed(checkpoint.weights, "int8")
         vector = unpacked(file, checkpoint.network, "int8")
         weights = list(Layout.of(checkpoint.network.layout).unflatten(vector).values())
@@ -238,3 +238,13 @@ class Builder:
 
 def _rows(messages: Encoded) -> Rows:
     return pack(messages, ROW_LENGTH)
+
+
+def extended(start: Checkpoint, text: PublicText, *, seed: int, show: Show = lambda _: None) -> Checkpoint:
+    """Return a start whose network was trained on more public text, one gentle pass; its n-gram stays as it is."""
+    messages = (start.vocabulary.encode(tokenise(message)) for message in text.messages)
+    rows = _rows([ids for ids in messages if ids])
+    options = CentralTraining(epochs=1, learning_rate=5e-4, batch_rows=64, dropout=0.0)
+    show(f"{len(rows)} rows of public text")
+    weights = central.train(start.network, rows, options, seed=seed, start=start.weights)
+    return dataclasses.replace(start, weights=weights)

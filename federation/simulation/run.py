@@ -34,6 +34,7 @@ from federation.simulation.config import SimulationConfig
 from federation.simulation.defended import Client, DefendedRounds, pseudonym
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, FederatedEvaluation, Server, ServerState
+from federation.simulation.mixing import with_fitted_mixture
 from federation.simulation.participation import choose_cohorts
 from federation.simulation.private import MeanState, private_mean
 from federation.updates.encoding import choose
@@ -192,7 +193,8 @@ class Run:
     def train(self, watcher: Watcher | None = None) -> Checkpoint:
         """Train to the last round, from wherever the run stands, and write the model."""
         watcher = watcher or Watcher()
-        weights = self._warm_start(watcher)
+        start = self._start(watcher)
+        weights = start.weights
         with Worker() as worker:
             cohort = Cohort(self.network, self.config.row_length, self.config.client)
             server = Server(self.network, self.config.server)
@@ -213,13 +215,25 @@ class Run:
                 self._save(number, progress)
                 watcher.round_done(report)
                 worker.recycle_if_above(self.config.worker_limit_mb << 20)
-        checkpoint = self._checkpoint(progress.state.weights)
+        checkpoint = Checkpoint(self.network, progress.state.weights, self.vocabulary, start.mixture)
+        checkpoint = with_fitted_mixture(checkpoint, self._validation)
         checkpoint.save(self.model_path)
         return checkpoint
 
-    def _warm_start(self, watcher: Watcher) -> FlatWeights:
+    def begin_with(self, start: Checkpoint) -> None:
+        """Begin with a model instead of training one on the public seed; a run that has begun is left as it is.
+
+        Raises:
+            ConfigError: it has another size or another vocabulary.
+        """
+        if start.network != self.network or start.vocabulary.key != self.vocabulary.key:
+            raise ConfigError(f"the start is not a {self.config.size} network of this vocabulary: choose its --size")
+        if not self.warm_start_path.exists():
+            start.save(self.warm_start_path)
+
+    def _start(self, watcher: Watcher) -> Checkpoint:
         if self.warm_start_path.exists():
-            return Checkpoint.load(self.warm_start_path).weights
+            return Checkpoint.load(self.warm_start_path)
         options = self.config.warm_start
         seed = self._rows.seed[~self._judged_by] if self.config.defence.enabled else self._rows.seed
         steps = options.epochs * -(-len(seed) // options.batch_rows)
@@ -230,8 +244,9 @@ class Run:
             seed=self.config.seed,
             progress=lambda step, loss: watcher.warm_start(step, steps, loss),
         )
-        self._checkpoint(weights).save(self.warm_start_path)
-        return weights
+        checkpoint = Checkpoint(self.network, weights, self.vocabulary)
+        checkpoint.save(self.warm_start_path)
+        return checkpoint
 
     @property
     def _judged_by(self) -> npt.NDArray[np.bool_]:
@@ -351,9 +366,6 @@ class Run:
         return VirtualClock(
             self.config.scenario, self.config.seed, len(self._rows.train), tokens, self.config.cohort, self._steps
         )
-
-    def _checkpoint(self, weights: FlatWeights) -> Checkpoint:
-        return Checkpoint(self.network, weights, self.vocabulary)
 
     def _save(self, number: int, progress: Progress) -> None:
         if self.config.privacy.mechanism != "none":

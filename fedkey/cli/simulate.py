@@ -10,6 +10,7 @@ from federation.fleet.scenario import Scenario
 from federation.simulation.config import SimulationConfig
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
+from federation.simulation.start import start_of
 from fedkey.cli import paths
 from fedkey.cli.progress import TrainingProgress, megabytes
 
@@ -26,6 +27,17 @@ from fedkey.cli.progress import TrainingProgress, megabytes
 )
 @click.option("--restart", is_flag=True, help="Delete a run that is in the folder and begin again.")
 @click.option("--corpus", help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.")
+@click.option(
+    "--start",
+    help="What the first round begins with: public, which comes with fedkey (the default); seed, the corpus's public "
+    "users alone; or the folder of a model or of a public start.",
+)
+@click.option(
+    "--public",
+    "files",
+    multiple=True,
+    help="File of public text that extends a public start; may be given several times.",
+)
 @click.option("--size", help="Network: small or gboard.")
 @click.option("--rounds", type=int, help="Rounds of federated averaging.")
 @click.option("--cohort", type=int, help="Clients in a round.")
@@ -50,23 +62,35 @@ from fedkey.cli.progress import TrainingProgress, megabytes
     "--set", "extra", multiple=True, metavar="NAME=VALUE", help="Any other setting, such as server.momentum=0."
 )
 def simulate(
-    file: Path | None, scenario: Path | None, out: Path, restart: bool, extra: tuple[str, ...], **options: Any
+    file: Path | None,
+    scenario: Path | None,
+    out: Path,
+    restart: bool,
+    start: str | None,
+    files: tuple[str, ...],
+    extra: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Train a model by federated averaging over simulated clients.
 
     The run is saved after every round; the same command goes on where it was stopped.
     """
-    config = SimulationConfig.from_toml(file) if file else SimulationConfig()
+    config = SimulationConfig.beginning(start, file)
     if scenario:
         config = config.with_scenario(Scenario.from_toml(scenario))
     config = config.with_options(
         {name.replace("__", "."): value for name, value in options.items() if value is not None}
     )
     config = config.with_assignments(extra)
+    if files:
+        config = config.with_options({"public": list(files)})
     if restart and out.exists():
         shutil.rmtree(out)
-    ready = prepared(paths.corpus(config.corpus), paths.cache())
+    model = start_of(config, out)
+    ready = prepared(paths.corpus(config.corpus), paths.cache(), vocabulary=model.vocabulary if model else None)
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
+    if model:
+        run.begin_with(model)
     click.echo(f"{len(ready.tables['train'].users)} clients, network {config.size}: {run.network.parameters:,} weights")
     click.echo(
         f"in a round a phone would send {megabytes(run.traffic.up)} and receive at most "

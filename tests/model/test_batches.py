@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.batches import pack, targets_in
+from model.batches import pack, targets_in, unpack
 from model.vocabulary import BOUNDARY, PAD
 
 MESSAGES = st.lists(st.lists(st.integers(3, 50), min_size=1, max_size=30), max_size=30)
@@ -43,3 +43,8 @@ def test_a_long_message_goes_on_from_its_last_piece() -> None:
 
 def test_nothing_gives_no_rows() -> None:
     assert pack([], 5).shape == (0, 6)
+
+
+@given(MESSAGES)
+def test_messages_that_fit_a_row_come_back(messages: list[list[int]]) -> None:
+    assert sorted(unpack(pack(messages, 40))) == sorted(messages)
