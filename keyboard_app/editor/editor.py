@@ -89,7 +89,7 @@ class Request(NamedTuple):
     """What there is to predict.
 
     Attributes:
-        before: the text before the word that is being typed.
+        before: the text before the word that is being typed, what stood before the field's own included.
         typed: its letters so far.
     """
 
@@ -151,6 +151,7 @@ class EditorState:
 
     Attributes:
         text: in the field.
+        context: what stands before the text and is not this keyboard's: predictions see it, and nothing else does.
         cursor: index between characters, 0 to `len(text)`.
         anchor: where the selection began that ends at the cursor, before or behind it; None without one.
         shift: whether the next letter is a capital.
@@ -169,6 +170,7 @@ class EditorState:
     """
 
     text: str = ""
+    context: str = ""
     cursor: int = 0
     anchor: int | None = None
     shift: Shift = Shift.ONCE
@@ -203,7 +205,12 @@ class EditorState:
     @property
     def request(self) -> Request | None:
         """What to predict, in place of what is selected; None in passwords and within words."""
-        return None if self.field is FieldKind.PASSWORD else self._word
+        word = self._word
+        return (
+            None
+            if word is None or self.field is FieldKind.PASSWORD
+            else word._replace(before=self.context + word.before)
+        )
 
     @property
     def slots(self) -> tuple[Slot | None, Slot | None, Slot | None]:
@@ -320,14 +327,14 @@ class EditorState:
 
     def accept(self, place: int) -> "After":
         """Tap a place of the strip, 0 to 2: its word takes the place of the one being typed, and brings a space."""
-        request, slot = self.request, self.slots[place]
-        if request is None or slot is None:
+        word, slot = self._word, self.slots[place]
+        if word is None or slot is None:
             return After(self)
-        space = " " if _wants_space(request.before) and not request.typed else ""
+        space = " " if _wants_space(self.context + word.before) and not word.typed else ""
         kept = self.kept if slot.suggestion is not None else self.kept | {slot.text.lower()}
         after = self._around[1].removeprefix(" ")
         return self._edited(
-            request.before + space + slot.text + " ", after, kept=kept, strip_space=True, keystrokes=self.keystrokes + 1
+            word.before + space + slot.text + " ", after, kept=kept, strip_space=True, keystrokes=self.keystrokes + 1
         )
 
     def send(self) -> "After":
@@ -335,12 +342,14 @@ class EditorState:
         effects = [*self._finished(), Sent(self.text)] if self.text else []
         return After(self._fresh(), tuple(effects))
 
-    def focus(self, field: FieldKind) -> "After":
-        """Go to an empty field of some kind. What was in the field before counts as finished."""
-        return After(
-            _automatic_shift(EditorState(field=field, incognito=self.incognito, language=self.language)),
-            self._finished(),
-        )
+    def focus(self, field: FieldKind, context: str = "") -> "After":
+        """Go to a field of some kind with nothing of ours in it. What was in the field before counts as finished."""
+        empty = EditorState(field=field, context=context, incognito=self.incognito, language=self.language)
+        return After(_automatic_shift(empty), self._finished())
+
+    def stands_after(self, context: str) -> "After":
+        """Learn what stands before the text."""
+        return After(_automatic_shift(replace(self, context=context)))
 
     def go_incognito(self, *, on: bool) -> "After":
         """Turn incognito on or off. A message that was begun is learned either wholly or not at all."""
@@ -349,6 +358,10 @@ class EditorState:
     def kept_secret(self) -> "EditorState":
         """Return the state in which nothing of what is in the field now will be learned."""
         return replace(self, secret=bool(self.text))
+
+    def kept_as_typed(self) -> "EditorState":
+        """Return the state in which the word that is being typed is not corrected."""
+        return replace(self, kept=self.kept | {self.composing.lower()} - {""})
 
     def tap_shift(self, at: float) -> "After":
         """Tap shift: off, for one letter, and after two quick taps for all."""
@@ -503,7 +516,7 @@ def _automatic_shift(state: EditorState) -> EditorState:
     """Return the state with shift on where a sentence begins and off elsewhere, unless it is locked."""
     if state.shift is Shift.LOCK:
         return state
-    before = state.text[: state.selection[0]]
+    before = state.context + state.text[: state.selection[0]]
     at_start = not before or before[-1].isspace()
     capital = state.field is not FieldKind.PASSWORD and at_start and starts_sentence(before, language(state.language))
     return replace(state, shift=Shift.ONCE if capital else Shift.OFF)
