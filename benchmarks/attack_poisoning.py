@@ -16,13 +16,13 @@ import numpy as np
 
 from benchmarks.attack_ground import Ground
 from benchmarks.results import Figure, kept
-from federation.protocol.plan import WeightedSum
 from federation.robustness import Action, DefenceSettings, Group, Memory, Reading, counts, defend, phrases
 from federation.robustness.probe import EngineProbe
 from federation.rounds.server_optimizers import ServerState, SgdMomentum
 from federation.secure_aggregation import groups
 from federation.simulation.adversaries import Attack, Attacker, Backdoor
 from federation.updates.update import Tally
+from federation.updates.weighted_sum import WeightedSum
 from model.batches import Rows
 from model.layout import FlatVector
 from model.text import tokenise

@@ -83,7 +83,7 @@ class Uploads:
         self.traffic = sizes.Traffic.sum(sizes.of_round(plan, self.cohort, model_bytes=0))
         decoded = plan.decode(total, len(updates))
         if self.way == "subset":
-            new = plan.energies(decoded)
+            new = plan.codec.energies(decoded)
             self.energies = new if self.energies is None else MEMORY * self.energies + (1 - MEMORY) * new
         return decoded.mean
 

@@ -49,7 +49,8 @@ from federation.secure_aggregation import (
 from federation.secure_aggregation.masks import key_stream
 from federation.secure_aggregation.phone import AdvertiseKeys
 from federation.secure_aggregation.server import CollectAdvertisements
-from federation.updates.encoding import Encoding, ModularEncoding, PackedEncoding, Rotation, choose, padded
+from federation.updates.encoding import Encoding, ModularEncoding, PackedEncoding, choose
+from federation.updates.rotation import Rotation, padded
 from federation.updates.update import Tally, Update
 from fedkey.cli.paths import cache
 

@@ -66,7 +66,7 @@ class Averages:
         for update in updates:
             vector.add(plan.encode(update, os.urandom(32)))
         decoded = plan.decode(vector, len(updates))
-        self._norm = plan.encoded_norm(decoded)
+        self._norm = plan.codec.encoded_norm(decoded)
         return decoded.mean
 
     def _plan(self) -> RoundPlan:

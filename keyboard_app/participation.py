@@ -35,7 +35,7 @@ from federation.errors import FederationError
 from federation.privacy import PrivacyBudget
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason
-from federation.protocol.plan import PhonePolicy
+from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
 from federation.updates.update import Update
 from keyboard_app import subprocesses

@@ -32,7 +32,8 @@ from federation.privacy import BudgetError, NoiseError, PrivacyBudget, phone_noi
 from federation.protocol import model_codec as codec
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DeviceEvent, DropReason
-from federation.protocol.plan import PLAN_BYTES, Mechanism, PhonePolicy, RoundPlan
+from federation.protocol.plan import PLAN_BYTES, Mechanism, RoundPlan
+from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
 from federation.secure_aggregation import Authority, Device, phone
 from federation.secure_aggregation.errors import PlanRefusedError, RefusedError, SecureAggregationError

@@ -10,6 +10,7 @@ from federation.device.errors import TooLittleError
 from federation.protocol import model_codec as codec
 from federation.protocol.task import DeviceClass, TrainingTask
 from federation.updates.frozen_rows import FrozenRows
+from federation.updates.transforms import Freeze
 from federation.updates.update import Tally, Update
 from model.batches import Rows, pack, targets_in
 from model.engine import TRAINING_BATCH, Trainer
@@ -69,7 +70,7 @@ class LocalTraining:
             raise ValueError("training diverged: leave this round out")
         frozen = FrozenRows.of(self._trainer.network, self._vocabulary.piece_frequencies, task.min_frequency)
         tally = Tally(trained, int(before.targets), before.loss, int(before.hits))
-        return Update(frozen.protect(delta), tally)
+        return Freeze(frozen)(Update(delta, tally))
 
     def _train(self, rows: Rows, task: TrainingTask, random: np.random.Generator) -> tuple[int, Totals]:
         """Return how many different rows were trained on, and their totals before."""

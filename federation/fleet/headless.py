@@ -24,7 +24,7 @@ from federation.fleet.scenario import Device, PhoneClass, Scenario
 from federation.protocol.credentials import Credential
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.message_sizes import STEPS, Step
-from federation.protocol.plan import PhonePolicy
+from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import ComputeBudget, TrainingTask
 from federation.updates.update import Update
 from model.engine import Export, Trainer

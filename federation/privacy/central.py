@@ -19,8 +19,10 @@ from typing import Literal
 import numpy as np
 
 from federation.errors import ConfigError
-from federation.protocol.plan import FLOAT_SLACK
-from federation.updates.encoding import PackedEncoding, padded, random_words
+from federation.updates.codec import FLOAT_SLACK
+from federation.updates.encoding import PackedEncoding
+from federation.updates.random_stream import random_words
+from federation.updates.rotation import padded
 from model.layout import FlatVector
 
 CentralMechanism = Literal["none", "gaussian", "tree"]

@@ -6,7 +6,7 @@ https://arxiv.org/abs/2102.06387) is so only nearly. Reduction modulo the word o
 and cannot weaken it.
 
 Noise is sized for the fewest phones that a sum may have, less those that are not counted on: with more there is more
-noise. What the noise has to hide is longer than the clip by what rounding adds (`RoundPlan.sensitivity`).
+noise. What the noise has to hide is longer than the clip by what rounding adds (`UpdateCodec.sensitivity`).
 
 Draws invert a cumulative distribution that is computed in integers and cut to 128 bits, so that a draw's distribution
 is within 2^-100 of the exact one in total variation. Floating-point samplers leak through the gaps between floats
@@ -25,8 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from federation.privacy.errors import NoiseError
-from federation.protocol.plan import FLOAT_SLACK, Mechanism, Privacy, RoundPlan
-from federation.updates.encoding import WRAP_SIGMAS, Levels, ModularEncoding, padded, random_words, rounded_norm
+from federation.protocol.plan import Mechanism, Privacy, RoundPlan
+from federation.updates.codec import FLOAT_SLACK
+from federation.updates.encoding import WRAP_SIGMAS, Levels, ModularEncoding, rounded_norm
+from federation.updates.random_stream import random_words
+from federation.updates.rotation import padded
 
 MAX_DEVIATION = 1e4
 """In levels; a word of 16 bits has no room for more."""
@@ -73,14 +76,14 @@ class NoiseScale:
                 "the plan has no noise: choose Skellam or the discrete Gaussian and an encoding that wraps"
             )
         contributors = _contributors(plan.minimum, privacy)
-        phone_variance = (privacy.noise_multiplier * plan.sensitivity) ** 2 / contributors
+        phone_variance = (privacy.noise_multiplier * plan.codec.sensitivity) ** 2 / contributors
         max_sum = math.sqrt(phone_variance * encoding.phones)
         if max_sum * WRAP_SIGMAS > encoding.largest:
             raise NoiseError(
                 f"noise of {max_sum:.0f} levels on the sum would wrap around at {encoding.largest}: "
                 "take 16 bits or a larger step"
             )
-        return cls(privacy.mechanism, plan.coordinates, plan.sensitivity, phone_variance, contributors)
+        return cls(privacy.mechanism, plan.codec.coordinates, plan.codec.sensitivity, phone_variance, contributors)
 
 
 def noised_encoding(phones: int, minimum: int, privacy: Privacy, clip: float, dimension: int) -> ModularEncoding:
@@ -132,7 +135,7 @@ def phone_noise(plan: RoundPlan, seed: bytes) -> Levels:
         seed: 32 secret random bytes, used for nothing else.
 
     Returns:
-        int64[plan.coordinates], in levels.
+        int64[plan.codec.coordinates], in levels.
 
     Raises:
         NoiseError: see `NoiseScale.of`.

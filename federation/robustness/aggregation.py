@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from federation.protocol.plan import WeightedSum
 from federation.robustness.decisions import Action, Decision
 from federation.robustness.settings import DefenceSettings
+from federation.updates.weighted_sum import WeightedSum
 from model.layout import FlatVector
 
 _MIN_FOR_MEDIAN = 3

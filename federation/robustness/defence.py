@@ -6,12 +6,12 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from federation.protocol.plan import WeightedSum
 from federation.robustness.aggregation import Group, clipped, combined, screened
 from federation.robustness.decisions import Action, Decision
 from federation.robustness.gate import Reading, objection
 from federation.robustness.memory import Memory
 from federation.robustness.settings import DefenceSettings
+from federation.updates.weighted_sum import WeightedSum
 
 State = TypeVar("State")
 """The server's global state: weights and what its optimizer remembers."""

@@ -12,12 +12,12 @@ import sqlalchemy as sql
 from sqlalchemy.orm import Session
 
 from federation.errors import ConfigError
-from federation.protocol.plan import WeightedSum
 from federation.robustness import Action, DefenceSettings, Group, Memory, Outcome, Reading, defend
 from federation.rounds.server_optimizers import ServerState
 from federation.server.session_events import Event, record
 from federation.server.tables import DefenceRow, DeviceRow
 from federation.updates.update import Tally
+from federation.updates.weighted_sum import WeightedSum
 from model.layout import FlatVector
 
 Probe = Callable[[FlatVector], Reading]

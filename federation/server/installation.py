@@ -30,7 +30,7 @@ from federation.server.models import Gate, Models
 from federation.server.rounds import Rounds
 from federation.server.settings import ServerSettings
 from federation.server.store import Blobs, Database
-from federation.updates.encoding import padded
+from federation.updates.rotation import padded
 from model.engine import Export
 from model.layout import FlatVector
 

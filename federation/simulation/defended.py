@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from federation.protocol.plan import WeightedSum
 from federation.robustness import MAX_ROWS, DefenceSettings, Group, Memory, Outcome, Reading, defend, phrases
 from federation.secure_aggregation.groups import assign_min_size
 from federation.simulation.fedavg import Cohort, Server, ServerState
+from federation.updates.weighted_sum import WeightedSum
 from model.batches import Rows
 from model.evaluation import Totals
 from model.layout import FlatWeights, Layout, NetworkConfig

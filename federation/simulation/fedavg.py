@@ -18,8 +18,8 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from federation.fleet.scenario import Weighting
-from federation.protocol.plan import WeightedSum
 from federation.updates.update import Tally, Update
+from federation.updates.weighted_sum import WeightedSum
 from model.batches import Rows
 from model.evaluation import ACCURACY_BINS, Spread, Totals
 from model.layout import FlatWeights, Layout, NetworkConfig

@@ -25,8 +25,8 @@ import tensorflow_privacy as tfp
 
 from federation.privacy import phone_noise
 from federation.privacy.training import BY_CLIENTS, COUNT_NOISE_SHARE, PrivateTraining
-from federation.protocol.plan import WeightedSum
 from federation.updates.update import Update, clip
+from federation.updates.weighted_sum import WeightedSum
 from model.layout import FlatVector
 
 MeanState = list[npt.NDArray[Any]]

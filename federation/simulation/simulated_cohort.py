@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import numpy as np
 
 import data
-from federation.protocol.plan import WeightedSum
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort
+from federation.updates.weighted_sum import WeightedSum
 from model.batches import ROW_LENGTH, Rows, pack
 from model.engine import Export
 from model.layout import FlatVector, Layout

@@ -1,118 +1,37 @@
 """Encodings: real vectors as vectors of small integers whose modular sum decodes to the sum of the reals.
 
-A vector is rotated (seeded permutation and signs, Walsh-Hadamard transforms of blocks of 4096), which spreads every
-update evenly over the coordinates, then clipped and rounded stochastically to a grid, and the integers are packed:
+A vector that was rotated (`federation.updates.rotation`) is clipped and rounded stochastically to a grid, and the
+integers are packed:
 
 - `PackedEncoding`: several coordinates to a 64-bit word as the digits of a number. Levels are so few that the digits
   of a sum never carry, so the sum is exact.
 - `ModularEncoding`: one coordinate to an 8- or 16-bit integer that wraps around. Only the *sum* has to fit, which needs
   an estimate of its size; coordinates that do not fit come out wrong by the whole range.
 
-The idea of rotating before quantising is that of Suresh et al., Distributed Mean Estimation with Limited Communication
-(ICML 2017), https://arxiv.org/abs/1611.00429; modular wrapping with secure aggregation is that of the Distributed
-Discrete Gaussian (Kairouz et al., ICML 2021), https://arxiv.org/abs/2102.06387. All randomness is an AES-256-CTR
-stream of a seed, defined here and the same everywhere; NumPy's generators may change.
+Modular wrapping with secure aggregation is that of the Distributed Discrete Gaussian (Kairouz et al., ICML 2021),
+https://arxiv.org/abs/2102.06387.
 """
 
 import math
 import struct
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from federation.secure_aggregation.errors import ImpossibleSumError
-from federation.secure_aggregation.masks import key_stream
 from federation.secure_aggregation.vector import Words
+from federation.updates.random_stream import random_words
+from federation.updates.rotation import Reals, padded
 
 Levels = npt.NDArray[np.int64]
-Reals = npt.NDArray[np.float32]
-
-BLOCK = 4096
-"""Coordinates that one Walsh-Hadamard transform mixes; vectors are padded to a multiple."""
 
 LANES_SIGMAS = 6.0
 WRAP_SIGMAS = 5.0
 """Ranges, in standard deviations of a rotated coordinate. One vector's blocks differ more than the sum's."""
 
-_SIDE = 64
 _CHUNK = 1 << 15
-
-
-def random_words(seed: bytes, count: int, dtype: str) -> npt.NDArray[Any]:
-    """Return `count` uniform little-endian integers of the key stream of a 32-byte `seed`."""
-    return np.frombuffer(key_stream(seed).update(bytes(count * np.dtype(dtype).itemsize)), dtype)
-
-
-def random_order(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
-    """Return the permutation that uniform random words give."""
-    # Sorting random numbers that carry their positions in the low bits gives a permutation without ties.
-    position_bits = np.uint64((1 << (words.size - 1).bit_length()) - 1)
-    tagged = (words & ~position_bits) | np.arange(words.size, dtype=np.uint64)
-    order: npt.NDArray[np.uint32] = (np.sort(tagged) & position_bits).astype(np.uint32)
-    return order
-
-
-def padded(dimension: int) -> int:
-    """Return the length of a rotated vector."""
-    return -(-dimension // BLOCK) * BLOCK
-
-
-class Rotation:
-    """An orthogonal map of float32[dimension] into float32[padded(dimension)], and its inverse.
-
-    Args:
-        seed: 32 public bytes, the same for the cohort.
-        dimension: at least 1.
-    """
-
-    def __init__(self, seed: bytes, dimension: int) -> None:
-        if dimension < 1:
-            raise ValueError(f"a vector has at least one coordinate, not {dimension}")
-        size = padded(dimension)
-        stream = random_words(seed, size + -(-size // 64), "<u8")
-        self._order = random_order(stream[:size])
-        bits = np.unpackbits(stream[size:].view(np.uint8), count=size, bitorder="little")
-        self._signs = 1 - 2 * bits.astype(np.float32)
-        self._dimension = dimension
-
-    def apply(self, vector: Reals) -> Reals:
-        """Return the rotated vector; its L2 norm is that of `vector`."""
-        if vector.shape != (self._dimension,):
-            raise ValueError(f"this rotation takes {self._dimension} coordinates, not {vector.shape}")
-        longer = np.zeros(self._order.size, np.float32)
-        longer[: self._dimension] = vector
-        signed: Reals = longer[self._order] * self._signs
-        return _transform(signed)
-
-    def invert(self, rotated: Reals) -> Reals:
-        """Return the vector that `apply` maps to `rotated`."""
-        if rotated.shape != self._order.shape:
-            raise ValueError(f"this rotation gives {self._order.size} coordinates, not {rotated.shape}")
-        longer = np.empty(self._order.size, np.float32)
-        longer[self._order] = _transform(rotated) * self._signs
-        shorter: Reals = longer[: self._dimension]
-        return shorter
-
-
-def _hadamard(side: int) -> Reals:
-    """Return the orthonormal Walsh-Hadamard matrix, float32[side, side]."""
-    matrix = np.ones((1, 1), np.float32)
-    while len(matrix) < side:
-        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
-    orthonormal: Reals = matrix / np.float32(np.sqrt(side))
-    return orthonormal
-
-
-_HADAMARD = _hadamard(_SIDE)
-
-
-def _transform(vector: Reals) -> Reals:
-    """Return the Walsh-Hadamard transform of each block, which is its own inverse."""
-    blocks = vector.reshape(-1, _SIDE, _SIDE)  # H[4096] is the Kronecker product of H[64] with itself
-    transformed: Reals = np.matmul(np.matmul(_HADAMARD, blocks), _HADAMARD)
-    return transformed.reshape(-1)
 
 
 def round_stochastically(values: npt.NDArray[np.float64], uniform: npt.NDArray[np.uint32]) -> Levels:
@@ -321,7 +240,7 @@ def choose(
         clip: L2 bound of a phone's vector.
         dimension: of the vectors.
         previous_norm: L2 norm of the mean of the vectors of an earlier round, if there was one
-            (`RoundPlan.encoded_norm`).
+            (`UpdateCodec.encoded_norm`).
         coarse: whether 8 bits are precise enough, as beside the error of a subset
             (`federation.updates.sparsification`).
     """

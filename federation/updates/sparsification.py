@@ -24,7 +24,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from federation.updates.encoding import random_order, random_words
+from federation.updates.random_stream import random_order, random_words
 from model.layout import FlatVector
 
 MAX_STRATA = 8

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from federation.privacy.central import sensitivity
 from federation.protocol import message_sizes
 from federation.protocol.message_sizes import Traffic
-from federation.protocol.plan import RoundPlan, WeightedSum
+from federation.protocol.plan import RoundPlan
 from federation.protocol.task import TrainingTask
 from federation.robustness import Action, Outcome, counts
 from federation.rounds.server_optimizers import ServerOptimizer, ServerState
@@ -31,6 +31,7 @@ from federation.server.session_events import Event, record
 from federation.server.store import Blobs, Database
 from federation.server.tables import RoundRow
 from federation.updates.encoding import PackedEncoding
+from federation.updates.weighted_sum import WeightedSum
 from model.layout import FlatVector
 
 
@@ -241,7 +242,7 @@ def _measured(row: RoundRow, state: RoundState, total: WeightedSum, trained: Sum
     plan, model_bytes = state.plan, trained.current.weights.nbytes
     roster = max(len(group.members) for group in state.groups)
     sizes = Traffic.sum(message_sizes.of_round(plan, roster, model_bytes=model_bytes, task_bytes=len(row.task)))
-    norms = [plan.encoded_norm(each.total) for each in trained.sums if np.isfinite(each.total.delta).all()]
+    norms = [plan.codec.encoded_norm(each.total) for each in trained.sums if np.isfinite(each.total.delta).all()]
     return {
         "phones": float(total.phones),
         "groups": float(len(trained.sums)),

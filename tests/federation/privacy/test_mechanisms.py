@@ -15,7 +15,8 @@ from federation.privacy import NoiseError, NoiseScale, draw, noised_encoding, ph
 from federation.privacy.mechanisms import _discrete_gaussian, _poisson, _Table
 from federation.privacy.zcdp import gaussian_rho, round_rho
 from federation.protocol.plan import Mechanism, Privacy, RoundPlan
-from federation.updates.encoding import WRAP_SIGMAS, ModularEncoding, padded
+from federation.updates.encoding import WRAP_SIGMAS, ModularEncoding
+from federation.updates.rotation import padded
 from federation.updates.update import Tally, Update
 
 
@@ -102,17 +103,17 @@ def test_rounding_is_repeated_until_it_is_within_the_sensitivity(
 ) -> None:
     delta = np.full(plan.dimension, 1 / math.sqrt(plan.dimension), np.float32)
     nothing = np.zeros(padded(plan.dimension), np.int64)
-    rotated = plan._rotation.apply(delta)
+    rotated = plan.codec.rotation.apply(delta)
     norms = [
         np.linalg.norm(plan.encoding.quantise(rotated, seed)) for seed in (_seed("round", index) for index in range(20))
     ]
     # A bound that about half of all roundings keep.
-    monkeypatch.setattr("federation.protocol.plan.rounded_norm", lambda *_: float(np.median(norms)))
-    assert max(norms) > plan.sensitivity
+    monkeypatch.setattr("federation.updates.codec.rounded_norm", lambda *_: float(np.median(norms)))
+    assert max(norms) > plan.codec.sensitivity
     for index in range(20):
         words = plan.encode(Update(delta, Tally(1)), _seed("round", index), nothing).words
-        assert np.linalg.norm(words.view("<i2").astype(np.float64)) <= plan.sensitivity
-    monkeypatch.setattr("federation.protocol.plan.rounded_norm", lambda *_: 1.0)
+        assert np.linalg.norm(words.view("<i2").astype(np.float64)) <= plan.codec.sensitivity
+    monkeypatch.setattr("federation.updates.codec.rounded_norm", lambda *_: 1.0)
     with pytest.raises(ValueError, match="do not take part"):
         plan.encode(Update(delta, Tally(1)), _seed(), nothing)
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.protocol.plan import WeightedSum
 from federation.robustness import DefenceSettings, Group
 from federation.robustness.aggregation import clipped, combined, screened
 from federation.updates.update import Tally
+from federation.updates.weighted_sum import WeightedSum
 from model.layout import FlatVector
 
 DIMENSION = 40

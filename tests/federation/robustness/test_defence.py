@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.protocol.plan import WeightedSum
 from federation.robustness import Action, DefenceSettings, Group, Memory, Outcome, Reading, counts, defend, log
 from federation.updates.update import Tally
+from federation.updates.weighted_sum import WeightedSum
 from model.layout import FlatVector
 
 DIMENSION = 60

@@ -14,7 +14,8 @@ import numpy as np
 from federation.secure_aggregation import keys, masks, shamir
 from federation.secure_aggregation.keys import Role
 from federation.secure_aggregation.messages import split
-from federation.updates.encoding import ModularEncoding, PackedEncoding, Rotation
+from federation.updates.encoding import ModularEncoding, PackedEncoding
+from federation.updates.rotation import Rotation
 from tests.federation.secure_aggregation.cohort import (
     AUTHORITY,
     DEVICES,

@@ -12,7 +12,7 @@ from federation.device.client import Train
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol.conditions import Conditions
-from federation.protocol.plan import PhonePolicy
+from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
 from federation.server.history import rounds_of, timeline
 from federation.server.installation import Installation

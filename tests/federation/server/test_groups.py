@@ -21,6 +21,7 @@ from federation.server.round_state import RoundState
 from federation.server.settings import RoundSettings
 from federation.server.tables import EventRow, RoundRow
 from federation.updates.update import Tally, Update
+from federation.updates.weighted_sum import WeightedSum
 from model.layout import FlatVector
 from tests.federation.server.phones import (
     DIMENSION,
@@ -324,8 +325,6 @@ def test_what_was_read_of_a_model_that_the_gate_rejects_is_forgotten(
 def test_simulated_clients_are_beside_every_candidate(serve: Callable[..., Server], clock: Clock) -> None:
     class Simulated:
         def train(self, round_id: int, weights: FlatVector) -> Any:  # noqa: ARG002
-            from federation.protocol.plan import WeightedSum  # noqa: PLC0415
-
             return WeightedSum(np.full_like(weights, 50.0), Tally(100), 5)
 
     server, phones = serve(FILTERED, partner=Simulated()), phones_for(12)

@@ -12,7 +12,8 @@ import pytest
 from federation.device import DistrustError, UnreachableError
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason
-from federation.protocol.plan import Deadlines, PhonePolicy
+from federation.protocol.plan import Deadlines
+from federation.protocol.policy import PhonePolicy
 from federation.server.settings import RoundSettings
 from federation.updates.update import clip
 from tests.federation.server.http import HttpPhone, Site, run

@@ -12,7 +12,6 @@ from federation.errors import ConfigError
 from federation.protocol import message_sizes
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import CredentialError, Revocations
-from federation.protocol.plan import WeightedSum
 from federation.secure_aggregation import identity, messages
 from federation.secure_aggregation.errors import ConflictingMessageError, SecureAggregationError
 from federation.secure_aggregation.messages import Advertisement
@@ -31,6 +30,7 @@ from federation.server.phases import STEPS, Phase
 from federation.server.settings import RoundSettings
 from federation.server.tables import EventRow, MessageRow
 from federation.updates.update import Tally
+from federation.updates.weighted_sum import WeightedSum
 from model.layout import FlatVector
 from tests.federation.server.phones import (
     DIMENSION,

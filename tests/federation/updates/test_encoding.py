@@ -7,19 +7,17 @@ from hypothesis import strategies as st
 
 from federation.secure_aggregation.errors import ImpossibleSumError
 from federation.updates.encoding import (
-    BLOCK,
     ENCODING_BYTES,
     Encoding,
     ModularEncoding,
     PackedEncoding,
-    Rotation,
     choose,
     encoding_from_bytes,
     encoding_to_bytes,
-    padded,
-    random_words,
     round_stochastically,
 )
+from federation.updates.random_stream import random_words
+from federation.updates.rotation import BLOCK, Rotation, padded
 from tests.federation.secure_aggregation.cohort import digest
 
 SEED = digest("rotation")

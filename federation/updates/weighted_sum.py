@@ -1,0 +1,31 @@
+"""The sum of several phones' updates: all that a server learns of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from federation.updates.update import Tally
+from model.layout import FlatVector
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedSum:
+    """Updates of several phones.
+
+    Attributes:
+        delta: float32[dimension], the sum of each phone's delta times its examples.
+        tally: summed counts; its examples are capped as the plan says.
+        phones: in the sum.
+    """
+
+    delta: FlatVector
+    tally: Tally
+    phones: int
+
+    def __add__(self, other: "WeightedSum") -> "WeightedSum":
+        return WeightedSum(self.delta + other.delta, self.tally + other.tally, self.phones + other.phones)
+
+    @property
+    def mean(self) -> FlatVector:
+        """The delta to add to the weights; zero if no phone had examples."""
+        return self.delta / np.float32(max(self.tally.examples, 1))
