@@ -164,8 +164,7 @@ class _Training:
     def _run(self) -> None:
         from federation.protocol.conditions import Conditions  # noqa: PLC0415
         from federation.protocol.task import ComputeBudget, TrainingTask  # noqa: PLC0415
-        from keyboard_app import subprocesses  # noqa: PLC0415
-        from keyboard_app.typing import learning  # noqa: PLC0415
+        from keyboard_app import long_work, subprocesses  # noqa: PLC0415
 
         budget = ComputeBudget(steps=100_000, seconds=3600)
         task = TrainingTask(
@@ -181,7 +180,7 @@ class _Training:
         )
         with contextlib.suppress(subprocesses.InterruptedWorkError):
             first = subprocesses.run(self._stop.is_set, first_weights, self._model)
-            subprocesses.run(self._stop.is_set, learning.train, self._model, first, task, _TRAINED, "middle")
+            subprocesses.run(self._stop.is_set, long_work.train, self._model, first, task, _TRAINED, "middle")
 
 
 def first_weights(model: Path) -> bytes:

@@ -12,9 +12,9 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import numpy as np
@@ -38,16 +38,14 @@ from federation.protocol.drop_reasons import DropReason
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
 from federation.updates.update import Update
-from keyboard_app import subprocesses
+from keyboard_app import long_work, subprocesses
 from keyboard_app.model_comparison import Verdict
+from keyboard_app.privacy import DELTA, MAX_BITS, MAX_CLIP, MAX_PARTICIPATIONS, epsilon, rho
 from keyboard_app.profile import DeviceConditions
+from keyboard_app.settings import Settings
 from keyboard_app.shared_models import SharedModels
-from keyboard_app.status import DELTA, MAX_PARTICIPATIONS, BudgetStatus, Outcome, RoundEntry, Settings, Snapshot
-from keyboard_app.typing import learning
+from keyboard_app.status import BudgetStatus, Outcome, RoundEntry, Snapshot
 from keyboard_app.typing.vault import Vault, VaultError
-from model.engine import Export
-
-MAX_CLIP, MAX_BITS = 100.0, 64.0
 
 _REST_SECONDS = 60.0  # after a problem that time alone may not mend
 _LONGEST_WAIT_SECONDS = 5.0  # switches and settings are looked at so often
@@ -55,59 +53,71 @@ _CONTRIBUTIONS_KEPT = 20
 _FACTS, _CONTRIBUTION = "rounds", "contribution/"
 
 
-@dataclass(frozen=True)
-class Own:
-    """What participation asks of the phone around it.
+class Owner(Protocol):
+    """Who decides: what the owner chose, how the device is, and the screens."""
 
-    Attributes:
-        settings: returns what the owner chose.
-        conditions: of the device.
-        texts: returns the messages to train on, oldest first.
-        held_out: returns messages that are never trained on.
-        new_examples: returns how many messages are newer than the last training.
-        was_trained: called after a round that the phone took part in.
-        show: called when there is something new to show before a step is over.
-        use: called with a version to predict with from now on.
-        vault: returns where the owner's things are.
-    """
+    @property
+    def settings(self) -> Settings:
+        """What the owner chose."""
 
-    settings: Callable[[], Settings]
-    conditions: DeviceConditions
-    texts: Callable[[], Sequence[str]]
-    held_out: Callable[[], Sequence[str]]
-    new_examples: Callable[[], int]
-    was_trained: Callable[[], None]
-    show: Callable[[], None]
-    use: Callable[[int], None]
-    vault: Callable[[], Vault]
+    @property
+    def conditions(self) -> DeviceConditions:
+        """How the device is."""
+
+    def show(self) -> None:
+        """Show what is new before a step is over."""
+
+
+class Texts(Protocol):
+    """What is learned from, and what becomes of it; a `Learner`."""
+
+    @property
+    def vault(self) -> Vault:
+        """Where the owner's things are."""
+
+    @property
+    def new_examples(self) -> int:
+        """Number of messages since the last training."""
+
+    def training_texts(self) -> Sequence[str]:
+        """Return the messages to train on, oldest first."""
+
+    def held_out_texts(self) -> Sequence[str]:
+        """Return messages that are never trained on."""
+
+    def was_trained(self) -> None:
+        """Count what `training_texts` returned last as old, after a round that the phone took part in."""
+
+    def use_model(self, version: int) -> None:
+        """Predict with a version from now on."""
 
 
 class Participation:
     """A phone's part in the rounds of one server. Call `step` from one thread, and everything else from any.
 
     Args:
-        url: of the server.
-        folder: of the device's store.
-        export: of the network.
-        models: where shared models are kept.
-        own: the phone around it.
-        transport: what carries requests; httpx's own if there is none.
-        clock: seconds since 1970.
+        url: URL of the server.
+        folder: Folder of the device's store.
+        models: The shared models, and the network that they are weights of.
+        owner: Who decides.
+        texts: What is learned from.
+        transport: What carries requests; httpx's own if there is none.
+        clock: Returns seconds since 1970.
     """
 
     def __init__(
         self,
         url: str,
         folder: Path,
-        export: Export,
         models: SharedModels,
-        own: Own,
+        owner: Owner,
+        texts: Texts,
         *,
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url, self._folder, self._transport, self._clock = url, folder, transport, clock
-        self._export, self._models, self._own = export, models, own
+        self._export, self._models, self._owner, self._texts = models.export, models, owner, texts
         self._closing = threading.Event()
         self._store: PhoneStore | None = None
         self._connection: Connection | None = None
@@ -157,7 +167,7 @@ class Participation:
 
     def snapshot(self) -> Snapshot:
         """Return what the screens show of it, in the thread of `step`."""
-        settings = self._own.settings()
+        settings = self._owner.settings
         budget, records = None, []
         if self._folder.exists():
             try:
@@ -176,13 +186,13 @@ class Participation:
         return Snapshot(self.activity, self.problem, self._entries, meter)
 
     def _entry(self, record: RoundRecord, known: Mapping[str, Any]) -> RoundEntry:
-        sealed = self._own.vault().get(f"{_CONTRIBUTION}{record.round_id}") if record.contributed else None
+        sealed = self._texts.vault.get(f"{_CONTRIBUTION}{record.round_id}") if record.contributed else None
         entry = RoundEntry(
             record.round_id,
             record.began,
             _outcome(record),
             known.get("reason") or _reason(record),
-            phones=self._own.settings().min_phones if record.contributed else 0,
+            phones=self._owner.settings.min_phones if record.contributed else 0,
             bytes_up=record.sent,
             bytes_down=record.received,
             epsilon=known.get("epsilon"),
@@ -200,7 +210,7 @@ class Participation:
                 if facts.vocabulary != self._export.manifest.vocabulary:
                     raise DistrustError("the server trains a model with another vocabulary: update the app")
                 enrol(facts.enrolment_url or self._url, store, transport=self._transport)
-            settings = self._own.settings()
+            settings = self._owner.settings
             self._client = DeviceClient(
                 store,
                 self._connection,
@@ -223,27 +233,29 @@ class Participation:
         in_round = self._client is not None and self._client.status.round_id is not None
         if not self._wanted or (not in_round and self._too_little):
             return Conditions()
-        return self._own.conditions.now()
+        return self._owner.conditions.now()
 
     @property
     def _wanted(self) -> bool:
-        return self._own.settings().consent is True and not self._closing.is_set()
+        return self._owner.settings.consent is True and not self._closing.is_set()
 
     @property
     def _too_little(self) -> bool:
-        return self._own.new_examples() < self._own.settings().min_examples
+        return self._texts.new_examples < self._owner.settings.min_examples
 
     def _train(self, weights: bytes, task: TrainingTask) -> Update:
         def should_stop() -> bool:
-            return not self._wanted or not self._own.conditions.now().meet(task.needed)
+            return not self._wanted or not self._owner.conditions.now().meet(task.needed)
 
         if self._too_little:
             raise TooLittleError("too little was typed since the last training")
-        texts = self._own.texts()
+        texts = self._texts.training_texts()
         round_id = self._client.status.round_id if self._client else None
         self._do(f"Training for round {round_id}")
         try:
-            return subprocesses.run(should_stop, learning.train, self._export.directory, weights, task, texts, "middle")
+            return subprocesses.run(
+                should_stop, long_work.train, self._export.directory, weights, task, texts, "middle"
+            )
         except subprocesses.InterruptedWorkError as error:
             if round_id is not None:
                 self._note(round_id, reason=f"Training was broken off: {error}.")
@@ -252,12 +264,12 @@ class Participation:
     def _do(self, activity: str) -> None:
         """Say what takes the rest of this step."""
         self.activity = activity
-        self._own.show()
+        self._owner.show()
 
     def _limit_budget(self) -> None:
         """Hold the device to the limit that its owner chose last."""
         store = self._opened()
-        limit = rho(self._own.settings().epsilon_limit)
+        limit = rho(self._owner.settings.epsilon_limit)
         if store.budget is not None and store.budget.limit_rho != limit:
             store.budget = replace(store.budget, limit_rho=limit)
 
@@ -267,7 +279,7 @@ class Participation:
 
     def _look_at_rounds(self, spent_before: float) -> None:
         """Keep what a round cost, and what left in it."""
-        store, vault = self._opened(), self._own.vault()
+        store, vault = self._opened(), self._texts.vault
         cost = self._spent() - spent_before
         latest = next(iter(store.rounds()), None)
         if latest is not None and math.isfinite(cost) and cost > 0:
@@ -280,7 +292,7 @@ class Participation:
         kept = sorted(int(name.removeprefix(_CONTRIBUTION)) for name in vault.names() if name.startswith(_CONTRIBUTION))
         for old in kept[:-_CONTRIBUTIONS_KEPT]:
             vault.put(f"{_CONTRIBUTION}{old}", None)
-        self._own.was_trained()
+        self._texts.was_trained()
 
     def _look_at_model(self) -> None:
         """Compare the server's model, if it is another than before, with the one in use; use it unless it is worse."""
@@ -299,17 +311,17 @@ class Participation:
             if joined is not None:
                 self._note(joined.round_id, accuracy=verdict.new.top1)
         if version != old and (verdict is None or not verdict.clearly_worse):
-            self._own.use(version)
+            self._texts.use_model(version)
         self._models.offer(version)
 
     def _compared(self, old: int, new: bytes) -> Verdict | None:
-        texts = self._own.held_out()
+        texts = self._texts.held_out_texts()
         if not texts:
             return None
         self._do("Comparing the new shared model with the old one")
         arguments = (self._export.directory, self._models.weights(old), new, texts)
         try:
-            return subprocesses.run(lambda: not self._wanted, learning.compare_models, *arguments)
+            return subprocesses.run(lambda: not self._wanted, long_work.compare_models, *arguments)
         except (FederationError, ValueError, OSError):
             return None
 
@@ -330,26 +342,13 @@ class Participation:
         self._store = None
 
     def _facts(self) -> dict[str, dict[str, float | str]]:
-        found: dict[str, dict[str, float | str]] = json.loads(self._own.vault().get(_FACTS) or b"{}")
+        found: dict[str, dict[str, float | str]] = json.loads(self._texts.vault.get(_FACTS) or b"{}")
         return found
 
     def _note(self, round_id: int, **facts: float | str) -> None:
         known = self._facts()
         known[str(round_id)] = known.get(str(round_id), {}) | facts
-        self._own.vault().put(_FACTS, json.dumps(known).encode())
-
-
-def epsilon(spent_rho: float) -> float:
-    """Return the epsilon at `DELTA` of zero-concentrated privacy loss (Bun and Steinke 2016, proposition 1.3)."""
-    return spent_rho + 2 * math.sqrt(spent_rho * -math.log(DELTA))
-
-
-def rho(limit_epsilon: float) -> float:
-    """Return the loss of which `epsilon` is this."""
-    if math.isinf(limit_epsilon):
-        return math.inf
-    log = -math.log(DELTA)
-    return (math.sqrt(log + limit_epsilon) - math.sqrt(log)) ** 2
+        self._texts.vault.put(_FACTS, json.dumps(known).encode())
 
 
 def _sentence(client: DeviceClient) -> str:

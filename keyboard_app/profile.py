@@ -13,7 +13,7 @@ import platformdirs
 
 from federation.base.files import write_private
 from federation.protocol.conditions import Conditions
-from keyboard_app.status import Settings
+from keyboard_app.settings import Settings
 
 _NAME = re.compile(r"[\w-]{1,40}")
 
@@ -73,6 +73,11 @@ class Profile:
     def models(self) -> Path:
         """The folder of shared models."""
         return self.folder / "models"
+
+    @property
+    def exports(self) -> Path:
+        """The folder of the owner's exported data."""
+        return self.folder / "exports"
 
     def settings(self) -> Settings:
         """Return what the owner chose; what cannot be read is as at the first start, with consent unanswered."""

@@ -20,22 +20,22 @@ class SelfTyping:
 
     def step(self) -> bool:
         """Press one key; return whether there is more to type."""
-        phone = self._phone
+        session = self._phone.session
         if self._rest:
-            word = phone.state.composing + self._rest.split(" ", maxsplit=1)[0]
-            left = len(word) - len(phone.state.composing)
-            offered = [slot.text if slot else "" for slot in phone.state.slots]
+            word = session.state.composing + self._rest.split(" ", maxsplit=1)[0]
+            left = len(word) - len(session.state.composing)
+            offered = [slot.text if slot else "" for slot in session.state.slots]
             if left > 1 and word in offered:
-                phone.accept(offered.index(word))
+                session.accept(offered.index(word))
                 self._rest = self._rest[left:].removeprefix(" ")
             else:
-                phone.type(self._rest[0])
+                session.type(self._rest[0])
                 self._rest = self._rest[1:]
-        elif phone.state.text:
-            phone.send()
+        elif session.state.text:
+            session.send()
         elif self._messages:
             self._rest = self._messages.pop(0).strip()
-        return bool(self._rest or phone.state.text or self._messages)
+        return bool(self._rest or session.state.text or self._messages)
 
     def all(self) -> None:
         """Type everything, each key after the model said what it thinks."""

@@ -3,13 +3,17 @@
 import contextlib
 import json
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from federation.base.files import write_private
 from federation.protocol import model_codec as codec
 from keyboard_app.model_comparison import Measured
+from keyboard_app.status import ModelEntry
 from model.engine import Export, Predictor
+from model.next_words import MixtureNextWords
+from model.spellings import Spellings
 
 
 class SharedModels:
@@ -25,8 +29,14 @@ class SharedModels:
     def __init__(self, folder: Path, export: Export) -> None:
         self._folder = folder
         self._export = export
+        self._spellings = Spellings(export.vocabulary)
         self._facts = folder / "models.json"
         self._lock = threading.Lock()
+
+    @property
+    def export(self) -> Export:
+        """What the app came with."""
+        return self._export
 
     @property
     def versions(self) -> list[int]:
@@ -93,6 +103,25 @@ class SharedModels:
         trainer = self._export.trainer()
         trainer.set_weights(codec.from_bytes(weights))
         return trainer
+
+    def next_words(self, version: int) -> MixtureNextWords:
+        """Return a version that predicts; that of the export if it cannot be used."""
+        try:
+            predictor = self.predictor(version)
+        except (OSError, ValueError):
+            predictor = self._export.predictor()
+        return MixtureNextWords(predictor, self._export.vocabulary, self._export.mixture, self._spellings)
+
+    def entries(self) -> Sequence[ModelEntry]:
+        """Return what the screens show of every version, newest first."""
+        in_use = self.in_use
+        return tuple(self._entry(version, in_use=version == in_use) for version in reversed(self.versions))
+
+    def _entry(self, version: int, *, in_use: bool) -> ModelEntry:
+        measured = self.measured(version)
+        if measured is None:
+            return ModelEntry(version, in_use, None, None, 0)
+        return ModelEntry(version, in_use, measured.top1, measured.top3, measured.words)
 
     def _path(self, version: int) -> Path:
         return self._folder / f"{version}.weights"

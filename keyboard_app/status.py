@@ -1,52 +1,17 @@
 """What a phone tells its screens: plain values, read at once, without files or models behind them."""
 
 import enum
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-DELTA = 1e-6
-"""Probability for which an epsilon does not hold."""
+from federation.protocol.conditions import Conditions
+from keyboard_app.settings import Settings
 
-MAX_PARTICIPATIONS = 10_000
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the user chose.
-
-    Attributes:
-        consent: whether the user agreed to learning; None before the question was answered.
-        theme: `light` or `dark`.
-        charging, idle, unmetered: the simulated switches of a desktop.
-        epsilon_limit: privacy budget over all rounds; infinite for none.
-        incognito: nothing is learned.
-        rest_seconds: after the last key press, from which on the phone counts as idle.
-        min_examples: new messages without which the phone joins no round.
-        min_phones: in a round, without which the phone joins none.
-    """
-
-    consent: bool | None = None
-    theme: str = "light"
-    charging: bool = True
-    idle: bool = True
-    unmetered: bool = True
-    epsilon_limit: float = float("inf")
-    incognito: bool = False
-    rest_seconds: float = 10.0
-    min_examples: int = 100
-    min_phones: int = 5
-
-    def __post_init__(self) -> None:
-        switches = (self.charging, self.idle, self.unmetered, self.incognito)
-        if self.theme not in {"light", "dark"} or self.consent not in {None, True, False}:
-            raise ValueError(f"there are no such settings: {self}")
-        if not all(isinstance(switch, bool) for switch in switches) or not self.epsilon_limit >= 0:
-            raise ValueError(f"there are no such settings: {self}")
-        if min(self.rest_seconds, self.min_examples) < 0 or self.min_phones < 2:
-            raise ValueError(f"there are no such settings: {self}")
+_DAY = 86400
 
 
 @dataclass(frozen=True)
@@ -54,9 +19,9 @@ class Condition:
     """Something that must hold before this phone trains.
 
     Attributes:
-        name: "Charging".
-        holds: whether it does.
-        detail: one sentence, such as "64 of 100 new examples".
+        name: Such as "Charging".
+        holds: Whether it does.
+        detail: One sentence, such as "64 of 100 new examples".
     """
 
     name: str
@@ -77,16 +42,16 @@ class RoundEntry:
     """One round on the timeline.
 
     Attributes:
-        round_id: of the server.
-        at: seconds since the epoch.
-        outcome: what became of it.
-        reason: one sentence.
-        phones: in the cohort; 0 if it never came together.
-        bytes_up, bytes_down: on the wire.
-        epsilon: spent by this phone in this round; None without noise.
-        accuracy: of the model after the round on the user's own held-out text, 0 to 1; None if there was none.
-        update: this phone's clipped update, float32, sampled evenly to at most 4096 numbers; empty unless joined.
-        masked: the words that the server got in the same places.
+        round_id: Number of the round on the server.
+        at: Time of the start, in seconds since 1970.
+        outcome: What became of it.
+        reason: One sentence.
+        phones: Number of phones in the cohort; 0 if it never came together.
+        bytes_up, bytes_down: Size of what was sent and received, in bytes.
+        epsilon: Privacy loss of this phone in this round; None without noise.
+        accuracy: Accuracy of the model after the round on the user's own held-out text, 0 to 1; None without text.
+        update: This phone's clipped update, float32, sampled evenly to at most 4096 numbers; empty unless joined.
+        masked: The words that the server got in the same places.
     """
 
     round_id: int
@@ -107,9 +72,9 @@ class BudgetStatus:
     """The privacy-budget meter.
 
     Attributes:
-        spent, limit: epsilon at `delta`; infinite without noise, or without a limit.
-        delta: of both.
-        participations, max_participations: rounds.
+        spent, limit: Epsilon at `delta`; infinite without noise, or without a limit.
+        delta: Probability that the bound does not hold.
+        participations, max_participations: Number of rounds.
     """
 
     spent: float
@@ -134,10 +99,10 @@ class ModelEntry:
     """A shared model on this phone.
 
     Attributes:
-        version: of the server.
-        in_use: whether the keyboard predicts with it.
-        top1, top3: on the user's own held-out words, 0 to 1; None before there are enough.
-        words: that these were measured on.
+        version: Number of the version on the server.
+        in_use: Whether the keyboard predicts with it.
+        top1, top3: Accuracy on the user's own held-out words, 0 to 1; None before there are enough.
+        words: Number of words that these were measured on.
     """
 
     version: int
@@ -152,7 +117,7 @@ class Keystrokes:
     """How much typing was saved.
 
     Attributes:
-        days: the last seven, oldest first: caption, characters written, keystrokes spent.
+        days: The last seven days, oldest first: caption, characters written, keystrokes spent.
     """
 
     days: Sequence[tuple[str, int, int]]
@@ -178,17 +143,17 @@ class Status:
     """Everything that the screens show, at one moment.
 
     Attributes:
-        profile: this phone's name.
-        consent: whether the user agreed to learning together; None before the question was answered.
-        server: where rounds are; nothing if there is none.
-        activity: what the phone does now in one sentence, such as "Training for round 12: 40 %" or "Waiting".
-        conditions: all that must hold before it trains.
-        rounds: newest first.
-        budget, models, keystrokes: see there.
-        learned: words of the user's own, commonest first: word, as shown, messages.
-        never: words never to suggest.
-        logged: messages and words in the typing log.
-        problem: a sentence for the banner; nothing if all is well.
+        profile: Name of this phone.
+        consent: Whether the user agreed to learning together; None before the question was answered.
+        server: URL of the round server; empty if there is none.
+        activity: What the phone does now in one sentence, such as "Training for round 12: 40 %" or "Waiting".
+        conditions: All that must hold before it trains.
+        rounds: Newest first.
+        budget, models, keystrokes: As their classes say.
+        learned: Words of the user's own, commonest first: word, as shown, number of messages.
+        never: Words never to suggest.
+        logged: Number of messages and of words in the typing log.
+        problem: One sentence for the banner; empty if all is well.
     """
 
     profile: str
@@ -204,3 +169,30 @@ class Status:
     never: Sequence[str]
     logged: tuple[int, int]
     problem: str = ""
+
+
+def needed(chosen: Settings, now: Conditions, server: str, new_examples: int) -> Sequence[Condition]:
+    """Return all that must hold before a phone trains."""
+    resting = "Nothing was typed for a while" if now.idle else "The phone is in use"
+    least = chosen.min_examples
+    return (
+        Condition("Consent", chosen.consent is True, "You agreed" if chosen.consent else "You have not agreed"),
+        Condition("Server", bool(server), server or "No server was given"),
+        Condition("Charging", now.charging, "On power" if now.charging else "On battery"),
+        Condition("Idle", now.idle, resting),
+        Condition("Unmetered", now.unmetered, "Free network" if now.unmetered else "This network may cost money"),
+        Condition("Enough new text", new_examples >= least, f"{min(new_examples, least)} of {least} new messages"),
+    )
+
+
+def week(days: Mapping[int, tuple[int, int]], now: float) -> Sequence[tuple[str, int, int]]:
+    """Return the last seven days for `Keystrokes`.
+
+    Args:
+        days: Characters and keystrokes, by day since 1970.
+        now: Seconds since 1970.
+    """
+    today = int(now // _DAY)
+    return tuple(
+        (time.strftime("%a", time.gmtime(day * _DAY)), *days.get(day, (0, 0))) for day in range(today - 6, today + 1)
+    )

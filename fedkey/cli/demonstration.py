@@ -15,7 +15,8 @@ from fedkey.cli.serve import prepare
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.self_typing import SelfTyping
-from keyboard_app.status import Outcome, Settings
+from keyboard_app.settings import Settings
+from keyboard_app.status import Outcome
 
 PUBLIC_TEXT = (
     "how are you today",

@@ -87,7 +87,7 @@ def _screenshots(model: Path, out: Path) -> None:
                 demonstration.play_rounds(phones, 4)
                 for phone, text in zip(phones, _BEGINNINGS, strict=True):
                     for character in text:
-                        phone.type(character)
+                        phone.session.type(character)
                         phone.settle()
                 written = write_all(phones, out)
             finally:

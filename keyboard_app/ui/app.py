@@ -56,11 +56,11 @@ class Phones(BoxLayout):
 
     def _text(self, _: object, text: str) -> None:
         if self.active.typing is not None:
-            self.active.phone.type(text)
+            self.active.phone.session.type(text)
             self.active.refresh()
 
     def _key(self, _: object, key: int, __: int, ___: str | None, modifiers: Sequence[str]) -> bool:
-        phone = self.active.phone
+        session = self.active.phone.session
         if key == _ESCAPE:
             self.active.back()
             return True
@@ -71,18 +71,18 @@ class Phones(BoxLayout):
         field, edits = typing.field, typing.edits
         letters = {ord("a"): edits.select_all, ord("c"): edits.copy, ord("x"): edits.cut, ord("v"): edits.paste}
         if key in {_LEFT, _RIGHT}:
-            phone.move(1 if key == _RIGHT else -1, words=control, selecting=shift)
+            session.move(1 if key == _RIGHT else -1, words=control, selecting=shift)
         elif key in {_UP, _DOWN}:
-            phone.place(field.beside(1 if key == _DOWN else -1), selecting=shift)
+            session.place(field.beside(1 if key == _DOWN else -1), selecting=shift)
         elif key in {_HOME, _END}:
-            ends = (0, len(phone.state.text)) if control else field.line_ends
-            phone.place(ends[key == _END], selecting=shift)
+            ends = (0, len(session.state.text)) if control else field.line_ends
+            session.place(ends[key == _END], selecting=shift)
         elif key == _BACKSPACE:
-            (phone.delete_word if control else phone.backspace)()
+            (session.delete_word if control else session.backspace)()
         elif key == _DELETE:
-            phone.delete()
+            session.delete()
         elif key in {_RETURN, _ENTER}:
-            phone.send()
+            session.send()
         elif control and key in letters:
             letters[key]()
         else:

@@ -4,18 +4,15 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
 from keyboard_app.editor.editor import FieldKind
 from keyboard_app.ui import round_pages
+from keyboard_app.ui.screen import Screen
 from keyboard_app.ui.widgets import Bars, Card, Column, Meter, PushButton, Row, SwitchRow, Text, Touchable, fact, ground
-
-if TYPE_CHECKING:
-    from keyboard_app.ui.phone_view import PhoneView
-
 
 _CONSENT = {
     "What is learned": """
@@ -43,16 +40,16 @@ class Page(NamedTuple):
     """
 
     title: str
-    widgets: Callable[["PhoneView"], list[Widget]]
+    widgets: Callable[[Screen], list[Widget]]
     detail: str = ""
 
 
-def build(name: str, view: "PhoneView") -> Column:
+def build(name: str, view: Screen) -> Column:
     """Return a page by its name."""
     return Column(*PAGES[name].widgets(view), space=12)
 
 
-def _consent(view: "PhoneView") -> list[Widget]:
+def _consent(view: Screen) -> list[Widget]:
     palette, phone = view.palette, view.phone
     cards: list[Widget] = [
         Card(palette, Text(" ".join(detail.split()), palette.on_surface), title=title)
@@ -72,7 +69,7 @@ def _consent(view: "PhoneView") -> list[Widget]:
     return [*cards, Text(note, palette.muted, size=14), Row(no, yes)]
 
 
-def _menu(view: "PhoneView") -> list[Widget]:
+def _menu(view: Screen) -> list[Widget]:
     return [
         Column(
             *(_entry(view, name, page) for name, page in PAGES.items() if page.detail),
@@ -81,7 +78,7 @@ def _menu(view: "PhoneView") -> list[Widget]:
     ]
 
 
-def _entry(view: "PhoneView", name: str, page: Page) -> Widget:
+def _entry(view: Screen, name: str, page: Page) -> Widget:
     palette = view.palette
     entry = Touchable(view.go(name), size_hint_y=None, padding=(dp(16), dp(8)))
     entry.name = f"open {name}"
@@ -94,7 +91,7 @@ def _entry(view: "PhoneView", name: str, page: Page) -> Widget:
     return entry
 
 
-def _words(view: "PhoneView") -> list[Widget]:
+def _words(view: Screen) -> list[Widget]:
     palette, phone = view.palette, view.phone
     status = phone.status()
     rows: list[Widget] = [
@@ -152,11 +149,11 @@ def _words(view: "PhoneView") -> list[Widget]:
     return cards
 
 
-def _small(text: str, action: Callable[[], object], view: "PhoneView", name: str) -> PushButton:
+def _small(text: str, action: Callable[[], object], view: Screen, name: str) -> PushButton:
     return PushButton(text, action, view.palette, name=name, size_hint_x=None, width=dp(88))
 
 
-def _conditions(view: "PhoneView") -> list[Widget]:
+def _conditions(view: Screen) -> list[Widget]:
     palette, status = view.palette, view.phone.status()
     rows = []
     for condition in status.conditions:
@@ -181,7 +178,7 @@ def _conditions(view: "PhoneView") -> list[Widget]:
     ]
 
 
-def _keystrokes(view: "PhoneView") -> list[Widget]:
+def _keystrokes(view: Screen) -> list[Widget]:
     palette, saved = view.palette, view.phone.status().keystrokes
     most = max((characters for _, characters, _ in saved.days), default=0)
     shares = [max(0.0, 1 - spent / characters) if characters else 0.0 for _, characters, spent in saved.days]
@@ -203,7 +200,7 @@ def _keystrokes(view: "PhoneView") -> list[Widget]:
     ]
 
 
-def _budget(view: "PhoneView") -> list[Widget]:
+def _budget(view: Screen) -> list[Widget]:
     palette, budget = view.palette, view.phone.status().budget
     most = view.phone.settings.epsilon_limit
     share = budget.spent / most if 0 < most < math.inf else 0.0
@@ -229,7 +226,7 @@ def _budget(view: "PhoneView") -> list[Widget]:
     ]
 
 
-def _models(view: "PhoneView") -> list[Widget]:
+def _models(view: Screen) -> list[Widget]:
     palette, phone = view.palette, view.phone
     cards: list[Widget] = []
     for model in phone.status().models:
@@ -252,7 +249,7 @@ def _models(view: "PhoneView") -> list[Widget]:
     return cards or [Text("There is only the model that this phone came with.", palette.muted)]
 
 
-def _data(view: "PhoneView") -> list[Widget]:
+def _data(view: Screen) -> list[Widget]:
     palette, phone = view.palette, view.phone
     messages, words = phone.status().logged
 
@@ -299,7 +296,7 @@ def _data(view: "PhoneView") -> list[Widget]:
     ]
 
 
-def _settings(view: "PhoneView") -> list[Widget]:
+def _settings(view: Screen) -> list[Widget]:
     palette, phone = view.palette, view.phone
     settings, status = phone.settings, phone.status()
 
@@ -338,7 +335,7 @@ def _settings(view: "PhoneView") -> list[Widget]:
                 "Incognito",
                 lambda on: view.act(phone.go_incognito, on=on)(),
                 palette,
-                active=phone.state.incognito,
+                active=phone.session.state.incognito,
                 detail="Nothing is learned while this is on",
             ),
             title="Privacy",
@@ -374,11 +371,10 @@ def _settings(view: "PhoneView") -> list[Widget]:
     ]
 
 
-def _kind(view: "PhoneView", kind: FieldKind) -> Widget:
-    chosen = view.phone.state.field is kind
-    return PushButton(
-        kind.value.capitalize(), view.act(view.phone.focus, kind), view.palette, "primary" if chosen else "", size=13
-    )
+def _kind(view: Screen, kind: FieldKind) -> Widget:
+    session = view.phone.session
+    role = "primary" if session.state.field is kind else ""
+    return PushButton(kind.value.capitalize(), view.act(session.focus, kind), view.palette, role, size=13)
 
 
 PAGES: Mapping[str, Page] = {

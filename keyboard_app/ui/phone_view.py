@@ -24,7 +24,7 @@ TYPING, CONSENT, MENU = "typing", "consent", "menu"
 
 
 class PhoneView(FloatLayout):
-    """A phone: what it shows follows what `phone` says, whenever that changes.
+    """A `Screen`: what it shows follows what `phone` says, whenever that changes.
 
     Args:
         phone: what is shown; this listens to it.
@@ -112,7 +112,7 @@ class PhoneView(FloatLayout):
 
     def _state_of_screen(self) -> object:
         """Return what must change for the screen to be built again."""
-        status, state = self.phone.status(), self.phone.state
+        status, state = self.phone.status(), self.phone.session.state
         bar = (self.phone.settings.theme, status.consent, state.incognito, state.field, status.problem)
         return bar if self.screen == TYPING else (bar, self.phone.settings, status)
 
@@ -127,7 +127,7 @@ class PhoneView(FloatLayout):
         for bar in self._bars(palette):
             column.add_widget(bar)
         if self.screen == TYPING:
-            self.typing = TypingScreen(self.phone, palette, self._about, self._clipboard)
+            self.typing = TypingScreen(self.phone.session, palette, self._about, self._clipboard)
             column.add_widget(self.typing)
         else:
             self._page = Scrolled(build(self.screen, self), palette)
@@ -139,7 +139,7 @@ class PhoneView(FloatLayout):
 
     def _bars(self, palette: Palette) -> list[Widget]:
         """Return the bar with the title, and those that say something special."""
-        status, state = self.phone.status(), self.phone.state
+        status, state = self.phone.status(), self.phone.session.state
         bars: list[Widget] = [self._title_bar(palette)]
         if status.consent:
             stop = self.act(self.phone.agree, consent=False)
@@ -163,7 +163,7 @@ class PhoneView(FloatLayout):
             bar.add_widget(Icon("←", self.back, palette.on_surface, "back"))
         title = self.phone.status().profile if at_home else PAGES[self.screen].title
         bar.add_widget(Text(title, palette.on_surface, size=19, bold=True, one_line=True, pos_hint={"center_y": 0.5}))
-        if at_home and not self.phone.state.incognito:
+        if at_home and not self.phone.session.state.incognito:
             chip = Touchable(self.act(self.phone.go_incognito, on=True), size_hint=(None, None), size=(dp(92), dp(48)))
             face = AnchorLayout(size_hint=(None, None), size=(dp(92), dp(32)))
             ground(face, palette.surface, radius=16, border=palette.outline)
@@ -179,7 +179,7 @@ class PhoneView(FloatLayout):
         palette, phone = self.palette, self.phone
         self.ask(
             f"“{slot.text}”",
-            Text(phone.why(slot), palette.on_surface),
+            Text(phone.session.why(slot), palette.on_surface),
             PushButton("Forget what was learned of it", self.act(phone.forget, slot.text), palette),
             PushButton("Never suggest it", self.act(phone.never_suggest, slot.text), palette),
         )

@@ -1,21 +1,18 @@
 """The pages about rounds: what left the phone in each, and how they went."""
 
 import time
-from typing import TYPE_CHECKING
 
 from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
 from keyboard_app.status import Outcome, RoundEntry
 from keyboard_app.ui.pictures import masked_picture, update_picture
+from keyboard_app.ui.screen import Screen
 from keyboard_app.ui.theme import Colour, Palette
 from keyboard_app.ui.widgets import Card, Column, Curve, Picture, Row, Text, fact
 
-if TYPE_CHECKING:
-    from keyboard_app.ui.phone_view import PhoneView
 
-
-def leaves(view: "PhoneView") -> list[Widget]:
+def leaves(view: Screen) -> list[Widget]:
     """Return, for every round that something left in, what it was; newest first."""
     palette = view.palette
     joined = [entry for entry in view.phone.status().rounds if entry.masked.size]
@@ -51,7 +48,7 @@ def _titled(picture: Picture, title: str, detail: str, palette: Palette) -> Colu
     )
 
 
-def rounds(view: "PhoneView") -> list[Widget]:
+def rounds(view: Screen) -> list[Widget]:
     """Return the accuracy from round to round, and what became of each, newest first."""
     palette, entries = view.palette, view.phone.status().rounds
     if not entries:

@@ -100,10 +100,10 @@ def write_all(phones: Sequence[Phone], folder: Path) -> list[Path]:
 def _show(phone: Phone, view: PhoneView, name: str) -> None:
     """Go to a screen; the one with a selection comes after the one for typing."""
     if name == _SELECTION and view.typing is not None:
-        view.typing.edits.select_word(len(phone.state.text) // 2)
+        view.typing.edits.select_word(len(phone.session.state.text) // 2)
         view.typing.field.open_bar(on=True)
     else:
-        phone.place(len(phone.state.text))
+        phone.session.place(len(phone.session.state.text))
         view.show(name)
     phone.settle()
 

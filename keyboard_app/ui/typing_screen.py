@@ -6,7 +6,7 @@ from kivy.metrics import dp
 from kivy.uix.anchorlayout import AnchorLayout
 from kivy.uix.boxlayout import BoxLayout
 
-from keyboard_app.phone import Phone
+from keyboard_app.typing.session import TypingSession
 from keyboard_app.ui.edit_bar import Clipboard
 from keyboard_app.ui.field import Edits, Field, width_of
 from keyboard_app.ui.keypad import Keypad
@@ -21,28 +21,30 @@ class TypingScreen(BoxLayout):
     """The keyboard with a conversation above it.
 
     Args:
-        phone: what is typed on.
-        palette: colours.
-        ask: called with a slot of the strip that was held.
-        clipboard: for what is cut, copied and pasted.
+        session: What is typed.
+        palette: Colours.
+        ask: Called with a slot of the strip that was held.
+        clipboard: For what is cut, copied and pasted.
 
     Attributes:
-        edits: what is done to the text, and shown at once.
+        edits: What is done to the text, and shown at once.
     """
 
-    def __init__(self, phone: Phone, palette: Palette, ask: Any, clipboard: Clipboard) -> None:
+    def __init__(self, session: TypingSession, palette: Palette, ask: Any, clipboard: Clipboard) -> None:
         super().__init__(orientation="vertical")
-        self._phone, self._palette, self._clipboard = phone, palette, clipboard
+        self._session, self._palette, self._clipboard = session, palette, clipboard
         self._shown: tuple[str, ...] = ()
         self._bubbles = Column(space=8)
         self.conversation = Scrolled(self._bubbles, palette)
         self.conversation.bind(height=self._stand)
         self._bubbles.bind(minimum_height=self._stand)
         own = (self._cut, self._copy, self._paste)
-        self.edits = Edits(*map(self._act, (phone.place, phone.select, phone.select_word, phone.select_all, *own)))
+        self.edits = Edits(
+            *map(self._act, (session.place, session.select, session.select_word, session.select_all, *own))
+        )
         self.field = Field(palette, self.edits, "Write a message")
-        self.strip = Strip(palette, self._act(phone.accept), ask)
-        self.keypad = Keypad(palette, self._act(phone.press), self._act(phone.type), self._act(phone.move))
+        self.strip = Strip(palette, self._act(session.accept), ask)
+        self.keypad = Keypad(palette, self._act(session.press), self._act(session.type), self._act(session.move))
         middle = AnchorLayout(size_hint_y=None, padding=(dp(10), dp(6)))
         self.field.bind(height=lambda _, height: setattr(middle, "height", height + dp(12)))
         middle.height = self.field.height + dp(12)
@@ -62,16 +64,16 @@ class TypingScreen(BoxLayout):
         return act
 
     def _copy(self) -> None:
-        if copied := self._phone.state.copied:
+        if copied := self._session.state.copied:
             self._clipboard.copy(copied)
 
     def _cut(self) -> None:
         self._copy()
-        if self._phone.state.copied:
-            self._phone.backspace()
+        if self._session.state.copied:
+            self._session.backspace()
 
     def _paste(self) -> None:
-        self._phone.paste(self._clipboard.paste())
+        self._session.paste(self._clipboard.paste())
 
     def _fit(self, *_: Any) -> None:
         """Give the keys two fifths of a phone's height, less in landscape."""
@@ -83,11 +85,11 @@ class TypingScreen(BoxLayout):
 
     def refresh(self) -> None:
         """Show what the phone has now."""
-        state = self._phone.state
+        state = self._session.state
         self.field.show(state)
         self.strip.show(state.slots)
         self.keypad.show(state)
-        sent = tuple(self._phone.sent[-_MAX_BUBBLES:])
+        sent = tuple(self._session.sent[-_MAX_BUBBLES:])
         if sent != self._shown:
             self._shown = sent
             self._bubbles.clear_widgets()

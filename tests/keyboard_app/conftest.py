@@ -7,7 +7,7 @@ import pytest
 
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
-from keyboard_app.status import Settings
+from keyboard_app.settings import Settings
 from model.checkpoint import Checkpoint
 from model.engine import Export
 from model.export import export

@@ -12,15 +12,15 @@ from tests.keyboard_app.conftest import AGREED
 def test_one_types_before_anything_is_read(profile: Profile, exported: Export) -> None:
     profile.keep(AGREED)
     phone = Phone(profile, model=exported.directory, at_once=False)
-    phone.type("see you")
-    phone.send()
+    phone.session.type("see you")
+    phone.session.send()
     assert not phone.settle(timeout_seconds=0.3)
-    assert phone.sent == ["see you"]
-    assert phone.state.slots == (None, None, None)
+    assert phone.session.sent == ["see you"]
+    assert phone.session.state.slots == (None, None, None)
     assert not profile.log.exists()
     phone.begin()
     assert phone.settle()
-    assert all(phone.state.slots)
+    assert all(phone.session.state.slots)
     assert phone.status().logged == (1, 2)
     phone.close()
 
@@ -28,8 +28,8 @@ def test_one_types_before_anything_is_read(profile: Profile, exported: Export) -
 def test_what_was_typed_is_logged_even_if_it_never_began(profile: Profile, exported: Export) -> None:
     profile.keep(AGREED)
     phone = Phone(profile, model=exported.directory, at_once=False)
-    phone.type("see you")
-    phone.send()
+    phone.session.type("see you")
+    phone.session.send()
     phone.close()
     again = Phone(profile, model=exported.directory)
     assert again.settle()

@@ -15,12 +15,13 @@ from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol.conditions import Conditions
 from federation.server.limits import RateLimits
 from federation.server.settings import RoundSettings
-from keyboard_app import subprocesses
+from keyboard_app import long_work, subprocesses
 from keyboard_app.model_comparison import Measured, Verdict
-from keyboard_app.participation import Own, Participation, epsilon, rho
+from keyboard_app.participation import Participation
+from keyboard_app.privacy import DELTA, epsilon, rho
+from keyboard_app.settings import Settings
 from keyboard_app.shared_models import SharedModels
-from keyboard_app.status import DELTA, Outcome, Settings
-from keyboard_app.typing import learning
+from keyboard_app.status import Outcome
 from keyboard_app.typing.vault import FileKeyStore, Vault
 from model.engine import Export
 from tests.federation.server.http import URL, HttpPhone, Site
@@ -68,18 +69,22 @@ class Owner:
         self.trained += 1
         self.new = 0
 
-    def own(self) -> Own:
-        return Own(
-            settings=lambda: self.settings,
-            conditions=self.device,
-            texts=lambda: self.texts,
-            held_out=lambda: self.held_out,
-            new_examples=lambda: self.new,
-            was_trained=self.was_trained,
-            show=self.show,
-            use=self.used.append,
-            vault=lambda: self.vault,
-        )
+    def use_model(self, version: int) -> None:
+        self.used.append(version)
+
+    @property
+    def conditions(self) -> Device:
+        return self.device
+
+    @property
+    def new_examples(self) -> int:
+        return self.new
+
+    def training_texts(self) -> Sequence[str]:
+        return self.texts
+
+    def held_out_texts(self) -> Sequence[str]:
+        return self.held_out
 
 
 @pytest.fixture
@@ -138,7 +143,7 @@ def participation(network: Network, site: Site, owner: Owner, exported: Export, 
 def started(network: Network, site: Site, owner: Owner, exported: Export) -> Participation:
     models = SharedModels(owner.folder / "models", exported)
     owner.participation = Participation(
-        URL, owner.folder / "device", exported, models, owner.own(), transport=network, clock=site.clock
+        URL, owner.folder / "device", models, owner, owner, transport=network, clock=site.clock
     )
     return owner.participation
 
@@ -234,7 +239,7 @@ def test_a_clearly_worse_model_waits_for_its_owner(
 ) -> None:
     good, bad = Measured(0.5, 0.6, 70), Measured(0.1, 0.2, 70)
     verdict = Verdict(good, bad, clearly_worse=True)
-    monkeypatch.setattr(learning, "compare_models", lambda *_: verdict)
+    monkeypatch.setattr(long_work, "compare_models", lambda *_: verdict)
     run(site, participation, others, lambda: participation._models.measured(2) == bad)
     participation.step()
     assert owner.used == []

@@ -12,10 +12,11 @@ import pytest
 from federation.protocol import model_codec as codec
 from keyboard_app.editor.editor import FieldKind, Offer, Request
 from keyboard_app.editor.keys import LAYOUTS, Layer
-from keyboard_app.phone import HELD_OUT, Phone
+from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile, ProfileError
+from keyboard_app.settings import Settings
 from keyboard_app.shared_models import SharedModels
-from keyboard_app.status import Settings
+from keyboard_app.typing.learner import HELD_OUT
 from keyboard_app.typing.suggesting import Suggesting
 from keyboard_app.typing.typing_log import EXPIRY_SECONDS
 from model.engine import Export
@@ -28,8 +29,8 @@ CANARIES = ("xylopharnix", "quorvashti", "blentimoor")
 def say(phone: Phone, *messages: str) -> None:
     for message in messages:
         for character in message:
-            phone.type(character)
-        phone.send()
+            phone.session.type(character)
+        phone.session.send()
     assert phone.settle()
 
 
@@ -48,23 +49,23 @@ def learned(phone: Phone) -> list[str]:
 class TestTyping:
     def test_keys_give_text_and_suggestions_follow(self, open_phone: Open) -> None:
         phone = open_phone()
-        assert all(phone.state.slots)
+        assert all(phone.session.state.slots)
         for letter in "hel":
-            phone.press(next(key for key in LAYOUTS[Layer.LETTERS] if key.types == letter))
-        assert phone.state.text == "Hel"
+            phone.session.press(next(key for key in LAYOUTS[Layer.LETTERS] if key.types == letter))
+        assert phone.session.state.text == "Hel"
         assert phone.settle()
-        best = phone.state.slots[1]
+        best = phone.session.state.slots[1]
         assert best is not None
         assert best.text == "Hello"
-        assert "Shared" in phone.why(best)
-        phone.accept(1)
-        assert phone.state.text == "Hello "
-        phone.send()
-        assert list(phone.sent) == ["Hello "]
+        assert "Shared" in phone.session.why(best)
+        phone.session.accept(1)
+        assert phone.session.state.text == "Hello "
+        phone.session.send()
+        assert list(phone.session.sent) == ["Hello "]
 
     def test_typing_never_waits_for_the_model(self, open_phone: Open, monkeypatch: pytest.MonkeyPatch) -> None:
         phone, gate = open_phone(), threading.Event()
-        suggester = phone._suggester
+        suggester = phone._learner._suggester
         assert suggester is not None
         predict = suggester.suggest
 
@@ -74,10 +75,10 @@ class TestTyping:
 
         monkeypatch.setattr(suggester, "suggest", suggest)
         for character in "how are":
-            phone.type(character)
-        phone.send()
+            phone.session.type(character)
+        phone.session.send()
         phone.change(replace(phone.settings, theme="dark"))
-        assert list(phone.sent) == ["how are"]
+        assert list(phone.session.sent) == ["how are"]
         assert phone.status().logged == (0, 0)
         gate.set()
         assert phone.settle()
@@ -86,21 +87,21 @@ class TestTyping:
     def test_listeners_hear_of_suggestions(self, open_phone: Open) -> None:
         phone, heard = open_phone(), threading.Event()
         phone.listen(heard.set)
-        phone.type("h")
+        phone.session.type("h")
         assert heard.wait(60)
 
     def test_half_a_character_is_none(self, open_phone: Open) -> None:
         phone = open_phone()
         say(phone, "so\ud83d it is")
-        assert phone.sent == ["so it is"]
+        assert phone.session.sent == ["so it is"]
         assert phone.status().logged == (1, 3)
 
     def test_passwords_are_shown_to_nobody(self, open_phone: Open) -> None:
         phone = open_phone()
-        phone.focus(FieldKind.PASSWORD)
+        phone.session.focus(FieldKind.PASSWORD)
         say(phone, "secret")
-        assert list(phone.sent) == ["••••••"]
-        assert phone.state.slots == (None, None, None)
+        assert list(phone.session.sent) == ["••••••"]
+        assert phone.session.state.slots == (None, None, None)
 
     def test_without_a_model_one_types(self, open_phone: Open, tmp_path: Path) -> None:
         phone = open_phone(model=None)
@@ -112,7 +113,7 @@ class TestTyping:
         say(broken, "so it is")
 
     def test_only_the_latest_request_is_answered(self, open_phone: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-        suggester = open_phone()._suggester
+        suggester = open_phone()._learner._suggester
         assert suggester is not None
         asked, gate = threading.Event(), threading.Event()
         offers: list[Offer] = []
@@ -141,12 +142,12 @@ class TestLearning:
         phone = open_phone()
         say(phone, "meet at Zanzibar", "so Zanzibar it is")
         assert phone.status().learned == (("zanzibar", "Zanzibar", 2),)
-        phone.type("Zan")
+        phone.session.type("Zan")
         assert phone.settle()
-        slot = phone.state.slots[1]
+        slot = phone.session.state.slots[1]
         assert slot is not None
         assert slot.text == "Zanzibar"
-        assert "Personal" in phone.why(slot)
+        assert "Personal" in phone.session.why(slot)
         phone.close()
         again = open_phone(None)
         assert learned(again) == ["zanzibar"]
@@ -156,7 +157,7 @@ class TestLearning:
         self, open_phone: Open, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         phone = open_phone()
-        monkeypatch.setattr(phone, "_save", lambda: None)  # killed before
+        monkeypatch.setattr(phone._learner, "_save", lambda: None)  # killed before
         say(phone, "meet at Zanzibar", "so Zanzibar it is")
         phone.close()
         assert learned(open_phone(None)) == ["zanzibar"]
@@ -175,17 +176,17 @@ class TestLearning:
     @pytest.mark.parametrize("field", [FieldKind.PASSWORD, FieldKind.NO_LEARNING])
     def test_other_fields_are_not_learned(self, open_phone: Open, field: FieldKind) -> None:
         phone = open_phone()
-        phone.focus(field)
+        phone.session.focus(field)
         say(phone, "meet at Zanzibar", "so Zanzibar it is")
         assert phone.status().logged == (0, 0)
         assert learned(phone) == []
 
     def test_nor_are_messages_with_pasted_text(self, open_phone: Open, profile: Profile) -> None:
         phone = open_phone()
-        phone.type("so ")
-        phone.paste("blentimoor")
-        phone.type(" it is")
-        phone.send()
+        phone.session.type("so ")
+        phone.session.paste("blentimoor")
+        phone.session.type(" it is")
+        phone.session.send()
         say(phone, "hello there")
         assert phone.status().logged == (1, 2)
         assert "blentimoor" not in learned(phone)
@@ -193,22 +194,22 @@ class TestLearning:
 
     def test_what_is_selected_and_deleted_is_unlearned(self, open_phone: Open) -> None:
         phone = open_phone()
-        phone.type("so quorvashti ")
-        phone.select_word(5)
-        phone.backspace()
+        phone.session.type("so quorvashti ")
+        phone.session.select_word(5)
+        phone.session.backspace()
         phone.close()
         assert "quorvashti" not in learned(open_phone())
 
     def test_consent_does_not_reach_back(self, open_phone: Open) -> None:
         phone = open_phone(Settings())
         assert phone.status().consent is None
-        phone.type("before ")
+        phone.session.type("before ")
         phone.agree(True)
         say(phone, "and after")
         assert phone.status().logged == (0, 0)
         say(phone, "now")
         assert phone.status().logged == (1, 1)
-        phone.type("unfinished ")
+        phone.session.type("unfinished ")
         phone.agree(False)
         say(phone, "words")
         assert phone.status().logged == (1, 1)
@@ -235,12 +236,12 @@ class TestLearning:
         phone.close()
         phone = open_phone(None)
         assert phone.status().never == ("hello",)
-        phone.type("hel")
+        phone.session.type("hel")
         assert phone.settle()
-        assert "hello" not in [slot.text.lower() for slot in phone.state.slots if slot]
+        assert "hello" not in [slot.text.lower() for slot in phone.session.state.slots if slot]
         phone.allow("hello")
         assert phone.settle()
-        assert "hello" in [slot.text.lower() for slot in phone.state.slots if slot]
+        assert "hello" in [slot.text.lower() for slot in phone.session.state.slots if slot]
 
     def test_wiping_leaves_nothing(self, open_phone: Open, profile: Profile) -> None:
         phone = open_phone()
@@ -256,13 +257,13 @@ class TestLearning:
 
     def test_keystrokes_saved_are_those_of_the_week(self, open_phone: Open, clock: Clock) -> None:
         phone = open_phone()
-        phone.type("h")
-        phone.type("e")
+        phone.session.type("h")
+        phone.session.type("e")
         assert phone.settle()
-        phone.accept(1)
+        phone.session.accept(1)
         say(phone, "you")
         keystrokes = phone.status().keystrokes
-        assert (keystrokes.characters, keystrokes.spent) == (len(phone.sent[0]), 6)
+        assert (keystrokes.characters, keystrokes.spent) == (len(phone.session.sent[0]), 6)
         assert len(keystrokes.days) == 7
         clock.now += 7 * 86400
         assert phone.status().keystrokes.characters == 0
@@ -274,18 +275,18 @@ class TestLearning:
         clock.now += EXPIRY_SECONDS + 1
         say(phone, "so it is")
         assert phone.status().logged == (1, 3)
-        assert phone._personal.tokens == 3
+        assert phone._learner._own.model.tokens == 3
         assert "zanzibar" in learned(phone)
         assert phone.status().never == ("nothing",)
         phone.close()
         again = open_phone(None)
-        assert again._personal.tokens == 3
+        assert again._learner._own.model.tokens == 3
         assert learned(again) == learned(phone)
 
     def test_some_messages_are_kept_out_of_training(self, open_phone: Open) -> None:
         phone = open_phone()
         say(phone, *(f"number {number}" for number in range(2 * HELD_OUT)))
-        assert len(phone._texts()) == 2 * (HELD_OUT - 1)
+        assert len(phone._learner.training_texts()) == 2 * (HELD_OUT - 1)
 
 
 class TestTrouble:
@@ -303,18 +304,18 @@ class TestTrouble:
             path.write_bytes(b"overwritten by something else " * 500)
         say(phone, "one", "two", "three")
         assert phone.status().problem
-        assert list(phone.sent)[-3:] == ["one", "two", "three"]
+        assert list(phone.session.sent)[-3:] == ["one", "two", "three"]
         say(phone, "four")
         assert phone.status().logged[0] >= 1
 
     def test_a_full_store_says_so_and_typing_goes_on(self, open_phone: Open, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("keyboard_app.typing.vault.Vault.__init__.__kwdefaults__", {"max_bytes": 64 * 1024})
         phone = open_phone()
-        phone.type("x" * 200_000)
+        phone.session.type("x" * 200_000)
         say(phone, "")
         assert "no room" in phone.status().problem
         say(phone, "short")
-        assert len(phone.sent) == 2
+        assert len(phone.session.sent) == 2
 
     def test_damaged_settings_ask_for_consent_again(self, profile: Profile) -> None:
         for content in ("{", "[]", '{"consent": "yes"}', '{"theme": 5}', '{"epsilon_limit": "x"}'):
@@ -406,7 +407,7 @@ class TestOwnData:
         assert phone.settle()
         assert phone.status().consent is None
         assert phone.status().logged == (0, 0)
-        assert list(phone.sent) == []
+        assert list(phone.session.sent) == []
         phone.close()
         assert files_with(profile.folder, *CANARIES) == []
 
@@ -418,17 +419,17 @@ class TestModels:
         weights = exported.trainer().weights()
         SharedModels(profile.models, exported).add(2, codec.to_bytes(-weights))
         phone = open_phone()
-        own = [slot.text for slot in phone.state.slots if slot]
+        own = [slot.text for slot in phone.session.state.slots if slot]
         for version, shown in ((2, False), (1, True)):
             phone.use_model(version)
             assert phone.settle()
             assert [entry.version for entry in phone.status().models if entry.in_use] == [version]
-            assert ([slot.text for slot in phone.state.slots if slot] == own) is shown
+            assert ([slot.text for slot in phone.session.state.slots if slot] == own) is shown
         phone.use_model(2)
         phone.close()
         again = open_phone(None)
         assert [entry.version for entry in again.status().models if entry.in_use] == [2]
-        assert [slot.text for slot in again.state.slots if slot] != own
+        assert [slot.text for slot in again.session.state.slots if slot] != own
 
     def test_a_damaged_model_gives_way_to_that_of_the_app(
         self, open_phone: Open, profile: Profile, exported: Export
@@ -437,7 +438,7 @@ class TestModels:
         models.add(2, b"damaged")
         models.use(2)
         phone = open_phone()
-        assert all(phone.state.slots)
+        assert all(phone.session.state.slots)
 
 
 class TestConditions:
@@ -468,7 +469,7 @@ def test_what_is_typed_is_in_no_file(open_phone: Open, profile: Profile) -> None
     phone = open_phone()
     say(phone, *(f"so {canary} it is" for canary in CANARIES), *(f"{canary} again" for canary in CANARIES))
     assert set(CANARIES) <= set(learned(phone))
-    phone.type(f"{CANARIES[0]} unfinished ")
+    phone.session.type(f"{CANARIES[0]} unfinished ")
     assert phone.settle()
     assert files_with(profile.folder, *CANARIES) == []
     phone.close()

@@ -53,13 +53,13 @@ def phones(tmp_path: Path, exported: Export, network: Network) -> Iterator[list[
 
 def type_and_send(phone: Phone, *messages: str) -> None:
     for message in messages:
-        phone.type(message)
-        phone.send()
+        phone.session.type(message)
+        phone.session.send()
     assert phone.settle()
 
 
 def probability(phone: Phone, before: str, word: str) -> float:
-    suggester = phone._suggester
+    suggester = phone._learner._suggester
     assert suggester is not None
     found = {suggestion.text: suggestion.probability for suggestion in suggester.suggest(before, "", count=30)}
     return found.get(word, 0.0)

@@ -13,10 +13,9 @@ from federation.device import TooLittleError
 from federation.protocol import model_codec as codec
 from federation.protocol.conditions import Conditions
 from federation.protocol.task import ComputeBudget, TrainingTask
-from keyboard_app import subprocesses
+from keyboard_app import long_work, subprocesses
 from keyboard_app.model_comparison import EngineWordModel, Measured, judge, measure
 from keyboard_app.shared_models import SharedModels
-from keyboard_app.typing import learning
 from model.checkpoint import Checkpoint
 from model.engine import Export, ExportError
 from model.layout import Layout
@@ -81,7 +80,7 @@ class TestApart:
         with pytest.raises(TooLittleError, match="too little"):
             subprocesses.run(never, work.refuse)
         with pytest.raises(ExportError):
-            subprocesses.run(never, learning.compare_models, tmp_path, None, b"", ["text"])
+            subprocesses.run(never, long_work.compare_models, tmp_path, None, b"", ["text"])
 
 
 class TestTraining:
@@ -89,7 +88,7 @@ class TestTraining:
         start = Layout.of(checkpoint.network.layout).flatten(checkpoint.weights)
         texts = ["see you tomorrow then"] * 20
         update = subprocesses.run(
-            never, learning.train, exported.directory, codec.to_bytes(start), TASK, texts, "middle"
+            never, long_work.train, exported.directory, codec.to_bytes(start), TASK, texts, "middle"
         )
         assert update.tally.examples > 0
         trainer = exported.trainer()
@@ -103,7 +102,7 @@ class TestTraining:
         start = codec.to_bytes(Layout.of(checkpoint.network.layout).flatten(checkpoint.weights))
         asked = iter([False] * 3 + [True])
         with pytest.raises(subprocesses.InterruptedWorkError):
-            subprocesses.run(lambda: next(asked), learning.train, exported.directory, start, TASK, TEXT * 500, "high")
+            subprocesses.run(lambda: next(asked), long_work.train, exported.directory, start, TASK, TEXT * 500, "high")
 
 
 class TestComparing:
@@ -118,14 +117,14 @@ class TestComparing:
         self, checkpoint: Checkpoint, exported: Export
     ) -> None:
         start = Layout.of(checkpoint.network.layout).flatten(checkpoint.weights)
-        update = learning.train(exported.directory, codec.to_bytes(start), TASK, TEXT * 20, "middle")
+        update = long_work.train(exported.directory, codec.to_bytes(start), TASK, TEXT * 20, "middle")
         trained = codec.to_bytes(start + update.delta)
-        better = subprocesses.run(never, learning.compare_models, exported.directory, None, trained, TEXT * 3)
+        better = subprocesses.run(never, long_work.compare_models, exported.directory, None, trained, TEXT * 3)
         assert better is not None
         assert not better.clearly_worse
         assert better.new.top1 > better.old.top1
         assert better.new.words == better.old.words == 60
-        worse = learning.compare_models(exported.directory, trained, codec.to_bytes(start), TEXT * 3)
+        worse = long_work.compare_models(exported.directory, trained, codec.to_bytes(start), TEXT * 3)
         assert worse is not None
         assert worse.clearly_worse
         assert worse.new == better.old

@@ -190,10 +190,11 @@ class Hand:
         """Touch the keys of a text, in lower case: capitals are the keyboard's business."""
         for character in text:
             layer = next(
-                (layer for layer in (self._phone.state.layer, *Layer) if self._has(layer, character)), Layer.LETTERS
+                (layer for layer in (self._phone.session.state.layer, *Layer) if self._has(layer, character)),
+                Layer.LETTERS,
             )
             way = {Layer.LETTERS: Action.LETTERS, Layer.SYMBOLS: Action.SYMBOLS}
-            if layer is not self._phone.state.layer:
+            if layer is not self._phone.session.state.layer:
                 self.press(action=way[layer])
             self.press(character)
         self._screen.frames()

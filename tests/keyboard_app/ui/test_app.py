@@ -59,13 +59,13 @@ def test_a_physical_keyboard_types_on_the_phone_that_was_touched(
     assert typing is not None
     screen.tap(typing.keypad.cell(typing.keypad.find("h")))
     screen.window.dispatch("on_textinput", "i")
-    assert [phone.state.text for phone in phones] == ["a", "", "Hi"]
+    assert [phone.session.state.text for phone in phones] == ["a", "", "Hi"]
 
 
 def test_the_dashboard_counts_rounds_once_and_bytes_of_all(screen: Screen, phones: list[Phone], root: Phones) -> None:
     joined = RoundEntry(7, 0.0, Outcome.JOINED, "This phone took part.", bytes_up=600_000, accuracy=0.25)
     for phone in phones[:2]:
-        phone._snapshot = replace(phone._snapshot, rounds=(joined,), activity="Training for round 8")
+        phone._rounds._snapshot = replace(phone._rounds.snapshot, rounds=(joined,), activity="Training for round 8")
     root.dashboard.refresh()
     screen.frames(3)
     shown = screen.texts().splitlines()
@@ -79,7 +79,10 @@ def test_a_phone_types_by_itself_and_takes_words_from_the_strip(phone: Phone, ha
     hand.settle()
     phone.agree(consent=True)
     SelfTyping(phone, ["how are you today", "see you at the station"]).all()
-    assert [message.lower().strip() for message in phone.sent] == ["how are you today", "see you at the station"]
+    assert [message.lower().strip() for message in phone.session.sent] == [
+        "how are you today",
+        "see you at the station",
+    ]
     assert phone.status().logged[0] == 2
     saved = phone.status().keystrokes
     assert saved.spent < saved.characters

@@ -143,8 +143,8 @@ class SearchedPhones:
         """Let rounds go on until the first phone took part in so many."""
         for phone in self.phones[1:]:
             for message in ("see you tomorrow then", "what are you doing", "hello there", "nothing much"):
-                phone.type(message)
-                phone.send()
+                phone.session.type(message)
+                phone.session.send()
             assert phone.settle()
         ends = time.monotonic() + SECONDS
         while sum(entry.outcome is Outcome.JOINED for entry in self.phones[0].status().rounds) < rounds:
@@ -197,9 +197,9 @@ def test_words_that_were_touched_are_in_no_request_no_file_and_no_log_line(
     assert hand.view.typing is not None
     hand.view.typing.edits.paste()
     phones.write(" it is")
-    assert first.sent[-1] == f"{PASTED} it is"
+    assert first.session.sent[-1] == f"{PASTED} it is"
     phones.write(f"so {SENT} it is", f"{SENT} again", "see you there", "how are you", f"what a {SENT}")
-    assert sum(SENT in message.lower() for message in first.sent) == 3, "typed as it was meant"
+    assert sum(SENT in message.lower() for message in first.session.sent) == 3, "typed as it was meant"
     assert SENT in first.status().learned[0], "and learned, so that there is something to hide"
     assert all(PASTED not in word for word, *_ in first.status().learned), "what was pasted is not even learned"
     phones.take_part(1)

@@ -1,7 +1,6 @@
 """A phone under fingers: what is typed, asked, switched and shown."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,10 +35,10 @@ def typing(phone: Phone, hand: Hand) -> TypingScreen:
 @pytest.mark.usefixtures("typing")
 def test_touches_type_a_sentence(phone: Phone, hand: Hand) -> None:
     hand.write("are you there? i have 2 keys")
-    assert phone.state.text == "Are you there? I have 2 keys"
+    assert phone.session.state.text == "Are you there? I have 2 keys"
     hand.press(action=Action.RETURN)
-    assert list(phone.sent) == ["Are you there? I have 2 keys"]
-    assert phone.state.text == ""
+    assert list(phone.session.sent) == ["Are you there? I have 2 keys"]
+    assert phone.session.state.text == ""
 
 
 def test_what_was_sent_stands_above(screen: Screen, typing: TypingScreen, hand: Hand) -> None:
@@ -60,19 +59,19 @@ def test_few_messages_stand_just_above_the_field(
     conversation = typing.conversation
     conversation.scroll_y = scrolled_to
     screen.frames(3)
-    (last,) = (label for label in screen.find(Label, conversation) if label.text == phone.sent[-1])
+    (last,) = (label for label in screen.find(Label, conversation) if label.text == phone.session.sent[-1])
     assert 0 <= last.to_window(*last.pos)[1] - conversation.y < 40
 
 
 def test_each_slot_writes_its_word(phone: Phone, typing: TypingScreen, hand: Hand) -> None:
     for place in range(3):
         hand.write("h")
-        slot = phone.state.slots[place]
+        slot = phone.session.state.slots[place]
         assert slot is not None
         assert typing.strip.slots[place] == slot, "shown is what there is"
         hand.tap_slot(place)
-        assert phone.state.text == slot.text + " "
-        phone.delete_word()
+        assert phone.session.state.text == slot.text + " "
+        phone.session.delete_word()
         hand.settle()
 
 
@@ -87,14 +86,14 @@ def test_best_is_in_the_middle(typing: TypingScreen, hand: Hand) -> None:
 @pytest.mark.usefixtures("typing")
 def test_a_correction_is_undone_by_one_backspace(phone: Phone, hand: Hand) -> None:
     hand.write("tomorow")
-    offered = phone.state.offer
+    offered = phone.session.state.offer
     assert offered is not None
     assert offered.correction is not None
     hand.press(" ")
     hand.settle()
-    assert phone.state.text == "Tomorrow "
+    assert phone.session.state.text == "Tomorrow "
     hand.press(action=Action.BACKSPACE)
-    assert phone.state.text == "Tomorow "
+    assert phone.session.state.text == "Tomorow "
 
 
 @pytest.mark.usefixtures("typing")
@@ -107,7 +106,7 @@ def test_a_long_press_writes_an_alternative(screen: Screen, phone: Phone, hand: 
     screen.wait(LONG_PRESS_SECONDS + 0.05)
     touch.touch_move(where[0] + 42, where[1])
     touch.touch_up()
-    assert phone.state.text == "Café"
+    assert phone.session.state.text == "Café"
 
 
 @pytest.mark.usefixtures("typing")
@@ -115,24 +114,24 @@ def test_two_spaces_make_a_full_stop_and_two_taps_lock_shift(screen: Screen, pho
     hand.write("yes")
     hand.press(" ")
     hand.press(" ")
-    assert phone.state.text == "Yes. "
+    assert phone.session.state.text == "Yes. "
     hand.press(action=Action.SHIFT)
     hand.press(action=Action.SHIFT)
     screen.wait(1)
     hand.press(action=Action.SHIFT)
     hand.press(action=Action.SHIFT)
-    assert phone.state.shift is Shift.LOCK
+    assert phone.session.state.shift is Shift.LOCK
     hand.write("no")
-    assert phone.state.text == "Yes. NO"
+    assert phone.session.state.text == "Yes. NO"
 
 
 def test_painting_a_key_does_not_wait_for_the_model(
     screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(phone._suggesting, "ask", asked.append)
+    monkeypatch.setattr(phone._learner, "ask", asked.append)
     hand.press("g")
-    assert phone.state.text == "G"
+    assert phone.session.state.text == "G"
     assert typing.field.lines == ["G"]
     assert asked, "the model is asked, and nobody waits for what it says"
     screen.frames()
@@ -142,18 +141,18 @@ def test_a_held_word_says_why_and_can_be_banished(screen: Screen, phone: Phone, 
     phone.agree(consent=True)
     hand.open("typing")
     hand.write("h")
-    slot = phone.state.slots[1]
+    slot = phone.session.state.slots[1]
     assert slot is not None
     assert hand.view.typing is not None
     touch = screen.touch(hand.view.typing.strip.middle(1))
     screen.wait(LONG_PRESS_SECONDS + 0.05)
     touch.touch_up()
-    assert phone.why(slot) in screen.texts()
-    assert phone.state.text == "H", "holding does not take the word"
+    assert phone.session.why(slot) in screen.texts()
+    assert phone.session.state.text == "H", "holding does not take the word"
     screen.press("Never suggest it")
     hand.settle()
     assert slot.text.lower() in phone.status().never
-    assert slot.text not in [other.text for other in phone.state.slots if other]
+    assert slot.text not in [other.text for other in phone.session.state.slots if other]
     hand.open("words")
     screen.press(f"allow {slot.text.lower()}")
     hand.settle()
@@ -224,14 +223,14 @@ def test_incognito_has_a_colour_and_learns_nothing(
 ) -> None:
     assert typing is hand.view.typing
     screen.press("incognito")
-    assert phone.state.incognito
+    assert phone.session.state.incognito
     assert screen.colour(6, TOP_BAR - 44) == PALETTES["light"].incognito
     hand.write("secret")
     hand.press(action=Action.RETURN)
     hand.settle()
     assert phone.status().logged == (0, 0)
     screen.press("stop incognito")
-    assert not phone.state.incognito
+    assert not phone.session.state.incognito
 
 
 @pytest.mark.usefixtures("typing")
@@ -303,7 +302,7 @@ def test_every_screen_fits_every_shape(screen: Screen, phone: Phone, hand: Hand,
             assert 0 <= label.to_window(label.x, 0)[0] <= size[0], (name, label.text)
     hand.open("typing")
     hand.write("turned")
-    assert phone.state.text == "Turned"
+    assert phone.session.state.text == "Turned"
 
 
 @pytest.mark.usefixtures("typing")
@@ -312,7 +311,7 @@ def test_turning_the_phone_keeps_the_text(screen: Screen, phone: Phone, hand: Ha
     screen.resize(800, 600)
     screen.resize(*SIZE)
     hand.write("tence")
-    assert phone.state.text == "Half a sentence"
+    assert phone.session.state.text == "Half a sentence"
 
 
 def test_a_physical_keyboard_types_too(screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen) -> None:
@@ -320,20 +319,20 @@ def test_a_physical_keyboard_types_too(screen: Screen, phone: Phone, hand: Hand,
     for character in "Hi, x":
         window.dispatch("on_textinput", character)
     window.dispatch("on_key_down", 8, 42, None, [])
-    assert phone.state.text == "Hi, "
+    assert phone.session.state.text == "Hi, "
     window.dispatch("on_key_down", 276, 80, None, [])
-    assert phone.state.cursor == 3
+    assert phone.session.state.cursor == 3
     window.dispatch("on_key_down", 275, 79, None, [])
     window.dispatch("on_key_down", 8, 42, None, ["ctrl"])
     window.dispatch("on_key_down", 8, 42, None, ["ctrl"])
-    assert phone.state.text == ""
+    assert phone.session.state.text == ""
     window.dispatch("on_textinput", "y")
     window.dispatch("on_key_down", 13, 40, None, [])
-    assert list(phone.sent) == ["y"]
+    assert list(phone.session.sent) == ["y"]
     assert typing is hand.view.typing
     hand.open("rounds")
     window.dispatch("on_textinput", "z")
-    assert phone.state.text == "", "a page takes no text"
+    assert phone.session.state.text == "", "a page takes no text"
     window.dispatch("on_key_down", 27, 41, None, [])
     assert hand.view.screen == "menu"
     window.dispatch("on_key_down", 27, 41, None, [])
@@ -346,7 +345,7 @@ def test_text_is_cut_copied_and_pasted(screen: Screen, phone: Phone, hand: Hand,
     screen.tap((line[0] + width_of("Thank yo"), line[1]))
     screen.tap((line[0] + width_of("Thank yo"), line[1]))
     screen.press("Cut")
-    assert phone.state.text == "Thank  friend"
+    assert phone.session.state.text == "Thank  friend"
     assert hand.clipboard.text == "you"
     screen.wait(1)
     touch = screen.touch((line[0] + width_of("Th"), line[1]))
@@ -354,9 +353,9 @@ def test_text_is_cut_copied_and_pasted(screen: Screen, phone: Phone, hand: Hand,
     touch.touch_up()
     screen.frames(2)
     screen.press("Paste")
-    assert phone.state.text == "you  friend"
+    assert phone.session.state.text == "you  friend"
     hand.press(action=Action.BACKSPACE)
-    assert phone.state.text == "yo  friend"
+    assert phone.session.state.text == "yo  friend"
     screen.wait(1)
     cursor = line[0] + width_of("yo"), line[1]
     screen.tap(cursor)
@@ -364,7 +363,7 @@ def test_text_is_cut_copied_and_pasted(screen: Screen, phone: Phone, hand: Hand,
     screen.press("Copy")
     assert hand.clipboard.text == "yo  friend"
     hand.write("x")
-    assert phone.state.text == "X"
+    assert phone.session.state.text == "X"
 
 
 def test_a_suggestion_takes_the_place_of_what_is_selected(
@@ -373,10 +372,10 @@ def test_a_suggestion_takes_the_place_of_what_is_selected(
     hand.write("how are you")
     typing.edits.select_word(5)
     hand.settle()
-    slot = phone.state.slots[1]
+    slot = phone.session.state.slots[1]
     assert slot is not None
     hand.tap_slot(1)
-    assert phone.state.text == f"How {slot.text} you"
+    assert phone.session.state.text == f"How {slot.text} you"
     assert screen.texts()
 
 
@@ -388,21 +387,21 @@ def test_a_finger_along_the_space_bar_moves_the_cursor(
     touch = screen.touch((x, y))
     touch.touch_move(x - 4.1 * SLIDE_DP, y)
     touch.touch_up()
-    assert (phone.state.text, phone.state.cursor) == ("Hello", 2)
+    assert (phone.session.state.text, phone.session.state.cursor) == ("Hello", 2)
 
 
 def test_nothing_leaves_a_password_field(screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen) -> None:
     assert typing is hand.view.typing
-    phone.focus(FieldKind.PASSWORD)
+    phone.session.focus(FieldKind.PASSWORD)
     hand.open("typing")
     hand.write("pass")
     for letter in "acx":
         screen.window.dispatch("on_key_down", ord(letter), 4, None, ["ctrl"])
     assert hand.clipboard.text == ""
-    assert phone.state.text == "pass"
+    assert phone.session.state.text == "pass"
     hand.clipboard.text = "word"
     screen.window.dispatch("on_key_down", ord("v"), 4, None, ["ctrl"])
-    assert phone.state.text == "word"
+    assert phone.session.state.text == "word"
 
 
 def test_a_physical_keyboard_selects_and_moves(screen: Screen, phone: Phone, hand: Hand, typing: TypingScreen) -> None:
@@ -410,9 +409,9 @@ def test_a_physical_keyboard_selects_and_moves(screen: Screen, phone: Phone, han
 
     def key(code: int, *modifiers: str) -> tuple[int, int | None]:
         screen.window.dispatch("on_key_down", code, 4, None, list(modifiers))
-        return phone.state.cursor, phone.state.anchor
+        return phone.session.state.cursor, phone.session.state.anchor
 
-    phone.type("one two\nthree")
+    phone.session.type("one two\nthree")
     hand.open("typing")
     typing = hand.view.typing or typing
     assert key(left, "shift") == (12, 13)
@@ -427,15 +426,15 @@ def test_a_physical_keyboard_selects_and_moves(screen: Screen, phone: Phone, han
     assert key(left) == (0, None)
     key(delete)
     key(delete, "shift")
-    assert phone.state.text == "e two\nthree"
+    assert phone.session.state.text == "e two\nthree"
     key(ord("a"), "ctrl")
     key(ord("c"), "ctrl")
     key(right)
     key(ord("v"), "ctrl")
-    assert phone.state.text == "e two\nthreee two\nthree"
+    assert phone.session.state.text == "e two\nthreee two\nthree"
     key(ord("a"), "ctrl")
     key(ord("x"), "ctrl")
-    assert (phone.state.text, hand.clipboard.text) == ("", "e two\nthreee two\nthree")
+    assert (phone.session.state.text, hand.clipboard.text) == ("", "e two\nthreee two\nthree")
 
 
 @pytest.mark.usefixtures("typing")
@@ -452,8 +451,8 @@ def test_every_page_opens_from_the_menu(screen: Screen, hand: Hand) -> None:
 
 
 def test_a_problem_is_told_and_typing_goes_on(screen: Screen, phone: Phone, hand: Hand) -> None:
-    phone._kept = replace(phone._kept, problem="The store is full: make room.")
+    phone._learner.trouble("The store is full: make room.")
     hand.open("typing")
     assert "The store is full: make room." in screen.texts()
     hand.write("still")
-    assert phone.state.text == "Still"
+    assert phone.session.state.text == "Still"

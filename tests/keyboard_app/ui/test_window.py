@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from fedkey.cli import main
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
-from keyboard_app.status import Settings
+from keyboard_app.settings import Settings
 
 pytestmark = pytest.mark.slow  # needs OpenGL
 
@@ -83,7 +83,7 @@ from keyboard_app.ui.app import run
 
 phone = Phone(Profile.named("ada", Path({str(tmp_path)!r})), model=Path({str(model)!r}), at_once=False)
 run([phone])
-print(*phone.sent, sep="|")
+print(*phone.session.sent, sep="|")
 """
     window = subprocess.Popen([sys.executable, "-c", code], env=display, stdout=subprocess.PIPE, text=True)
 

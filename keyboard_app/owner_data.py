@@ -1,0 +1,86 @@
+"""What owners may do with all that the phone keeps of them: take a copy, wipe what was learned, delete everything."""
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from federation.base.files import write_private
+from keyboard_app.profile import Profile, plain
+from keyboard_app.rounds_thread import RoundsThread
+from keyboard_app.settings import Settings
+from keyboard_app.typing.learner import Learner
+from keyboard_app.typing.session import TypingSession
+
+
+class OwnerData:
+    """What one phone keeps of its owner. Call it from the thread of the window.
+
+    Args:
+        profile: Where things are.
+        session: What is being typed.
+        learner: The typing log and the user's own words.
+        rounds: Records of rounds.
+        clock: Returns seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        session: TypingSession,
+        learner: Learner,
+        rounds: RoundsThread,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._profile, self._session, self._learner, self._rounds = profile, session, learner, rounds
+        self._clock = clock
+
+    def export(self, settings: Settings) -> Path:
+        """Write everything into a file that only the owner may read; return where it is.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        learned = self._learner.learned
+        content = {
+            "profile": self._profile.name,
+            "settings": plain(settings),
+            "messages": [dataclasses.asdict(message) for message in self._learner.messages()],
+            "learned words": [list(word) for word in learned.learned],
+            "never suggested": list(learned.never),
+            "keystrokes": [dataclasses.asdict(day) for day in learned.days],
+            "rounds": [
+                {
+                    "round": entry.round_id,
+                    "at": entry.at,
+                    "outcome": entry.outcome.value,
+                    "reason": entry.reason,
+                    "bytes up": entry.bytes_up,
+                    "bytes down": entry.bytes_down,
+                    "epsilon": entry.epsilon,
+                    "update": entry.update.tolist(),
+                    "masked": entry.masked.tolist(),
+                }
+                for entry in self._rounds.snapshot.rounds
+            ],
+        }
+        name = time.strftime("fedkey-%Y-%m-%d-%H%M%S.json", time.localtime(self._clock()))
+        path = self._profile.exports / name
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_private(path, json.dumps(content, ensure_ascii=False, indent=1).encode())
+        return path
+
+    def wipe(self) -> None:
+        """Forget all words and messages, those that are being typed too."""
+        self._session.keep_secret()
+        self._learner.wipe()
+
+    def delete(self) -> None:
+        """Delete all of it, exports and the identity in rounds included."""
+        self._session.clear()
+        self.wipe()
+        shutil.rmtree(self._profile.exports, ignore_errors=True)
+        self._rounds.delete()

@@ -1,0 +1,39 @@
+"""What the owner of a phone can choose."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The owner's choices.
+
+    Attributes:
+        consent: Whether the owner agreed to learning; None before the question was answered.
+        theme: `light` or `dark`.
+        charging, idle, unmetered: Simulated switches of a desktop.
+        epsilon_limit: Privacy budget over all rounds; infinite for none.
+        incognito: Whether learning is paused.
+        rest_seconds: Time after the last key press from which on the phone counts as idle, in seconds.
+        min_examples: Minimum number of new messages to join a round with.
+        min_phones: Minimum number of phones in a round to join it.
+    """
+
+    consent: bool | None = None
+    theme: str = "light"
+    charging: bool = True
+    idle: bool = True
+    unmetered: bool = True
+    epsilon_limit: float = float("inf")
+    incognito: bool = False
+    rest_seconds: float = 10.0
+    min_examples: int = 100
+    min_phones: int = 5
+
+    def __post_init__(self) -> None:
+        switches = (self.charging, self.idle, self.unmetered, self.incognito)
+        if self.theme not in {"light", "dark"} or self.consent not in {None, True, False}:
+            raise ValueError(f"there are no such settings: {self}")
+        if not all(isinstance(switch, bool) for switch in switches) or not self.epsilon_limit >= 0:
+            raise ValueError(f"there are no such settings: {self}")
+        if min(self.rest_seconds, self.min_examples) < 0 or self.min_phones < 2:
+            raise ValueError(f"there are no such settings: {self}")

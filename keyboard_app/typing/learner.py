@@ -1,0 +1,322 @@
+"""The thread of the typing log and the user's own words; the only one that touches the suggester.
+
+It reads what is kept, answers the editor's requests, learns every finished message, and counts what the screens show.
+Whatever is wrong with what is kept, there is a keyboard afterwards.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from keyboard_app.editor.editor import Offer, Request
+from keyboard_app.profile import Profile
+from keyboard_app.shared_models import SharedModels
+from keyboard_app.status import ModelEntry
+from keyboard_app.typing.own_words import Kept, OwnWords
+from keyboard_app.typing.suggesting import Suggesting
+from keyboard_app.typing.typing_log import DayCount, Message
+from keyboard_app.typing.vault import KeyStore, Vault, VaultError, VaultFullError, set_aside
+from model.engine import Export, ExportError
+from model.suggestions import PersonalModel, Suggester
+from model.text import tokenise
+
+HELD_OUT = 5
+"""One message of this many is kept out of training, to compare models on."""
+
+_COMPARED = 200  # latest held-out messages
+
+_TRAINED = "trained through"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the thread counted last; see `Status`.
+
+    Attributes:
+        messages, words: Size of the typing log.
+        new_examples: Number of messages since the last training.
+        days: Days on which something was typed, oldest first.
+        learned, never, models: As `Status` has them.
+        problem: One sentence for the banner; empty if all is well.
+    """
+
+    messages: int = 0
+    words: int = 0
+    new_examples: int = 0
+    days: Sequence[DayCount] = ()
+    learned: Sequence[tuple[str, str, int]] = ()
+    never: Sequence[str] = ()
+    models: Sequence[ModelEntry] = ()
+    problem: str = ""
+
+
+class Learner:
+    """The thread. Public methods can be called from any thread and return at once, unless they say otherwise.
+
+    Args:
+        profile: Where things are.
+        model: Folder of an exported model; None suggests nothing.
+        keys: Keys of what is kept.
+        at_once: Whether to read what is kept at the start, not only after `begin`.
+        clock: Returns seconds since 1970.
+        changed: Called, in any thread, when there is something new to show.
+
+    Attributes:
+        opened: Set once what is kept and the model were read.
+        models: The shared models, once opened; None without a model.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        model: Path | None,
+        keys: KeyStore,
+        *,
+        at_once: bool,
+        clock: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
+        self._profile, self._directory, self._clock, self._changed = profile, model, clock, changed
+        self._kept = Kept(profile.log, keys, clock)
+        self._own: OwnWords
+        self._suggester: Suggester | None = None
+        self._words_of: dict[int, int] = {}  # number of words in each message of the log
+        self._training_through = 0
+        self._learned = Learned()
+        self._lock = threading.Lock()  # of `_learned`
+        self._begun = threading.Event()
+        if at_once:
+            self._begun.set()
+        self.opened = threading.Event()
+        self.models: SharedModels | None = None
+        self._suggesting: Suggesting
+        self._ask_again: Callable[[], None]
+
+    def start(self, offered: Callable[[Offer], None], ask_again: Callable[[], None]) -> None:
+        """Start the thread.
+
+        Args:
+            offered: Called in it with suggestions that were asked for.
+            ask_again: Called in it when the same request has other suggestions than before.
+        """
+
+        def show(offer: Offer) -> None:
+            offered(offer)
+            self._changed()
+
+        self._ask_again = ask_again
+        self._suggesting = Suggesting(self._open, show)
+
+    def begin(self) -> None:
+        """Read the model and what is kept, if that was not done at once."""
+        self._begun.set()
+
+    def settle(self, timeout_seconds: float) -> bool:
+        """Wait until everything asked for so far is done; return whether it is."""
+        return self._suggesting.settle(timeout_seconds)
+
+    def close(self) -> None:
+        """Do all that was asked for, write what is left, and end the thread; waits for that."""
+        self.do(self._save)  # after all that was typed
+        self._suggesting.close()
+        self._kept.vault.close()
+
+    # What one types and chooses.
+
+    def ask(self, request: Request | None) -> None:
+        """Ask for suggestions; earlier requests are void."""
+        self._suggesting.ask(request)
+
+    def do(self, job: Callable[[], object]) -> None:
+        """Do something with the log or the user's words, in their thread."""
+        self._suggesting.do(lambda: self._guarded(job))
+
+    def draft(self, text: str) -> None:
+        """Keep the finished words of the unsent message; none deletes the draft."""
+        self.do(lambda: self._kept.log.draft(text))
+
+    def finish(self, text: str, keystrokes: int) -> None:
+        """Keep a sent message and learn it."""
+
+        def finish() -> None:
+            self._kept.log.finish(text, keystrokes=keystrokes)
+            self._own.learn(text)
+            self._personal_changed()
+
+        self.do(finish)
+
+    def forget(self, word: str) -> None:
+        """Unlearn a word, with all messages that have it."""
+
+        def forget() -> None:
+            self._own.model.forget(word)
+            self._own.save()
+            self._kept.log.forget(word)
+            self._personal_changed()
+
+        self.do(forget)
+
+    def change_words(self, change: Callable[[PersonalModel], None]) -> None:
+        """Change what is known of the user's words."""
+
+        def changed() -> None:
+            change(self._own.model)
+            self._personal_changed()
+            self._own.save()
+
+        self.do(changed)
+
+    def wipe(self) -> None:
+        """Forget all words and messages, what was set aside as damaged too."""
+
+        def wipe() -> None:
+            self._own.model.wipe()
+            self._kept.vault.wipe()
+            for path in set_aside(self._profile.log):
+                path.unlink(missing_ok=True)
+            self.trouble("")
+            self._personal_changed()
+
+        self.do(wipe)
+
+    # What one sees.
+
+    @property
+    def learned(self) -> Learned:
+        """What was counted last."""
+        return self._learned
+
+    def trouble(self, problem: str) -> None:
+        """Keep a sentence for the banner."""
+        self._keep(problem=problem)
+
+    # What rounds ask; these methods read the log, in the thread that calls them.
+
+    @property
+    def vault(self) -> Vault:
+        """Where the owner's things are; another one after damage."""
+        return self._kept.vault
+
+    @property
+    def new_examples(self) -> int:
+        """Number of messages since the last training."""
+        return self._learned.new_examples
+
+    def messages(self) -> Sequence[Message]:
+        """Return the log, oldest first; nothing if it cannot be read."""
+        with contextlib.suppress(VaultError):
+            if self.opened.is_set():
+                return self._kept.log.messages()
+        return ()
+
+    def training_texts(self) -> Sequence[str]:
+        """Return the messages to train on, oldest first."""
+        messages = self.messages()
+        self._training_through = messages[-1].number if messages else 0
+        return [message.text for message in messages if not _is_held_out(message)]
+
+    def held_out_texts(self) -> Sequence[str]:
+        """Return the latest messages that are never trained on, oldest first."""
+        return [message.text for message in self.messages() if _is_held_out(message)][-_COMPARED:]
+
+    def was_trained(self) -> None:
+        """Count what `training_texts` returned last as old."""
+        self._kept.vault.put(_TRAINED, str(self._training_through).encode())
+        self.do(self._count)
+
+    def use_model(self, version: int) -> None:
+        """Predict with another model: it is made ready by the caller, and the learner's thread only changes over."""
+        if self.models is None or self._suggester is None:
+            return
+        next_words, suggester = self.models.next_words(version), self._suggester
+        next_words.probabilities(())
+        try:
+            self.models.use(version)
+        except OSError as error:
+            self.trouble(f"The choice of a model lasts until the app closes ({error.strerror}).")
+
+        def change_over() -> None:
+            suggester.use(next_words)
+            self._count()
+            self._ask_again()
+            self._changed()
+
+        self.do(change_over)
+
+    # The thread.
+
+    def _open(self) -> Suggester | None:
+        """Open what is kept and the model."""
+        self._begun.wait()
+        if problem := self._open_kept():
+            self.trouble(problem)
+        self._guarded(self._kept.log.recover)
+        if self._directory is not None:
+            try:
+                self.models = SharedModels(self._profile.models, Export.load(self._directory))
+            except ExportError as error:
+                self.trouble(f"There are no suggestions: {error}")
+        lexicon = self.models.export.vocabulary.lexicon.keys() if self.models else ()
+        self._own = OwnWords(self._kept, lexicon, self._clock)
+        self._guarded(self._own.read)
+        if self.models is not None:
+            self._suggester = Suggester(self.models.next_words(self.models.in_use), self._own.model)
+        self._guarded(self._count)
+        self.opened.set()
+        self._changed()
+        return self._suggester
+
+    def _open_kept(self) -> str:
+        """Open what is kept; return what the owner should know of it, if anything."""
+        self._words_of = {}
+        return self._kept.open()
+
+    def _guarded(self, job: Callable[[], object]) -> None:
+        """Do a job; if what is kept cannot be used, say so, and go on with a new vault unless it is only full."""
+        try:
+            job()
+        except VaultFullError as error:
+            self.trouble(f"Nothing more can be learned, since {error}: make room, or wipe what was learned.")
+            self._changed()
+        except VaultError:
+            self._kept.vault.close()
+            self.trouble(self._open_kept() or "What was learned could not be written once; it is in use again.")
+            self._changed()
+
+    def _save(self) -> None:
+        self._own.save()
+
+    def _personal_changed(self) -> None:
+        if self._suggester is not None:
+            self._suggester.personal = self._own.model
+            self._suggester.personal_changed()
+        self._count()
+        self._ask_again()
+        self._changed()
+
+    def _count(self) -> None:
+        """Count what the screens show."""
+        numbers = set(self._kept.vault.numbers())
+        self._words_of = {number: words for number, words in self._words_of.items() if number in numbers}
+        for message in self._kept.log.messages(after=max(self._words_of, default=0)):
+            self._words_of[message.number] = sum(token.is_word for token in tokenise(message.text))
+        self._keep(
+            messages=len(self._words_of),
+            words=sum(self._words_of.values()),
+            new_examples=self._kept.log.count(after=int(self._kept.vault.get(_TRAINED) or 0)),
+            days=tuple(self._kept.log.days()),
+            learned=tuple((word.word, word.shown, word.messages) for word in self._own.model.learned()),
+            never=tuple(sorted(self._own.model.never)),
+            models=self.models.entries() if self.models else (),
+        )
+
+    def _keep(self, **changes: Any) -> None:
+        with self._lock:
+            self._learned = replace(self._learned, **changes)
+
+
+def _is_held_out(message: Message) -> bool:
+    return message.number % HELD_OUT == 0

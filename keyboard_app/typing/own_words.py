@@ -1,0 +1,103 @@
+"""What the learner keeps between starts: the vault with the typing log, and the personal model learned from it.
+
+Everything here happens in the learner's thread, and raises what the vault raises.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from keyboard_app.typing.typing_log import TypingLog
+from keyboard_app.typing.vault import KeyStore, Vault, open_or_replace
+from model.suggestions import PersonalModel
+
+_DAY = 86400
+_LEARNED_BEFORE_SAVING = 10
+
+_PERSONAL, _THROUGH = "personal", "personal through"
+
+
+class Kept:
+    """A vault and the typing log in it; both are others after damage.
+
+    Args:
+        path: File of the vault.
+        keys: Its keys.
+        clock: Returns seconds since 1970.
+    """
+
+    def __init__(self, path: Path, keys: KeyStore, clock: Callable[[], float]) -> None:
+        self._path, self._keys, self._clock = path, keys, clock
+        self.vault: Vault
+        self.log: TypingLog
+
+    def open(self) -> str:
+        """Open what is kept, or something new; return what the owner should know of it, if anything."""
+        self.vault, problem = open_or_replace(self._path, self._keys)
+        self.log = TypingLog(self.vault, clock=self._clock)
+        return problem
+
+
+class OwnWords:
+    """The personal model, saved now and then; what was not saved is learned from the log again.
+
+    Args:
+        kept: Where it and the log are.
+        lexicon: Words that everybody knows.
+        clock: Returns seconds since 1970.
+
+    Attributes:
+        model: The personal model; another one after `expire`.
+    """
+
+    def __init__(self, kept: Kept, lexicon: Iterable[str], clock: Callable[[], float]) -> None:
+        self._kept, self._lexicon, self._clock = kept, lexicon, clock
+        self._since_saved = 0
+        self._expired_on = -1  # day, since 1970
+        self.model = PersonalModel(lexicon)
+
+    def read(self) -> None:
+        """Read the user's own words, and learn what was logged after they were written."""
+        data = self._kept.vault.get(_PERSONAL)
+        if data is not None:
+            with contextlib.suppress(ValueError):  # of another version: learn from the log again
+                self.model = PersonalModel.from_bytes(data, self._lexicon)
+        through = int(self._kept.vault.get(_THROUGH) or 0) if self.model.tokens else 0
+        messages = self._kept.log.messages(after=through)
+        if messages:
+            self.model.learn_all(message.text for message in messages)
+            self.save()
+        self.expire()
+
+    def learn(self, text: str) -> None:
+        """Learn a message of the log."""
+        self.model.learn(text)
+        self._since_saved += 1
+        if self._since_saved >= _LEARNED_BEFORE_SAVING:
+            self.save()
+        self.expire()
+
+    def save(self) -> None:
+        """Write the user's words, and up to where the log is in them."""
+        vault = self._kept.vault
+        with vault.writing():
+            vault.put(_PERSONAL, self.model.to_bytes())
+            vault.put(_THROUGH, str(vault.latest()).encode())
+        self._since_saved = 0
+
+    def expire(self) -> None:
+        """Once a day, let old messages go, and what was learned from them but for the list of words."""
+        today = int(self._clock() // _DAY)
+        if today == self._expired_on:
+            return
+        self._expired_on = today
+        if not self._kept.log.expire():
+            return
+        old, self.model = self.model, PersonalModel(self._lexicon)
+        self.model.learn_all(message.text for message in self._kept.log.messages())
+        for word in old.learned():
+            if not self.model.knows(word.word):
+                self.model.add_word(word.shown)
+        for never in old.never:
+            self.model.never_suggest(never)
+        self.save()

@@ -1,0 +1,171 @@
+"""The thread of the window: what is typed goes through the editor at once, and nothing here waits.
+
+The editor's state is shared with the thread that answers with suggestions, under a lock held for microseconds.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from keyboard_app.editor.editor import (
+    After,
+    Drafted,
+    EditorState,
+    Effect,
+    FieldKind,
+    Finished,
+    Offer,
+    Request,
+    Sent,
+    Slot,
+)
+from keyboard_app.editor.keys import Key
+from keyboard_app.settings import Settings
+from keyboard_app.typing import suggesting
+from keyboard_app.typing.learner import Learner
+
+_SENT_KEPT = 100
+
+
+class TypingSession:
+    """What one types on one phone.
+
+    Args:
+        learner: The thread that suggests and learns; started by this.
+        settings: Returns what the owner chose.
+        monotonic: Returns seconds of a steady clock.
+
+    Attributes:
+        last_key: Time of the latest event, in seconds of `monotonic`.
+    """
+
+    def __init__(self, learner: Learner, settings: Callable[[], Settings], monotonic: Callable[[], float]) -> None:
+        self._learner, self._settings, self._monotonic = learner, settings, monotonic
+        self._lock = threading.RLock()
+        self._state = EditorState(incognito=settings().incognito)
+        self._asked: Request | None = None
+        self._sent: list[str] = []
+        self.last_key = -float("inf")
+        learner.start(self._take, lambda: self._ask(again=True))
+        self._ask()
+
+    @property
+    def state(self) -> EditorState:
+        """The text field and the keyboard."""
+        return self._state
+
+    @property
+    def sent(self) -> Sequence[str]:
+        """Messages that were sent since the start, oldest first; of passwords only dots."""
+        return self._sent
+
+    def press(self, key: Key) -> None:
+        """Press a key."""
+        self._type(lambda state: state.press(key, self._monotonic()))
+
+    def type(self, characters: str) -> None:
+        """Type characters as they are: of a long press, or of a physical keyboard."""
+        self._type(lambda state: state.type(characters, self._monotonic()))
+
+    def backspace(self) -> None:
+        """Delete what is selected, or to the left, or take back what the keyboard replaced."""
+        self._type(EditorState.backspace)
+
+    def delete_word(self) -> None:
+        """Delete what is selected, or the word to the left."""
+        self._type(EditorState.delete_word)
+
+    def delete(self) -> None:
+        """Delete what is selected, or to the right."""
+        self._type(EditorState.delete)
+
+    def paste(self, characters: str) -> None:
+        """Put text from elsewhere in place of what is selected; then nothing of the message is learned."""
+        self._type(lambda state: state.paste(characters))
+
+    def accept(self, place: int) -> None:
+        """Tap a place of the strip, 0 to 2 from the left."""
+        self._type(lambda state: state.accept(place))
+
+    def send(self) -> None:
+        """Send the message."""
+        self._type(EditorState.send)
+
+    def place(self, cursor: int, *, selecting: bool = False) -> None:
+        """Put the cursor somewhere, or let the selection reach there."""
+        self._type(lambda state: state.place(cursor, selecting=selecting))
+
+    def move(self, steps: int, *, words: bool = False, selecting: bool = False) -> None:
+        """Move the cursor to the right, or to the left if negative, by characters or words."""
+        self._type(lambda state: state.move(steps, words=words, selecting=selecting))
+
+    def select(self, anchor: int, cursor: int) -> None:
+        """Select what is between two places, the cursor at the second."""
+        self._type(lambda state: state.select(anchor, cursor))
+
+    def select_word(self, index: int) -> None:
+        """Select the word at a place."""
+        self._type(lambda state: state.select_word(index))
+
+    def select_all(self) -> None:
+        """Select the whole text."""
+        self._type(EditorState.select_all)
+
+    def focus(self, field: FieldKind) -> None:
+        """Go to an empty field of another kind."""
+        self._type(lambda state: state.focus(field))
+
+    def go_incognito(self, *, on: bool) -> None:
+        """Turn incognito on or off, if it is not so already."""
+        if on != self._state.incognito:
+            self._type(lambda state: state.go_incognito(on=on))
+
+    def why(self, slot: Slot) -> str:
+        """Say why a word is on the strip."""
+        return suggesting.why(slot.suggestion)
+
+    def keep_secret(self) -> None:
+        """Learn nothing of what is being typed at the moment."""
+        with self._lock:
+            self._state = self._state.kept_secret()
+
+    def clear(self) -> None:
+        """Forget what was typed and sent."""
+        with self._lock:
+            self._sent.clear()
+            self._state = EditorState()
+            self._ask(again=True)
+
+    def _type(self, event: Callable[[EditorState], After]) -> None:
+        """Let an event happen; what follows from it is left to the other threads."""
+        with self._lock:
+            self.last_key = self._monotonic()
+            after = event(self._state)
+            self._state = after.state
+            for effect in after.effects:
+                self._follow(effect)
+        self._ask()
+
+    def _follow(self, effect: Effect) -> None:
+        learning = self._settings().consent is True
+        match effect:
+            case Drafted(text) if learning:
+                self._learner.draft(text)
+            case Finished(text, keystrokes) if learning:
+                self._learner.finish(text, keystrokes)
+            case Sent(text):
+                shown = "•" * len(text) if self._state.field is FieldKind.PASSWORD else text
+                self._sent = [*self._sent, shown][-_SENT_KEPT:]
+            case _:
+                pass
+
+    def _take(self, offer: Offer) -> None:
+        with self._lock:
+            self._state = self._state.take(offer)
+
+    def _ask(self, *, again: bool = False) -> None:
+        """Ask for suggestions, if there is something new to ask."""
+        with self._lock:
+            request = self._state.request
+            if again or request != self._asked:
+                self._asked = request
+                self._learner.ask(request)
