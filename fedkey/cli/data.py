@@ -1,8 +1,11 @@
 """`fedkey data`: look at corpora."""
 
+from pathlib import Path
+
 import click
 
 import data
+from data import public_sources
 from data.stats import describe
 from fedkey.cli import paths
 from model.text import tokenise
@@ -28,3 +31,19 @@ def stats(corpus: str) -> None:
     click.echo(figures.name)
     for label, value in rows:
         click.echo(f"  {label.ljust(width)}  {value}")
+
+
+@corpus.command()
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.option(
+    "--checkouts",
+    type=click.Path(path_type=Path),
+    default=paths.RUNS / "public-sources",
+    show_default=True,
+    help="Folder with a checkout of each source; what is missing is cloned with git.",
+)
+def public(out: Path, checkouts: Path) -> None:
+    """Write the public text that `fedkey pretrain` learns from to OUT, a .jsonl.gz file, from where it is published."""
+    if out.exists():
+        raise click.ClickException(f"{out} exists: choose another file")
+    click.echo(f"written: {out}, {public_sources.collect(checkouts, out, show=click.echo)} messages")

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from federation.simulation.config import SimulationConfig
 from federation.simulation.evaluation import Evaluator
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
+from federation.simulation.start import start_of
 from fedkey.cli import paths
 from fedkey.cli.keyboard import several
 from fedkey.cli.mixed import mixed_rounds
@@ -38,6 +40,13 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
     help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
 )
 @click.option(
+    "--start",
+    default="public",
+    show_default=True,
+    help="What the first round begins with: public, which comes with fedkey; seed, the corpus's public users alone; or "
+    "the folder of a model or of a public start.",
+)
+@click.option(
     "--rounds", default=32, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
 )
 @click.option("--headless-phones", default=10, show_default=True, type=click.IntRange(min=5), help="So many phones.")
@@ -57,6 +66,7 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
 @click.option("--restart", is_flag=True, help="Begin again instead of going on where an earlier demo stopped.")
 def demo(
     corpus: str,
+    start: str,
     rounds: int,
     headless_phones: int,
     phone_rounds: int,
@@ -73,11 +83,18 @@ def demo(
     started = time.monotonic()
     if restart and out.exists():
         shutil.rmtree(out)
-    config = SimulationConfig(
-        corpus=corpus, rounds=rounds, evaluate_every=max(1, rounds // _POINTS), evaluate_clients=_POINT_CLIENTS
+    config = replace(
+        SimulationConfig.beginning(start),
+        corpus=corpus,
+        rounds=rounds,
+        evaluate_every=max(1, rounds // _POINTS),
+        evaluate_clients=_POINT_CLIENTS,
     )
-    ready = prepared(paths.corpus(corpus), paths.cache())
+    model = start_of(config, out)
+    ready = prepared(paths.corpus(corpus), paths.cache(), vocabulary=model.vocabulary if model else None)
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
+    if model:
+        run.begin_with(model)
     clients = len(ready.tables["train"].users)
     click.echo(
         f"{corpus}: {len(ready.split.seed)} public users, {clients} clients whose text stays with them, "

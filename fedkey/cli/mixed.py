@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -77,8 +78,7 @@ def mixed_rounds(
         loss = version.metrics.get("gate_loss")
         click.echo(f"   model {version.version}: {version.status}, loss on public text {loss:.4f}")
     weights = installation.models.state(installation.models.current_version()).weights
-    layout = Layout.of(model.network.layout)
-    return Checkpoint(model.network, list(layout.unflatten(weights).values()), model.vocabulary)
+    return replace(model, weights=list(Layout.of(model.network.layout).unflatten(weights).values()))
 
 
 def _settings(phones: int) -> ServerSettings:

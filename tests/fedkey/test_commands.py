@@ -72,6 +72,9 @@ def test_stats_of_a_corpus(corpus: Path) -> None:
         ("simulate", "--set", "no.such=1"),
         ("simulate", "--scenario", "no-such.toml"),
         ("simulate", "--rounds", "0"),
+        ("simulate", "--start", "no-such-model"),
+        ("simulate", "--start", "seed", "--public", "no-such.jsonl"),
+        ("pretrain", "--public", "no-such.jsonl", "--out", "start"),
     ],
 )
 def test_what_a_person_gets_wrong_is_one_sentence_and_exit_1(arguments: tuple[str, ...]) -> None:
@@ -92,7 +95,7 @@ def test_a_phone_install_is_told_what_brings_the_simulation() -> None:
 @pytest.mark.timeout(900)  # a dozen processes, most with TensorFlow: slow where others compute too
 def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fedkey", "demo", "--corpus", str(corpus), "--rounds", "2", "--users", "3"]
-    command += ["--headless-phones", "6", "--phone-rounds", "1"]
+    command += ["--start", "seed", "--headless-phones", "6", "--phone-rounds", "1"]
     command += ["--out", str(tmp_path / "run"), "--report", str(tmp_path / "report.html")]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
