@@ -10,7 +10,7 @@ of top-1, or any.
 """
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from fedkey.cli.progress import words_bar
 from model.batches import pack
 from model.checkpoint import Checkpoint
 from model.engine import Trainer
-from model.evaluation import COUNTS, Evaluation, Lexicon, MessageScores, WordModel, compare, evaluate, table
+from model.evaluation import Evaluation, WordModel, compare, evaluate, table, together
+from model.evaluation.own_words import OwnWordModel
 from model.evaluation.typist import Typing, type_messages
 from model.export import export
 from model.layout import FlatVector, Layout
@@ -31,7 +32,7 @@ from model.network_words import NetworkWordModel
 from model.next_words import MixtureNextWords
 from model.personalisation import FineTuning, fine_tune
 from model.suggestions import PersonalModel, Suggester
-from model.text import Token, tokenise
+from model.text import tokenise
 
 LEARNED, FITTED = 0.7, 0.8
 MIN_WORDS = 10
@@ -54,49 +55,6 @@ class User:
     def earlier(self) -> list[str]:
         """All that the phone has learned from."""
         return self.fitted + self.gate
-
-
-class Personalised:
-    """A shared word model mixed with what a user typed; learns from every message once it has been judged."""
-
-    def __init__(self, base: NetworkWordModel, personal: PersonalModel, words: Iterable[str], *, name: str) -> None:
-        self.name = name
-        self.words = sorted({*base.words, *words})
-        self._base, self._personal = base, personal
-        index = Lexicon(self.words).index
-        self._shared = np.array([index[word] for word in base.words])
-        self._index = index
-        self._lexicon = frozenset(base.words)
-
-    def score(self, messages: Sequence[Sequence[Token]]) -> MessageScores:
-        """See `WordModel.score`."""
-        shared = self._base.score(messages)
-        scores = np.zeros((len(shared.word_scores), len(self.words)), np.float32)
-        scores[:, self._shared] = shared.word_scores
-        losses = np.exp(shared.log_probabilities.astype(np.float64))
-        word = position = 0
-        for message in messages:
-            own, weights = self._personal.distributions(message)
-            symbols = self._personal.symbols
-            found = {symbol: i for i, symbol in enumerate(symbols)}
-            at = np.array([i for i, s in enumerate(symbols) if self._shown(s)], np.int64)
-            where = np.array([self._index[symbols[i]] for i in at], np.int64)
-            for step, token in enumerate(message):
-                share = float(own[step, found[token.symbol]]) if token.symbol in found else 0.0
-                losses[position] = (1 - weights[step]) * losses[position] + weights[step] * share
-                position += 1
-                if token.is_word:
-                    scores[word] *= 1 - weights[step]
-                    scores[word, where] += weights[step] * own[step, at]
-                    word += 1
-            end = max(0.0, 1 - float(own[-1].sum())) if weights[-1] else 0.0
-            losses[position] = (1 - weights[-1]) * losses[position] + weights[-1] * end
-            position += 1
-            self._personal.learn(" ".join(token.surface for token in message))
-        return MessageScores(np.log(losses).astype(np.float32), scores)
-
-    def _shown(self, symbol: str) -> bool:
-        return symbol in self._lexicon or (symbol in self._index and self._personal.knows(symbol))
 
 
 def measure(corpus: str, ready: Prepared, model: Path) -> None:
@@ -123,9 +81,9 @@ def measure(corpus: str, ready: Prepared, model: Path) -> None:
                 if cached:
                     personal = PersonalModel(base.words)
                     personal.learn_all(user.earlier)
-                    judged = Personalised(network, personal, _words(user), name=name)
+                    judged = OwnWordModel(network, personal, _words(user), name=name)
                 parts.setdefault(name, []).append(evaluate(judged, {user.name: later}, fixed_vocabulary=fixed))
-        evaluations = {name: _together(name, own) for name, own in parts.items()}
+        evaluations = {name: together(name, own) for name, own in parts.items()}
         for name, evaluation in evaluations.items():
             (model.parent / f"personal-{name.replace(' ', '-')}.json").write_text(evaluation.to_json())
         print(table(list(evaluations.values())))
@@ -160,11 +118,6 @@ def _tuned(trainer: Trainer, checkpoint: Checkpoint, user: User) -> FlatVector |
 
 def _split(vector: FlatVector, checkpoint: Checkpoint) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
     return list(Layout.of(checkpoint.network.layout).unflatten(vector).values())
-
-
-def _together(name: str, parts: Sequence[Evaluation]) -> Evaluation:
-    users = tuple(user for part in parts for user in part.users)
-    return Evaluation(name, users, {count: np.concatenate([part.counts[count] for part in parts]) for count in COUNTS})
 
 
 def _typed(suggester: Suggester, users: Sequence[User], *, learning: bool) -> Typing:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from benchmarks import personal
+from benchmarks import mixture, personal
 from benchmarks.results import RESULTS, Figure, write
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
@@ -43,10 +43,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="federated runs")
     parser.add_argument("--out", type=Path, help="folder for everything that is kept between calls")
     parser.add_argument("--personal", action="store_true", help="measure personalisation of the first federated run")
+    parser.add_argument("--mixture", action="store_true", help="measure the mixture and each part of it")
+    parser.add_argument("--every", type=int, default=1, help="with --mixture: judge every so many-th held-out user")
     arguments = parser.parse_args()
     name = Path(arguments.corpus).name.split(".")[0]
     out: Path = arguments.out or RUNS / f"quality-{name}"
     out.mkdir(parents=True, exist_ok=True)
+    if arguments.mixture:
+        settings = mixture.SETTINGS if arguments.settings == SETTINGS else arguments.settings
+        mixture.measure(arguments.corpus, settings, out / "mixture", every=arguments.every, seeds=arguments.seeds)
+        return
     config = replace(SimulationConfig.from_toml(arguments.settings), corpus=arguments.corpus)
     ready = prepared(arguments.corpus, cache())
     if arguments.personal:

@@ -7,9 +7,11 @@ from typing import Literal
 from data.corpus import Split
 from federation.simulation.prepare import flat, tokenised
 from model.checkpoint import Checkpoint
-from model.evaluation import Evaluation, WordModel, evaluate
+from model.evaluation import Evaluation, WordModel, evaluate, together
+from model.evaluation.own_words import OwnWordModel
 from model.network_words import NetworkWordModel
 from model.ngram import NgramWordModel
+from model.suggestions import PersonalModel
 
 NgramText = Literal["seed", "central"]
 Show = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -27,15 +29,22 @@ class Evaluator:
     Args:
         split: the corpus's users by role.
         part: whom to judge on: `held_out`, `validation` or `test`.
-        max_users: only the first so many users; None is all.
+        every: only every so many-th user.
+        max_users: only the first so many of these; None is all.
         show: shows progress.
     """
 
     def __init__(
-        self, split: Split, *, part: str = "held_out", max_users: int | None = None, show: Show = _silent
+        self,
+        split: Split,
+        *,
+        part: str = "held_out",
+        every: int = 1,
+        max_users: int | None = None,
+        show: Show = _silent,
     ) -> None:
         self._split, self._show = split, show
-        self.users = tokenised(dict(list(getattr(split, part).items())[:max_users]))
+        self.users = tokenised(dict(list(getattr(split, part).items())[::every][:max_users]))
         self._words = sum(token.is_word for messages in self.users.values() for m in messages for token in m)
         seed = flat(tokenised(split.seed))
         self._vocabulary = frozenset(token.symbol for message in seed for token in message if token.is_word)
@@ -43,6 +52,17 @@ class Evaluator:
     def network(self, checkpoint: Checkpoint, *, name: str) -> Evaluation:
         """Measure a trained network."""
         return self._measure(NetworkWordModel(checkpoint, name=name))
+
+    def network_with_own_words(self, checkpoint: Checkpoint, *, name: str) -> Evaluation:
+        """Measure a trained network on a phone that learns its user's words and n-grams, message after message."""
+        shared, parts = NetworkWordModel(checkpoint, name=name), []
+        with self._show(f"evaluating {name}", self._words) as advance:
+            for user, messages in self.users.items():
+                words = {token.symbol for message in messages for token in message if token.symbol[0].isalnum()}
+                model = OwnWordModel(shared, PersonalModel(shared.words), words, name=name)
+                own = {user: messages}
+                parts.append(evaluate(model, own, fixed_vocabulary=self._vocabulary, progress=advance))
+        return together(name, parts)
 
     def ngram(self, text: NgramText, *, order: int = 5) -> Evaluation:
         """Measure an n-gram trained on the public seed, or on that and all clients' training text."""

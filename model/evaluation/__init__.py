@@ -14,6 +14,7 @@ from model.evaluation.metrics import (
     compare,
     spread_table,
     table,
+    together,
 )
 from model.evaluation.strip import STRIP, Lexicon
 from model.evaluation.totals import ACCURACY_BINS, Spread, Totals
@@ -37,4 +38,5 @@ __all__ = [
     "evaluate",
     "spread_table",
     "table",
+    "together",
 ]

@@ -168,6 +168,12 @@ class Evaluation:
         return self.counts[own.numerator], denominator
 
 
+def together(name: str, parts: Sequence[Evaluation]) -> Evaluation:
+    """Return one evaluation of several that were made on different users."""
+    users = tuple(user for part in parts for user in part.users)
+    return Evaluation(name, users, {count: np.concatenate([part.counts[count] for part in parts]) for count in COUNTS})
+
+
 class Comparison(NamedTuple):
     """How one evaluation differs from another, paired by user.
 

@@ -1,0 +1,217 @@
+"""What the phone's whole mixture predicts, and what each part of it brings, beside what pooled text would give.
+
+    uv run python -m benchmarks.quality --mixture --every 4
+
+judges every fourth held-out user. Rows: the public start; one counting round on top of it; federated training; both;
+with the user's own earlier messages; and the same from text in one place: a 5-gram, a network, and a mixture that gets
+the same n-grams. The counts are the exact sum over all clients, as secure aggregation gives it without noise.
+Mixture weights are fitted to clients' validation text by federated evaluation, for every row alike.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.results import Figure, kept, write
+from federation.simulation import central
+from federation.simulation.central import CentralTraining
+from federation.simulation.config import SimulationConfig
+from federation.simulation.evaluation import Evaluator
+from federation.simulation.mixing import with_fitted_mixture
+from federation.simulation.prepare import Prepared, prepared
+from federation.simulation.run import Run
+from fedkey.cli.paths import cache
+from fedkey.cli.progress import TrainingProgress, words_bar
+from model import public_start
+from model.batches import Rows, targets_in
+from model.checkpoint import Checkpoint
+from model.counts import CountedNgram, NgramList
+from model.evaluation import METRICS, Evaluation, compare, table
+from model.mixture import Mixture
+
+SETTINGS = Path(__file__).parent / "mixture.toml"
+SHOWN = ("top1", "top3", "ksr")
+LIST_LENGTHS = (50_000, 200_000)
+LIST_LENGTH = 200_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Ground:
+    """Everything that rows are made from.
+
+    Attributes:
+        config: of the federated run.
+        start: the public start.
+        ready: the corpus, encoded with the start's vocabulary.
+        validation: clients' later text, which weights are fitted to.
+        out: folder for everything that is kept between calls.
+    """
+
+    config: SimulationConfig
+    start: Checkpoint
+    ready: Prepared
+    validation: list[Rows]
+    out: Path
+
+    @classmethod
+    def prepared(cls, corpus: str, settings: Path, out: Path) -> "Ground":
+        """Read the corpus and the start."""
+        config = dataclasses.replace(SimulationConfig.beginning("public", settings), corpus=corpus)
+        start = public_start.load(config.size)
+        ready = prepared(corpus, cache(), vocabulary=start.vocabulary)
+        validation = list(ready.rows(config.row_length).validation)
+        return cls(config, start, ready, validation, out)
+
+    def counted(self, length: int) -> CountedNgram:
+        """Return the sum of all clients' counts of the public list."""
+        assert self.start.mixture.public is not None
+        listed = NgramList.of(self.start.mixture.public, length)
+        tables = self.ready.tables["train"]
+        counts = np.zeros(len(listed), np.int64)
+        for user in range(len(tables.users)):
+            counts += listed.count(message.tolist() for message in tables.messages(user))
+        return CountedNgram(counts, listed)
+
+    def with_parts(self, network: Checkpoint, counted: CountedNgram | None = None) -> Checkpoint:
+        """Return a network with the public n-gram and counts beside it, weights fitted."""
+        parts = 2 if counted is None else 3
+        mixture = Mixture((1 / parts,) * parts, self.start.mixture.public, counted)
+        return with_fitted_mixture(dataclasses.replace(network, mixture=mixture), self.validation)
+
+    def federated(self, seed: int) -> Checkpoint:
+        """Return the federated network of a seed, trained if it is not there."""
+        config = dataclasses.replace(self.config, seed=seed)
+        run = Run(
+            self.out / f"federated-{seed}", config, self.ready.vocabulary, self.ready.rows(self.config.row_length)
+        )
+        run.begin_with(self.start)
+        if run.model_path.exists() and run.rounds_done == config.rounds:
+            return Checkpoint.load(run.model_path)
+        with TrainingProgress(config.rounds, run.rounds_done) as progress:
+            return run.train(progress.watcher)
+
+    def central(self) -> Checkpoint:
+        """Return the start trained on all clients' text in one place, on as many targets as federation sees."""
+        path = self.out / "central"
+        if path.exists():
+            return Checkpoint.load(path)
+        federated_rows = self.ready.rows(self.config.row_length)
+        rows = self.ready.central_rows(self.config.row_length)
+        visits = self.config.rounds * self.config.cohort * self.config.local_epochs / len(federated_rows.train)
+        epochs = max(1, round(visits * sum(map(targets_in, federated_rows.train)) / targets_in(rows)))
+        options = CentralTraining(epochs=epochs, learning_rate=1e-3, batch_rows=32, dropout=0.2)
+        weights = central.train(
+            self.start.network, rows, options, seed=1, start=self.start.weights, resume=self.out / "central.npz"
+        )
+        checkpoint = dataclasses.replace(self.start, weights=weights)
+        checkpoint.save(path)
+        return checkpoint
+
+
+def alone(checkpoint: Checkpoint) -> Checkpoint:
+    """Return the network without n-grams."""
+    return dataclasses.replace(checkpoint, mixture=Mixture())
+
+
+def measure(corpus: str, settings: Path, out: Path, *, every: int, seeds: int) -> None:
+    """Measure every row that is not kept yet, and write the figures."""
+    ground = Ground.prepared(corpus, settings, out)
+    evaluator = Evaluator(ground.ready.split, every=every, show=words_bar)
+    rows: dict[str, Evaluation] = {}
+    made: dict[str, Checkpoint] = {}
+
+    def model(name: str, make: Callable[[], Checkpoint]) -> Checkpoint:
+        if name not in made:
+            made[name] = make()
+        return made[name]
+
+    def row(name: str, make: Callable[[], Checkpoint], *, own: bool = False) -> None:
+        judge = evaluator.network_with_own_words if own else evaluator.network
+        path = out / f"every-{every}" / f"{name}.json"
+        rows[name] = Evaluation.from_json(kept(path, lambda: judge(make(), name=name).to_json()))
+        print(table([rows[name]]), flush=True)
+
+    def counted(length: int = LIST_LENGTH) -> CountedNgram:
+        if length not in counts:
+            counts[length] = ground.counted(length)
+        return counts[length]
+
+    counts: dict[int, CountedNgram] = {}
+    start = ground.start
+    row("public_network", lambda: alone(start))
+    row("public_mixture", lambda: model("public_mixture", lambda: ground.with_parts(start)))
+    row("counted_only", lambda: ground.with_parts(start, counted()))
+    for seed in range(1, seeds + 1):
+        own: Callable[[], Checkpoint] = partial(model, f"federated-{seed}", partial(ground.federated, seed))
+        suffix = "" if seed == 1 else f"_{seed}"
+        mixed = partial(model, f"mixture-{seed}", partial(_listed, ground, own, counted, LIST_LENGTH))
+        row(f"mixture{suffix}", mixed)
+        row(f"federated{suffix}", partial(_alone, own))
+        if seed == 1:
+            row("mixture_without_counts", partial(_uncounted, ground, own))
+            row("mixture_cache", mixed, own=True)
+            row("public_mixture_cache", lambda: model("public_mixture", lambda: ground.with_parts(start)), own=True)
+            for length in LIST_LENGTHS:
+                if length != LIST_LENGTH:
+                    row(f"mixture_list_{length}", partial(_listed, ground, own, counted, length))
+    path = out / f"every-{every}" / "ngram_central.json"
+    rows["ngram_central"] = Evaluation.from_json(kept(path, lambda: evaluator.ngram("central").to_json()))
+    middle = partial(model, "central", ground.central)
+    row("central_network", lambda: alone(middle()))
+    row("central_mixture", lambda: ground.with_parts(middle(), counted()))
+    _report(corpus, rows, ground, every)
+
+
+def _alone(network: Callable[[], Checkpoint]) -> Checkpoint:
+    return alone(network())
+
+
+def _uncounted(ground: Ground, network: Callable[[], Checkpoint]) -> Checkpoint:
+    return ground.with_parts(network())
+
+
+def _listed(
+    ground: Ground, network: Callable[[], Checkpoint], counted: Callable[[int], CountedNgram], length: int
+) -> Checkpoint:
+    return ground.with_parts(network(), counted(length))
+
+
+def _report(corpus: str, rows: dict[str, Evaluation], ground: Ground, every: int) -> None:
+    print(table(list(rows.values())))
+    against = {
+        "mixture": ("ngram_central", "central_network", "central_mixture", "public_mixture", "mixture_without_counts"),
+        "mixture_cache": ("ngram_central", "central_mixture", "public_mixture_cache", "mixture"),
+        "counted_only": ("public_mixture", "ngram_central"),
+        "mixture_without_counts": ("public_mixture", "federated"),
+        "federated": ("public_network", "central_network"),
+        "public_mixture": ("public_network", "ngram_central"),
+    }
+    pooled = rows["ngram_central"]
+    figures = [
+        Figure(f"{name}_{metric}", evaluation.value(metric), "%", "pooled 5-gram", pooled.value(metric))
+        for name, evaluation in rows.items()
+        for metric in SHOWN
+    ]
+    for name, bases in against.items():
+        for base in bases:
+            for metric in SHOWN:
+                found = compare(rows[base], rows[name], metric)
+                label = f"{name}_over_{base}_{metric}"
+                figures += [
+                    Figure(f"{label}_points", found.difference, "points"),
+                    Figure(f"{label}_standard_error", found.standard_error, "points"),
+                ]
+                if metric == "top1":
+                    figures.append(Figure(f"{label}_users_harmed_percent", 100 * found.harmed, "%"))
+    words = float(pooled.counts["words"].sum())
+    figures += [
+        Figure("users", len(pooled.users), f"users, every {every}. held-out one"),
+        Figure("words", words, "word positions"),
+        Figure("rounds", ground.config.rounds, f"rounds of {ground.config.cohort}, {ground.config.size} network"),
+        Figure("seeds", sum(name.split("_")[0] == "federated" for name in rows), "federated runs"),
+    ]
+    assert set(SHOWN) <= set(METRICS)
+    write("mixture" if corpus == "chitchat" else f"mixture-{Path(corpus).stem}", figures, script="quality")
