@@ -24,12 +24,12 @@ from federation.protocol.plan import Deadlines
 from federation.protocol.task import DEVICE_CLASSES
 from federation.server.history import RoundSummary, rounds_of
 from federation.server.installation import Installation
+from federation.server.preparation import prepare
 from federation.server.settings import RoundSettings, ServerSettings
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
 from fedkey.cli.phones import headless
 from fedkey.cli.processes import running
-from fedkey.cli.serve import prepare
 from model.batches import ROW_LENGTH
 from model.export import export
 from model.layout import FlatVector, Layout
@@ -91,15 +91,12 @@ def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple
             meeting_seconds=5,
         ),
     )
-    (folder / "server.toml").write_text(settings.to_toml())
-    (folder / "public.txt").write_text("\n".join(_one_line(text) for text in _public(clients)))
     prepare(
         folder / "server",
         model=folder / "export",
-        settings=folder / "server.toml",
-        public_text=folder / "public.txt",
+        settings=settings,
+        public_text=lambda: [_one_line(text) for text in _public(clients)],
         authority=folder / "authority",
-        corpus=None,
     )
     table = clients.ready.tables["train"]
     with_text = [user for number, user in enumerate(table.users) if table.messages(number)]

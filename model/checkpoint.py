@@ -1,6 +1,7 @@
 """A trained model on disk: a folder with its sizes, its weights by name, the vocabulary it speaks, and its n-grams."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
 import tempfile
@@ -10,9 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
+from model import folders
 from model.layout import FlatWeights, NetworkConfig
+from model.mixture import FILES as MIXTURE_FILES
 from model.mixture import Mixture
 from model.vocabulary import Vocabulary
+
+FOLDER = folders.Kind(
+    "a model",
+    "network.json",
+    frozenset({"network", "vocabulary"}),
+    ("network.json", "weights.npz", "sentencepiece.model", "lexicon.json", *MIXTURE_FILES),
+)
 
 
 class CheckpointError(ValueError):
@@ -35,18 +45,33 @@ class Checkpoint:
     vocabulary: Vocabulary
     mixture: Mixture = field(default_factory=Mixture)
 
+    @property
+    def key(self) -> str:
+        """SHA-256 (hex) of network, weights and vocabulary: names the model."""
+        digest = hashlib.sha256(json.dumps([dataclasses.asdict(self.network), self.vocabulary.key]).encode())
+        for weight in self.weights:
+            digest.update(np.ascontiguousarray(weight).tobytes())
+        return digest.hexdigest()
+
     def save(self, directory: Path) -> None:
-        """Write the model; a folder that is there already is replaced only once the new one is whole."""
+        """Write the model; one that is there already is replaced only once the new one is whole.
+
+        Raises:
+            FolderError: something else is there.
+        """
+        folders.check(directory, FOLDER)
         directory.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
-        description = {"network": dataclasses.asdict(self.network), "vocabulary": self.vocabulary.key}
-        (partial / "network.json").write_text(json.dumps(description, indent=1))
-        np.savez(partial / "weights.npz", **dict(zip(self.network.layout, self.weights, strict=True)))
-        self.vocabulary.save(partial)
-        self.mixture.save(partial)
-        if directory.exists():
-            shutil.rmtree(directory)
-        partial.replace(directory)
+        try:
+            description = {"network": dataclasses.asdict(self.network), "vocabulary": self.vocabulary.key}
+            (partial / "network.json").write_text(json.dumps(description, indent=1))
+            np.savez(partial / "weights.npz", **dict(zip(self.network.layout, self.weights, strict=True)))
+            self.vocabulary.save(partial)
+            self.mixture.save(partial)
+            folders.place(partial, directory, FOLDER)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
     @classmethod
     def load(cls, directory: Path) -> "Checkpoint":

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from model import folders
 from model.batches import ROW_LENGTH
 from model.checkpoint import Checkpoint
 from model.engine import MANIFEST, TRAINING_BATCH, Engine, Export, Manifest, file_description
+from model.engine.exported import FOLDER as EXPORT_FOLDER
 from model.engine.litert_engine import VERSION, LiteRTPredictor
 from model.engine.weight_files import KINDS, packed
 from model.layout import NetworkConfig
@@ -40,7 +42,9 @@ def export(
 
     Raises:
         ValueError: `inference` is neither.
+        FolderError: something else is in the folder.
     """
+    folders.check(directory, EXPORT_FOLDER)
     directory.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
     try:
@@ -60,9 +64,7 @@ def export(
             files={path.name: file_description(path) for path in sorted(partial.iterdir())},
         )
         (partial / MANIFEST).write_text(json.dumps(manifest.to_json(), indent=1))
-        if directory.exists():
-            shutil.rmtree(directory)
-        partial.replace(directory)
+        folders.place(partial, directory, EXPORT_FOLDER)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -3,7 +3,8 @@
 Text is NFKC-normalised and lower-cased here, on every side alike; casing is the keyboard's business.
 A *word* is a run of letters or digits with inner apostrophes, a letter having its combining marks and joiners with it
 (UAX 29); a *mark* is a run of anything else. URLs, e-mail addresses, numbers, and codes such as passwords and account
-numbers become one symbol per class, so that no model ever learns one.
+numbers become one symbol per class, so that no model ever learns one. Time is linear in the text, whatever is pasted:
+what is longer without white space than anybody types is a class as a whole.
 """
 
 import functools
@@ -22,7 +23,18 @@ CLUSTERS = regex.compile(r"\X")
 """Matches one extended grapheme cluster: what people call a character."""
 
 _UNFOLDED = str.maketrans({"ß": "ss", "œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ı": "i"})
-_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'"})
+_APOSTROPHES = {"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'"}
+_SEPARATORS = dict.fromkeys("\x1c\x1d\x1e\x1f", " ")  # white space to Python, but not to `regex`
+_PLAIN = str.maketrans(_APOSTROPHES | _SEPARATORS)
+
+MAX_WORD = 64
+"""Characters of a word. A longer one was pasted: it counts as a URL does, and enters no lexicon."""
+
+MAX_RUN = 256
+"""Characters without white space, likewise; it also bounds what the patterns below look at more than once."""
+
+# Unicode's stream-safe format (UAX 15, section 13): to put more marks on one letter in order takes quadratic time.
+_TOO_MANY_MARKS = regex.compile(r"(\p{M}{30})\p{M}+")
 
 _DOMAINS = (
     "com org net edu gov info io co ly me app dev ai tv de uk fr es it nl at ch in eu us ca au br mx ru pl se jp cn"
@@ -35,7 +47,8 @@ _DOTTED = "|".join([*_DOMAINS.split(), *_FILES.split()])
 _STRONG = r"#$%&*+=^~|\\@!?_"  # marks within what no word is
 _TOKEN = regex.compile(
     rf"""
-    (?P<plain>(?<![\w.@/\\:])[a-z]+(?:'[a-z]+)*(?=\s|[,!?;)]|\.(?:\s|$)|$))
+    (?P<pasted>(?<!\S)\S{{{MAX_RUN + 1},}})
+  | (?P<plain>(?<![\w.@/\\:])[a-z]+(?:'[a-z]+)*(?=\s|[,!?;)]|\.(?:\s|$)|$))
   | (?P<email>[\w.+%-]+@[\w-]+(?:\.[\w-]+)+)
   | (?P<url>(?:[a-z][a-z0-9+.-]*://|www\.)\S+
            |(?<![\w.])[\w-]+(?:\.[\w-]+)*\.(?:{_DOTTED})\b(?![.'-]\w)(?:[/?\#:]\S*)?
@@ -50,7 +63,7 @@ _TOKEN = regex.compile(
     """,
     regex.VERBOSE,
 )
-_CLASS_OF = {"email": EMAIL, "url": URL, "number": NUMBER, "code": NUMBER}
+_CLASS_OF = {"pasted": URL, "email": EMAIL, "url": URL, "number": NUMBER, "code": NUMBER}
 
 _EVERYDAY = regex.compile(
     r"\d{1,4}(?:['-]?(?:am|pm|st|nd|rd|th|s|k|m|g|kg|mg|ml|cl|l|km|cm|mm|mi|ft|in|lbs?|oz|mins?|h|hrs?|secs?|ms|[kmgt]b|[mgk]?hz"
@@ -83,7 +96,7 @@ class Token(NamedTuple):
 
 def composed(text: str) -> str:
     """Return `text` with compatible characters composed (NFKC) and plain apostrophes, capitals kept."""
-    return unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
+    return unicodedata.normalize("NFKC", _TOO_MANY_MARKS.sub(r"\1", text)).translate(_PLAIN)
 
 
 def normalise(text: str) -> str:
@@ -119,6 +132,8 @@ def tokenise(text: str) -> list[Token]:
     for match in _TOKEN.finditer(text):
         surface, end = match.group(), match.end()
         symbol = _CLASS_OF.get(match.lastgroup or "", surface)
+        if symbol is surface and len(surface) > MAX_WORD:
+            symbol = URL
         if symbol is surface and is_code(surface):
             symbol = NUMBER
         tokens.append(Token(symbol, surface, space_after=end < len(text) and text[end].isspace()))

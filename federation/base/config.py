@@ -4,6 +4,7 @@ import dataclasses
 import tomllib
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -62,6 +63,41 @@ def build(kind: type[T], table: dict[str, Any], where: str) -> T:
         return kind(**values)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def assigned(text: str, assignments: Sequence[str]) -> dict[str, Any]:
+    """Read TOML and put `name=value` strings over it; their values are as in TOML, strings need no quotes.
+
+    Raises:
+        ConfigError: the text is not TOML, or a string no assignment.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the settings are not TOML: {error}") from error
+    for name, value in parsed(assignments).items():
+        *parents, last = name.split(".")
+        part = table
+        for parent in parents:
+            part = part.setdefault(parent, {})
+            if not isinstance(part, dict):
+                raise ConfigError(f"options: unknown setting {name!r}")
+        part[last] = value
+    return table
+
+
+def parsed(assignments: Sequence[str]) -> dict[str, Any]:
+    """Return name and value of `name=value` strings; see `assigned`."""
+    values = {}
+    for assignment in assignments:
+        name, equals, written = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"options: {assignment!r} must be NAME=VALUE")
+        try:
+            values[name.strip()] = tomllib.loads(f"value = {written}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[name.strip()] = written.strip()
+    return values
 
 
 def _new_names(old: str) -> tuple[str, ...]:

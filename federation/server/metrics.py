@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 
 import sqlalchemy as sql
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest, values
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -21,8 +21,8 @@ _HOUR = 3600.0
 class Metrics:
     """Of a server.
 
-    With several workers, set PROMETHEUS_MULTIPROC_DIR to an empty folder before Prometheus's client is imported: each
-    worker then answers for all.
+    With several workers, set PROMETHEUS_MULTIPROC_DIR to an empty folder before one is made: each worker then answers
+    for all.
 
     Args:
         database: of the server.
@@ -31,6 +31,8 @@ class Metrics:
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self, database: Database) -> None:
+        # The library chooses at its import, when nobody has said yet that there are several workers.
+        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
         own = CollectorRegistry()
         self._requests = Histogram(
             "fedkey_request_seconds", "Time to answer a request.", ("route", "method", "status"), registry=own

@@ -1,27 +1,34 @@
 """Processes of a server: gunicorn's workers answer phones, and a process beside them coordinates."""
 
+import errno
 import logging
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from prometheus_client.multiprocess import mark_process_dead
 
 from federation.enrolment.authority import AuthorityFolder
 from federation.enrolment.service import create_desk
-from federation.errors import FederationError
+from federation.errors import ConfigError, FederationError
 from federation.server.app import Site, create_app
 from federation.server.coordinator import Coordinator
 from federation.server.installation import Installation
 from federation.server.limits import Limits, RateLimits
 from federation.server.metrics import Metrics
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger("fedkey.server")
 _THREADS = 8
@@ -53,18 +60,34 @@ def serve(folder: Path, *, host: str, port: int, workers: int, coordinator: Sequ
         port: to listen on; 0 for any.
         workers: processes.
         coordinator: command that coordinates; it is started again whenever it ends.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
     """
-    with tempfile.TemporaryDirectory(prefix="fedkey-metrics-") as metrics:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
-        running = _Supervised(coordinator)
-        _Gunicorn(
-            lambda: application(Installation.load(folder)),
-            bind=f"{host}:{port}",
-            workers=workers,
-            when_ready=lambda _: running.start(),
-            on_exit=lambda _: running.stop(),
-            child_exit=lambda _, worker: mark_process_dead(worker.pid),  # type: ignore[no-untyped-call]
-        ).run()
+    check_address(host, port)
+    # Not a context manager: a worker that ends unwinds the stack that it was forked with, and would remove the folder.
+    metrics = Path(tempfile.mkdtemp(prefix="fedkey-metrics-"))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+    running = _Supervised(coordinator)
+
+    def begun(arbiter: Arbiter) -> None:
+        _end_in_order(arbiter)
+        running.start()
+
+    def ended(_: Arbiter) -> None:
+        running.stop()
+        shutil.rmtree(metrics, ignore_errors=True)
+
+    _Gunicorn(
+        lambda: Installation.load(folder),
+        application,
+        bind=_bind(host, port),
+        workers=workers,
+        when_ready=begun,
+        on_reload=lambda _: running.renew(),
+        on_exit=ended,
+        child_exit=lambda _, worker: mark_process_dead(worker.pid),  # type: ignore[no-untyped-call]
+    ).run()
 
 
 def serve_desk(authority: Path, *, host: str, port: int, days: int) -> None:
@@ -75,10 +98,41 @@ def serve_desk(authority: Path, *, host: str, port: int, days: int) -> None:
         host: address to listen on.
         port: to listen on; 0 for any.
         days: until credentials expire.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
     """
+    check_address(host, port)
     _Gunicorn(
-        lambda: create_desk(AuthorityFolder(authority), days=days, rates=RateLimits()), bind=f"{host}:{port}", workers=1
+        lambda: AuthorityFolder(authority),
+        lambda folder: create_desk(folder, days=days, rates=RateLimits()),
+        bind=_bind(host, port),
+        workers=1,
     ).run()
+
+
+def check_address(host: str, port: int) -> None:
+    """Find out whether an address can be listened on, before anything else is started.
+
+    Raises:
+        ConfigError: it cannot; the message says why.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family):
+            return
+    except OSError as error:
+        why = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
+        raise ConfigError(f"cannot listen on {_bind(host, port)}: {why}: choose another --host or --port") from error
+
+
+def _bind(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _end_in_order(arbiter: Arbiter) -> None:
+    """Have ABRT stop the master as QUIT does: by itself it would leave workers and the coordinator behind."""
+    signal.signal(signal.SIGABRT, lambda *_: arbiter.signal(signal.SIGQUIT, None))
 
 
 def coordinate(coordinator: Coordinator, parent: int | None = None) -> None:
@@ -98,12 +152,27 @@ def coordinate(coordinator: Coordinator, parent: int | None = None) -> None:
             time.sleep(_TICK_SECONDS)
 
 
-class _Gunicorn(BaseApplication):
-    """Gunicorn, set up from here instead of from a command line."""
+class _Gunicorn(BaseApplication, Generic[T]):
+    """Gunicorn, set up from here instead of from a command line.
 
-    def __init__(self, load: Callable[[], Flask], **options: Any) -> None:
-        self._load, self._options = load, options
+    Args:
+        configure: reads settings; called once, and again at HUP, in the master.
+        build: makes the application of what was read last; called in each worker.
+        options: of gunicorn.
+    """
+
+    def __init__(self, configure: Callable[[], T], build: Callable[[T], Flask], **options: Any) -> None:
+        self._configure, self._build, self._options = configure, build, options
+        self._configured = configure()
         super().__init__()
+
+    def reload(self) -> None:
+        """Read the settings anew, and go on with those from before if they cannot be used."""
+        try:
+            self._configured = self._configure()
+        except FederationError as error:
+            _LOG.error("the settings are not read anew: %s", error)
+        super().reload()
 
     def load_config(self) -> None:
         """Take the options."""
@@ -120,7 +189,7 @@ class _Gunicorn(BaseApplication):
 
     def load(self) -> Flask:
         """Open everything in the worker: connections must not be shared between processes."""
-        return self._load()
+        return self._build(self._configured)
 
 
 class _Supervised:
@@ -133,6 +202,11 @@ class _Supervised:
 
     def start(self) -> None:
         threading.Thread(target=self._run, daemon=True).start()
+
+    def renew(self) -> None:
+        """End the process, so that it is started anew."""
+        if self._process is not None:
+            self._process.terminate()
 
     def stop(self) -> None:
         self._stopping.set()

@@ -25,6 +25,7 @@ from alembic.config import Config
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from federation.errors import ConfigError
 from federation.server.errors import UnavailableError, UnknownError
 
 _LOG = logging.getLogger("fedkey.store")
@@ -38,12 +39,19 @@ class Database:
     """The database of a round server.
 
     Args:
-        url: `sqlite:////path/to/file` or `postgresql+psycopg://user@host/name`.
+        url: `sqlite:////path/to/file` or `postgresql://user@host/name`.
+
+    Raises:
+        ConfigError: it is no such URL.
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._engine = sql.create_engine(url, pool_pre_ping=True)
+        try:
+            self._engine = sql.create_engine(_with_driver(url), pool_pre_ping=True)
+        except (sql.exc.ArgumentError, ModuleNotFoundError) as error:
+            raise ConfigError(
+                "database in server.toml is a URL such as sqlite:////path/to/file or postgresql://user@host/name"
+            ) from error
         self._is_sqlite = self._engine.dialect.name == "sqlite"
         if self._is_sqlite:
             sql.event.listen(self._engine, "connect", _prepare_sqlite)
@@ -78,8 +86,12 @@ class Database:
         """Create the tables, or bring them to this version of fedkey; run it before workers start."""
         config = Config()
         config.set_main_option("script_location", str(resources.files("federation.server") / "migrations"))
-        config.attributes["engine"] = self._engine
-        command.upgrade(config, "head")
+        # Of several machines that start at once one migrates; DDL is in the transaction that holds the lock.
+        with _refusals(), self._turn(), self._writing.begin() as connection:
+            if not self._is_sqlite:
+                connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -100,6 +112,12 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+
+def _with_driver(url: str) -> str:
+    """Return a URL with the one driver for PostgreSQL that is installed; people and providers write it without."""
+    kind, separator, rest = url.partition("://")
+    return f"postgresql+psycopg{separator}{rest}" if kind in {"postgres", "postgresql"} else url
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
@@ -137,7 +155,10 @@ class Blobs:
 
     def __init__(self, url: str) -> None:
         # Other workers write too, so what this one saw in a folder does not last.
-        self._files, self._root = fsspec.url_to_fs(url, use_listings_cache=False)
+        try:
+            self._files, self._root = fsspec.url_to_fs(url, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise ConfigError(f"blobs in server.toml is a folder or a URL like s3://bucket/name: {error}") from error
         self._lock = threading.Lock()
         self._written = 0
 
@@ -220,8 +241,8 @@ def _answers(
         yield
     except but:
         raise
-    except Exception as error:  # each kind of store has errors of its own; the log has them
-        _LOG.warning(json.dumps({"blob_store": type(error).__name__, "error": str(error)}), exc_info=error)
+    except Exception as error:  # each kind of store has errors of its own; the log names them
+        _LOG.warning(json.dumps({"blob_store": type(error).__name__, "error": str(error)}))
         raise UnavailableError(otherwise, 60) from error
 
 

@@ -13,13 +13,12 @@ The file has a table for each part, for example::
 """
 
 import dataclasses
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from federation.base.config import build, load, read
+from federation.base.config import build, load, parsed, read
 from federation.errors import ConfigError
 from federation.fleet.scenario import Scenario
 from federation.privacy.training import PrivateTraining
@@ -162,16 +161,7 @@ class SimulationConfig:
 
     def with_assignments(self, assignments: Sequence[str]) -> "SimulationConfig":
         """Return a copy with `name=value` strings applied, values as in TOML; strings need no quotes."""
-        options = {}
-        for assignment in assignments:
-            name, equals, written = assignment.partition("=")
-            if not equals:
-                raise ConfigError(f"options: {assignment!r} must be NAME=VALUE")
-            try:
-                options[name.strip()] = tomllib.loads(f"value = {written}")["value"]
-            except tomllib.TOMLDecodeError:
-                options[name.strip()] = written.strip()
-        return self.with_options(options)
+        return self.with_options(parsed(assignments))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested tables, as a TOML or JSON file holds them."""

@@ -1,14 +1,13 @@
 """A training run on disk: warm start, rounds of federated averaging, a state saved after every round.
 
 A run can be killed at any point; started again with the same settings it goes on from its last state and ends with the
-same weights, since everything random is derived from (seed, round, client).
+same weights, since everything random is derived from (seed, round, client). With more rounds it goes on beyond its end,
+at the learning rates that a run of so many has from there.
 """
 
 import asyncio
-import dataclasses
 import json
 import os
-import secrets
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +36,7 @@ from federation.simulation.fedavg import Cohort, FederatedEvaluation, Server, Se
 from federation.simulation.mixing import with_fitted_mixture
 from federation.simulation.participation import choose_cohorts
 from federation.simulation.private import MeanState, private_mean
+from federation.simulation.run_folder import claim, noise_seed
 from federation.updates.encoding import choose
 from federation.updates.frozen_rows import FrozenRows
 from federation.updates.update import Update
@@ -155,11 +155,13 @@ class Run:
             )
         self._layout = Layout.of(self.network.layout)
         self._frozen = FrozenRows.of(self.network, vocabulary.piece_frequencies, privacy.min_frequency)
-        _claim(directory, config, vocabulary)
+        claim(directory, config, vocabulary)
+        if self.rounds_done > config.rounds:
+            raise ConfigError(f"{directory} has done {self.rounds_done} rounds already: ask for more with --rounds")
         self._record = RunRecord(privacy, size, uniform, self._layout.dimension)
         if self.rounds_done and privacy.mechanism != "none":
             self._record = RunRecord.load(directory)
-        secret = _noise_seed(directory) if privacy.mechanism != "none" else b""
+        secret = noise_seed(directory) if privacy.mechanism != "none" else b""
         self._mean = private_mean(
             privacy, cohort=size, dimension=self._layout.dimension, uniform=uniform, secret=secret
         )
@@ -421,41 +423,6 @@ def _number_of(path: Path) -> int:
 
 def _numbered(arrays: Mapping[str, npt.NDArray[Any]], part: str) -> list[npt.NDArray[Any]]:
     return [arrays[f"{part}.{i}"] for i in range(sum(name.startswith(f"{part}.") for name in arrays))]
-
-
-def _claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) -> None:
-    """Make the folder this run's, or check that it is."""
-    ours: dict[str, Any] = {"config": dataclasses.asdict(config), "vocabulary": vocabulary.key}
-    path = directory / "config.json"
-    if path.exists():
-        theirs = json.loads(path.read_text())
-        # A setting that an older run did not have yet was at its default. As JSON has it: lists where there are tuples.
-        defaults = dataclasses.asdict(SimulationConfig())
-        ours, defaults = json.loads(json.dumps(ours)), json.loads(json.dumps(defaults))
-        theirs["config"] = defaults | theirs["config"]
-        if theirs != ours:
-            before = theirs["config"]
-            differing = [name for name, value in ours["config"].items() if before.get(name) != value] or ["vocabulary"]
-            raise ConfigError(
-                f"{directory} holds a run with another {differing[0]}: "
-                "choose another folder with --out, or start over with --restart"
-            )
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(ours, indent=1))
-    partial.replace(path)
-
-
-def _noise_seed(directory: Path) -> bytes:
-    """Return the run's 32 secret random bytes, drawn when it begins and readable to its owner only."""
-    path = directory / "noise_seed"
-    if not path.exists():
-        partial = path.with_suffix(".partial")
-        partial.touch(mode=0o600)
-        partial.write_bytes(secrets.token_bytes(32))
-        partial.replace(path)
-    return path.read_bytes()
 
 
 def _figures(report: RoundReport) -> dict[str, float]:

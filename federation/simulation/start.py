@@ -9,12 +9,13 @@ from model import public_start
 from model.checkpoint import Checkpoint, CheckpointError
 
 
-def start_of(config: SimulationConfig, directory: Path) -> Checkpoint | None:
+def start_of(config: SimulationConfig, directory: Path, *, restart: bool = False) -> Checkpoint | None:
     """Return the model that a run begins with; None if it trains one on the public seed.
 
     Args:
         config: of the run.
         directory: of the run; if it has begun there, what it began with is taken.
+        restart: whether it begins again, so that it is not.
 
     Raises:
         CheckpointError: there is no such model, or it has another size.
@@ -23,7 +24,7 @@ def start_of(config: SimulationConfig, directory: Path) -> Checkpoint | None:
     if config.start == SEED:
         return None
     begun = directory / "warm_start"
-    if begun.exists():
+    if begun.exists() and not restart:
         return Checkpoint.load(begun)
     path = public_start.shipped() if config.start == PUBLIC else Path(config.start)
     if config.start == PUBLIC or public_start.is_start(path):

@@ -1,7 +1,6 @@
 """`fedkey demo`: the main job from beginning to end."""
 
 import csv
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,13 @@ from federation.simulation.config import SimulationConfig
 from federation.simulation.evaluation import Evaluator
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
+from federation.simulation.run_folder import FOLDER
 from federation.simulation.start import start_of
 from fedkey.cli import paths
 from fedkey.cli.keyboard import several
 from fedkey.cli.mixed import mixed_rounds
 from fedkey.cli.progress import TrainingProgress, megabytes, words_bar
+from model import folders
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTPredictor
 from model.evaluation import compare, spread_table, table
@@ -81,8 +82,7 @@ def demo(
     Takes six to seven minutes on two cores. The same command goes on where it was stopped.
     """
     started = time.monotonic()
-    if restart and out.exists():
-        shutil.rmtree(out)
+    folders.check(out, FOLDER)
     config = replace(
         SimulationConfig.beginning(start),
         corpus=corpus,
@@ -90,8 +90,10 @@ def demo(
         evaluate_every=max(1, rounds // _POINTS),
         evaluate_clients=_POINT_CLIENTS,
     )
-    model = start_of(config, out)
+    model = start_of(config, out, restart=restart)
     ready = prepared(paths.corpus(corpus), paths.cache(), vocabulary=model.vocabulary if model else None)
+    if restart:
+        folders.clear(out, FOLDER)
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
     if model:
         run.begin_with(model)

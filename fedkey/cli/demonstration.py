@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from federation.protocol.plan import Deadlines
+from federation.server.preparation import prepare
 from federation.server.settings import RoundSettings, ServerSettings
 from fedkey.cli.processes import running
-from fedkey.cli.serve import prepare
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.self_typing import SelfTyping
@@ -118,14 +118,17 @@ def local_server(folder: Path, model: Path, phones: int) -> Iterator[str]:
     """
     authority = folder / "authority"
     folder.mkdir(parents=True, exist_ok=True)
-    public = folder / "public-text.txt"
-    public.write_text("\n".join(PUBLIC_TEXT) + "\n", encoding="utf-8")
-    settings = folder / "settings.toml"
     (folder / "server" / "server.toml").unlink(missing_ok=True)  # the desk's address changes
     log = folder / "server.log"
     with running("enrol", "serve", "--authority", authority, log=log) as desk:
-        settings.write_text(server_settings(phones, desk).to_toml(), encoding="utf-8")
-        prepare(folder / "server", model=model, settings=settings, public_text=public, authority=authority, corpus=None)
+        prepare(
+            folder / "server",
+            model=model if not (folder / "server").exists() else None,
+            settings=server_settings(phones, desk),
+            public_text=lambda: PUBLIC_TEXT,
+            authority=authority,
+            texts_are_given=False,
+        )
         command = ("serve", "--folder", folder / "server", "--authority", authority, "--workers", 1)
         with running(*command, log=log) as server:
             yield server

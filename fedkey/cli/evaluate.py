@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,6 +11,7 @@ from data.corpus import Users
 from federation.simulation.evaluation import Evaluator
 from fedkey.cli import paths
 from fedkey.cli.progress import words_bar
+from model import folders
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTPredictor
 from model.evaluation import compare, spread_table, table
@@ -18,6 +20,10 @@ from model.evaluation.typist import type_messages, typing_table
 from model.export import inference_file
 from model.next_words import MixtureNextWords
 from model.suggestions import Suggester
+
+_FOLDER = folders.Kind(
+    "an evaluation", "evaluation.json", frozenset({"model", "corpus", "part", "users"}), ("*.json", "models.svg")
+)
 
 
 @click.command()
@@ -39,9 +45,16 @@ from model.suggestions import Suggester
 @click.option(
     "--slips", default=0.03, show_default=True, type=click.FloatRange(0, 1), help="Letters that a typist gets wrong."
 )
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/evaluation"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write; runs/evaluation/RUN if not given.")
 def evaluate(
-    model: Path, corpus: str, against: str | None, part: str, users: int | None, typist: bool, slips: float, out: Path
+    model: Path,
+    corpus: str,
+    against: str | None,
+    part: str,
+    users: int | None,
+    typist: bool,
+    slips: float,
+    out: Path | None,
 ) -> None:
     """Measure how well MODEL, a folder that `fedkey simulate` wrote, predicts.
 
@@ -49,12 +62,16 @@ def evaluate(
     --typist it types the last third of each user's messages instead, before and after learning from the rest.
     """
     checkpoint = Checkpoint.load(model)
+    name = paths.name_of(model)
+    out = out or paths.RUNS / "evaluation" / name
+    judged = {"model": checkpoint.key, "corpus": corpus, "part": part, "users": users}
+    _check(out, judged)
     split = data.split(data.load(paths.corpus(corpus)))
     if typist:
-        _type(checkpoint, dict(list(getattr(split, part).items())[:users]), slips, out)
+        _type(checkpoint, dict(list(getattr(split, part).items())[:users]), slips, out, judged)
         return
     judge = Evaluator(split, part=part, max_users=users, show=words_bar)
-    evaluations = [judge.network(checkpoint, name=model.name)]
+    evaluations = [judge.network(checkpoint, name=name)]
     if against == "ngram":
         evaluations += [judge.ngram("seed"), judge.ngram("central")]
     click.echo(f"{table(evaluations)}\n\n{spread_table(evaluations)}\n")
@@ -65,14 +82,27 @@ def evaluate(
             f"(standard error {found.standard_error:.2f}); {100 * found.helped:.0f} % of users helped, "
             f"{100 * found.harmed:.0f} % harmed"
         )
-    out.mkdir(parents=True, exist_ok=True)
+    _begin(out, judged)
     for evaluation in evaluations:
         (out / f"{evaluation.name.replace(' ', '-')}.json").write_text(evaluation.to_json())
     plot_models(evaluations, out / "models.svg")
     click.echo(f"written: {out}")
 
 
-def _type(checkpoint: Checkpoint, users: Users, slips: float, out: Path) -> None:
+def _check(out: Path, judged: dict[str, Any]) -> None:
+    """Refuse a folder that is not ours, or that another evaluation is in."""
+    if folders.check(out, _FOLDER) and json.loads((out / _FOLDER.description).read_text(encoding="utf-8")) != judged:
+        raise click.ClickException(
+            f"{out} holds an evaluation of another model or of other users: choose another folder with --out"
+        )
+
+
+def _begin(out: Path, judged: dict[str, Any]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / _FOLDER.description).write_text(json.dumps(judged, indent=1) + "\n", encoding="utf-8")
+
+
+def _type(checkpoint: Checkpoint, users: Users, slips: float, out: Path, judged: dict[str, Any]) -> None:
     """Type on a phone's keyboard, without and with what it has learned of the user."""
     predictor = LiteRTPredictor(inference_file(checkpoint, "int8"), checkpoint.network)
     suggester = Suggester(MixtureNextWords(predictor, checkpoint.vocabulary, checkpoint.mixture))
@@ -83,7 +113,7 @@ def _type(checkpoint: Checkpoint, users: Users, slips: float, out: Path) -> None
         with words_bar(f"typing: {name}", sum(map(len, later.values()))) as advance:
             found.append(type_messages(suggester, later, name=name, slip_rate=slips, earlier=learned, progress=advance))
     click.echo(typing_table(found))
-    out.mkdir(parents=True, exist_ok=True)
+    _begin(out, judged)
     path = out / "typist.json"
     path.write_text(json.dumps([typing.summary() for typing in found], indent=1) + "\n")
     click.echo(f"written: {path}")

@@ -6,7 +6,9 @@ import click
 
 import data
 from fedkey.cli import paths
+from model import folders
 from model.checkpoint import Checkpoint
+from model.engine.exported import FOLDER
 from model.export import export as write_export
 from model.export import inference_file, relative_perplexity
 from model.text import tokenise
@@ -36,6 +38,7 @@ def export(model: Path, out: Path, version: int, inference: str, corpus: str) ->
     phone needs the files of its own engine only: those that end in .tflite for LiteRT, in .weights for NumPy.
     """
     checkpoint = Checkpoint.load(model)
+    folders.check(out, FOLDER)
     if inference == "auto":
         texts = [text for own in data.split(data.load(paths.corpus(corpus))).seed.values() for text in own][:_MESSAGES]
         encoded = [checkpoint.vocabulary.encode(tokenise(text)) for text in texts]

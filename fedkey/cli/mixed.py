@@ -13,11 +13,11 @@ from federation.fleet.headless import Fleet, HeadlessSettings, outcome
 from federation.protocol.plan import Deadlines
 from federation.server.history import rounds_of
 from federation.server.installation import Installation
+from federation.server.preparation import prepare
 from federation.server.settings import RoundSettings, ServerSettings
 from fedkey.cli import paths
 from fedkey.cli.phones import headless
 from fedkey.cli.processes import running
-from fedkey.cli.serve import prepare
 from model.checkpoint import Checkpoint
 from model.export import export as write_export
 from model.layout import Layout
@@ -42,15 +42,12 @@ def mixed_rounds(
     for folder in (export, server, authority, out / "phones"):
         shutil.rmtree(folder, ignore_errors=True)
     exported = write_export(model, export, inference="int8")
-    (out / "public.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
-    (out / "server.toml").write_text(_settings(phones).to_toml(), encoding="utf-8")
     prepare(
         server,
         model=export,
-        settings=out / "server.toml",
-        public_text=out / "public.txt",
+        settings=_settings(phones),
+        public_text=lambda: texts,
         authority=authority,
-        corpus=None,
     )
     people = list(data.split(data.load(paths.corpus(corpus))).train.values())[-phones:]
     command = ("serve", "--folder", server, "--authority", authority, "--workers", 1)

@@ -21,6 +21,12 @@ def corpus(name: str) -> str:
     return str(path_of(name, cache() / "tff"))
 
 
+def name_of(model: Path) -> str:
+    """Return what people call a model: its folder, or its run's if that is just `model`."""
+    resolved = model.resolve()
+    return resolved.parent.name if resolved.name == "model" and resolved.parent.name else resolved.name
+
+
 def cache() -> Path:
     """Return the folder for what can always be made again."""
     return platformdirs.user_cache_path("fedkey")

@@ -1,19 +1,21 @@
 """`fedkey serve`: rounds with phones over HTTP."""
 
 import logging
-import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import tomli_w
 
 import data
-from federation.enrolment.authority import AuthorityFolder
+from federation.base.config import assigned
 from federation.server.coordinator import Partner
 from federation.server.gate import PublicTextGate
 from federation.server.installation import Installation
+from federation.server.preparation import PUBLIC_TEXT, prepare
+from federation.server.serving import check_address
 from federation.server.serving import coordinate as run_coordinator
 from federation.server.serving import serve as run_server
 from federation.server.settings import ServerSettings
@@ -38,6 +40,13 @@ _COHORT = click.option(
 @click.option(
     "--settings", type=click.Path(exists=True, path_type=Path), help="Becomes server.toml of a folder that has none."
 )
+@click.option(
+    "--set",
+    "extra",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any setting of such a server.toml, such as rounds.separation_seconds=30.",
+)
 @click.option("--public-text", type=click.Path(exists=True, path_type=Path), help="Likewise public.txt.")
 @click.option(
     "--authority",
@@ -55,6 +64,7 @@ def serve(
     folder: Path,
     model: Path | None,
     settings: Path | None,
+    extra: tuple[str, ...],
     public_text: Path | None,
     authority: Path,
     host: str,
@@ -66,7 +76,15 @@ def serve(
     """Run rounds with phones over HTTP; SQLite and files in one folder, unless its server.toml names other stores."""
     if simulated_cohort and not corpus:
         raise click.UsageError("--simulated-cohort needs --corpus: whose clients it simulates")
-    prepare(folder, model=model, settings=settings, public_text=public_text, authority=authority, corpus=corpus)
+    check_address(host, port)
+    prepare(
+        folder,
+        model=model,
+        settings=_settings(settings, extra),
+        public_text=_public_text(public_text, corpus),
+        authority=authority,
+        texts_are_given=public_text is not None,
+    )
     command = [sys.executable, "-m", "fedkey", "coordinate", "--folder", str(folder)]
     if simulated_cohort and corpus:
         command += ["--simulated-cohort", str(simulated_cohort), "--corpus", corpus]
@@ -83,51 +101,32 @@ def coordinate(folder: Path, simulated_cohort: int, corpus: str | None, parent: 
     """Move a server's rounds on; `fedkey serve` starts this beside its workers."""
     _log_to_stderr()
     installation = Installation.load(folder)
-    export = Export.load(folder / "export")
-    texts = (folder / "public.txt").read_text(encoding="utf-8").splitlines()
+    export = installation.export
+    texts = (folder / PUBLIC_TEXT).read_text(encoding="utf-8").splitlines()
     gate = PublicTextGate(export, texts, installation.settings.max_relative_gate_loss)
     with _partner(installation, export, simulated_cohort, corpus) as partner:
         run_coordinator(installation.coordinator(gate, partner, gate.probe), parent)
 
 
-def prepare(
-    folder: Path,
-    *,
-    model: Path | None,
-    settings: Path | None,
-    public_text: Path | None,
-    authority: Path,
-    corpus: str | None,
-) -> Installation:
-    """Make a server's folder ready, leaving alone what is there; see `serve` for the arguments."""
-    if not (folder / "export").exists():
-        if model is None:
-            raise click.UsageError("a new server needs its first model: --model FOLDER, written by `fedkey export`")
-        Export.load(model)  # before anything is written
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(model, folder / "export")
-    export = Export.load(folder / "export")
-    if not (folder / "public.txt").exists():
-        texts = _public_text(public_text, corpus)
-        (folder / "public.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
-    vouching = AuthorityFolder.create(authority)
-    chosen = (
-        ServerSettings.from_toml(settings.read_text(encoding="utf-8"))
-        if settings
-        else ServerSettings(revoked=str(vouching.revocations.resolve()))
-    )
-    installation = Installation.create(folder, chosen, vouching.authority)
-    installation.begin(export.trainer().weights())
-    return installation
+def _settings(file: Path | None, assignments: Sequence[str]) -> ServerSettings | None:
+    """Return what server.toml is to say, if anything was asked for."""
+    if file is None and not assignments:
+        return None
+    text = file.read_text(encoding="utf-8-sig") if file else ""
+    return ServerSettings.from_toml(tomli_w.dumps(assigned(text, assignments)))
 
 
-def _public_text(file: Path | None, corpus: str | None) -> Sequence[str]:
+def _public_text(file: Path | None, corpus: str | None) -> Callable[[], Sequence[str]] | None:
     if file is not None:
-        return file.read_text(encoding="utf-8").splitlines()
+        return lambda: file.read_text(encoding="utf-8-sig").splitlines()
     if corpus is None:
-        raise click.UsageError("the gate needs public text: --public-text FILE, a message a line, or --corpus NAME")
-    held_out = data.split(data.load(paths.corpus(corpus))).held_out
-    return [" ".join(text.split()) for texts in held_out.values() for text in texts][:_GATE_MESSAGES]
+        return None
+
+    def of_corpus() -> Sequence[str]:
+        held_out = data.split(data.load(paths.corpus(corpus))).held_out
+        return [" ".join(text.split()) for texts in held_out.values() for text in texts][:_GATE_MESSAGES]
+
+    return of_corpus
 
 
 @contextmanager

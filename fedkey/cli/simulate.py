@@ -1,6 +1,5 @@
 """`fedkey simulate`: train a model with simulated clients."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,11 @@ from federation.fleet.scenario import Scenario
 from federation.simulation.config import SimulationConfig
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
+from federation.simulation.run_folder import FOLDER
 from federation.simulation.start import start_of
 from fedkey.cli import paths
 from fedkey.cli.progress import TrainingProgress, megabytes
+from model import folders
 
 
 @click.command()
@@ -84,10 +85,11 @@ def simulate(
     config = config.with_assignments(extra)
     if files:
         config = config.with_options({"public": list(files)})
-    if restart and out.exists():
-        shutil.rmtree(out)
-    model = start_of(config, out)
+    folders.check(out, FOLDER)
+    model = start_of(config, out, restart=restart)
     ready = prepared(paths.corpus(config.corpus), paths.cache(), vocabulary=model.vocabulary if model else None)
+    if restart:
+        folders.clear(out, FOLDER)
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
     if model:
         run.begin_with(model)

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
+from model import folders
 from model.engine.interface import ExportError, Predictor, Trainer
 from model.engine.numpy_engine import NumPyPredictor, NumPyTrainer
 from model.layout import NetworkConfig
@@ -20,6 +21,14 @@ MANIFEST = "manifest.json"
 VOCABULARY_FILES = ("sentencepiece.model", "lexicon.json")
 
 _FORMAT = 1
+
+_KINDS_OF_FILE = [f"{part}.{ending}" for part in ("training", "inference") for ending in ("tflite", "weights")]
+FOLDER = folders.Kind(
+    "an export",
+    MANIFEST,
+    frozenset({"format", "network", "files"}),
+    (MANIFEST, *_KINDS_OF_FILE, *VOCABULARY_FILES, *MIXTURE_FILES),
+)
 
 
 class Engine(Enum):

@@ -1,7 +1,9 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.text import EMAIL, NUMBER, URL, normalise, tokenise
+from model.text import EMAIL, MAX_RUN, NUMBER, URL, normalise, tokenise
+from model.vocabulary import Vocabulary
 
 
 def symbols(text: str) -> list[str]:
@@ -48,3 +50,46 @@ def test_nothing_but_white_space_is_lost(text: str) -> None:
 def test_normalising_twice_changes_nothing(text: str) -> None:
     once = normalise(text)
     assert symbols(once) == symbols(text)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "a-",
+        "a.",
+        "a@",
+        "a@b",
+        "a@b.",
+        "1-",
+        "1,2a ",
+        "a'",
+        "_",
+        "www.",
+        "a.com",
+        "a.b-",
+        "+",
+        "x",
+        "9",
+        "a\u0300\u0327",
+        "😂",
+    ],
+)
+@pytest.mark.timeout(60)  # quadratic time took minutes for this much
+def test_whatever_is_pasted_takes_linear_time_and_ends_in_bounded_symbols(part: str) -> None:
+    for pasted in (part * 100_000, f"{part * 40} " * 2_500, f"{part * 40}! " * 2_500):
+        tokens = tokenise(pasted)
+        assert all(len(token.symbol) <= MAX_RUN for token in tokens)
+        assert "".join(token.surface for token in tokens) == "".join(normalise(pasted).split())
+
+
+def test_marks_without_end_on_one_letter_are_left_out() -> None:
+    assert len(normalise("a" + "\u0300\u0327" * 50_000)) < 64
+    kept = "a" + "\u0300" * 20
+    assert normalise(kept).count("\u0300") == 19  # one is part of the letter
+
+
+def test_a_word_that_nobody_types_is_a_class_and_enters_no_lexicon() -> None:
+    assert symbols("see " + "x" * 65) == ["see", URL]
+    assert symbols("see " + "x" * 64) == ["see", "x" * 64]
+    texts = ["how are you today", "fine thank you and you"] * 20 + ["look " + "y" * 1_000_000]
+    assert max(map(len, Vocabulary.train(texts, size=60).lexicon)) < 64

@@ -1,12 +1,10 @@
-"""How Alembic reaches the database: through the engine that `Database.migrate` hands over."""
+"""How Alembic reaches the database: through the connection, in a transaction, that `Database.migrate` hands over."""
 
 import sqlalchemy as sql
 from alembic import context
 
 from federation.server.tables import Base
 
-engine: sql.Engine = context.config.attributes["engine"]
-with engine.connect().execution_options(fedkey_write="FULL") as connection:
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
-    with context.begin_transaction():
-        context.run_migrations()
+connection: sql.Connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+context.run_migrations()

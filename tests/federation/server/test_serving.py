@@ -67,18 +67,32 @@ class Process:
         self.start()
 
     @property
+    def command(self) -> list[str]:
+        return [
+            *(sys.executable, "-m", "fedkey", "serve", "--folder", str(self._folder / "server")),
+            *("--model", str(self._exported), "--settings", str(self._folder / "server.toml")),
+            *("--public-text", str(self._folder / "public.txt")),
+            *("--authority", str(self._folder / "authority"), "--port", str(self._port), "--workers", "2"),
+        ]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float) -> int:
+        return self._process.wait(seconds)
+
+    @property
     def installation(self) -> Installation:
         return Installation.load(self._folder / "server")
 
     def start(self) -> None:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "fedkey", "serve", "--folder", str(self._folder / "server")),
-                    *("--model", str(self._exported), "--settings", str(self._folder / "server.toml")),
-                    *("--public-text", str(self._folder / "public.txt")),
-                    *("--authority", str(self._folder / "authority"), "--port", str(self._port), "--workers", "2"),
-                ],
+                self.command,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -1,0 +1,111 @@
+"""A server's folder is made whole or not at all, and one that is there says so when it is asked to be another."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from federation.enrolment.authority import AuthorityFolder
+from federation.errors import ConfigError
+from federation.server.installation import Installation
+from federation.server.settings import ServerSettings
+from model.engine import Export
+
+EXPORT, PUBLIC_TEXT, SETTINGS = "export", "public.txt", "server.toml"
+_MARK = "server.key"
+
+
+def prepare(
+    folder: Path,
+    *,
+    model: Path | None,
+    settings: ServerSettings | None,
+    public_text: Callable[[], Sequence[str]] | None,
+    authority: Path,
+    texts_are_given: bool = True,
+) -> Installation:
+    """Make a server's folder and database ready; one that is there stays as it is.
+
+    Args:
+        folder: of the server.
+        model: an export, the first model; needed once.
+        settings: of a new folder, or of one without; its defaults, if not given.
+        public_text: reads the messages that the gate judges by; needed once.
+        authority: folder of the enrolment authority; made if there is none.
+        texts_are_given: whether somebody named these texts, so that other ones in the folder are a contradiction.
+
+    Raises:
+        ConfigError: something is missing, or the folder holds another model, other settings, texts or devices.
+        CredentialError: the list of revoked devices is not this authority's.
+    """
+    vouching = AuthorityFolder.create(authority)
+    fresh = settings or ServerSettings(revoked=str(vouching.revocations.resolve()))
+    if (folder / _MARK).exists():
+        if public_text is not None and not (folder / PUBLIC_TEXT).exists():
+            (folder / PUBLIC_TEXT).write_text(_lines(public_text()), encoding="utf-8")
+        _must_agree(folder, model, settings, public_text if texts_are_given else None)
+        if (folder / "authority.pub").read_bytes() != vouching.authority.public_key:
+            raise ConfigError(f"{folder} serves devices of another authority than {authority}: give that one's folder")
+        installation = Installation.create(folder, fresh, vouching.authority)
+    else:
+        installation = _made(folder, model, fresh, public_text, vouching)
+    installation.revocations()  # before the first phone comes
+    installation.begin(installation.export.trainer().weights())
+    return installation
+
+
+def _made(
+    folder: Path,
+    model: Path | None,
+    settings: ServerSettings,
+    public_text: Callable[[], Sequence[str]] | None,
+    vouching: AuthorityFolder,
+) -> Installation:
+    if model is None:
+        raise ConfigError("a new server needs its first model: --model FOLDER, written by `fedkey export`")
+    if public_text is None:
+        raise ConfigError("the gate needs public text: --public-text FILE, a message a line, or --corpus NAME")
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} has files in it and is no server's folder: choose another with --folder")
+    Export.load(model)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        shutil.copytree(model, partial / EXPORT)
+        (partial / PUBLIC_TEXT).write_text(_lines(public_text()), encoding="utf-8")
+        Installation.create(partial, settings, vouching.authority)
+        partial.chmod(0o755)
+        partial.replace(folder)  # whole, also where an empty folder was
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Installation.load(folder)
+
+
+def _must_agree(
+    folder: Path,
+    model: Path | None,
+    settings: ServerSettings | None,
+    public_text: Callable[[], Sequence[str]] | None,
+) -> None:
+    """Refuse to go on with something else than what was asked for."""
+
+    def refuse(what: str, option: str) -> None:
+        raise ConfigError(f"{folder} has {what} already, and not these: leave {option} out, or choose another --folder")
+
+    if model is not None and Export.load(model).manifest.files != Export.load(folder / EXPORT).manifest.files:
+        refuse("its first model", "--model")
+    path = folder / SETTINGS
+    if (
+        settings is not None
+        and path.exists()
+        and settings != ServerSettings.from_toml(path.read_text(encoding="utf-8"))
+    ):
+        refuse("its settings in server.toml", "--settings and --set")
+    if not (folder / PUBLIC_TEXT).exists():
+        raise ConfigError(f"{folder} has no public text for the gate any more: give it with --public-text FILE")
+    if public_text is not None and _lines(public_text()) != (folder / PUBLIC_TEXT).read_text(encoding="utf-8"):
+        refuse("its public text", "--public-text")
+
+
+def _lines(texts: Sequence[str]) -> str:
+    return "".join(f"{text}\n" for text in texts)
