@@ -38,6 +38,7 @@ import psutil
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from benchmarks.results import Figure, write
+from federation.base.rate_limits import RateLimits
 from federation.enrolment.authority import AuthorityFolder
 from federation.protocol import request_signing
 from federation.protocol.conditions import Conditions
@@ -45,7 +46,6 @@ from federation.protocol.credentials import Credential
 from federation.protocol.plan import PLAN_BYTES, Deadlines, RoundPlan
 from federation.secure_aggregation import Authority, Device, DeviceKey, phone
 from federation.secure_aggregation.identity import DEVICE_ID_BYTES, SIGNATURE_BYTES
-from federation.server.limits import RateLimits
 from federation.server.phases import Phase
 from federation.server.settings import RoundSettings, ServerSettings
 from federation.updates.update import Tally, Update

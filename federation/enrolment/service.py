@@ -1,12 +1,13 @@
 """The enrolment authority's desk on the network: a small application of its own, apart from the round server."""
 
+import math
+
 from flask import Flask, Response, request
 
+from federation.base.rate_limits import Limits, RateLimits
 from federation.enrolment.authority import AuthorityFolder
-from federation.errors import FederationError
+from federation.errors import FederationError, TooManyError
 from federation.protocol.credentials import CredentialError
-from federation.server.errors import TooManyError
-from federation.server.limits import Limits, RateLimits
 
 _REQUEST_BYTES = 256
 
@@ -17,9 +18,9 @@ def create_desk(authority: AuthorityFolder, *, days: int, rates: RateLimits) -> 
     Whether a device is one person's phone is for its operator to find out: put an attestation service in front.
 
     Args:
-        authority: that vouches.
-        days: until credentials expire.
-        rates: of requests.
+        authority: The authority that vouches.
+        days: Validity of credentials, in days.
+        rates: Maximum rates of requests.
     """
     app = Flask("fedkey-desk", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _REQUEST_BYTES
@@ -31,8 +32,10 @@ def create_desk(authority: AuthorityFolder, *, days: int, rates: RateLimits) -> 
         return Response(authority.enrol(request.get_data(), days).to_bytes(), content_type="application/octet-stream")
 
     @app.errorhandler(FederationError)
-    def refused(error: FederationError) -> tuple[dict[str, str], int]:
-        status = 429 if isinstance(error, TooManyError) else 403 if isinstance(error, CredentialError) else 500
-        return {"error": str(error)}, status
+    def refused(error: FederationError) -> tuple[dict[str, str], int, dict[str, str]]:
+        told = {"error": str(error)}
+        if isinstance(error, TooManyError):
+            return told, 429, {"Retry-After": str(math.ceil(error.retry_after_seconds))}
+        return told, 403 if isinstance(error, CredentialError) else 500, {}
 
     return app

@@ -19,6 +19,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, g, request, send_file
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from federation.base.rate_limits import Limits
 from federation.errors import FederationError
 from federation.protocol import request_signing
 from federation.protocol.conditions import Conditions
@@ -32,7 +33,6 @@ from federation.server.errors import (
     UnknownError,
     status_of,
 )
-from federation.server.limits import Limits
 from federation.server.metrics import Metrics
 from federation.server.models import Models, ModelVersion
 from federation.server.phases import STEPS, Phase

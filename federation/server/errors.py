@@ -11,13 +11,13 @@ In brackets the HTTP status::
     +-- GoneError              [410] the step is over, or the round was abandoned
     +-- TooLargeError          [413]
     +-- NotYetError            [425] ask again
-    +-- TooManyError           [429] slow down
     +-- UnavailableError       [503] the server cannot store anything at the moment
 
-`federation.secure_aggregation.errors` names the status of the protocol's own errors.
+`federation.errors.TooManyError` is answered with 429, and the protocol's own errors as
+`federation.secure_aggregation.errors` says.
 """
 
-from federation.errors import FederationError
+from federation.errors import FederationError, TooManyError
 from federation.secure_aggregation import errors as protocol
 
 
@@ -84,19 +84,14 @@ class NotYetError(ServerError):
     status = 425
 
 
-class TooManyError(ServerError):
-    """More requests than a device may make."""
-
-    status = 429
-
-
 class UnavailableError(ServerError):
     """Storage is full or away; nothing of the request was accepted."""
 
     status = 503
 
 
-_PROTOCOL_STATUS: dict[type[FederationError], int] = {
+_STATUS: dict[type[FederationError], int] = {
+    TooManyError: 429,
     protocol.MalformedMessageError: 422,
     protocol.BadSignatureError: 422,
     protocol.MismatchError: 412,
@@ -109,4 +104,4 @@ _PROTOCOL_STATUS: dict[type[FederationError], int] = {
 
 def status_of(error: FederationError) -> int:
     """Return the HTTP status that an error is answered with."""
-    return error.status if isinstance(error, ServerError) else _PROTOCOL_STATUS.get(type(error), 500)
+    return error.status if isinstance(error, ServerError) else _STATUS.get(type(error), 500)

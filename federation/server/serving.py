@@ -19,13 +19,13 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from prometheus_client.multiprocess import mark_process_dead
 
+from federation.base.rate_limits import Limits, RateLimits
 from federation.enrolment.authority import AuthorityFolder
 from federation.enrolment.service import create_desk
 from federation.errors import ConfigError, FederationError
 from federation.server.app import Site, create_app
 from federation.server.coordinator import Coordinator
 from federation.server.installation import Installation
-from federation.server.limits import Limits, RateLimits
 from federation.server.metrics import Metrics
 
 T = TypeVar("T")

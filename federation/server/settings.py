@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import tomli_w
 
+from federation.base.rate_limits import RateLimits
 from federation.errors import ConfigError
 from federation.privacy.central import CentralNoise
 from federation.protocol.conditions import Conditions
@@ -18,7 +19,6 @@ from federation.robustness import DefenceSettings
 from federation.rounds.pace import JITTER
 from federation.rounds.server_optimizers import OPTIMIZERS, ServerOptimizer
 from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
-from federation.server.limits import RateLimits
 
 _UNSPLIT_PHONES = MAX_COHORT // 2
 """In a group at least, where no defence wants groups: cohorts of less than twice as many are one group."""

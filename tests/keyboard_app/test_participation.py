@@ -10,10 +10,10 @@ import httpx
 import numpy as np
 import pytest
 
+from federation.base.rate_limits import RateLimits
 from federation.enrolment.service import create_desk
 from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol.conditions import Conditions
-from federation.server.limits import RateLimits
 from federation.server.settings import RoundSettings
 from keyboard_app import long_work, subprocesses
 from keyboard_app.model_comparison import Measured, Verdict

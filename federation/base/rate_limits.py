@@ -6,17 +6,16 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from federation.errors import ConfigError
-from federation.server.errors import TooManyError
+from federation.errors import ConfigError, TooManyError
 
 
 @dataclass(frozen=True, kw_only=True)
 class RateLimits:
-    """How often, such as `20/second`.
+    """Numbers of requests and times, such as `20/second`.
 
     Attributes:
-        device: of one device; a round takes about fifteen requests and some polling.
-        address: of one network address, behind which there may be many phones.
+        device: Rate of one device; a round takes about fifteen requests and some polling.
+        address: Rate of one network address, behind which there may be many phones.
     """
 
     device: str = "600/minute"
@@ -27,7 +26,7 @@ class Limits:
     """Counts requests.
 
     Args:
-        rates: how often.
+        rates: Maximum rates.
 
     Raises:
         ConfigError: a rate cannot be read.
