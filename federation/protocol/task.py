@@ -40,8 +40,25 @@ class ComputeBudget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CountingTask:
+    """What a counting round counts.
+
+    Attributes:
+        list_sha256: SHA-256 (hex) of the public list of n-grams; a phone counts only the list of its own app.
+        max_count: Maximum contribution of a phone to one n-gram.
+    """
+
+    list_sha256: str
+    max_count: int
+
+    def __post_init__(self) -> None:
+        if len(bytes.fromhex(self.list_sha256)) != 32 or not 1 <= self.max_count <= 1 << 15:
+            raise ValueError(f"no counting round has these numbers: {self}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingTask:
-    """Local training of a round.
+    """Local training of a round, or local counting.
 
     Attributes:
         nonce: 32 random bytes, so that no two rounds have the same rotation.
@@ -56,6 +73,7 @@ class TrainingTask:
         min_frequency: rows of pieces rarer than this share of public text are zero in a delta: see
             `federation.updates.frozen_rows`.
         central: noise that the server says it adds to the sum; phones cannot see whether it does.
+        counting: what is counted, in a counting round; the settings of training mean nothing then.
     """
 
     nonce: bytes
@@ -69,6 +87,7 @@ class TrainingTask:
     separation_seconds: int
     min_frequency: float = 0.0
     central: CentralNoise = field(default_factory=CentralNoise)
+    counting: CountingTask | None = None
 
     def __post_init__(self) -> None:
         if len(self.nonce) != 32 or set(self.budgets) != set(DEVICE_CLASSES):
@@ -106,6 +125,8 @@ class TrainingTask:
             values["needed"] = Conditions(**values["needed"])
             values["budgets"] = {name: ComputeBudget(**budget) for name, budget in values["budgets"].items()}
             values["central"] = CentralNoise(**values.get("central", {}))
+            counting = values.get("counting")
+            values["counting"] = None if counting is None else CountingTask(**counting)
             return cls(**values)
         except (AttributeError, ConfigError, KeyError, TypeError, ValueError) as error:
             raise PlanRefusedError(f"impossible task: {error}") from error

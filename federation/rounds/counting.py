@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from federation.errors import ConfigError
 from federation.privacy import noised_encoding
-from federation.protocol.plan import Mechanism, Privacy
+from federation.privacy.mechanisms import NoiseScale
+from federation.protocol.plan import Mechanism, Privacy, RoundPlan
 from federation.updates.encoding import Encoding, choose
 from federation.updates.update import Tally, Update, clip
 from model.counts import NgramList
@@ -33,6 +34,7 @@ class CountingSettings:
     """Settings of counting rounds.
 
     Attributes:
+        every: Number of rounds of which one counts, the first one first; 0 is no counting.
         length: Number of n-grams in the public list, the pieces alone included.
         max_count: Maximum contribution of one client to one n-gram.
         clip: L2 bound of one client's counts.
@@ -42,18 +44,25 @@ class CountingSettings:
         ConfigError: a setting is out of its range.
     """
 
+    every: int = 0
     length: int = 200_000
     max_count: int = 8
     clip: float = 64.0
     decay: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.every < 0:
+            raise ConfigError(f"counting.every must be 0 or more, not {self.every}")
         if self.length < 1 or self.max_count < 1:
             raise ConfigError(f"counting needs a list and counts of at least 1, not {self.length} and {self.max_count}")
         if not (math.isfinite(self.clip) and self.clip > 0):
             raise ConfigError(f"counting.clip must be finite and positive, not {self.clip}")
         if not 0 < self.decay <= 1:
             raise ConfigError(f"counting.decay must be above 0 and at most 1, not {self.decay}")
+
+    def counts_in(self, round_id: int) -> bool:
+        """Return whether a round, numbered from 1, counts instead of training."""
+        return self.every > 0 and (round_id - 1) % self.every == 0
 
     def update(self, listed: NgramList, messages: Iterable[Sequence[int]]) -> Update:
         """Return one client's contribution.
@@ -82,6 +91,13 @@ class CountingSettings:
         """Return the counts after a round: those before it, decayed, and the round's sum."""
         result: Counts = (np.float32(self.decay) * before + total).astype(np.float32)
         return result
+
+
+def noise_variance(plan: RoundPlan, phones: int) -> float:
+    """Return the variance of the noise on one counter of the sum of `phones` phones."""
+    if plan.privacy.mechanism is Mechanism.NONE:
+        return 0.0
+    return NoiseScale.of(plan).phone_variance * phones * plan.encoding.step**2
 
 
 def threshold(deviation: float, length: int) -> float:

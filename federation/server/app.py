@@ -55,7 +55,7 @@ class Site:
     """What the application serves.
 
     Attributes:
-        rounds, models: the core.
+        rounds, models, counts: the core.
         public_key: raw Ed25519 key of this server, in the audience of every signed request.
         about: what anyone may know of this server.
         max_upload: bytes of a masked vector at most.
@@ -66,6 +66,7 @@ class Site:
 
     rounds: Rounds
     models: Models
+    counts: Models
     public_key: bytes
     about: Mapping[str, Any]
     max_upload: int
@@ -123,6 +124,10 @@ def _public(site: Site) -> Blueprint:
     @pages.get("/v1/models/current")
     def current() -> Response:
         return _json(_described(site.models.version(site.models.current_version())))
+
+    @pages.get("/v1/counts/current")
+    def counts() -> Response:
+        return _json(_described(site.counts.version(site.counts.current_version())))
 
     return pages
 

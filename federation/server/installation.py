@@ -12,7 +12,7 @@ Several machines may serve one database and one blob store: give each a copy of 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +25,9 @@ from federation.errors import ConfigError
 from federation.protocol.credentials import CredentialError, Revocations
 from federation.secure_aggregation import Authority
 from federation.server.coordinator import Coordinator, Partner
+from federation.server.counting import Counting
 from federation.server.defence import Probe
-from federation.server.models import Gate, Models
+from federation.server.models import Gate, Kind, Models
 from federation.server.rounds import Rounds
 from federation.server.settings import ServerSettings
 from federation.server.store import Blobs, Database
@@ -111,6 +112,24 @@ class Installation:
         return Models(self.database, self.blobs, self.key)
 
     @cached_property
+    def counts(self) -> Models:
+        """Versions of the counts that phones made together."""
+        return Models(self.database, self.blobs, self.key, Kind.COUNTS)
+
+    def counting(self, texts: Sequence[str]) -> Counting | None:
+        """Return the counting rounds, with their first version, if the settings ask for any.
+
+        Args:
+            texts: public messages that their gate measures on.
+        """
+        settings = self.settings.rounds.counting
+        if not settings.every:
+            return None
+        counting = Counting(settings, self.export, self.counts, texts, self.settings.max_relative_gate_loss)
+        counting.begin(self.clock())
+        return counting
+
+    @cached_property
     def rounds(self) -> Rounds:
         """Rounds as phones see them."""
         return Rounds(
@@ -123,7 +142,13 @@ class Installation:
             revocations=self.revocations,
         )
 
-    def coordinator(self, gate: Gate, partner: Partner | None = None, probe: Probe | None = None) -> Coordinator:
+    def coordinator(
+        self,
+        gate: Gate,
+        partner: Partner | None = None,
+        probe: Probe | None = None,
+        counting: Counting | None = None,
+    ) -> Coordinator:
         """Return who moves rounds on; see `Coordinator` for the arguments."""
         return Coordinator(
             self.database,
@@ -137,6 +162,7 @@ class Installation:
             self.clock,
             partner,
             probe,
+            counting,
         )
 
     def begin(self, weights: FlatVector) -> None:
@@ -165,7 +191,9 @@ class Installation:
     @property
     def max_upload(self) -> int:
         """Bytes that a masked vector has at most."""
-        return _WORD_BYTES * padded(self.export.manifest.network.parameters) + _UPLOAD_OVERHEAD
+        counting = self.settings.rounds.counting
+        longest = max(self.export.manifest.network.parameters, counting.length if counting.every else 0)
+        return _WORD_BYTES * padded(longest) + _UPLOAD_OVERHEAD
 
     @property
     def about(self) -> dict[str, Any]:

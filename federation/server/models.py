@@ -1,7 +1,8 @@
-"""Versions of the model: where they came from, which is trained now, what phones download."""
+"""Versions of what rounds change: where they came from, which is current, what phones download."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sql
@@ -14,6 +15,16 @@ from federation.server.errors import BadRequestError, UnknownError
 from federation.server.store import Blobs, Database
 from federation.server.tables import CurrentRow, ModelRow
 from model.layout import FlatVector
+
+
+class Kind(StrEnum):
+    """What a version is of; rounds of one kind do not touch versions of another."""
+
+    WEIGHTS = "weights"
+    COUNTS = "counts"
+
+
+_CURRENT = {Kind.WEIGHTS: 1, Kind.COUNTS: 2}  # id of `CurrentRow`
 
 
 @dataclass(frozen=True)
@@ -49,18 +60,21 @@ class ModelVersion:
 
 
 class Models:
-    """All versions.
+    """All versions of one kind.
 
     Args:
         database: of the server.
         blobs: where weights are.
         key: of the round server, which signs versions.
+        kind: of the versions.
     """
 
-    def __init__(self, database: Database, blobs: Blobs, key: Ed25519PrivateKey) -> None:
+    def __init__(self, database: Database, blobs: Blobs, key: Ed25519PrivateKey, kind: Kind = Kind.WEIGHTS) -> None:
         self._database = database
         self._blobs = blobs
         self._key = key
+        self._kind = kind
+        self._current = _CURRENT[kind]
 
     def store(self, state: ServerState) -> tuple[str, str, str]:
         """Store a state's blobs; return the hash of the weights, their name and the optimizer's."""
@@ -86,6 +100,7 @@ class Models:
         session.add(
             ModelRow(
                 version=version,
+                kind=self._kind,
                 parent=parent,
                 sha256=sha256,
                 signature=self._key.sign(codec.signed_part(version, sha256)),
@@ -98,9 +113,9 @@ class Models:
             )
         )
         session.flush()
-        current = session.get(CurrentRow, 1)
+        current = session.get(CurrentRow, self._current)
         if verdict.passed and (current is None or current.version == parent):
-            session.merge(CurrentRow(id=1, version=version))
+            session.merge(CurrentRow(id=self._current, version=version))
         return version
 
     def return_to(self, session: Session, round_id: int, *, instead_of: int) -> None:
@@ -109,16 +124,17 @@ class Models:
         A promotion meanwhile is not overruled.
         """
         made = ModelRow.round_id == round_id if round_id else ModelRow.round_id.is_(None)
-        version = session.scalar(sql.select(ModelRow.version).where(made).order_by(ModelRow.version).limit(1))
-        current = session.get(CurrentRow, 1)
+        of_kind = sql.select(ModelRow.version).where(made, ModelRow.kind == self._kind)
+        version = session.scalar(of_kind.order_by(ModelRow.version).limit(1))
+        current = session.get(CurrentRow, self._current)
         if version is not None and current is not None and current.version == instead_of:
             current.version = version
 
     def begin(self, state: ServerState, now: float) -> None:
-        """Make `state` version 1, unless there is a version already."""
+        """Make `state` the first version, unless there is one already."""
         stored = self.store(state)
         with self._database.write() as session:
-            if session.get(CurrentRow, 1) is None:
+            if session.get(CurrentRow, self._current) is None:
                 self.insert(session, stored, parent=None, verdict=Verdict(True, {}), round_id=None, now=now)  # noqa: FBT003
 
     def current_version(self) -> int:
@@ -128,7 +144,7 @@ class Models:
             UnknownError: there is none yet.
         """
         with self._database.read() as session:
-            row = session.get(CurrentRow, 1)
+            row = session.get(CurrentRow, self._current)
             if row is None:
                 raise UnknownError("there is no model yet: start the server with one")
             return row.version
@@ -144,8 +160,9 @@ class Models:
     def versions(self) -> list[ModelVersion]:
         """Return all versions, oldest first."""
         with self._database.read() as session:
-            current = session.get(CurrentRow, 1)
-            rows = session.scalars(sql.select(ModelRow).order_by(ModelRow.version))
+            current = session.get(CurrentRow, self._current)
+            of_kind = sql.select(ModelRow).where(ModelRow.kind == self._kind)
+            rows = session.scalars(of_kind.order_by(ModelRow.version))
             return [_seen(row, current) for row in rows]
 
     def version(self, number: int) -> ModelVersion:
@@ -155,7 +172,7 @@ class Models:
             UnknownError: there is none.
         """
         with self._database.read() as session:
-            return _seen(self._row(session, number), session.get(CurrentRow, 1))
+            return _seen(self._row(session, number), session.get(CurrentRow, self._current))
 
     def round_of(self, number: int) -> int:
         """Return the round that made a version; 0 for the first."""
@@ -172,7 +189,7 @@ class Models:
             row = self._row(session, number)
             if row.status != "accepted":
                 raise BadRequestError(f"the gate rejected version {number}: promote another one")
-            session.merge(CurrentRow(id=1, version=number))
+            session.merge(CurrentRow(id=self._current, version=number))
         return self.version(number)
 
     def weights(self, sha256: str) -> bytes:
@@ -193,8 +210,8 @@ class Models:
 
     def _row(self, session: Session, version: int) -> ModelRow:
         row = session.get(ModelRow, version)
-        if row is None:
-            raise UnknownError(f"there is no model version {version}: see `fedkey models list`")
+        if row is None or row.kind != self._kind:
+            raise UnknownError(f"there is no version {version} of {self._kind}: see `fedkey models list`")
         return row
 
 

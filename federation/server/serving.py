@@ -41,6 +41,7 @@ def application(installation: Installation) -> Flask:
     site = Site(
         rounds=installation.rounds,
         models=installation.models,
+        counts=installation.counts,
         public_key=installation.public_key,
         about=installation.about,
         max_upload=installation.max_upload,

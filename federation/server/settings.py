@@ -16,6 +16,7 @@ from federation.protocol.conditions import Conditions
 from federation.protocol.plan import Deadlines, Mechanism, Privacy
 from federation.protocol.task import ComputeBudget, DeviceClass
 from federation.robustness import DefenceSettings
+from federation.rounds.counting import CountingSettings
 from federation.rounds.pace import JITTER
 from federation.rounds.server_optimizers import OPTIMIZERS, ServerOptimizer
 from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
@@ -54,6 +55,7 @@ class RoundSettings:
         upload_share: of a delta's coordinates that phones send; 0.39 makes uploads a tenth of float32's.
         defence: against poisoned updates.
         central: noise that the server adds, for phones that trust it with sums.
+        counting: rounds that count n-grams instead of training.
     """
 
     goal: int = 10
@@ -76,6 +78,7 @@ class RoundSettings:
     upload_share: float = 1.0
     defence: DefenceSettings = field(default_factory=DefenceSettings)
     central: CentralNoise = field(default_factory=CentralNoise)
+    counting: CountingSettings = field(default_factory=CountingSettings)
 
     def __post_init__(self) -> None:
         if not MIN_COHORT <= self.minimum <= self.goal:
@@ -99,6 +102,8 @@ class RoundSettings:
             )
 
     def _check_central(self) -> None:
+        if self.counting.every:
+            raise ConfigError("noise by the server does not cover counts: let the phones add it (rounds.privacy)")
         if self.weight_cap != 1:
             raise ConfigError("noise by the server needs phones that count alike: set rounds.weight_cap to 1")
         if self.privacy.mechanism is not Mechanism.NONE:
@@ -182,6 +187,7 @@ class ServerSettings:
                 "privacy": lambda mechanism, **rest: Privacy(Mechanism[mechanism], **rest),
                 "defence": DefenceSettings,
                 "central": CentralNoise,
+                "counting": CountingSettings,
             }
             for name, kind in kinds.items():
                 if name in rounds:

@@ -15,10 +15,11 @@ class Base(DeclarativeBase):
 
 
 class ModelRow(Base):
-    """A version of the global state: weights, and what the server optimizer remembers.
+    """A version of what rounds change: weights and what the server optimizer remembers, or counts of n-grams.
 
     Attributes:
-        version: counts up.
+        version: counts up, over all kinds.
+        kind: a `Kind` of `federation.server.models`.
         parent: version that it was made from.
         sha256: hex, of the weights.
         signature: of the round server, over version and hash.
@@ -30,6 +31,7 @@ class ModelRow(Base):
 
     __tablename__ = "models"
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(16))
     parent: Mapped[int | None] = mapped_column(ForeignKey("models.version"))
     sha256: Mapped[str] = mapped_column(String(64), index=True)
     signature: Mapped[bytes] = mapped_column(LargeBinary)
@@ -42,7 +44,7 @@ class ModelRow(Base):
 
 
 class CurrentRow(Base):
-    """Which version phones train, one row with id 1."""
+    """Which version is current, a row for each kind: of weights with id 1, of counts with id 2."""
 
     __tablename__ = "current"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

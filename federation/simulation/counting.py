@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from federation.privacy import phone_noise
-from federation.privacy.mechanisms import NoiseScale
 from federation.protocol.plan import Deadlines, Mechanism, Privacy, RoundPlan
-from federation.rounds.counting import CountingSettings, Counts, threshold
+from federation.rounds.counting import CountingSettings, Counts, noise_variance, threshold
 from federation.secure_aggregation import MAX_COHORT, MIN_COHORT, min_threshold
 from model.counts import CountedNgram, NgramList
 
@@ -80,8 +79,7 @@ def count(
             summed.add(plan.encode(settings.update(listed, messages), seed, levels))
             progress(1)
         total += plan.decode(summed, len(group)).delta
-        if noise.mechanism is not Mechanism.NONE:
-            variance += NoiseScale.of(plan).phone_variance * len(group) * plan.encoding.step**2
+        variance += noise_variance(plan, len(group))
         groups, upload = groups + 1, plan.session.vector.nbytes
     return CountingResult(total, math.sqrt(variance), groups, upload)
 

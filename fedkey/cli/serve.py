@@ -105,7 +105,7 @@ def coordinate(folder: Path, simulated_cohort: int, corpus: str | None, parent: 
     texts = (folder / PUBLIC_TEXT).read_text(encoding="utf-8").splitlines()
     gate = PublicTextGate(export, texts, installation.settings.max_relative_gate_loss)
     with _partner(installation, export, simulated_cohort, corpus) as partner:
-        run_coordinator(installation.coordinator(gate, partner, gate.probe), parent)
+        run_coordinator(installation.coordinator(gate, partner, gate.probe, installation.counting(texts)), parent)
 
 
 def _settings(file: Path | None, assignments: Sequence[str]) -> ServerSettings | None:

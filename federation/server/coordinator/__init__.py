@@ -15,6 +15,7 @@ from federation.server.coordinator.closing import Closing
 from federation.server.coordinator.finishing import Finishing, Partner
 from federation.server.coordinator.lease import Lease
 from federation.server.coordinator.opening import Opening
+from federation.server.counting import Counting
 from federation.server.defence import Defence, Probe
 from federation.server.models import Gate, Models
 from federation.server.phases import Phase
@@ -44,6 +45,7 @@ class Coordinator:
         clock: seconds since 1970.
         partner: simulated clients, if there are any.
         probe: measures models for the defence, if there is one that asks for it.
+        counting: counting rounds, if there are any.
 
     Raises:
         ConfigError: the defence measures models, but there is nothing that could.
@@ -62,13 +64,14 @@ class Coordinator:
         clock: Callable[[], float],
         partner: Partner | None = None,
         probe: Probe | None = None,
+        counting: Counting | None = None,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._settings = settings
         self._clock = clock
         self._lease = Lease(database, clock)
-        self._opening = Opening(database, models, key, settings, clock)
+        self._opening = Opening(database, models, key, settings, clock, counting)
         self._closing = Closing(database, settings, clock)
         self._finishing = Finishing(
             database,
@@ -81,6 +84,7 @@ class Coordinator:
             Defence(settings.defence, probe, pseudonyms(key)),
             clock,
             partner,
+            counting,
         )
         self._sweeps = 0.0
 

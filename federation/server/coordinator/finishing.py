@@ -14,13 +14,14 @@ from federation.protocol import message_sizes
 from federation.protocol.message_sizes import Traffic
 from federation.protocol.plan import RoundPlan
 from federation.protocol.task import TrainingTask
-from federation.robustness import Action, Outcome, counts
+from federation.robustness import Action, Memory, Outcome, counts
 from federation.rounds.server_optimizers import ServerOptimizer, ServerState
 from federation.secure_aggregation import Authority
 from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError
 from federation.secure_aggregation.server import Aggregate
 from federation.server import phases
 from federation.server.coordinator.closing import abandon
+from federation.server.counting import Counting
 from federation.server.defence import Defence, GroupSum, SummedRound, garbage, remembered
 from federation.server.errors import UnknownError
 from federation.server.models import Gate, Models, Verdict
@@ -86,6 +87,7 @@ class Finishing:
         defence: decides about the groups.
         clock: seconds since 1970.
         partner: simulated clients, if there are any.
+        counting: counting rounds, if there are any.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Finishing:
         defence: Defence,
         clock: Callable[[], float],
         partner: Partner | None,
+        counting: Counting | None,
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -111,15 +114,18 @@ class Finishing:
         self._defence = defence
         self._clock = clock
         self._partner = partner
+        self._counting = counting
 
     def finish(self, row: RoundRow, state: RoundState) -> None:
         """End a round with a model, or abandon it; all of it counts at once or not."""
-        unmasked = self._unmasked(row, state)
+        counting = self._counting if TrainingTask.of_plan(row.task, state.plan).counting is not None else None
+        unmasked = self._unmasked(row, state, defended=self._defence.enabled and counting is None)
         if not unmasked.groups:
             self._give_up(row.round_id, unmasked.lost[0])
             return
-        result = self._result(row, state, unmasked)
-        stored = None if result.state is None else self._models.store(result.state)
+        models = self._models if counting is None else counting.models
+        result = self._result(row, state, unmasked) if counting is None else _counted(row, state, unmasked, counting)
+        stored = None if result.state is None else models.store(result.state)
         now = self._clock()
         with self._database.write() as session:
             fresh = session.get(RoundRow, row.round_id)
@@ -128,12 +134,13 @@ class Finishing:
             for reason in unmasked.lost:
                 record(session, now, Event.LOST, round_id=row.round_id, detail=reason)
             members = [member for each in unmasked.groups for member in each.members]
-            self._defence.remember(session, row.round_id, result.outcome, members, now)
+            if counting is None:
+                self._defence.remember(session, row.round_id, result.outcome, members, now)
             if stored is None:
                 refused = (each for each in result.outcome.decisions if each.action is Action.ROUND_REFUSED)
                 abandon(session, fresh, now, f"the defence refused the round: {next(refused).reason}")
                 return
-            detail = self._insert(session, fresh, result, stored, now)
+            detail = _insert(models, session, fresh, result, stored, now)
             fresh.phase, fresh.phase_since, fresh.ended = Phase.FINISHED, now, now
             detail += f", {unmasked.blamed} devices blamed"
             record(session, now, Event.FINISHED, round_id=row.round_id, detail=detail)
@@ -171,24 +178,6 @@ class Finishing:
         kept = outcome.state if np.isfinite(outcome.state.weights).all() else trained.current
         return _Result(outcome, kept, Verdict(verdict.passed, metrics))
 
-    def _insert(
-        self, session: Session, row: RoundRow, result: _Result, stored: tuple[str, str, str], now: float
-    ) -> str:
-        """Add the model version; return what became of it."""
-        outcome, passed = result.outcome, result.verdict.passed
-        version = self._models.insert(
-            session,
-            stored,
-            parent=row.model_version,
-            verdict=result.verdict,
-            round_id=row.round_id,
-            now=now,
-        )
-        if outcome.rollback_to is not None:
-            self._models.return_to(session, outcome.rollback_to, instead_of=version)
-        clients = 0 if outcome.total is None else outcome.total.phones
-        return f"{clients} clients, model {version} {'accepted' if passed else 'rejected by the gate'}"
-
     def _noise(self, row: RoundRow, plan: RoundPlan, parent_round: int) -> FlatVector:
         """Return what this server adds to the round's sum, as it told the phones."""
         central, deviation = TrainingTask.of_plan(row.task, plan).central, 0.0
@@ -201,7 +190,7 @@ class Finishing:
             return Verdict(passed=False, metrics={"finite": 0.0})
         return self._gate(new.weights, old.weights)
 
-    def _unmasked(self, row: RoundRow, state: RoundState) -> _Unmasked:
+    def _unmasked(self, row: RoundRow, state: RoundState, *, defended: bool) -> _Unmasked:
         sums, lost, blamed = [], [], 0
         for group in state.going_on:
             try:
@@ -209,7 +198,7 @@ class Finishing:
                 blamed += len(result.blame.certain)
                 total = state.plan.decode(result.vector, len(result.survivors))
             except ImpossibleSumError as error:
-                if self._defence.enabled:
+                if defended:
                     sums.append(garbage(state.plan.dimension, result.survivors))
                 else:
                     lost.append(str(error))
@@ -235,6 +224,38 @@ class Finishing:
             row = session.get(RoundRow, round_id)
             if row is not None and row.phase == Phase.UNMASK:
                 abandon(session, row, self._clock(), reason)
+
+
+def _insert(
+    models: Models, session: Session, row: RoundRow, result: _Result, stored: tuple[str, str, str], now: float
+) -> str:
+    """Add the version; return what became of it."""
+    outcome, passed = result.outcome, result.verdict.passed
+    version = models.insert(
+        session,
+        stored,
+        parent=row.model_version,
+        verdict=result.verdict,
+        round_id=row.round_id,
+        now=now,
+    )
+    if outcome.rollback_to is not None:
+        models.return_to(session, outcome.rollback_to, instead_of=version)
+    clients = 0 if outcome.total is None else outcome.total.phones
+    return f"{clients} clients, model {version} {'accepted' if passed else 'rejected by the gate'}"
+
+
+def _counted(row: RoundRow, state: RoundState, unmasked: _Unmasked, counting: Counting) -> _Result:
+    """Add the counts of all groups; one phone moves them by its capped and clipped counts at most."""
+    total = unmasked.groups[0].total
+    for each in unmasked.groups[1:]:
+        total += each.total
+    before = counting.models.state(row.model_version)
+    after = counting.step(before, total, state.plan)
+    verdict = counting.judge(after.weights, before.weights)
+    trained = SummedRound(row.round_id, unmasked.groups, before, counting.models.round_of(row.model_version))
+    metrics = {**_measured(row, state, total, trained), **verdict.metrics}
+    return _Result(Outcome(after, total, Memory(), ()), after, Verdict(verdict.passed, metrics))
 
 
 def _measured(row: RoundRow, state: RoundState, total: WeightedSum, trained: SummedRound) -> dict[str, float]:

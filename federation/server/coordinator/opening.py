@@ -3,6 +3,7 @@
 import math
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 
 import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,6 +13,7 @@ from federation.privacy import noised_encoding
 from federation.privacy.central import exact_encoding
 from federation.protocol.plan import Mechanism, RoundPlan
 from federation.protocol.task import TrainingTask
+from federation.server.counting import Counting
 from federation.server.models import Models, ModelVersion
 from federation.server.phases import Phase
 from federation.server.queries import active, coming, waiting
@@ -32,6 +34,7 @@ class Opening:
         key: of the round server, signs plans.
         settings: of the rounds that are opened.
         clock: seconds since 1970.
+        counting: counting rounds, if there are any.
     """
 
     def __init__(
@@ -41,12 +44,14 @@ class Opening:
         key: Ed25519PrivateKey,
         settings: RoundSettings,
         clock: Callable[[], float],
+        counting: Counting | None,
     ) -> None:
         self._database = database
         self._models = models
         self._key = key
         self._settings = settings
         self._clock = clock
+        self._counting = counting
 
     def open(self) -> bool:
         """Open a round if enough phones come and none is running; return whether one was opened."""
@@ -54,28 +59,11 @@ class Opening:
         with self._database.read() as session:
             if not self._enough_come(session, now):
                 return False
-        model = self._models.version(self._models.current_version())
-        dimension = self._models.state(model.version).weights.size
-        subset = self._subset(model, dimension)
-        encoding = self._encoding(dimension if subset is None else subset.kept, model.metrics.get("encoded_norm"))
-        task = self._task(model.version)
+            round_id = _next_round(session)
+        version, task, plan = self._planned(round_id)
         with self._database.write() as session:
-            if active(session) is not None:
+            if active(session) is not None or _next_round(session) != round_id:
                 return False
-            round_id = (session.scalar(sql.select(sql.func.max(RoundRow.round_id))) or 0) + 1
-            plan = RoundPlan(
-                round_id=round_id,
-                model_sha256=bytes.fromhex(model.sha256),
-                dimension=dimension,
-                encoding=encoding,
-                clip=settings.clip,
-                weight_cap=settings.weight_cap,
-                rotation_seed=task.rotation_seed,
-                minimum=settings.minimum,
-                deadlines=settings.deadlines,
-                privacy=settings.privacy,
-                subset=subset,
-            )
             session.add(
                 RoundRow(
                     round_id=round_id,
@@ -83,7 +71,7 @@ class Opening:
                     reason=None,
                     plan=plan.signed(self._key),
                     task=task.to_bytes(),
-                    model_version=model.version,
+                    model_version=version,
                     goal=settings.goal,
                     max_phones=settings.max_phones,
                     group_phones=settings.group_phones,
@@ -93,11 +81,46 @@ class Opening:
                     ended=None,
                 )
             )
-            detail = f"model {model.version}, goal {settings.goal}, at most {settings.max_phones}"
+            kind = "model" if task.counting is None else "counts"
+            detail = f"{kind} {version}, goal {settings.goal}, at most {settings.max_phones}"
             if settings.max_phones >= 2 * settings.group_phones:
                 detail += f", groups of {settings.group_phones} to {settings.max_group}"
             record(session, now, Event.OPENED, round_id=round_id, detail=detail)
         return True
+
+    def _planned(self, round_id: int) -> tuple[int, TrainingTask, RoundPlan]:
+        """Return the version that a round begins with, and what phones are to do with it."""
+        settings, counting = self._settings, self._counting
+        if counting is not None and counting.settings.counts_in(round_id):
+            counts = counting.models.version(counting.models.current_version())
+            task = replace(self._task(counts.version), counting=counting.task, min_frequency=0.0)
+            length, own = len(counting.listed), counting.settings
+            encoding = own.encoding(settings.max_group, settings.minimum, settings.privacy, length)
+            plan = self._plan(round_id, counts, task, length, encoding)
+            return counts.version, task, replace(plan, clip=own.clip, weight_cap=1)
+        model = self._models.version(self._models.current_version())
+        dimension = self._models.state(model.version).weights.size
+        subset = self._subset(model, dimension)
+        encoding = self._encoding(dimension if subset is None else subset.kept, model.metrics.get("encoded_norm"))
+        task = self._task(model.version)
+        return model.version, task, replace(self._plan(round_id, model, task, dimension, encoding), subset=subset)
+
+    def _plan(
+        self, round_id: int, model: ModelVersion, task: TrainingTask, dimension: int, encoding: Encoding
+    ) -> RoundPlan:
+        settings = self._settings
+        return RoundPlan(
+            round_id=round_id,
+            model_sha256=bytes.fromhex(model.sha256),
+            dimension=dimension,
+            encoding=encoding,
+            clip=settings.clip,
+            weight_cap=settings.weight_cap,
+            rotation_seed=task.rotation_seed,
+            minimum=settings.minimum,
+            deadlines=settings.deadlines,
+            privacy=settings.privacy,
+        )
 
     def _enough_come(self, session: Session, now: float) -> bool:
         settings = self._settings
@@ -143,3 +166,7 @@ class Opening:
             coarse = settings.upload_share < 1
             return choose(settings.max_group, settings.clip, dimension, previous_norm, coarse=coarse)
         return noised_encoding(settings.max_group, settings.minimum, settings.privacy, settings.clip, dimension)
+
+
+def _next_round(session: Session) -> int:
+    return (session.scalar(sql.select(sql.func.max(RoundRow.round_id))) or 0) + 1
