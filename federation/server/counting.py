@@ -6,11 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from federation.errors import ConfigError
-from federation.protocol.plan import RoundPlan, WeightedSum
+from federation.protocol.plan import RoundPlan
 from federation.protocol.task import CountingTask
 from federation.rounds.counting import CountingSettings, noise_variance, threshold
 from federation.rounds.server_optimizers import ServerState
 from federation.server.models import Models, Verdict
+from federation.updates.weighted_sum import WeightedSum
 from model.counts import MAX_COUNTED_ORDER, CountedNgram, NgramList
 from model.engine import Export
 from model.layout import FlatVector
