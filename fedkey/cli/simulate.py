@@ -54,7 +54,7 @@ from model import folders
 @click.option(
     "--mechanism",
     "privacy__mechanism",
-    help="Noise: none, gaussian or tree (server), skellam or discrete_gaussian (clients).",
+    help="Noise: none, gaussian or blt (server), skellam or discrete_gaussian (clients).",
 )
 @click.option(
     "--noise-multiplier", "privacy__noise_multiplier", type=float, help="Of the noise on a sum, over the clip."
