@@ -50,6 +50,21 @@ class NetworkWordModel:
         other._weights = [tf.constant(weight) for weight in weights]  # noqa: SLF001 - its own class
         return other
 
+    @property
+    def mixture(self) -> Mixture:
+        """The n-grams beside the network, and how much each says."""
+        return self._mixture
+
+    def with_mixture(self, mixture: Mixture) -> "NetworkWordModel":
+        """Return the same network with another mixture."""
+        other = copy.copy(self)
+        other._mixture = mixture  # noqa: SLF001 - its own class
+        return other
+
+    def encoded(self, message: Sequence[Token]) -> list[int]:
+        """Return the pieces of a message, as `parts` takes them."""
+        return self._vocabulary.encode(message)
+
     def score(self, messages: Sequence[Sequence[Token]]) -> MessageScores:
         """See `WordModel.score`."""
         read = _Read(messages, self._vocabulary)

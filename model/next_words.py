@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from model.adaptation import Adaptation
 from model.engine import Predictor, State
 from model.mixture import CONTEXT, Mixture
 from model.spellings import Floats, Ints, Spellings
@@ -26,6 +27,16 @@ class NextWords(Protocol):
 
     def log_probability(self, tokens: Sequence[Token], symbol: str) -> float:
         """Return the natural log probability that the next token is `symbol`, in the lexicon or not."""
+
+    def observe(self, tokens: Sequence[Token], adaptation: Adaptation) -> Floats:
+        """Note in `adaptation` how well each part of the model expected a message, and predict accordingly.
+
+        Returns:
+            float32 [tokens + 1]: the probability that each token, and the end, had before.
+        """
+
+    def adapt(self, adaptation: Adaptation) -> None:
+        """Predict with the weights of an owner from now on."""
 
 
 class MixtureNextWords:
@@ -51,7 +62,7 @@ class MixtureNextWords:
         self.words = vocabulary.words
         self._predictor = predictor
         self._vocabulary = vocabulary
-        self._mixture = mixture or Mixture()
+        self._shipped = self._mixture = mixture or Mixture()
         self._spellings = spellings or Spellings(vocabulary)
         self._pieces: list[int] = []
         self._states: list[State] = [predictor.start]  # before the first piece, and after each
@@ -83,6 +94,21 @@ class MixtureNextWords:
             state, context = self._predictor.step(state, piece), (*context, piece)
         ends = self._following(state, context)[0, self._vocabulary.starts_token].sum()
         return total + float(np.log(ends + _LEAST))
+
+    def observe(self, tokens: Sequence[Token], adaptation: Adaptation) -> Floats:
+        """See `NextWords.observe`."""
+        parts = self.parts(tokens)
+        pieces = np.maximum(parts @ np.array(self._mixture.weights, np.float32), _LEAST)
+        starts = np.cumsum([0, *(len(self._vocabulary.encode_symbol(token.symbol)) for token in tokens)])
+        adaptation.observe(parts, self._shipped.weights)
+        self.adapt(adaptation)
+        tokens_likely: Floats = np.multiply.reduceat(pieces, starts)
+        return tokens_likely
+
+    def adapt(self, adaptation: Adaptation) -> None:
+        """See `NextWords.adapt`."""
+        self._mixture = self._shipped.with_weights(adaptation.weights(self._shipped.weights))
+        self._probabilities = None
 
     def parts(self, tokens: Sequence[Token]) -> Floats:
         """Return the probability of each piece of a message, its end included, under each part of the mixture.

@@ -5,7 +5,6 @@ probabilities are kept in 8 bits, back-off weights in 16, rounded such that no d
 """
 
 import json
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -91,6 +90,7 @@ class NgramTable:
         codes: npt.NDArray[np.uint8],
         lengths: Sequence[int],
     ) -> None:
+        followers, codes = np.asarray(followers), np.asarray(codes)  # still mapped, without a subclass's overhead
         self.size, self.order = len(unigram), len(lengths) + 1
         self.unigram = unigram
         self._contexts, self._followers, self._codes, self._lengths = contexts, followers, codes, tuple(lengths)
@@ -225,24 +225,25 @@ class NgramTable:
 
     def _fill(self, dense: Floats, context: Sequence[int]) -> None:
         """Write the distribution after `context` into float32 [size]."""
-        rows: list[int] = []
-        first, last = 0, 0
+        found: list[tuple[_Level, int]] = []
+        weight = 1.0
+        children = self._first
+        parent = -1
         for level, piece in zip(self._levels, reversed(context), strict=False):
-            if rows:
-                children = self._levels[len(rows) - 1].children
-                first, last = int(children[rows[-1]]), int(children[rows[-1] + 1])
-            else:
-                first, last = int(self._first[piece]), int(self._first[piece + 1])
-            row = first + int(np.searchsorted(level.oldest[first:last], piece))
-            if row >= last or level.oldest[row] != piece:
+            parent = piece if parent < 0 else parent
+            first, last = int(children[parent]), int(children[parent + 1])
+            parent = first + int(level.oldest[first:last].searchsorted(piece))
+            if parent >= last or level.oldest.item(parent) != piece:
                 break
-            rows.append(row)
-        weight = math.prod(float(level.backoff[row]) for level, row in zip(self._levels, rows, strict=False))
-        np.multiply(self.unigram, np.float32(weight), out=dense)
-        for level, row in zip(self._levels, rows, strict=False):
-            weight /= float(level.backoff[row])
-            start, end = level.starts[row], level.starts[row + 1]
-            dense[level.followers[start:end]] = _VALUES[level.codes[start:end]] * np.float32(weight)
+            found.append((level, parent))
+            weight *= level.backoff.item(parent)
+            children = level.children
+        np.multiply(self.unigram, weight, out=dense)
+        for level, row in found:
+            weight /= level.backoff.item(row)
+            start, end = level.starts.item(row), level.starts.item(row + 1)
+            if start < end:
+                dense[level.followers[start:end]] = _VALUES.take(level.codes[start:end]) * weight
 
 
 class _Probabilities(NamedTuple):

@@ -17,7 +17,6 @@ from federation.simulation.run import Run
 from federation.simulation.run_folder import FOLDER
 from federation.simulation.start import start_of
 from fedkey.cli import paths
-from fedkey.cli.corpora import HELP, say_left_out
 from fedkey.cli.keyboard import several
 from fedkey.cli.mixed import mixed_rounds
 from fedkey.cli.progress import TrainingProgress, megabytes, words_bar
@@ -39,7 +38,7 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
     "--corpus",
     default="chitchat",
     show_default=True,
-    help=HELP,
+    help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
 )
 @click.option(
     "--start",
@@ -95,7 +94,6 @@ def demo(
     ready = prepared(paths.corpus(corpus), paths.cache(), vocabulary=model.vocabulary if model else None)
     if restart:
         folders.clear(out, FOLDER)
-    say_left_out(ready.split)
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
     if model:
         run.begin_with(model)

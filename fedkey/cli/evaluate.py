@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
+import data
 from data.corpus import Users
 from federation.simulation.evaluation import Evaluator
 from fedkey.cli import paths
-from fedkey.cli.corpora import HELP, chosen, sampling
 from fedkey.cli.progress import words_bar
 from model import folders
 from model.checkpoint import Checkpoint
@@ -28,8 +28,12 @@ _FOLDER = folders.Kind(
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
-@click.option("--corpus", help=f"That of the model's run, or chitchat: {HELP}")
-@sampling
+@click.option(
+    "--corpus",
+    default="chitchat",
+    show_default=True,
+    help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
+)
 @click.option(
     "--against", type=click.Choice(["ngram"]), help="Measure a 5-gram beside it, on the seed and on all text."
 )
@@ -44,9 +48,7 @@ _FOLDER = folders.Kind(
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; runs/evaluation/RUN if not given.")
 def evaluate(
     model: Path,
-    corpus: str | None,
-    min_messages: int | None,
-    max_users: int | None,
+    corpus: str,
     against: str | None,
     part: str,
     users: int | None,
@@ -62,10 +64,9 @@ def evaluate(
     checkpoint = Checkpoint.load(model)
     name = paths.name_of(model)
     out = out or paths.RUNS / "evaluation" / name
-    source = chosen(corpus, min_messages, max_users, model)
-    judged = {"model": checkpoint.key, "corpus": list(source), "part": part, "users": users}
+    judged = {"model": checkpoint.key, "corpus": corpus, "part": part, "users": users}
     _check(out, judged)
-    split = source.select().split
+    split = data.split(data.load(paths.corpus(corpus)))
     if typist:
         _type(checkpoint, dict(list(getattr(split, part).items())[:users]), slips, out, judged)
         return

@@ -143,6 +143,8 @@ class Learner:
 
         def finish() -> None:
             self._kept.log.finish(text, keystrokes=keystrokes)
+            if self._suggester is not None:
+                self._suggester.observe(text)
             self._own.learn(text)
             self._personal_changed()
 

@@ -94,6 +94,7 @@ class OwnWords:
         if not self._kept.log.expire():
             return
         old, self.model = self.model, PersonalModel(self._lexicon)
+        self.model.adaptation = old.adaptation
         self.model.learn_all(message.text for message in self._kept.log.messages())
         for word in old.learned():
             if not self.model.knows(word.word):

@@ -146,6 +146,7 @@ def type_messages(
             for count, value in _type(suggester, message, slip_rate, random).items():
                 counts[count][index] += value
             if earlier is not None:
+                suggester.observe(message)
                 suggester.personal.learn(message)
                 suggester.personal_changed()
             progress(1)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model.adaptation import Adaptation
 from model.ngram import RESERVED, KneserNey
 from model.suggestions.casing import teaches_capitals
 from model.text import CLASSES, Token, composed, normalise, tokenise
@@ -34,6 +35,7 @@ _WEIGHTS = ((0.36, 5900.0), (0.7, 5200.0), (0.036, 0.3))
 Fitted to clients' later messages, ChitChat and NUS SMS together, so that likelihood rises for as many users as can be.
 """
 
+_MAX_WEIGHT = 0.95
 _UNKNOWN = RESERVED
 _WITHIN = ",'’&/"
 """Marks after which a sentence goes on; after others, such as a colon or a bullet, a capital may be one that is due."""
@@ -62,6 +64,9 @@ class PersonalModel:
 
     Args:
         lexicon: the words that need no learning; a set, or the keys of a dictionary, is not copied.
+
+    Attributes:
+        adaptation: how much the user's text says for each part of the mixture.
     """
 
     def __init__(self, lexicon: Iterable[str]) -> None:
@@ -72,6 +77,7 @@ class PersonalModel:
         self._written: dict[str, Counter[str]] = {}  # within sentences, where capitals tell something
         self._never: set[str] = set()
         self._kept: set[str] = set()  # wanted as typed
+        self.adaptation = Adaptation()
         self._ids: dict[str, int] = {}
         self._symbols: list[str] = []
         self._ngram: KneserNey | None = None
@@ -177,6 +183,7 @@ class PersonalModel:
         self._new_words.clear()
         self._written.clear()
         self._never.clear()
+        self.adaptation = Adaptation()
         self._kept.clear()
         self._count()
 
@@ -220,7 +227,22 @@ class PersonalModel:
         for length, (most, half) in enumerate(_WEIGHTS[: len(context) + 1]):
             times = self._seen[tuple(context[len(context) - length :])]
             weight += most * times / (times + half)
-        return weight
+        return min(_MAX_WEIGHT, weight * self.adaptation.own_factor)
+
+    def observe(self, message: Sequence[Token], shared: Floats) -> None:
+        """Note how well the user's n-grams expected a message that is to be learned.
+
+        Args:
+            message: its tokens.
+            shared: [tokens or more]: probability of each under the model that all share.
+        """
+        if self._ngram is None or not message:
+            return
+        distributions, weights = self.distributions(message)
+        places = {symbol: i for i, symbol in enumerate(self._symbols)}
+        at = [places.get(token.symbol, -1) for token in message]
+        own = np.array([distributions[i, place] if place >= 0 else 0.0 for i, place in enumerate(at)])
+        self.adaptation.observe_own(shared[: len(message)], own, weights[: len(message)])
 
     def to_bytes(self) -> bytes:
         """Return everything, to be stored encrypted."""
@@ -230,6 +252,7 @@ class PersonalModel:
             "new_words": self._new_words,
             "written": self._written,
             "never": sorted(self._never),
+            "adaptation": self.adaptation.to_json(),
             "kept": sorted(self._kept),
         }
         return json.dumps(state, ensure_ascii=False).encode()
@@ -251,6 +274,8 @@ class PersonalModel:
             model._new_words = Counter(state["new_words"])
             model._written = {word: Counter(forms) for word, forms in state["written"].items()}
             model._never = set(state["never"])
+            if "adaptation" in state:
+                model.adaptation = Adaptation.from_json(state["adaptation"])
             model._kept = set(state.get("kept", ()))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a personal model of this version: {error}") from error

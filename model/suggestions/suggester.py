@@ -117,9 +117,17 @@ class Suggester:
         """
         if tuple(model.words) != tuple(self._model.words):
             raise ValueError("the new model has another lexicon: make a new Suggester for it")
+        model.adapt(self.personal.adaptation)
         model.probabilities(())
         self._model = model
         self._cached = None
+
+    def observe(self, message: str) -> None:
+        """Weigh the parts of the mixture by how well they expected a message; do it before it is learned."""
+        tokens = tokenise(message)
+        if tokens:
+            self.personal.observe(tokens, self._model.observe(tokens, self.personal.adaptation))
+            self._cached = None
 
     def suggest(self, before: str, typed: str = "", count: int = STRIP) -> list[Suggestion]:
         """Return up to `count` words, best first; none within addresses, paths and the like.

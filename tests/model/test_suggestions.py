@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.adaptation import Adaptation
 from model.languages import language
 from model.next_words import NextWords
 from model.ngram import NgramWordModel
@@ -44,6 +45,13 @@ class Counted:
     def log_probability(self, tokens: Sequence[Token], symbol: str) -> float:
         found = self._model.score([[*tokens, Token(symbol, symbol, space_after=False)]])
         return float(found.log_probabilities[len(tokens)])
+
+    def observe(self, tokens: Sequence[Token], adaptation: Adaptation) -> Floats:
+        assert adaptation.explained == ()
+        return np.exp(self._model.score([tokens]).log_probabilities)
+
+    def adapt(self, adaptation: Adaptation) -> None:
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -346,3 +354,17 @@ def test_words_with_most_of_the_letters_are_alike() -> None:
     corrections = Corrections(["hello", "lohel", "help", "world"])
     assert corrections.alike("hello", np.array([0, 1, 2, 3])) == ["hello", "lohel", "help", "world"]
     assert corrections.alike("hellish", np.array([3, 1])) == ["lohel"]
+
+
+def test_habits_weigh_more_the_better_they_predict(suggester: Suggester) -> None:
+    phrase = "the ferry leaves at noon"
+    suggester.personal.wipe()
+    for _ in range(12):
+        suggester.observe(phrase)
+        suggester.personal.learn(phrase)
+    suggester.personal_changed()
+    assert suggester.personal.adaptation.own_factor > 1.2
+    kept = PersonalModel.from_bytes(suggester.personal.to_bytes(), ())
+    assert kept.adaptation == suggester.personal.adaptation
+    suggester.personal.wipe()
+    assert suggester.personal.adaptation.own_factor == 1

@@ -81,7 +81,6 @@ class Server:
             finalizer,
             gate,
             clock,
-            folder / "noise.mark",
             partner,
             probe,
         )
