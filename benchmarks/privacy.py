@@ -1,6 +1,7 @@
 """Recall against epsilon, and what populations of several sizes can afford.
 
     uv run python -m benchmarks.privacy
+    uv run python -m benchmarks.privacy --noise
     uv run python -m benchmarks.privacy --only gaussian_0.003 skellam_0.003
 
 ChitChat has too few clients for useful privacy, so a larger cohort's noise is *simulated*: the clients that there are
@@ -8,7 +9,7 @@ train, and the mean of their clipped updates gets the noise that the mean of a l
 level costs then depends on the population alone: a fiftieth of it is a cohort, so that in the rounds measured here each
 phone takes part once. A larger cohort's mean would also be a better one, which is not simulated. Noise that clients
 make, in integers, is not simulated but theirs: on their mean it is as large as the server's at the same level. Frozen
-rare rows are measured without noise.
+rare rows are measured without noise. `--noise` compares mechanisms by what the accountant says alone, in seconds.
 
 Everything is kept as soon as it is done (`--out`), so the script goes on where it was stopped.
 """
@@ -22,11 +23,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks import tree_noise
 from benchmarks.results import Figure, write
-from federation.privacy.accountant import Account, Participation, Sampling
+from federation.privacy.accountant import Account, Sampling, epsilon_of_gaussian, epsilon_of_rho
+from federation.privacy.buffers import noise_on_models, optimised
+from federation.privacy.participation import Participation
 from federation.privacy.proposals import proposals
+from federation.privacy.toeplitz import Buffers, banded_square_root, prefix_variances, squared_sensitivity
 from federation.privacy.training import BY_CLIENTS, BY_SERVER, PrivateTraining, RunRecord
-from federation.privacy.zcdp import gaussian_rho
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.evaluation import Evaluator
@@ -47,7 +51,7 @@ POPULATIONS = {"10k": 10_000, "100k": 100_000, "1M": 1_000_000}
 PASSES = 50
 """Cohorts that a population makes."""
 
-PUBLISHED_ROUNDS, PUBLISHED_DELTA, MAX_COHORT = 2000, 1e-10, 6500
+PUBLISHED_ROUNDS, PUBLISHED_DELTA, PUBLISHED_MULTIPLIER, MAX_COHORT = 2000, 1e-10, 7.0, 6500
 """Of Gboard's published runs."""
 
 PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "privacy.png"
@@ -59,7 +63,7 @@ class Level:
 
     Attributes:
         mechanism: of `PrivateTraining`; `none` has no noise.
-        noise: standard deviation on a mean over the clip; of a node, for the tree.
+        noise: standard deviation on a mean over the clip; of the independent noise, for the BLT.
         min_frequency: rows of pieces rarer than this share of public text are frozen.
     """
 
@@ -95,8 +99,8 @@ LEVELS = (
     Level("gaussian", 1e-3),
     Level("gaussian", 3e-3),
     Level("gaussian", 1e-2),
-    Level("tree", 3e-3),
-    Level("tree", 1e-2),
+    Level("blt", 3e-3),
+    Level("blt", 1e-2),
     Level("skellam", 3e-3),
     Level("none", min_frequency=1e-5),
     Level("none", min_frequency=1e-4),
@@ -104,8 +108,15 @@ LEVELS = (
 
 
 def main() -> None:
-    """Train at every level, measure, account and draw."""
+    """Compare mechanisms, or train at every level, measure, account and draw."""
     arguments = _arguments()
+    if arguments.noise:
+        write("privacy-noise", [*_mechanisms(), *_affordable()])
+    else:
+        _train(arguments)
+
+
+def _train(arguments: argparse.Namespace) -> None:
     config = SimulationConfig(
         rounds=arguments.rounds,
         cohort=arguments.cohort,
@@ -152,6 +163,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--noise", action="store_true", help="only compare mechanisms, without training")
     parser.add_argument("--rounds", type=int, default=PASSES, help=f"at most {PASSES}, so that phones come once")
     parser.add_argument("--cohort", type=int, default=15, help="clients that train in a round")
     parser.add_argument("--users", type=int, default=12, help="held-out users that models are judged on")
@@ -215,7 +227,7 @@ def _simulated(level: Level, rounds: int) -> dict[str, float]:
 def _draw(evaluations: dict[Level, Evaluation], before: Evaluation, rounds: int) -> None:
     curves: dict[str, list[tuple[float, float]]] = {}
     for level, evaluation in evaluations.items():
-        kind = "tree" if level.mechanism == "tree" else "fresh"
+        kind = "correlated" if level.mechanism == "blt" else "fresh"
         for label, spent in _simulated(level, rounds).items():
             name = f"{label} phones, cohort {POPULATIONS[label] // PASSES:,}, {kind} noise"
             curves.setdefault(name, []).append((spent, evaluation.value("top1")))
@@ -231,11 +243,28 @@ def _draw(evaluations: dict[Level, Evaluation], before: Evaluation, rounds: int)
 
 
 def _account(level: Level, cohort: int, participation: Participation) -> Account:
-    multiplier = level.noise * cohort
-    if level.mechanism == "tree":
-        return Account.tree(multiplier, participation, DELTA, sampling=Sampling.ARRIVAL)
-    rho = gaussian_rho(multiplier)
-    return Account.independent(rho, participation, DELTA, sampling=Sampling.ARRIVAL, whole_orders=False)
+    buffers = optimised(participation) if level.mechanism == "blt" else Buffers()
+    return Account.planned(buffers, level.noise * cohort, participation, DELTA, sampling=Sampling.ARRIVAL)
+
+
+def _mechanisms() -> Iterator[Figure]:
+    """Yield the noise on models at equal rho, and epsilon at equal noise, for the participation Gboard published."""
+    run = Participation(PUBLISHED_ROUNDS, 6, 313)
+    blt, fresh = noise_on_models(optimised(run), run), noise_on_models(Buffers(), run)
+    tree, averaged = tree_noise.noise_on_models(run), tree_noise.averaged_noise_on_models(run)
+    bands = banded_square_root(run.rounds, run.min_separation)
+    banded = float(np.sqrt(squared_sensitivity(bands, run.worst) * prefix_variances(bands).mean()))
+    yield Figure("blt_noise_over_tree", blt / tree, "")
+    yield Figure("blt_noise_on_models", blt, "sensitivity", "tree", tree)
+    yield Figure("blt_noise_on_models_beside_averaged_tree", blt, "sensitivity", "tree, averaged", averaged)
+    yield Figure("blt_noise_on_models_beside_bands", blt, "sensitivity", "banded square root", banded)
+    yield Figure("blt_noise_on_models_beside_fresh", blt, "sensitivity", "fresh noise", fresh)
+    published = tree_noise.squared_sensitivity(run) / (2 * PUBLISHED_MULTIPLIER**2)
+    for name, noise in (("tree", tree), ("averaged_tree", averaged)):
+        rho = published * (blt / noise) ** 2
+        for suffix, convert in (("", epsilon_of_rho), ("_of_gaussian", epsilon_of_gaussian)):
+            spent, before = convert(rho, PUBLISHED_DELTA), convert(published, PUBLISHED_DELTA)
+            yield Figure(f"blt_epsilon{suffix}_at_{name}_noise", spent, f"at delta {PUBLISHED_DELTA:g}", "tree", before)
 
 
 def _affordable() -> Iterator[Figure]:
@@ -244,10 +273,10 @@ def _affordable() -> Iterator[Figure]:
         for label, population in POPULATIONS.items():
             cohorts = [size for size in (20, 50, 100, 200, 500, 1000, 2000, MAX_COHORT) if size <= population // 10]
             found = proposals(target, PUBLISHED_DELTA, population, [PUBLISHED_ROUNDS], cohorts)
-            fresh = min(row.fresh_on_all_rounds for row in found)
-            tree = min(row.tree_on_all_rounds for row in found if row.tree_on_all_rounds is not None)
-            name = f"noise_on_{PUBLISHED_ROUNDS}_rounds_epsilon_{target:g}_population_{label}"
-            yield Figure(name, tree, "clip", "fresh noise", fresh)
+            fresh = min(row.on_models(Buffers()) for row in found)
+            blt = min(row.on_models(row.buffers) for row in found)
+            name = f"noise_on_models_{PUBLISHED_ROUNDS}_rounds_epsilon_{target:g}_population_{label}"
+            yield Figure(name, blt, "clip", "fresh noise", fresh)
 
 
 if __name__ == "__main__":

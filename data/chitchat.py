@@ -37,11 +37,12 @@ def dataset_path() -> Path:
     return Path(found.origin).parent / "dataset.json"
 
 
-def load(path: Path | None = None) -> Corpus:
+def load(path: Path | None = None, *, max_users: int | None = None) -> Corpus:
     """Read and clean the corpus.
 
     Args:
         path: of a `dataset.json` in the package's form; by default the installed one.
+        max_users: a sample of so many; None for all.
 
     Raises:
         CorpusError: the package is missing or the file is not in its form.
@@ -64,6 +65,7 @@ def load(path: Path | None = None) -> Corpus:
     return Corpus.from_messages(
         "chitchat",
         ((sender, Message(sent.text, seconds(sent.time))) for sender in senders for sent in clean(senders[sender])),
+        max_users=max_users,
     )
 
 

@@ -13,19 +13,19 @@ from pathlib import Path
 from data.corpus import Corpus, CorpusError, Message, seconds
 
 
-def load(path: Path) -> Corpus:
+def load(path: Path, *, max_users: int | None = None) -> Corpus:
     """Read a JSONL corpus; a user's messages stand in order unless all of them have a time.
 
     Raises:
         CorpusError: with the line that is not of the format.
     """
-    return Corpus.from_messages(path.name.split(".", maxsplit=1)[0], _messages(path))
+    return Corpus.from_messages(path.name.split(".", maxsplit=1)[0], _messages(path), max_users=max_users)
 
 
 def _messages(path: Path) -> Iterator[tuple[str, Message]]:
     number = 0
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield _parse(line, path, number)
@@ -38,6 +38,8 @@ def _parse(line: str, path: Path, number: int) -> tuple[str, Message]:
         record = json.loads(line)
     except json.JSONDecodeError as error:
         raise CorpusError(path, f"not JSON: {error.msg}", number) from error
+    except RecursionError as error:
+        raise CorpusError(path, "it is nested too deeply", number) from error
     if (
         not isinstance(record, dict)
         or not isinstance(record.get("user"), str)

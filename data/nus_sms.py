@@ -14,7 +14,7 @@ from data.corpus import Corpus, CorpusError, Message, seconds
 _TIME_FORMATS = ("%Y.%m.%d %H:%M", "%Y/%m/%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d")
 
 
-def load(path: Path) -> Corpus:
+def load(path: Path, *, max_users: int | None = None) -> Corpus:
     """Read `smsCorpus_*.xml`.
 
     Messages without a sender are left out: nobody typed them twice. A document type with entities of its own is
@@ -23,7 +23,7 @@ def load(path: Path) -> Corpus:
     Raises:
         CorpusError: with the line that is not of the format.
     """
-    return Corpus.from_messages("nus-sms", _messages(path))
+    return Corpus.from_messages("nus-sms", _messages(path), max_users=max_users)
 
 
 def _messages(path: Path) -> Iterator[tuple[str, Message]]:

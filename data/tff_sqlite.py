@@ -4,12 +4,16 @@ Each row of `examples` holds a client id and a serialised `tf.train.Example`. St
 feature `tokens` (lower-case, space-separated) with a `creation_date`; Shakespeare in the feature `snippets`.
 """
 
+import dataclasses
+import heapq
+import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from data.corpus import Corpus, CorpusError, Message, seconds
+from data.corpus import Corpus, CorpusError, Message, sample_order, seconds
 
 _TEXT_FEATURES = ("tokens", "snippets")
 
@@ -20,27 +24,40 @@ def load(path: Path, *, part: str = "train", max_users: int | None = None) -> Co
     Args:
         path: of the `.sqlite` file.
         part: the `split_name` to read.
-        max_users: only the first so many client ids in sorted order; Stack Overflow has 342,477.
+        max_users: a sample of so many; Stack Overflow has 342,477.
 
     Raises:
         CorpusError: with the row that is not of the format.
     """
-    return Corpus.from_messages(path.stem, _messages(path, part, max_users))
+    corpus = Corpus.from_messages(path.stem, _messages(path, part, max_users))
+    return corpus if max_users is None else dataclasses.replace(corpus, users_there=_users_there(path, part))
+
+
+def _users_there(path: Path, part: str) -> int:
+    with closing(_opened(path)) as connection:
+        query = "SELECT count(DISTINCT client_id) FROM client_metadata WHERE split_name = ?"
+        return int(connection.execute(query, (part,)).fetchone()[0])
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def _messages(path: Path, part: str, max_users: int | None) -> Iterator[tuple[str, Message]]:
-    query = (
-        "SELECT e.rowid, e.client_id, e.serialized_example_proto FROM examples e WHERE e.split_name = ? "
-        "AND e.client_id IN (SELECT client_id FROM client_metadata WHERE split_name = ? ORDER BY client_id LIMIT ?) "
-        "ORDER BY e.client_id, e.rowid"
-    )
+    query = "SELECT rowid, client_id, serialized_example_proto FROM examples WHERE split_name = ?"
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            for row, client, example in connection.execute(query, (part, part, -1 if max_users is None else max_users)):
+        with closing(_opened(path)) as connection:
+            values = [part]
+            if max_users is not None:
+                # Chosen before the examples are read, of which there are gigabytes.
+                known = connection.execute(
+                    "SELECT DISTINCT client_id FROM client_metadata WHERE split_name = ?", (part,)
+                )
+                chosen = heapq.nsmallest(max_users, (row[0] for row in known), key=sample_order)
+                query += " AND client_id IN (SELECT value FROM json_each(?))"
+                values.append(json.dumps(chosen))
+            for row, client, example in connection.execute(f"{query} ORDER BY client_id, rowid", values):
                 yield client, _message(example, path, row)
-        finally:
-            connection.close()
     except sqlite3.Error as error:
         raise CorpusError(path, f"not a TFF corpus: {error}") from error
 

@@ -4,34 +4,35 @@ Neighbouring runs differ in all data of one phone, which is put in place of noth
 gained from sampling: phones choose when to come, so who is in a cohort is neither random nor secret, and the theorems
 on amplification by sampling or shuffling do not hold.
 
-Independent noise every round costs rho once for each round that a phone is in. Tree aggregation (DP-FTRL, Kairouz et
-al. 2021, https://arxiv.org/abs/2103.00039) adds noise to the sums of binary nodes of rounds; a phone is in several.
+Noise that a server correlates over rounds (`toeplitz`) is one mechanism over all rounds that it noised, in the order in
+which it noised them, whichever models they trained and whatever became of these: the cost follows the releases and not
+the lineage of models. Noise that phones make is fresh every round, and its costs add up.
 """
 
 import math
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cache
-from itertools import pairwise
 from typing import Self
 
+from dp_accounting.dp_event import ComposedDpEvent, DpEvent, GaussianDpEvent
 from dp_accounting.pld import privacy_loss_distribution
 from dp_accounting.rdp import rdp_privacy_accountant
 
 from federation.privacy.errors import AssumptionError
+from federation.privacy.participation import Participation
+from federation.privacy.toeplitz import Buffers
+
+DEFAULT_DELTA = 1e-10
+"""Of every report and plan that names no other: far less than one in the number of phones."""
+
+SERVER_TRUSTED = "the server adds the noise, and shows nobody a sum without it"
+ARRIVAL_INDEPENDENT = "when a phone came did not depend on what was typed on it"
 
 # Whole orders only: the bound of Skellam noise is proven for no others.
 _ORDERS = [*range(2, 257), *(round(256 * 1.1**power) for power in range(1, 60))]
 _FINE_ORDERS = [*(1 + step / 50 for step in range(1, 5000)), *_ORDERS[99:]]
-
-
-MAX_IN_TREES = 12
-"""Participations of a phone for which a tree's cost can be searched."""
-
-SERVER_TRUSTED = "the server adds the noise, and shows nobody a sum without it"
 
 
 class Sampling(Enum):
@@ -40,129 +41,6 @@ class Sampling(Enum):
     ARRIVAL = "arrival"
     POISSON = "poisson"
     SHUFFLED = "shuffled"
-
-
-@dataclass(frozen=True)
-class Participation:
-    """How often any one phone takes part, at most.
-
-    Attributes:
-        rounds: of the run.
-        most: rounds that a phone is in.
-        minimum_separation: difference of the numbers of two such rounds, at least.
-    """
-
-    rounds: int
-    most: int
-    minimum_separation: int = 1
-
-    def __post_init__(self) -> None:
-        if min(self.rounds, self.most, self.minimum_separation) < 1:
-            raise AssumptionError(f"rounds, participations and separation are at least 1: {self}")
-        fits = (self.rounds - 1) // self.minimum_separation + 1
-        if self.most > fits:
-            raise AssumptionError(
-                f"{self.rounds} rounds hold {fits} participations that are {self.minimum_separation} apart, "
-                f"not {self.most}: lower the participations or the separation"
-            )
-
-
-class ParticipationLog:
-    """Who really took part: what an assumed `Participation` is held against."""
-
-    def __init__(self) -> None:
-        self._rounds: defaultdict[str, list[int]] = defaultdict(list)
-        self._last = 0
-
-    def record(self, round_number: int, devices: Iterable[str]) -> None:
-        """Add a round, whether it succeeded or not.
-
-        Raises:
-            ValueError: it is not after the last one.
-        """
-        if round_number <= self._last:
-            raise ValueError(f"round {round_number} is not after round {self._last}")
-        self._last = round_number
-        for device in set(devices):
-            self._rounds[device].append(round_number)
-
-    @property
-    def participation(self) -> Participation:
-        """The tightest assumption that holds.
-
-        Raises:
-            AssumptionError: nobody has taken part.
-        """
-        if not self._rounds:
-            raise AssumptionError("nobody has taken part yet: there is nothing to account for")
-        gaps = (later - earlier for rounds in self._rounds.values() for earlier, later in pairwise(rounds))
-        most = max(len(rounds) for rounds in self._rounds.values())
-        return Participation(self._last, most, min(gaps, default=self._last))
-
-    def check(self, assumed: Participation) -> None:
-        """Raise AssumptionError, naming the phone, if any came more often or sooner than assumed."""
-        if self._last > assumed.rounds:
-            raise AssumptionError(f"{self._last} rounds were run, more than the {assumed.rounds} accounted for")
-        for device, rounds in self._rounds.items():
-            gap = min((later - earlier for earlier, later in pairwise(rounds)), default=self._last)
-            if len(rounds) > assumed.most:
-                raise AssumptionError(f"phone {device} took part {len(rounds)} times, not at most {assumed.most}")
-            if len(rounds) > 1 and gap < assumed.minimum_separation:
-                raise AssumptionError(
-                    f"phone {device} came back after {gap} rounds, sooner than the {assumed.minimum_separation} assumed"
-                )
-
-
-def tree_squared_sensitivity(participation: Participation, restart_rounds: int = 0) -> int:
-    """Return the largest sum of squared participations over the complete nodes of binary trees over the rounds.
-
-    It is exact. Nodes of at most `minimum_separation` rounds hold a phone once, so a participation may be moved to an
-    earlier round within the same larger nodes without loss: each stands as early as its predecessor allows, or at the
-    start of the smallest node that can hold a phone twice.
-
-    Args:
-        participation: of any one phone.
-        restart_rounds: rounds of a tree, after which a new one begins; 0 is one tree over all.
-
-    Raises:
-        AssumptionError: more than `MAX_IN_TREES` participations, for which the search takes too long.
-    """
-    rounds, separation = participation.rounds, participation.minimum_separation
-    if participation.most > MAX_IN_TREES:
-        raise AssumptionError(
-            f"exact trees are for up to {MAX_IN_TREES} participations, not {participation.most}: lower them"
-        )
-    period = min(restart_rounds or rounds, rounds)
-    levels = period.bit_length()
-    shared = min(separation.bit_length(), levels)  # the lowest level at which a node may hold a phone twice
-    starts = [tree + node for tree in range(0, rounds, period) for node in range(0, period, 1 << shared)]
-    starts = [start for start in starts if start < rounds]
-
-    @cache
-    def best(left: int, earliest: int, last: int, counts: tuple[int, ...]) -> int:
-        if left == 0:
-            return 0
-        largest = 0
-        for now in {earliest, *starts[bisect_left(starts, earliest) :]}:
-            if now >= rounds:
-                continue
-            tree, position = divmod(now, period)
-            length = min(period, rounds - tree * period)
-            together = last >= 0 and last // period == tree
-            gain = sum(1 for level in range(shared) if _complete(position, level, length))
-            held = []
-            for index, level in enumerate(range(shared, levels)):
-                before = counts[index] if together and (last % period) >> level == position >> level else 0
-                held.append(before + 1)
-                gain += (2 * before + 1) * _complete(position, level, length)
-            largest = max(largest, gain + best(left - 1, now + separation, now, tuple(held)))
-        return largest
-
-    return best(participation.most, 0, -1, (0,) * (levels - shared))
-
-
-def _complete(position: int, level: int, rounds: int) -> bool:
-    return ((position >> level) + 1) << level <= rounds
 
 
 def epsilon_of_rho(rho: float, delta: float, *, whole_orders: bool = False) -> float:
@@ -206,20 +84,58 @@ def _check_delta(delta: float) -> None:
 
 
 @dataclass(frozen=True)
-class Account:
-    """What a run costs.
+class NoisedRounds:
+    """The rounds that one stream of a server's noise was added to.
 
     Attributes:
-        rho: zero-concentrated differential privacy.
+        buffers: how the noise is correlated.
+        noise_multiplier: z, the smallest of any of these rounds.
+        phones: of each round, in the order in which they were noised.
+    """
+
+    buffers: Buffers
+    noise_multiplier: float
+    phones: Sequence[Collection[str]]
+
+    def __post_init__(self) -> None:
+        if not self.noise_multiplier > 0:
+            raise AssumptionError(f"a noise multiplier is positive, not {self.noise_multiplier}")
+
+    def rhos(self) -> dict[str, float]:
+        """Return what the rounds cost each phone that was in one."""
+        times = defaultdict[str, list[int]](list)
+        for time, phones in enumerate(self.phones):
+            for phone in set(phones):
+                times[phone].append(time)
+        # Many phones have the same pattern.
+        patterns = {tuple(own): self._rho(own) for own in times.values()}
+        return {phone: patterns[tuple(own)] for phone, own in times.items()}
+
+    def _rho(self, times: Sequence[int]) -> float:
+        return self.buffers.squared_sensitivity(times, len(self.phones)) / (2 * self.noise_multiplier**2)
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a run costs the phone that paid most.
+
+    Attributes:
+        rho: zero-concentrated differential privacy, against whoever sees all that was released.
         epsilon: at `delta`.
         delta: probability that the bound may fail.
         assumptions: sentences that the guarantee rests on.
+        others: rho and epsilon against everybody but the server, where these see less than it.
+        unprotected: names of the numbers that left without noise.
+        whole_orders: whether the bound holds for whole orders of Renyi divergence only.
     """
 
     rho: float
     epsilon: float
     delta: float
     assumptions: tuple[str, ...]
+    others: tuple[float, float] | None = None
+    unprotected: tuple[str, ...] = ()
+    whole_orders: bool = False
 
     unit = "all data of one phone, put in place of nothing"
 
@@ -227,66 +143,81 @@ class Account:
         """Return the same cost, which also rests on these."""
         return replace(self, assumptions=(*self.assumptions, *sentences))
 
-    @classmethod
-    def independent(
-        cls, round_rho: float, participation: Participation, delta: float, *, sampling: Sampling, whole_orders: bool
-    ) -> Self:
-        """Return the cost of noise that is fresh every round, at `round_rho` a participation.
+    def leaving(self, *names: str) -> Self:
+        """Return the same cost, which does not cover these numbers."""
+        return replace(self, unprotected=(*self.unprotected, *names))
 
-        Raises:
-            AssumptionError: of the sampling, or of delta.
-        """
-        rho = round_rho * participation.most
-        return cls.of_phone(rho, participation, delta, sampling=sampling, whole_orders=whole_orders)
+    def seen_by_others(self, rho: float) -> Self:
+        """Return the account where everybody but the server sees as little as this rho."""
+        return replace(self, others=(rho, epsilon_of_rho(rho, self.delta, whole_orders=self.whole_orders)))
+
+    @property
+    def event(self) -> DpEvent:
+        """All releases, for another accountant: a Gaussian whose Renyi divergences are this account's bound."""
+        return ComposedDpEvent([GaussianDpEvent(1 / math.sqrt(2 * self.rho))])
 
     @classmethod
     def of_phone(
-        cls, rho: float, participation: Participation, delta: float, *, sampling: Sampling, whole_orders: bool
+        cls, rho: float, participation: Participation, delta: float, *, sampling: Sampling, whole_orders: bool = False
     ) -> Self:
-        """Return the account of the phone that paid most, whose rounds with fresh noise cost `rho` together.
+        """Return the account of the phone that paid most, whose rounds cost `rho` together.
 
         Raises:
             AssumptionError: of the sampling, or of delta.
         """
-        _check_sampling(sampling)
-        return cls(rho, epsilon_of_rho(rho, delta, whole_orders=whole_orders), delta, _assumptions(participation))
+        if sampling is not Sampling.ARRIVAL:
+            raise AssumptionError(
+                f"rounds are not {sampling.value}: phones choose when to come, so account with sampling `arrival`"
+            )
+        epsilon = epsilon_of_rho(rho, delta, whole_orders=whole_orders)
+        return cls(rho, epsilon, delta, _assumptions(participation), whole_orders=whole_orders)
 
     @classmethod
-    def tree(
+    def planned(
         cls,
+        buffers: Buffers,
         noise_multiplier: float,
         participation: Participation,
         delta: float,
         *,
         sampling: Sampling,
-        restart_rounds: int = 0,
     ) -> Self:
-        """Return the cost of DP-FTRL, whose nodes have noise of this multiplier and whose trees so many rounds.
+        """Return the cost of a server's noise to the phone that comes as badly as it may.
 
         Raises:
             AssumptionError: of the sampling, of delta, or there is no noise.
         """
-        _check_sampling(sampling)
-        if not noise_multiplier > 0:
-            raise AssumptionError(f"a noise multiplier is positive, not {noise_multiplier}")
-        rho = tree_squared_sensitivity(participation, restart_rounds) / (2 * noise_multiplier**2)
-        return cls(rho, epsilon_of_rho(rho, delta), delta, (*_assumptions(participation), SERVER_TRUSTED))
+        worst = [("it",) if time in participation.worst else () for time in range(participation.rounds)]
+        rho = NoisedRounds(buffers, noise_multiplier, worst).rhos()["it"]
+        return cls.of_phone(rho, participation, delta, sampling=sampling).assuming(SERVER_TRUSTED)
 
+    @classmethod
+    def of_server(
+        cls, streams: Sequence[NoisedRounds], participation: Participation, delta: float, *, sampling: Sampling
+    ) -> Self:
+        """Return the cost of all streams of a server's noise.
 
-def _check_sampling(sampling: Sampling) -> None:
-    if sampling is not Sampling.ARRIVAL:
-        raise AssumptionError(
-            f"rounds are not {sampling.value}: phones choose when to come, so account with sampling `arrival`"
-        )
+        A server that began anew has one more: their noises are independent, and what they cost a phone adds up.
+
+        Raises:
+            AssumptionError: of the sampling or of delta, or nobody took part.
+        """
+        paid = defaultdict[str, float](float)
+        for stream in streams:
+            for phone, rho in stream.rhos().items():
+                paid[phone] += rho
+        if not paid:
+            raise AssumptionError("nobody has taken part yet: there is nothing to account for")
+        return cls.of_phone(max(paid.values()), participation, delta, sampling=sampling).assuming(SERVER_TRUSTED)
 
 
 def _assumptions(participation: Participation) -> tuple[str, ...]:
     return (
         (
-            f"a phone is in at most {participation.most} of {participation.rounds} rounds, "
-            f"at least {participation.minimum_separation} apart"
+            f"a phone is in at most {participation.max_participations} of {participation.rounds} rounds, "
+            f"at least {participation.min_separation} apart"
         ),
         "phones choose when to come: nothing is gained from sampling",
         "every phone's weighted update is clipped to the plan's norm, and one person has one phone",
-        "counters of examples, tokens, loss and hits are exact sums and are not covered",
+        ARRIVAL_INDEPENDENT,
     )

@@ -1,34 +1,46 @@
-"""Noise that a round server adds to the sum of a round's phones, for phones that trust it with the sum.
+"""Noise that a server adds to the sum of a round's phones, for phones that trust it with the sum.
 
-Fresh Gaussian noise every round is DP-FedAvg (McMahan et al. 2018, https://arxiv.org/abs/1710.06963). Noise on a binary
-tree of rounds is DP-FTRL (Kairouz et al. 2021, https://arxiv.org/abs/2103.00039): a node covers 2^level rounds and has
-noise of its own, and a model carries the noise of the nodes that its rounds are made of. A new tree begins every
-`restart_rounds`.
+Fresh Gaussian noise every round is DP-FedAvg (McMahan et al. 2018, https://arxiv.org/abs/1710.06963); noise correlated
+over rounds by a BLT (`toeplitz.Buffers`) is what large fleets train with. The simulation and the round server call the
+same code.
 
-What a round adds is a function of the server's secret, of the round and of the round that made its parent: a round that
-is finished twice gets the same noise, and nothing has to be remembered. Samples are floating-point Gaussians from an
-AES-256-CTR stream: their low bits are not covered (Mironov 2012); noise by phones (`mechanisms`) is in integers.
+Sums are integers, levels of an encoding, and so is their noise: z of a round is a discrete Gaussian in steps of
+2^-16 of a level, and what is subtracted from it, a linear function of earlier noise, is rounded to such steps. All
+arithmetic after that works on the noised integers, so that no gap between floats tells more than the account says
+(Mironov 2012).
+
+Noise follows the rounds as they were noised, whichever model each of them trained: a refused round, a rollback and a
+promotion change nothing in what was released, and so nothing in what it costs.
 """
 
 import hashlib
 import math
-import struct
-from dataclasses import dataclass
-from typing import Literal
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from federation.errors import ConfigError
+from federation.privacy.errors import NoiseError
+from federation.privacy.mechanisms import wide_gaussian
+from federation.privacy.toeplitz import Buffers
 from federation.updates.codec import FLOAT_SLACK
-from federation.updates.encoding import PackedEncoding
-from federation.updates.random_stream import random_words
-from federation.updates.rotation import padded
-from model.layout import FlatVector
+from federation.updates.encoding import Levels, PackedEncoding
+from federation.updates.rotation import Reals, Rotation, padded
 
-CentralMechanism = Literal["none", "gaussian", "tree"]
+CentralMechanism = Literal["none", "gaussian", "blt"]
 
-_LABEL = b"fedkey central noise v1\0"
-_LANES = 4
+MAX_ROUNDS = 1 << 20
+"""That one stream of noise is for; rounding of what is subtracted adds up over them."""
+
+_LABEL = b"fedkey central noise v2\0"
+_SECRET_BYTES = 32
+_MIN_LEVELS = 120
+_STEPS = 1 << 16
+_ROUNDING_STEPS = 2.0  # a coordinate's, of rounding to a step and of 64-bit floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,76 +48,102 @@ class CentralNoise:
     """How a server noises its sums.
 
     Attributes:
-        mechanism: `none`; `gaussian`, fresh every round; `tree`, on a binary tree of rounds.
-        noise_multiplier: z; standard deviation over the most that a phone moves the sum, for the tree that of a node.
-        restart_rounds: rounds of a tree, after which a new one begins; 0 is one tree.
+        mechanism: `none`; `gaussian`, fresh every round; `blt`, correlated over rounds.
+        noise_multiplier: z; standard deviation of the independent noise over the most that a phone moves a sum.
+        rounds, max_participations, min_separation: that the correlation is made for: of the run, of any one phone,
+            and the difference of the numbers of two of its rounds, at least. It costs what it costs however it is used.
     """
 
     mechanism: CentralMechanism = "none"
     noise_multiplier: float = 0.0
-    restart_rounds: int = 0
+    rounds: int = 2000
+    max_participations: int = 6
+    min_separation: int = 313
 
     def __post_init__(self) -> None:
-        if self.mechanism not in {"none", "gaussian", "tree"}:
-            raise ConfigError(f"central.mechanism is none, gaussian or tree, not {self.mechanism!r}")
+        if self.mechanism not in {"none", "gaussian", "blt"}:
+            raise ConfigError(f"central.mechanism is none, gaussian or blt, not {self.mechanism!r}")
         if not (math.isfinite(self.noise_multiplier) and self.noise_multiplier >= 0):
             raise ConfigError(f"central.noise_multiplier is finite and not negative, not {self.noise_multiplier}")
         if (self.mechanism == "none") != (self.noise_multiplier == 0):
             raise ConfigError(f"central.mechanism {self.mechanism} does not go with noise {self.noise_multiplier:g}")
-        if self.restart_rounds < 0 or (self.restart_rounds and self.mechanism != "tree"):
-            raise ConfigError("central.restart_rounds is 0 or more, and only a tree has it")
-
-    def on_sum(self, secret: bytes, round_id: int, parent_round: int, deviation: float, dimension: int) -> FlatVector:
-        """Return what to add to the sum of a round, float32[dimension].
-
-        Args:
-            secret: 32 bytes that the server alone knows.
-            round_id: of the round, from 1.
-            parent_round: that made the model which the round trained; 0 for the first.
-            deviation: standard deviation of fresh noise, or of a node: z times `sensitivity`.
-            dimension: of the sum.
-        """
-        if self.mechanism == "none":
-            return np.zeros(dimension, np.float32)
-        if self.mechanism == "gaussian":
-            return _gaussian(secret, (0, 0, round_id), deviation, dimension)
-        new, old = (set(self._nodes(number)) for number in (round_id, parent_round))
-        total = np.zeros(dimension, np.float32)
-        for node in sorted(new ^ old):
-            noise = _gaussian(secret, node, deviation, dimension)
-            total += noise if node in new else -noise
-        return total
-
-    def _nodes(self, rounds: int) -> list[tuple[int, int, int]]:
-        """Return the complete nodes that the first so many rounds are made of: tree, level from 1, place."""
-        period = self.restart_rounds or max(rounds, 1)
-        nodes = []
-        for tree, first in enumerate(range(0, rounds, period)):
-            left, place = min(period, rounds - first), 0
-            for level in reversed(range(left.bit_length())):
-                if left >> level & 1:
-                    nodes.append((tree, level + 1, place >> level))
-                    place += 1 << level
-        return nodes
+        if min(self.rounds, self.max_participations, self.min_separation) < 1:
+            raise ConfigError("central.rounds, max_participations and min_separation are at least 1")
 
 
 def exact_encoding(phones: int, clip: float, dimension: int) -> PackedEncoding:
-    """Return the encoding whose sums never wrap around, so that a phone moves them by its own length at most."""
-    return PackedEncoding.for_clip(_LANES, phones, clip, dimension)
+    """Return the encoding whose sums never wrap around, so that a phone moves them by its own length at most.
+
+    Its levels are so fine that rounding adds less than a tenth to what a phone can move.
+    """
+    fits = (lanes for lanes in (4, 3) if PackedEncoding.for_clip(lanes, phones, clip, dimension).levels > _MIN_LEVELS)
+    return PackedEncoding.for_clip(next(fits, 2), phones, clip, dimension)
 
 
 def sensitivity(encoding: PackedEncoding, clip: float, dimension: int) -> float:
-    """Return the most by which one phone that counts once can move a sum, in L2: its clip, and all of its rounding."""
-    return clip * (1 + FLOAT_SLACK) + math.sqrt(padded(dimension)) * encoding.step
+    """Return the most by which one phone that counts once can move a sum, in L2 and in levels.
+
+    It is the clip, all of the phone's rounding, and what rounding of correlated noise adds over `MAX_ROUNDS`.
+    """
+    rounding = 1 + _ROUNDING_STEPS * math.sqrt(MAX_ROUNDS) / _STEPS
+    return clip * (1 + FLOAT_SLACK) / encoding.step + math.sqrt(padded(dimension)) * rounding
 
 
-def _gaussian(secret: bytes, node: tuple[int, int, int], deviation: float, dimension: int) -> FlatVector:
-    seed = hashlib.sha256(_LABEL + secret + struct.pack("<3Q", *node)).digest()
-    half = -(-dimension // 2)
-    words = random_words(seed, 2 * half, "<u8") >> np.uint64(11)
-    uniform = (words.astype(np.float64) + 0.5) * 2.0**-53
-    length = deviation * np.sqrt(-2 * np.log(uniform[:half]))
-    angle = 2 * np.pi * uniform[half:]
-    drawn = np.concatenate([length * np.cos(angle), length * np.sin(angle)])[:dimension]
-    result: FlatVector = drawn.astype(np.float32)
-    return result
+@dataclass(frozen=True, eq=False)
+class NoiseStream:
+    """Noise of one mechanism from round to round; keep the next one together with what the noise was added to.
+
+    Attributes:
+        buffers: how it is correlated.
+        secret: 32 bytes that only the server knows and that no other stream has.
+        rounds: noised so far.
+        held: float64[buffers, dimension], in standard deviations, so that clip and encoding may change between rounds.
+            Whoever reads it can tell the noise of later rounds from that of earlier ones.
+    """
+
+    buffers: Buffers
+    secret: bytes = field(repr=False)
+    rounds: int
+    held: npt.NDArray[np.float64] = field(repr=False)
+
+    @classmethod
+    def begin(cls, buffers: Buffers, dimension: int, entropy: Callable[[int], bytes] = secrets.token_bytes) -> Self:
+        """Return a stream before its first round."""
+        return cls(buffers, entropy(_SECRET_BYTES), 0, np.zeros((buffers.count, dimension)))
+
+    def noised(self, levels: Levels, rotation: Rotation, deviation: float, nonce: bytes) -> tuple["NoisedLevels", Self]:
+        """Return a sum with its noise, and the stream after it.
+
+        The same stream gives the same noise for the same nonce, so that a round that is finished twice has one.
+
+        Args:
+            levels: int64[coordinates], the sum of rotated, rounded vectors.
+            rotation: of the round.
+            deviation: of the independent noise, in levels: z times `sensitivity`.
+            nonce: of this round and no other, also not of a restored server's.
+
+        Raises:
+            NoiseError: the deviation is beyond what integers are drawn for, or the stream has had `MAX_ROUNDS`.
+        """
+        if self.rounds >= MAX_ROUNDS:
+            raise NoiseError(f"noise has been added to {MAX_ROUNDS} rounds: set up a new server")
+        seed = hashlib.sha256(_LABEL + self.secret + self.rounds.to_bytes(8, "little") + nonce).digest()
+        noise, scale = wide_gaussian(deviation * _STEPS, levels.size, seed), deviation * _STEPS
+        if not self.buffers.count:
+            return NoisedLevels(levels * _STEPS + noise), replace(self, rounds=self.rounds + 1)
+        earlier = np.array(self.buffers.scales) @ self.held
+        noise -= np.rint(rotation.apply(earlier) * scale).astype(np.int64)
+        held = np.array(self.buffers.decays)[:, None] * self.held + rotation.invert(noise / scale)
+        return NoisedLevels(levels * _STEPS + noise), replace(self, rounds=self.rounds + 1, held=held)
+
+
+@dataclass(frozen=True, eq=False)
+class NoisedLevels:
+    """A noised sum: int64[coordinates] in steps of 2^-16 of a level."""
+
+    steps: Levels
+
+    def dequantise(self, encoding: PackedEncoding, phones: int) -> Reals:
+        """Return the summed coordinates of `phones` phones, float32; see `PackedEncoding.dequantise`."""
+        exact = self.steps / _STEPS  # of integers far below 2^53
+        return (exact * encoding.step - phones * encoding.bound).astype(np.float32)

@@ -13,6 +13,7 @@ is within 2^-100 of the exact one in total variation. Floating-point samplers le
 (Mironov 2012); there are none here. Draws do not take constant time.
 """
 
+import hashlib
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from federation.updates.rotation import padded
 MAX_DEVIATION = 1e4
 """In levels; a word of 16 bits has no room for more."""
 
+_TABLE_DEVIATION = 4096.0
+_SMOOTH = 4
 _BITS = 128
 _WORKING_BITS = 192
 _CHUNK = 1 << 18
@@ -174,6 +177,32 @@ def draw(mechanism: Mechanism, variance: float, count: int, seed: bytes) -> Leve
     return noise
 
 
+def wide_gaussian(deviation: float, count: int, seed: bytes) -> Levels:
+    """Return int64[count] draws of the discrete Gaussian of a deviation that may be far beyond a table's.
+
+    They are a X + Y, with X and Y discrete Gaussians and a a power of two: by Poisson's summation that is the discrete
+    Gaussian of deviation sqrt(a^2 x^2 + y^2) to a relative 1e-136 at every integer if y is 4 a or more (Micciancio and
+    Walter 2017, https://eprint.iacr.org/2017/259), of which nothing is left beside the tables' 2^-100.
+
+    Args:
+        deviation: at least 1/2, at most 2^50.
+        count: of draws.
+        seed: 32 secret random bytes, used for nothing else.
+
+    Raises:
+        NoiseError: there is no such noise.
+    """
+    if not 0.5 <= deviation <= 2.0**50:
+        raise NoiseError(f"no integer noise has a deviation of {deviation:g}: change the clip or the noise multiplier")
+    if deviation <= _TABLE_DEVIATION:
+        return draw(Mechanism.DISCRETE_GAUSSIAN, deviation**2, count, seed)
+    factor = 1 << int(math.log2(2 * deviation / _TABLE_DEVIATION))
+    inner = math.sqrt((deviation / factor) ** 2 - _SMOOTH**2)
+    fine = wide_gaussian(float(_SMOOTH * factor), count, hashlib.sha256(b"fine" + seed).digest())
+    fine += factor * draw(Mechanism.DISCRETE_GAUSSIAN, inner**2, count, seed)
+    return fine
+
+
 class _Table(NamedTuple):
     """A cumulative distribution on consecutive integers, in units of 2^-128.
 
@@ -234,7 +263,7 @@ def _poisson(mean: float) -> _Table:
     return _cumulative(mode - len(down), down[::-1] + up)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _discrete_gaussian(variance: float) -> _Table:
     # exp(-k^2 / 2 sigma^2): the ratio of neighbours shrinks by the same factor with every step.
     context = Context(prec=120)

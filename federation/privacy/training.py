@@ -8,20 +8,23 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
 
 from federation.errors import ConfigError
-from federation.privacy.accountant import SERVER_TRUSTED, Account, ParticipationLog, Sampling
+from federation.privacy.accountant import DEFAULT_DELTA, Account, NoisedRounds, Sampling
+from federation.privacy.buffers import optimised
 from federation.privacy.errors import AssumptionError, NoiseError
 from federation.privacy.mechanisms import NoiseScale, noised_encoding
-from federation.privacy.zcdp import gaussian_rho, round_rho
+from federation.privacy.participation import Participation, ParticipationLog
+from federation.privacy.toeplitz import Buffers
+from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import Deadlines, Mechanism, Privacy, RoundPlan
 
-MechanismName = Literal["none", "gaussian", "tree", "skellam", "discrete_gaussian"]
+MechanismName = Literal["none", "gaussian", "blt", "skellam", "discrete_gaussian"]
 
-BY_SERVER = ("gaussian", "tree")
+BY_SERVER = ("gaussian", "blt")
 BY_CLIENTS = ("skellam", "discrete_gaussian")
 
 COUNT_NOISE_SHARE = 0.05
@@ -35,18 +38,17 @@ class PrivateTraining:
     """How updates are bounded and noised.
 
     Attributes:
-        mechanism: `none`; `gaussian`, fresh every round, or `tree` (DP-FTRL), added to the sum by the server; `skellam`
-            or `discrete_gaussian`, added by each client to its own rounded update, as phones do.
-        noise_multiplier: z; standard deviation of the noise on a sum over the clip, for the tree that of a node.
+        mechanism: `none`; `gaussian`, fresh every round, or `blt`, correlated over rounds, added to the sum by the
+            server; `skellam` or `discrete_gaussian`, added by each client to its own rounded update, as phones do.
+        noise_multiplier: z; standard deviation of the independent noise on a sum over the clip.
         clip: L2 bound of a client's update; infinite for none.
         weight_cap: trained rows that count at most, where clients make the noise and are weighted by examples.
         adaptive_quantile: share of updates that the clip shall leave whole, which it then follows from round to round
-            (Andrew et al. 2021, https://arxiv.org/abs/1905.03871); 0 keeps it. For `gaussian`.
+            (Andrew et al. 2021, https://arxiv.org/abs/1905.03871); 0 keeps it. For noise by the server.
         clip_learning_rate: how fast it follows.
-        restart_rounds: rounds of a tree, after which a new one begins; 0 is one tree.
         minimum: clients that must be left in a sum, for which clients size their noise; 0 is the whole cohort.
         corrupt: clients whose noise is not counted on.
-        noise_cohort: size of a larger cohort whose noise on the mean is simulated, for `gaussian` and `tree`; 0 is the
+        noise_cohort: size of a larger cohort whose noise on the mean is simulated, for noise by the server; 0 is the
             cohort that trains. A run with it shows what such a cohort would learn, and protects nobody.
         max_participations: rounds that a client is in, at most; 0 is no limit.
         minimum_separation: difference of the numbers of two of them, at least.
@@ -60,14 +62,13 @@ class PrivateTraining:
     weight_cap: int = 512
     adaptive_quantile: float = 0.0
     clip_learning_rate: float = 0.2
-    restart_rounds: int = 0
     minimum: int = 0
     corrupt: int = 0
     noise_cohort: int = 0
     max_participations: int = 0
     minimum_separation: int = 1
     min_frequency: float = 0.0
-    delta: float = 1e-6
+    delta: float = DEFAULT_DELTA
 
     def __post_init__(self) -> None:
         noisy = self.mechanism != "none"
@@ -85,8 +86,7 @@ class PrivateTraining:
             (self.noise_multiplier > 0 and not noisy, "a noise multiplier needs a privacy.mechanism: choose one"),
             (by_clients and self.noise_multiplier == 0, f"mechanism {self.mechanism} needs a noise multiplier above 0"),
             (not 0 <= self.adaptive_quantile < 1, "privacy.adaptive_quantile must be at least 0 and below 1"),
-            (self.adaptive_quantile > 0 and self.mechanism != "gaussian", "only gaussian noise has an adaptive clip"),
-            (self.restart_rounds > 0 and self.mechanism != "tree", "only a tree has restart_rounds"),
+            (self.adaptive_quantile > 0 and not by_server, "only noise by the server has an adaptive clip"),
             ((self.minimum > 0 or self.corrupt > 0) and not by_clients, "only noise by clients has minimum or corrupt"),
             (self.noise_cohort > 0 and not by_server, "only noise by the server can be that of a larger noise_cohort"),
             (self.minimum_separation < 1, "privacy.minimum_separation must be at least 1"),
@@ -94,7 +94,7 @@ class PrivateTraining:
             (not 0 <= self.min_frequency < 1, "privacy.min_frequency must be at least 0 and below 1"),
             (not 0 < self.delta < 1, "privacy.delta must be above 0 and below 1"),
             (
-                min(self.restart_rounds, self.minimum, self.corrupt, self.noise_cohort, self.max_participations) < 0,
+                min(self.minimum, self.corrupt, self.noise_cohort, self.max_participations) < 0,
                 "counts of privacy cannot be negative",
             ),
         ]
@@ -117,6 +117,16 @@ class PrivateTraining:
             raise ConfigError(f"privacy.minimum must be at most the cohort of {cohort}, not {self.minimum}")
         self.sum_noise_multiplier(cohort)
 
+    def buffers(self, rounds: int, clients: int, cohort: int) -> Buffers:
+        """Return how noise by the server is to be correlated over a run, in which clients come about equally often."""
+        if self.mechanism != "blt":
+            return Buffers()
+        if self.minimum_separation == 1 and not self.max_participations:
+            return optimised(Participation.in_passes(rounds, clients, cohort))
+        fits = (rounds - 1) // self.minimum_separation + 1
+        participations = min(self.max_participations or fits, fits)
+        return optimised(Participation(rounds, participations, min(self.minimum_separation, rounds)))
+
     def check_scenario(self, minimum: int) -> None:
         """Raise ConfigError if rounds of a scenario, with at least `minimum` phones in a sum, cannot be private so."""
         if self.minimum_separation > 1 or self.max_participations:
@@ -133,7 +143,8 @@ class PrivateTraining:
         """Return the noise that the server adds to the sum over a cohort, over the clip.
 
         With an adaptive clip it is more than z, since counts of clipped updates are released too, and it is both
-        together that cost what noise of z costs (Andrew et al. 2021, theorem 1).
+        together that cost no more than noise of z (Andrew et al. 2021, theorem 1): a phone moves correlated noise by as
+        many rounds as it was in at least, and the counts by as many.
         """
         size, multiplier = self.noise_cohort or cohort, self.noise_multiplier
         if self.adaptive_quantile and multiplier:
@@ -181,6 +192,8 @@ class RunRecord:
         uniform: whether clients count alike.
         dimension: of an update.
         rounds: the clients that took part in each round done so far.
+        buffers: how noise by the server is correlated.
+        unprotected: names of the figures that the run shows without noise.
     """
 
     settings: PrivateTraining
@@ -188,6 +201,8 @@ class RunRecord:
     uniform: bool
     dimension: int
     rounds: tuple[tuple[int, ...], ...] = ()
+    buffers: Buffers = field(default_factory=Buffers)
+    unprotected: tuple[str, ...] = ()
 
     def save(self, directory: Path) -> None:
         """Write the record into a run's folder."""
@@ -207,6 +222,8 @@ class RunRecord:
             values = json.loads((directory / _RECORD).read_text())
             values["settings"] = PrivateTraining(**values["settings"])
             values["rounds"] = tuple(tuple(clients) for clients in values["rounds"])
+            values["buffers"] = Buffers(**values["buffers"])
+            values["unprotected"] = tuple(values["unprotected"])
             return cls(**values)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise AssumptionError(
@@ -221,9 +238,9 @@ class RunRecord:
     @property
     def mechanism(self) -> str:
         """The mechanism in words."""
-        by = "by the clients, before masking" if self.settings.mechanism in BY_CLIENTS else "by the server"
-        tree = "Gaussian, on a binary tree of rounds" if self.settings.mechanism == "tree" else ""
-        return f"{tree or self.settings.mechanism.replace('_', ' ')}, {by}"
+        if self.settings.mechanism in BY_CLIENTS:
+            return f"{self.settings.mechanism.replace('_', ' ')}, by the clients, before masking"
+        return f"{self.buffers.name}, by the server"
 
     def with_delta(self, delta: float) -> Self:
         """Return the same run, accounted for at another delta."""
@@ -247,22 +264,17 @@ class RunRecord:
         multiplier, delta = settings.noise_multiplier, settings.delta
         if settings.mechanism == "none" or multiplier == 0:
             raise AssumptionError("the run has no noise, so it has no differential privacy: set privacy.mechanism")
-        match settings.mechanism:
-            case "tree":
-                account = Account.tree(
-                    multiplier, participation, delta, sampling=sampling, restart_rounds=settings.restart_rounds
-                )
-            case "gaussian":
-                account = Account.independent(
-                    gaussian_rho(multiplier), participation, delta, sampling=sampling, whole_orders=False
-                ).assuming(SERVER_TRUSTED)
-            case _:
-                plan = settings.plan(1, self.cohort, self.dimension, bytes(32), uniform=self.uniform)
-                cost = round_rho(NoiseScale.of(plan))
-                account = Account.independent(
-                    cost, participation, delta, sampling=sampling, whole_orders=settings.mechanism == "skellam"
-                ).assuming(*client_noise_assumptions(plan))
-        account = account.assuming("when a phone came did not depend on what was typed on it")
+        if settings.mechanism in BY_SERVER:
+            # A round that nobody came to released nothing.
+            noised = NoisedRounds(self.buffers, multiplier, [[*map(str, each)] for each in self.rounds if each])
+            account = Account.of_server([noised], participation, delta, sampling=sampling)
+        else:
+            plan = settings.plan(1, self.cohort, self.dimension, bytes(32), uniform=self.uniform)
+            rho = round_rho(NoiseScale.of(plan)) * participation.max_participations
+            whole = settings.mechanism == "skellam"
+            account = Account.of_phone(rho, participation, delta, sampling=sampling, whole_orders=whole)
+            account = account.assuming(*client_noise_assumptions(plan))
+        account = account.leaving(*self.unprotected)
         if settings.noise_cohort:
             account = account.assuming(
                 f"cohorts are of {settings.noise_cohort} clients: this run simulated their noise with {self.cohort}, "

@@ -5,6 +5,7 @@
     authority.pub  raw Ed25519 public key of the enrolment authority
     server.sqlite  the database, unless `database` names a PostgreSQL server
     blobs/         models and masked vectors, unless `blobs` names another store
+    noise.mark     how far the noise has come; apart from the database, so that one that is put back is noticed
     export/        the network and vocabulary that phones have
     public.txt     held-out public text for the gate, a message a line
 
@@ -160,6 +161,7 @@ class Installation:
             self.settings.server_optimizer,
             gate,
             self.clock,
+            self.folder / "noise.mark",
             partner,
             probe,
             counting,

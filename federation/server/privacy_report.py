@@ -1,27 +1,40 @@
-"""What a server's rounds have cost the phones in them, from who really uploaded when.
+"""What a server's rounds have cost the phones in them, from what was really released when.
 
-A round counts for every phone whose masked update was accepted, whatever became of the round: from then on the phone
-cannot know what the server has seen.
+Noise by phones: a round counts for every phone whose masked update was accepted, whatever became of the round, since
+from then on the phone cannot know what the server has seen. Noise by the server, which is trusted with sums: a round
+counts once it was noised, for all of these phones, whether its model was accepted, refused or rolled back.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import sqlalchemy as sql
+from sqlalchemy.orm import Session
 
-from federation.privacy.accountant import SERVER_TRUSTED, Account, ParticipationLog, Sampling
-from federation.privacy.central import CentralNoise
+from federation.privacy.accountant import SERVER_TRUSTED, Account, NoisedRounds, Sampling
 from federation.privacy.errors import AssumptionError
 from federation.privacy.mechanisms import NoiseScale
+from federation.privacy.participation import Participation, ParticipationLog
+from federation.privacy.toeplitz import Buffers
 from federation.privacy.training import client_noise_assumptions
-from federation.privacy.zcdp import gaussian_rho, round_rho
+from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import Mechanism, RoundPlan
 from federation.protocol.task import TrainingTask
+from federation.robustness import Action
+from federation.server.noise import RESTORED
 from federation.server.phases import Phase
 from federation.server.round_state import plan_of
 from federation.server.store import Database
-from federation.server.tables import MessageRow, RoundRow
+from federation.server.tables import MessageRow, ModelRow, NoiseStreamRow, RoundRow
+
+COVERED = frozenset({"bytes_up", "bytes_down", "encoded_norm", "simulated_clients", "finite", *Action})
+"""Figures of a round that follow from noised sums, or from nothing that a phone did; so do those of the gate."""
+
+COPY_ASSUMED = (
+    "of a server that was restored from a copy, rounds after the copy are not in its database: add their cost"
+)
 
 
 @dataclass(frozen=True)
@@ -38,90 +51,143 @@ class Spent:
 
 
 class _Round(NamedTuple):
-    """A round in which somebody uploaded."""
+    """A round in which somebody uploaded.
+
+    Attributes:
+        plan: of the round.
+        server_multiplier: of noise by the server; 0 for none.
+        stream, time: of the server's noise, once it was added.
+        groups: whose sums are in the model that others see; 0 if there is none.
+        phones: that uploaded.
+    """
 
     plan: RoundPlan
-    central: CentralNoise
+    server_multiplier: float
+    stream: int | None
+    time: int | None
+    groups: int
     phones: frozenset[str]
+
+    @property
+    def by_phones(self) -> bool:
+        return self.plan.privacy.mechanism is not Mechanism.NONE
 
 
 def spent(database: Database, delta: float, sampling: Sampling = Sampling.ARRIVAL) -> Spent:
     """Account for all rounds of a server.
 
     Raises:
-        AssumptionError: no phone has uploaded yet, a round had no noise, the server's noise changed on the way, or the
-            sampling is not that of the protocol.
+        AssumptionError: no phone has uploaded yet, a round had no noise, or the sampling is not that of the protocol.
     """
-    rounds, last = _uploaded(database)
+    with database.read() as session:
+        rounds = _uploaded(session)
+        last = session.scalar(sql.select(sql.func.max(RoundRow.round_id))) or 0
+        streams = _streams(session, rounds)
+        unprotected = _unprotected(session)
+        restored = RESTORED in session.scalars(sql.select(NoiseStreamRow.reason))
     if not rounds:
         raise AssumptionError("no phone has uploaded anything yet: there is nothing to account for")
-    ledger = ParticipationLog()
-    for number in range(1, last + 1):
-        ledger.record(number, rounds[number].phones if number in rounds else ())
-    plain = [
-        number
-        for number, each in rounds.items()
-        if each.plan.privacy.mechanism is Mechanism.NONE and each.central.mechanism == "none"
-    ]
+    plain = [number for number, each in rounds.items() if not each.by_phones and not each.server_multiplier]
     if plain:
         raise AssumptionError(
             f"{len(plain)} of {len(rounds)} rounds had no noise (the last was round {plain[-1]}), so there is no "
             "differential privacy: set rounds.privacy or rounds.central in server.toml before the first round"
         )
-    central = {each.central for each in rounds.values()}
-    if central == {CentralNoise()}:
-        found = _by_phones(rounds, ledger, delta, sampling)
-    elif len(central) == 1:
-        found = _by_server(central.pop(), ledger, delta, sampling)
-    else:
-        raise AssumptionError(
-            "the server's noise changed between rounds: account for the rounds before it by themselves"
-        )
-    return replace(found, account=found.account.assuming("when a phone came did not depend on what was typed on it"))
-
-
-def _by_server(central: CentralNoise, ledger: ParticipationLog, delta: float, sampling: Sampling) -> Spent:
-    participation, multiplier = ledger.participation, central.noise_multiplier
-    if central.mechanism == "tree":
-        restart = central.restart_rounds
-        account = Account.tree(multiplier, participation, delta, sampling=sampling, restart_rounds=restart)
-        return Spent("Gaussian, on a binary tree of rounds, by the server", account)
-    cost = gaussian_rho(multiplier)
-    account = Account.independent(cost, participation, delta, sampling=sampling, whole_orders=False)
-    return Spent("Gaussian, by the server", account.assuming(SERVER_TRUSTED))
-
-
-def _by_phones(rounds: Mapping[int, _Round], ledger: ParticipationLog, delta: float, sampling: Sampling) -> Spent:
-    paid = dict[str, float]()
-    for each in rounds.values():
-        cost = round_rho(NoiseScale.of(each.plan))
-        paid |= {device: paid.get(device, 0.0) + cost for device in each.phones}
-    plans = [each.plan for each in rounds.values()]
-    mechanisms = {plan.privacy.mechanism for plan in plans}
-    weakest = min(plans, key=lambda plan: plan.minimum - plan.privacy.corrupt)
+    by_phones = [each for each in rounds.values() if each.by_phones]
+    server, others = defaultdict[str, float](float), defaultdict[str, float](float)
+    for each in by_phones:
+        _pay(server, each.phones, round_rho(NoiseScale.of(each.plan)))
+        _pay(others, each.phones, _in_the_model(each))
+    for stream in streams:
+        for phone, rho in stream.rhos().items():
+            server[phone] += rho
+            others[phone] += rho
+    if not server:
+        raise AssumptionError("no round was noised yet: there is nothing to account for")
+    skellam = any(each.plan.privacy.mechanism is Mechanism.SKELLAM for each in by_phones)
     account = Account.of_phone(
-        max(paid.values()),
-        ledger.participation,
-        delta,
-        sampling=sampling,
-        whole_orders=Mechanism.SKELLAM in mechanisms,
-    ).assuming(*client_noise_assumptions(weakest))
-    names = " and ".join(sorted(mechanism.name.lower().replace("_", " ") for mechanism in mechanisms))
-    return Spent(f"{names}, by the phones, before masking", account)
+        max(server.values()), _participation(rounds, last), delta, sampling=sampling, whole_orders=skellam
+    )
+    if by_phones:
+        weakest = min((each.plan for each in by_phones), key=lambda plan: plan.minimum - plan.privacy.corrupt)
+        account = account.assuming(*client_noise_assumptions(weakest)).seen_by_others(max(others.values()))
+    if streams:
+        account = account.assuming(SERVER_TRUSTED, *([COPY_ASSUMED] if restored else []))
+    return Spent(_in_words(by_phones, streams), account.leaving(*unprotected))
 
 
-def _uploaded(database: Database) -> tuple[dict[int, _Round], int]:
-    """Return the rounds in which somebody uploaded, by number, and the number of the last round of all."""
-    with database.read() as session:
-        query = sql.select(MessageRow.round_id, MessageRow.device_id).where(MessageRow.step == Phase.UPLOAD)
-        phones: dict[int, set[str]] = {}
-        for round_id, device_id in session.execute(query):
-            phones.setdefault(round_id, set()).add(device_id.hex())
-        rows = session.scalars(sql.select(RoundRow).where(RoundRow.round_id.in_(phones)).order_by(RoundRow.round_id))
-        rounds = {}
-        for row in rows:
-            plan = plan_of(row)
-            central = TrainingTask.of_plan(row.task, plan).central
-            rounds[row.round_id] = _Round(plan, central, frozenset(phones[row.round_id]))
-        last = session.scalar(sql.select(sql.func.max(RoundRow.round_id))) or 0
-    return rounds, last
+def _pay(paid: dict[str, float], phones: Iterable[str], rho: float) -> None:
+    for phone in phones:
+        paid[phone] += rho
+
+
+def _in_the_model(each: _Round) -> float:
+    """Return what a round costs against whoever sees only the model, whose sum has the noise of all groups."""
+    if not each.groups:
+        return 0.0
+    scale = NoiseScale.of(each.plan)
+    return round_rho(replace(scale, contributors=scale.contributors * each.groups))
+
+
+def _in_words(by_phones: Sequence[_Round], streams: Sequence[NoisedRounds]) -> str:
+    said = []
+    if by_phones:
+        names = {each.plan.privacy.mechanism.name.lower().replace("_", " ") for each in by_phones}
+        said.append(f"{' and '.join(sorted(names))}, by the phones, before masking")
+    said.extend(f"{name}, by the server" for name in sorted({stream.buffers.name for stream in streams}))
+    return "; ".join(said)
+
+
+def _participation(rounds: Mapping[int, _Round], last: int) -> Participation:
+    ledger = ParticipationLog()
+    for number in range(1, last + 1):
+        ledger.record(number, rounds[number].phones if number in rounds else ())
+    return ledger.participation
+
+
+def _streams(session: Session, rounds: Mapping[int, _Round]) -> list[NoisedRounds]:
+    streams = []
+    for row in session.scalars(sql.select(NoiseStreamRow).order_by(NoiseStreamRow.id)):
+        own = {each.time: each for each in rounds.values() if each.stream == row.id and each.time is not None}
+        if own:
+            phones = [own[time].phones if time in own else frozenset[str]() for time in range(row.rounds)]
+            weakest = min(each.server_multiplier for each in own.values())
+            streams.append(NoisedRounds(Buffers(**row.buffers), weakest, phones))
+    return streams
+
+
+def _unprotected(session: Session) -> list[str]:
+    found: set[str] = set()
+    for metrics in session.scalars(sql.select(ModelRow.metrics).where(ModelRow.round_id.is_not(None))):
+        found |= {name for name in metrics if name not in COVERED and not name.startswith("gate_")}
+    return sorted(found)
+
+
+def _uploaded(session: Session) -> dict[int, _Round]:
+    """Return the rounds in which somebody uploaded, by number."""
+    query = sql.select(MessageRow.round_id, MessageRow.device_id).where(MessageRow.step == Phase.UPLOAD)
+    phones = defaultdict[int, set[str]](set)
+    for round_id, device_id in session.execute(query):
+        phones[round_id].add(device_id.hex())
+    return dict(_rounds(session, phones))
+
+
+def _rounds(session: Session, phones: Mapping[int, set[str]]) -> Iterator[tuple[int, _Round]]:
+    query = sql.select(RoundRow, ModelRow.metrics).outerjoin(ModelRow, ModelRow.round_id == RoundRow.round_id)
+    for row, metrics in session.execute(query.where(RoundRow.round_id.in_(phones)).order_by(RoundRow.round_id)):
+        plan = plan_of(row)
+        task = TrainingTask.of_plan(row.task, plan)
+        # A defence chooses among groups by what each of them sent, so that a model may tell more than their sum does.
+        alone = task.counting is not None or any(name in (metrics or {}) for name in Action)
+        groups = 1 if alone else 0 if metrics is None else int(metrics["groups"])
+        yield (
+            row.round_id,
+            _Round(
+                plan,
+                task.central.noise_multiplier,
+                row.noise_stream,
+                row.noise_time,
+                groups,
+                frozenset(phones[row.round_id]),
+            ),
+        )

@@ -63,6 +63,8 @@ class RoundRow(Base):
         group_phones: in a group, at least; see `standing`.
         group_seed: 32 random bytes that the groups follow from, known to the server alone.
         phase_since: when the phase began.
+        noise_stream: of the server's noise, if it adds any.
+        noise_time: how many rounds of that stream were noised before this one, once it is.
     """
 
     __tablename__ = "rounds"
@@ -79,6 +81,31 @@ class RoundRow(Base):
     opened: Mapped[float]
     phase_since: Mapped[float]
     ended: Mapped[float | None]
+    noise_stream: Mapped[int | None]
+    noise_time: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class NoiseStreamRow(Base):
+    """A stream of the server's noise: `federation.privacy.central.NoiseStream`; who reads it can take noise away.
+
+    Attributes:
+        buffers: decays and scales, found when it began.
+        secret: 32 random bytes.
+        rounds: noised so far.
+        held: float64[buffers, dimension], little-endian.
+        settings: it was made for.
+        reason: why it began.
+    """
+
+    __tablename__ = "noise_streams"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    buffers: Mapped[dict[str, Any]] = mapped_column(JSON)
+    secret: Mapped[bytes] = mapped_column(LargeBinary(32))
+    rounds: Mapped[int] = mapped_column(BigInteger)
+    dimension: Mapped[int] = mapped_column(BigInteger)
+    held: Mapped[bytes] = mapped_column(LargeBinary)
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    reason: Mapped[str] = mapped_column(String(200))
 
 
 class MessageRow(Base):

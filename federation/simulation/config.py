@@ -38,7 +38,9 @@ class SimulationConfig:
     """A simulated training run.
 
     Attributes:
-        corpus: `chitchat` or the path of a corpus file.
+        corpus: `chitchat` or the path of a corpus file or of a description; see `data.description`.
+        min_messages: users of the corpus with fewer are left out; 0 for 10, or what its description says.
+        max_users: a sample of so many users of each of the corpus's files; 0 for all.
         start: what the first round begins with: `seed`, a network trained on the corpus's public users alone;
             `public`, what comes with fedkey; or the path of a model or of what `fedkey pretrain` wrote.
         public: files of public text that a start other than `seed` is trained on further, before the first round.
@@ -63,6 +65,8 @@ class SimulationConfig:
     """
 
     corpus: str = "chitchat"
+    min_messages: int = 0
+    max_users: int = 0
     start: str = SEED
     public: tuple[str, ...] = ()
     size: str = "small"
@@ -96,6 +100,9 @@ class SimulationConfig:
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("min_messages", "max_users"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.public and self.start == SEED:
             raise ConfigError("public text extends a public start: leave out --public, or choose another --start")
         if self.scenario is not None and self.cohort < self.scenario.rounds.minimum:

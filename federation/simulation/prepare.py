@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import data
-from data.corpus import Split, SplitOptions, Users
+from data.corpus import CorpusError, Split, Users
 from data.tokens import TokenTable, prepare
 from federation.simulation.run import FederatedRows
 from model.batches import Rows, pack
@@ -47,22 +47,26 @@ class Prepared:
 
 
 def prepared(
-    corpus: str, cache: Path, options: SplitOptions | None = None, *, vocabulary: Vocabulary | None = None
+    corpus: str, cache: Path, *, min_messages: int = 0, max_users: int = 0, vocabulary: Vocabulary | None = None
 ) -> Prepared:
     """Read a corpus and encode everything, or take the arrays from `cache`.
 
     Args:
         corpus: `chitchat` or the path of a corpus file.
         cache: folder for what can always be made again.
-        options: who takes part.
+        min_messages: see `data.select`.
+        max_users: likewise.
         vocabulary: of the start; by default one is learnt from the corpus's public users.
 
     Raises:
         CorpusError: the corpus cannot be used.
     """
-    options = options or SplitOptions()
-    read = data.load(corpus)
-    split = data.split(read, options)
+    read, split, options = data.select(corpus, min_messages=min_messages, max_users=max_users)
+    for role, users in (("public users", split.seed), ("clients", split.train)):
+        if not any(token.is_word for texts in users.values() for text in texts for token in tokenise(text)):
+            raise CorpusError(
+                read.name, f"there is not one word in what its {role} wrote: nothing can be learned from it"
+            )
     if vocabulary is None:
         public = (text for texts in split.seed.values() for text in texts)
         vocabulary = Vocabulary.train(public, word_list=common_words())

@@ -3,34 +3,36 @@
 Clients: `RoundPlan.encode`, `phone_noise`, a modular sum and `RoundPlan.decode` are what phones and the round server
 call; only masks are left out, which cancel exactly.
 
-Server: the sum of clipped updates gets its noise from TensorFlow Privacy's queries. DP-FedAvg (McMahan et al. 2018,
-https://arxiv.org/abs/1710.06963) adds fresh noise every round, with a fixed clip or one that follows a quantile of the
-updates' norms (Andrew et al. 2021, https://arxiv.org/abs/1905.03871). DP-FTRL (Kairouz et al. 2021,
-https://arxiv.org/abs/2103.00039) adds the noise of a binary tree over the rounds, which may begin anew now and then.
-The sum is divided by the size of a whole cohort: how many clients came is not released.
+Server: the sum of clipped, rotated, rounded updates gets its noise from `federation.privacy.central`, as in the round
+server: fresh every round (DP-FedAvg, McMahan et al. 2018, https://arxiv.org/abs/1710.06963) or correlated over rounds,
+with a fixed clip or one that follows a quantile of the updates' norms (Andrew et al. 2021,
+https://arxiv.org/abs/1905.03871). The sum is divided by the size of a whole cohort: how many clients came is not
+released.
 
 All noise follows from a secret seed of the run, so that a run that is stopped and goes on draws the same noise and not
-a second sample of it. Noise of clients is cryptographic; TensorFlow's generators are not: they are seeded with 62 bits
-(fresh noise) and 128 bits (trees), which is fit for simulation only.
+a second sample of it.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
-import tensorflow_privacy as tfp
 
 from federation.privacy import phone_noise
+from federation.privacy.central import NoiseStream, exact_encoding, sensitivity
+from federation.privacy.mechanisms import wide_gaussian
+from federation.privacy.toeplitz import Buffers
 from federation.privacy.training import BY_CLIENTS, COUNT_NOISE_SHARE, PrivateTraining
+from federation.updates.rotation import Rotation, padded
 from federation.updates.update import Update, clip
 from federation.updates.weighted_sum import WeightedSum
 from model.layout import FlatVector
 
 MeanState = list[npt.NDArray[Any]]
-"""What a mean remembers from round to round, as arrays to store; whoever reads it can tell the noise of trees."""
+"""What a mean remembers from round to round, as arrays to store; whoever reads it can tell noise by the server."""
 
 
 class PrivateMean(Protocol):
@@ -46,7 +48,13 @@ class PrivateMean(Protocol):
 
 
 def private_mean(
-    settings: PrivateTraining, *, cohort: int, dimension: int, uniform: bool, secret: bytes
+    settings: PrivateTraining,
+    *,
+    cohort: int,
+    dimension: int,
+    uniform: bool,
+    secret: bytes,
+    buffers: Buffers | None = None,
 ) -> PrivateMean:
     """Return the mean that the settings ask for.
 
@@ -56,6 +64,7 @@ def private_mean(
         dimension: of an update.
         uniform: clients count alike; otherwise by their examples.
         secret: 32 random bytes that all noise of the run follows from.
+        buffers: how noise by the server is correlated; nothing for fresh noise.
 
     Raises:
         ConfigError: the cohort cannot be private so.
@@ -65,7 +74,7 @@ def private_mean(
         return ClientNoise(settings, cohort, dimension, secret, uniform=uniform)
     if settings.mechanism == "none":
         return Clipped(settings.clip)
-    return ServerNoise(settings, cohort, dimension, secret)
+    return ServerNoise(settings, cohort, dimension, secret, buffers or Buffers())
 
 
 class Clipped:
@@ -131,56 +140,52 @@ class ClientNoise:
 
 
 class ServerNoise:
-    """The server clips, sums and adds noise; TensorFlow Privacy's queries do it, on the flat vector as one record.
+    """The server clips, sums and adds noise.
 
     Args: see `private_mean`.
     """
 
-    def __init__(self, settings: PrivateTraining, cohort: int, dimension: int, secret: bytes) -> None:
-        self._secret, self._dimension = secret, dimension
-        self._query = tfp.NormalizedQuery(_sum_query(settings, cohort, dimension, secret), denominator=float(cohort))
-        self._structure = self._query.initial_global_state()
+    def __init__(self, settings: PrivateTraining, cohort: int, dimension: int, secret: bytes, buffers: Buffers) -> None:
+        self._settings, self._cohort, self._dimension = settings, cohort, dimension
+        self._secret, self._buffers = secret, buffers
 
     def initialize(self) -> MeanState:
-        """Return the query's state before the first round."""
-        return [np.asarray(value) for value in tf.nest.flatten(self._structure)]
+        """Return the clip, how many rounds were noised, and what the noise holds."""
+        held = NoiseStream.begin(self._buffers, self._dimension).held
+        return [np.array(self._settings.clip), np.array(0), held]
 
     def mean(self, state: MeanState, updates: Sequence[Update], number: int) -> tuple[FlatVector, MeanState]:
         """See `PrivateMean`; examples do not count."""
-        query = self._query
-        before = tf.nest.pack_sequence_as(self._structure, [tf.constant(value) for value in state])
-        params = query.derive_sample_params(before)
-        total = query.initial_sample_state(tf.zeros(self._dimension))
-        for update in updates:
-            total = query.accumulate_record(params, total, tf.constant(update.delta))
-        # Queries for fresh noise have no seed of their own.
-        tf.random.set_seed(int.from_bytes(_derived(self._secret, b"server noise", number), "little"))
-        mean, after, _ = query.get_noised_result(total, before)
-        return np.asarray(mean), [np.asarray(value) for value in tf.nest.flatten(after)]
+        bound, rounds, held = float(state[0]), int(state[1]), state[2]
+        encoding = exact_encoding(max(self._cohort, len(updates)), bound, self._dimension)
+        rotation = Rotation(hashlib.sha256(b"rotation" + number.to_bytes(8, "little")).digest(), self._dimension)
+        total = np.zeros(padded(self._dimension), np.int64)
+        for index, update in enumerate(updates):
+            seed = _derived(self._secret, b"rounding", number, index)
+            total += encoding.quantise(rotation.apply(clip(update.delta, bound)), seed)
+        multiplier = self._settings.sum_noise_multiplier(self._cohort)
+        if multiplier:
+            stream = NoiseStream(self._buffers, _derived(self._secret, b"server noise", 0), rounds, held)
+            deviation = multiplier * sensitivity(encoding, bound, self._dimension)
+            noised, stream = stream.noised(total, rotation, deviation, number.to_bytes(8, "little"))
+            rotated, rounds, held = noised.dequantise(encoding, len(updates)), stream.rounds, stream.held
+        else:
+            rotated = encoding.dequantise(total, len(updates))
+        mean = rotation.invert(rotated) / np.float32(self._cohort)
+        return mean, [np.array(self._next_clip(bound, updates, number)), np.array(rounds), held]
 
-
-def _sum_query(settings: PrivateTraining, cohort: int, dimension: int, secret: bytes) -> tfp.SumAggregationDPQuery:
-    multiplier = settings.sum_noise_multiplier(cohort)
-    if settings.mechanism == "tree":
-        seed = np.frombuffer(_derived(secret, b"tree", 0), "<i8")[:2]
-        tree = tfp.TreeResidualSumQuery.build_l2_gaussian_query(
-            settings.clip, multiplier, tf.TensorSpec([dimension]), noise_seed=seed
-        )
-        if not settings.restart_rounds:
-            return tree
-        return tfp.RestartQuery(tree, tfp.restart_query.PeriodicRoundRestartIndicator(settings.restart_rounds))
-    if not settings.adaptive_quantile:
-        return tfp.GaussianSumQuery(settings.clip, settings.clip * multiplier)
-    return tfp.QuantileAdaptiveClipSumQuery(
-        initial_l2_norm_clip=settings.clip,
-        noise_multiplier=multiplier,
-        target_unclipped_quantile=settings.adaptive_quantile,
-        learning_rate=settings.clip_learning_rate,
-        # The noise of a larger cohort is as much smaller on this one's count as on its sum.
-        clipped_count_stddev=COUNT_NOISE_SHARE * cohort if settings.noise_multiplier else 0.0,
-        expected_num_records=float(cohort),
-        geometric_update=True,
-    )
+    def _next_clip(self, bound: float, updates: Sequence[Update], number: int) -> float:
+        """Return the clip that follows the quantile of norms, told by a noisy count of the updates that are within."""
+        settings = self._settings
+        if not settings.adaptive_quantile:
+            return bound
+        # Each update moves the count, centred and in halves, by one.
+        halves = sum(1 if np.linalg.norm(update.delta) <= bound else -1 for update in updates)
+        if settings.noise_multiplier:
+            deviation = max(2 * COUNT_NOISE_SHARE * self._cohort, 0.5)
+            halves += int(wide_gaussian(deviation, 1, _derived(self._secret, b"count", number))[0])
+        share = 0.5 + halves / 2 / self._cohort
+        return bound * math.exp(settings.clip_learning_rate * (settings.adaptive_quantile - share))
 
 
 def _derived(secret: bytes, purpose: bytes, number: int, index: int = 0) -> bytes:

@@ -158,12 +158,18 @@ class Run:
         claim(directory, config, vocabulary)
         if self.rounds_done > config.rounds:
             raise ConfigError(f"{directory} has done {self.rounds_done} rounds already: ask for more with --rounds")
-        self._record = RunRecord(privacy, size, uniform, self._layout.dimension)
+        buffers = privacy.buffers(config.rounds, len(rows.train), size)
+        self._record = RunRecord(privacy, size, uniform, self._layout.dimension, buffers=buffers)
         if self.rounds_done and privacy.mechanism != "none":
             self._record = RunRecord.load(directory)
         secret = noise_seed(directory) if privacy.mechanism != "none" else b""
         self._mean = private_mean(
-            privacy, cohort=size, dimension=self._layout.dimension, uniform=uniform, secret=secret
+            privacy,
+            cohort=size,
+            dimension=self._layout.dimension,
+            uniform=uniform,
+            secret=secret,
+            buffers=self._record.buffers,
         )
 
     @property

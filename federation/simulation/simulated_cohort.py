@@ -54,7 +54,7 @@ def simulated_cohort(
         size: clients in a round.
         weight_cap: examples that count at most.
     """
-    split = data.split(data.load(corpus))
+    split = data.select(corpus).split
     encode = export.vocabulary.encode
     clients = [pack(encode(tokenise(text)) for text in texts) for texts in split.train.values()]
     network = export.manifest.network

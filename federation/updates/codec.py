@@ -14,7 +14,7 @@ from federation.updates.rotation import Reals, Rotation, padded
 from federation.updates.sparsification import Energies, Sampler, Subset
 from federation.updates.transforms import Clip, Sparsify, Transform, Weigh, transformed
 from federation.updates.update import Tally, Update
-from federation.updates.weighted_sum import WeightedSum
+from federation.updates.weighted_sum import LevelSum, WeightedSum
 
 COUNTERS = 4
 """Examples, tokens, loss and hits ride in front of the words, exact in 64 bits each."""
@@ -124,12 +124,31 @@ class UpdateCodec:
         Raises:
             ImpossibleSumError: no honest cohort has this sum.
         """
+        return self.restore(self.unpack(vector, phones))
+
+    def unpack(self, vector: Vector, phones: int) -> LevelSum:
+        """Return the sum of what `phones` phones encoded, in levels.
+
+        Raises:
+            ImpossibleSumError: no honest cohort has this sum.
+        """
         examples, tokens, loss, hits = (int(count) for count in vector.counters)
         if examples > phones * self.weight_cap or max(tokens, loss, hits) > phones * MAX_COUNT:
             raise ImpossibleSumError("a counter is too large: some phone masked garbage, discard the round")
         levels = self.encoding.unpack(vector.words, self.coordinates, phones)
-        kept = self.rotation.invert(self.encoding.dequantise(levels, phones)) * np.float32(self.weight_cap)
-        return WeightedSum(self._sampler.restore(kept), Tally(examples, tokens, loss / LOSS_UNITS, hits), phones)
+        return LevelSum(levels, Tally(examples, tokens, loss / LOSS_UNITS, hits), phones)
+
+    def restore(self, total: LevelSum, rotated: Reals | None = None) -> WeightedSum:
+        """Return the sum of updates whose levels these are.
+
+        Args:
+            total: of one group or several.
+            rotated: float32[coordinates], what the levels stand for, if noise was added to them.
+        """
+        if rotated is None:
+            rotated = self.encoding.dequantise(total.levels, total.phones)
+        kept = self.rotation.invert(rotated) * np.float32(self.weight_cap)
+        return WeightedSum(self._sampler.restore(kept), total.tally, total.phones)
 
     def encoded_norm(self, total: WeightedSum) -> float:
         """Return the L2 norm of the mean of the weighted deltas that phones encoded, which `choose` takes next time."""

@@ -5,12 +5,15 @@ is that of Suresh et al., Distributed Mean Estimation with Limited Communication
 https://arxiv.org/abs/1611.00429.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from federation.updates.random_stream import random_order, random_words
 
 Reals = npt.NDArray[np.float32]
+Float = TypeVar("Float", np.float32, np.float64)
 
 BLOCK = 4096
 """Coordinates that one Walsh-Hadamard transform mixes; vectors are padded to a multiple."""
@@ -24,7 +27,7 @@ def padded(dimension: int) -> int:
 
 
 class Rotation:
-    """An orthogonal map of float32[dimension] into float32[padded(dimension)], and its inverse.
+    """An orthogonal map of float[dimension] into float[padded(dimension)], and its inverse, in 32 or 64 bits.
 
     Args:
         seed: 32 public bytes, the same for the cohort.
@@ -41,22 +44,22 @@ class Rotation:
         self._signs = 1 - 2 * bits.astype(np.float32)
         self._dimension = dimension
 
-    def apply(self, vector: Reals) -> Reals:
+    def apply(self, vector: npt.NDArray[Float]) -> npt.NDArray[Float]:
         """Return the rotated vector; its L2 norm is that of `vector`."""
         if vector.shape != (self._dimension,):
             raise ValueError(f"this rotation takes {self._dimension} coordinates, not {vector.shape}")
-        longer = np.zeros(self._order.size, np.float32)
+        longer = np.zeros(self._order.size, vector.dtype)
         longer[: self._dimension] = vector
-        signed: Reals = longer[self._order] * self._signs
+        signed: npt.NDArray[Float] = longer[self._order] * self._signs
         return _transform(signed)
 
-    def invert(self, rotated: Reals) -> Reals:
+    def invert(self, rotated: npt.NDArray[Float]) -> npt.NDArray[Float]:
         """Return the vector that `apply` maps to `rotated`."""
         if rotated.shape != self._order.shape:
             raise ValueError(f"this rotation gives {self._order.size} coordinates, not {rotated.shape}")
-        longer = np.empty(self._order.size, np.float32)
+        longer = np.empty(self._order.size, rotated.dtype)
         longer[self._order] = _transform(rotated) * self._signs
-        shorter: Reals = longer[: self._dimension]
+        shorter: npt.NDArray[Float] = longer[: self._dimension]
         return shorter
 
 
@@ -72,8 +75,8 @@ def _hadamard(side: int) -> Reals:
 _HADAMARD = _hadamard(_SIDE)
 
 
-def _transform(vector: Reals) -> Reals:
+def _transform(vector: npt.NDArray[Float]) -> npt.NDArray[Float]:
     """Return the Walsh-Hadamard transform of each block, which is its own inverse."""
     blocks = vector.reshape(-1, _SIDE, _SIDE)  # H[4096] is the Kronecker product of H[64] with itself
-    transformed: Reals = np.matmul(np.matmul(_HADAMARD, blocks), _HADAMARD)
+    transformed: npt.NDArray[Float] = np.matmul(np.matmul(_HADAMARD, blocks), _HADAMARD)
     return transformed.reshape(-1)

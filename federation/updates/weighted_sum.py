@@ -3,9 +3,28 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from federation.updates.update import Tally
 from model.layout import FlatVector
+
+
+@dataclass(frozen=True, eq=False)
+class LevelSum:
+    """Encoded updates of several phones.
+
+    Attributes:
+        levels: int64[coordinates], summed, rotated.
+        tally: Summed counts; its examples are capped as the plan says.
+        phones: Number in the sum.
+    """
+
+    levels: npt.NDArray[np.int64]
+    tally: Tally
+    phones: int
+
+    def __add__(self, other: "LevelSum") -> "LevelSum":
+        return LevelSum(self.levels + other.levels, self.tally + other.tally, self.phones + other.phones)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-import data
 from data import public_sources
 from data.stats import describe
 from fedkey.cli import paths
+from fedkey.cli.corpora import chosen, sampling
 from model.text import tokenise
 
 
@@ -18,14 +18,15 @@ def corpus() -> None:
 
 @corpus.command()
 @click.argument("corpus", metavar="CORPUS")
-def stats(corpus: str) -> None:
+@sampling
+def stats(corpus: str, min_messages: int | None, max_users: int | None) -> None:
     """Print how large CORPUS is, how evenly its users write, and how unlike they are.
 
     CORPUS is `chitchat`, `stackoverflow` or `shakespeare`, or the path of a file: .jsonl, .jsonl.gz, NUS .xml,
-    TFF .sqlite, LEAF .json.
+    TFF .sqlite, LEAF .json or its folder `data`, or .toml, which describes a corpus of several files.
     """
-    read = data.load(paths.corpus(corpus))
-    figures = describe(read, data.split(read), lambda text: [token.symbol for token in tokenise(text) if token.is_word])
+    read, split, _ = chosen(corpus, min_messages, max_users).select()
+    figures = describe(read, split, lambda text: [token.symbol for token in tokenise(text) if token.is_word])
     rows = figures.rows()
     width = max(len(label) for label, _ in rows)
     click.echo(figures.name)

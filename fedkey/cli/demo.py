@@ -17,6 +17,7 @@ from federation.simulation.run import Run
 from federation.simulation.run_folder import FOLDER
 from federation.simulation.start import start_of
 from fedkey.cli import paths
+from fedkey.cli.corpora import HELP, say_left_out
 from fedkey.cli.keyboard import several
 from fedkey.cli.mixed import mixed_rounds
 from fedkey.cli.progress import TrainingProgress, megabytes, words_bar
@@ -38,7 +39,7 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
     "--corpus",
     default="chitchat",
     show_default=True,
-    help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
+    help=HELP,
 )
 @click.option(
     "--start",
@@ -94,6 +95,7 @@ def demo(
     ready = prepared(paths.corpus(corpus), paths.cache(), vocabulary=model.vocabulary if model else None)
     if restart:
         folders.clear(out, FOLDER)
+    say_left_out(ready.split)
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
     if model:
         run.begin_with(model)

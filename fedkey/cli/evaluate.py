@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-import data
 from data.corpus import Users
 from federation.simulation.evaluation import Evaluator
 from fedkey.cli import paths
+from fedkey.cli.corpora import HELP, chosen, sampling
 from fedkey.cli.progress import words_bar
 from model import folders
 from model.checkpoint import Checkpoint
@@ -28,12 +28,8 @@ _FOLDER = folders.Kind(
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
-@click.option(
-    "--corpus",
-    default="chitchat",
-    show_default=True,
-    help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.",
-)
+@click.option("--corpus", help=f"That of the model's run, or chitchat: {HELP}")
+@sampling
 @click.option(
     "--against", type=click.Choice(["ngram"]), help="Measure a 5-gram beside it, on the seed and on all text."
 )
@@ -48,7 +44,9 @@ _FOLDER = folders.Kind(
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; runs/evaluation/RUN if not given.")
 def evaluate(
     model: Path,
-    corpus: str,
+    corpus: str | None,
+    min_messages: int | None,
+    max_users: int | None,
     against: str | None,
     part: str,
     users: int | None,
@@ -64,9 +62,10 @@ def evaluate(
     checkpoint = Checkpoint.load(model)
     name = paths.name_of(model)
     out = out or paths.RUNS / "evaluation" / name
-    judged = {"model": checkpoint.key, "corpus": corpus, "part": part, "users": users}
+    source = chosen(corpus, min_messages, max_users, model)
+    judged = {"model": checkpoint.key, "corpus": list(source), "part": part, "users": users}
     _check(out, judged)
-    split = data.split(data.load(paths.corpus(corpus)))
+    split = source.select().split
     if typist:
         _type(checkpoint, dict(list(getattr(split, part).items())[:users]), slips, out, judged)
         return

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-import data
-from fedkey.cli import paths
+from fedkey.cli.corpora import chosen, sampling
 from model import folders
 from model.checkpoint import Checkpoint
 from model.engine.exported import FOLDER
@@ -28,10 +27,17 @@ _MESSAGES = 2000
     show_default=True,
     help="auto measures 8 bits on the corpus's public users, and takes them if perplexity rises by 0.1 % at most.",
 )
-@click.option(
-    "--corpus", default="chitchat", show_default=True, help="Whose public users --inference auto measures on."
-)
-def export(model: Path, out: Path, version: int, inference: str, corpus: str) -> None:
+@click.option("--corpus", help="Whose public users --inference auto measures on; that of the model's run, or chitchat.")
+@sampling
+def export(
+    model: Path,
+    out: Path,
+    version: int,
+    inference: str,
+    corpus: str | None,
+    min_messages: int | None,
+    max_users: int | None,
+) -> None:
     """Write what a phone downloads from MODEL, a folder that `fedkey simulate` wrote.
 
     For each engine a file that trains and one that predicts; the vocabulary; a manifest with the SHA-256 of each. A
@@ -40,7 +46,9 @@ def export(model: Path, out: Path, version: int, inference: str, corpus: str) ->
     checkpoint = Checkpoint.load(model)
     folders.check(out, FOLDER)
     if inference == "auto":
-        texts = [text for own in data.split(data.load(paths.corpus(corpus))).seed.values() for text in own][:_MESSAGES]
+        texts = [
+            text for own in chosen(corpus, min_messages, max_users, model).select().split.seed.values() for text in own
+        ][:_MESSAGES]
         encoded = [checkpoint.vocabulary.encode(tokenise(text)) for text in texts]
         loss = relative_perplexity(checkpoint, inference_file(checkpoint, "int8"), encoded)
         inference = "int8" if loss <= _MAX_LOSS else "float32"

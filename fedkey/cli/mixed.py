@@ -49,7 +49,7 @@ def mixed_rounds(
         public_text=lambda: texts,
         authority=authority,
     )
-    people = list(data.split(data.load(paths.corpus(corpus))).train.values())[-phones:]
+    people = list(data.select(paths.corpus(corpus)).split.train.values())[-phones:]
     command = ("serve", "--folder", server, "--authority", authority, "--workers", 1)
     click.echo(f"\n{phones} phones and {_SIMULATED} simulated clients in the same rounds, through a server:")
     simulated = ("--simulated-cohort", _SIMULATED, "--corpus", corpus)

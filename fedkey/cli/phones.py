@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-import data
 from federation.device import PhoneStore, enrol
 from federation.device.connection import Connection
 from federation.enrolment.authority import AuthorityFolder
@@ -17,6 +16,7 @@ from federation.fleet.headless import Fleet, HeadlessPhone, HeadlessSettings, Tr
 from federation.fleet.scenario import DropOut, Scenario
 from federation.protocol.credentials import Credential
 from fedkey.cli import paths
+from fedkey.cli.corpora import chosen, sampling
 from model.engine import Export
 
 _DAYS = 365
@@ -27,6 +27,7 @@ _LOOK_SECONDS = 0.5
 @click.option("--count", default=10, show_default=True, type=click.IntRange(1), help="Phones.")
 @click.option("--server", default="http://127.0.0.1:8080", show_default=True, help="URL of the round server.")
 @click.option("--corpus", default="chitchat", show_default=True, help="Whose clients type.")
+@sampling
 @click.option("--flaky", type=click.FloatRange(0, 1), help="Share of phones that are killed in a round, at any step.")
 @click.option(
     "--scenario",
@@ -63,6 +64,8 @@ def phones(
     count: int,
     server: str,
     corpus: str,
+    min_messages: int | None,
+    max_users: int | None,
     flaky: float | None,
     scenario: Path | None,
     day: float,
@@ -81,7 +84,7 @@ def phones(
     elif flaky is not None:
         settings = replace(settings, scenario=replace(settings.scenario, drop_out=DropOut.of_round(flaky)))
     export = Export.load(model)
-    clients = list(data.split(data.load(paths.corpus(corpus))).train.items())
+    clients = list(chosen(corpus, min_messages, max_users).select().split.train.items())
     if count > len(clients):
         raise click.UsageError(f"{corpus} has {len(clients)} clients: --count {len(clients)} at most")
     people = [texts for _, texts in clients[:count]]

@@ -44,7 +44,7 @@ def pretrain(
     """
     if out.exists():
         raise click.ClickException(f"{out} exists: choose another folder with --out")
-    split = data.split(data.load(paths.corpus(corpus)))
+    split = data.select(paths.corpus(corpus)).split
     text = public_text.load(files)
     defaults = Pretraining()
     options = Pretraining(

@@ -1,5 +1,6 @@
 """`fedkey privacy`: what a training run costs a phone, and what noise a target asks for."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,9 +9,19 @@ import click
 from fedkey.cli.errors import UserErrors
 
 if TYPE_CHECKING:
-    from federation.privacy.accountant import Account
+    from federation.privacy.accountant import Account, Sampling
+    from federation.privacy.participation import Participation
+    from federation.privacy.proposals import Proposal
 
-_DELTA = 1e-10
+_COLUMNS = """\
+rounds          of the run
+cohort          phones in a round
+separation      rounds between two of a phone, at least; participations: rounds that it is in, at most
+multiplier      z, to set as noise_multiplier: deviation of the independent noise on a sum, over the clip
+on the model    deviation of the noise in a weight of the model, over the clip: root mean square over the rounds, with
+                a server step of one. At a million weights noise is as long as the clip where this is 0.001
+fresh           noise drawn anew every round (mechanism gaussian); blt: correlated over rounds for these columns
+"""
 
 
 @click.group(cls=UserErrors)
@@ -26,8 +37,8 @@ def privacy() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Plan of every round: phones add the noise.",
 )
-@click.option("--tree-noise", type=float, help="Noise multiplier of DP-FTRL on a server: noise on a tree of rounds.")
-@click.option("--restart", type=click.IntRange(0), default=0, help="Rounds of a tree, after which a new one begins.")
+@click.option("--mechanism", type=click.Choice(["gaussian", "blt"]), help="Of a server that adds the noise.")
+@click.option("--noise-multiplier", type=float, help="Of that noise: its deviation on a sum, over the clip.")
 @click.option("--rounds", type=click.IntRange(1), help="Rounds of the run.")
 @click.option("--participations", type=click.IntRange(1), help="Rounds that a phone is in at most.")
 @click.option("--separation", type=click.IntRange(1), default=1, show_default=True, help="Rounds between them.")
@@ -42,26 +53,24 @@ def privacy() -> None:
 def report(
     run: Path | None,
     plan_file: Path | None,
-    tree_noise: float | None,
-    restart: int,
+    mechanism: str | None,
+    noise_multiplier: float | None,
     rounds: int | None,
     participations: int | None,
     separation: int,
     delta: float | None,
     sampling: str,
 ) -> None:
-    """Print epsilon, delta, rho, the unit of privacy and every assumption.
+    """Print epsilon, delta, rho, the unit of privacy, every assumption and every number that noise does not cover.
 
     Of RUN, the folder of a simulated run or of a round server, as it went; or of a planned run that options describe.
     """
-    from federation.privacy.accountant import Account, Participation, Sampling
-    from federation.privacy.mechanisms import NoiseScale
-    from federation.privacy.training import RunRecord, client_noise_assumptions
-    from federation.privacy.zcdp import round_rho
-    from federation.protocol.plan import PLAN_BYTES, Mechanism, RoundPlan
+    from federation.privacy.accountant import DEFAULT_DELTA, Sampling
+    from federation.privacy.participation import Participation
+    from federation.privacy.training import RunRecord
 
-    if sum(given is not None for given in (run, plan_file, tree_noise)) != 1:
-        raise click.UsageError("give a run's folder, --plan or --tree-noise")
+    if sum(given is not None for given in (run, plan_file, mechanism)) != 1:
+        raise click.UsageError("give a run's folder, --plan or --mechanism")
     chosen = Sampling(sampling)
     if run is not None:
         if rounds or participations:
@@ -70,7 +79,7 @@ def report(
             from federation.server.installation import Installation
             from federation.server.privacy_report import spent
 
-            served = spent(Installation.load(run).database, delta or _DELTA, chosen)
+            served = spent(Installation.load(run).database, delta or DEFAULT_DELTA, chosen)
             _print(served.mechanism, served.account)
             return
         record = RunRecord.load(run)
@@ -80,54 +89,107 @@ def report(
         return
     if rounds is None or participations is None:
         raise click.UsageError("a planned run needs --rounds and --participations")
-    participation, delta = Participation(rounds, participations, separation), delta or _DELTA
-    if tree_noise is not None:
-        account = Account.tree(tree_noise, participation, delta, sampling=chosen, restart_rounds=restart)
-        _print("Gaussian, on a binary tree of rounds, by the server", account)
-    elif plan_file is not None:
-        plan = RoundPlan.from_bytes(plan_file.read_bytes()[:PLAN_BYTES])
-        cost = round_rho(NoiseScale.of(plan))
-        whole = plan.privacy.mechanism is Mechanism.SKELLAM
-        account = Account.independent(cost, participation, delta, sampling=chosen, whole_orders=whole)
-        name = plan.privacy.mechanism.name.lower().replace("_", " ")
-        _print(
-            f"{name}, by phones, before masking; a round costs rho {cost:.4g}",
-            account.assuming(*client_noise_assumptions(plan)),
-        )
+    participation = Participation(rounds, participations, separation)
+    if plan_file is not None:
+        _print(*_of_plan(plan_file, participation, delta or DEFAULT_DELTA, chosen))
+    elif noise_multiplier is None:
+        raise click.UsageError("--mechanism needs --noise-multiplier")
+    else:
+        _print(*_of_server(str(mechanism), noise_multiplier, participation, delta or DEFAULT_DELTA, chosen))
+
+
+def _of_server(
+    mechanism: str, noise_multiplier: float, participation: "Participation", delta: float, sampling: "Sampling"
+) -> tuple[str, "Account"]:
+    from federation.privacy.accountant import Account
+    from federation.privacy.buffers import optimised
+    from federation.privacy.toeplitz import Buffers
+
+    buffers = optimised(participation) if mechanism == "blt" else Buffers()
+    account = Account.planned(buffers, noise_multiplier, participation, delta, sampling=sampling)
+    return f"{buffers.name}, by the server", account
+
+
+def _of_plan(
+    plan_file: Path, participation: "Participation", delta: float, sampling: "Sampling"
+) -> tuple[str, "Account"]:
+    from federation.privacy.accountant import Account
+    from federation.privacy.mechanisms import NoiseScale
+    from federation.privacy.training import client_noise_assumptions
+    from federation.privacy.zcdp import round_rho
+    from federation.protocol.plan import PLAN_BYTES, Mechanism, RoundPlan
+
+    plan = RoundPlan.from_bytes(plan_file.read_bytes()[:PLAN_BYTES])
+    rho = round_rho(NoiseScale.of(plan))
+    account = Account.of_phone(
+        rho * participation.max_participations,
+        participation,
+        delta,
+        sampling=sampling,
+        whole_orders=plan.privacy.mechanism is Mechanism.SKELLAM,
+    ).assuming(*client_noise_assumptions(plan))
+    name = plan.privacy.mechanism.name.lower().replace("_", " ")
+    return f"{name}, by phones, before masking; a round costs rho {rho:.4g}", account
 
 
 def _print(mechanism: str, account: "Account") -> None:
     click.echo(f"mechanism    {mechanism}")
     click.echo(f"epsilon      {account.epsilon:.3g}")
+    if account.others is not None:
+        rho, epsilon = account.others
+        click.echo(f"             that is against the server; {epsilon:.3g} (rho {rho:.4g}) against everybody else")
     click.echo(f"delta        {account.delta:.3g}")
     click.echo(f"rho          {account.rho:.4g} (zCDP)")
     click.echo(f"unit         {account.unit}")
-    for title, line in zip(["assumes", *[""] * len(account.assumptions)], account.assumptions, strict=False):
-        click.echo(f"{title:12} {line}")
+    for title, lines in (("assumes", account.assumptions), ("not covered", account.unprotected)):
+        for left, line in zip([title, *[""] * len(lines)], lines, strict=False):
+            click.echo(f"{left:12} {line}")
 
 
 @privacy.command()
 @click.option("--target-epsilon", type=float, required=True, help="Of the whole run.")
 @click.option("--population", type=click.IntRange(1), required=True, help="Phones that take part now and then.")
 @click.option("--rounds", type=click.IntRange(1), multiple=True, help="Of the run; several may be compared.")
-@click.option("--delta", default=_DELTA, show_default=True, help="Probability that the bound may fail.")
-def plan(target_epsilon: float, population: int, rounds: tuple[int, ...], delta: float) -> None:
+@click.option("--delta", type=float, help="Probability that the bound may fail; 1e-10 as in reports.")
+def plan(target_epsilon: float, population: int, rounds: tuple[int, ...], delta: float | None) -> None:
     """Propose noise, cohort and rounds for a target.
 
-    Every phone comes once in each pass over the population. What learning feels is the noise on the sum of all rounds'
-    means, given as a share of the clip; fresh noise is a walk over the rounds, that of a tree stays.
+    Every phone comes once in each pass over the population.
     """
-    from federation.privacy.accountant import MAX_IN_TREES
+    from federation.privacy.accountant import DEFAULT_DELTA
     from federation.privacy.proposals import proposals
 
-    found = proposals(target_epsilon, delta, population, rounds or (200, 500, 1000, 2000))
+    delta = delta or DEFAULT_DELTA
+    found = proposals(target_epsilon, delta, population, rounds or (500, 2000))
     click.echo(f"epsilon {target_epsilon:g} at delta {delta:g} is rho {found[0].rho:.4g}")
-    click.echo("                                            fresh noise             noise on a tree")
-    click.echo("rounds  cohort  separation  participations  multiplier  all rounds  multiplier  all rounds")
-    for row in found:
-        line = f"{row.participation.rounds:6}  {row.cohort:6}  {row.participation.minimum_separation:10}"
-        line += f"  {row.participation.most:14}  {row.fresh_noise:10.3g}  {row.fresh_on_all_rounds:10.3g}"
-        if row.tree_noise is not None and row.tree_on_all_rounds is not None:
-            line += f"  {row.tree_noise:10.3g}  {row.tree_on_all_rounds:10.3g}"
+    for line in _table(found):
         click.echo(line)
-    click.echo(f"trees are accounted for up to {MAX_IN_TREES} participations of a phone")
+    click.echo(f"\n{_COLUMNS}", nl=False)
+
+
+def _table(found: "list[Proposal]") -> Iterator[str]:
+    from federation.privacy.toeplitz import Buffers
+
+    yield "                                            fresh                     blt"
+    yield "rounds  cohort  separation  participations  multiplier  on the model  multiplier  on the model"
+    for row in found:
+        kind = row.participation
+        line = f"{kind.rounds:6}  {row.cohort:6}  {kind.min_separation:10}  {kind.max_participations:14}"
+        for buffers in (Buffers(), row.buffers):
+            line += f"  {row.multiplier(buffers):10.3g}  {row.on_models(buffers):12.3g}"
+        yield line
+
+
+@privacy.command()
+@click.argument("server", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def renew(server: Path) -> None:
+    """Begin new noise on SERVER, the folder of a round server that was restored from a copy of all its files.
+
+    A database that alone was put back is noticed by itself. Rounds after the copy was made are in no account.
+    """
+    from federation.server.installation import Installation
+    from federation.server.noise import renew as begin_anew
+
+    with Installation.load(server).database.write() as session:
+        number = begin_anew(session)
+    click.echo(f"rounds from now on have noise of their own, stream {number}: restart the server")

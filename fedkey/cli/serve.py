@@ -123,7 +123,7 @@ def _public_text(file: Path | None, corpus: str | None) -> Callable[[], Sequence
         return None
 
     def of_corpus() -> Sequence[str]:
-        held_out = data.split(data.load(paths.corpus(corpus))).held_out
+        held_out = data.select(paths.corpus(corpus)).split.held_out
         return [" ".join(text.split()) for texts in held_out.values() for text in texts][:_GATE_MESSAGES]
 
     return of_corpus

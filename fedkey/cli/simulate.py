@@ -12,6 +12,7 @@ from federation.simulation.run import Run
 from federation.simulation.run_folder import FOLDER
 from federation.simulation.start import start_of
 from fedkey.cli import paths
+from fedkey.cli.corpora import HELP, sampling, say_left_out
 from fedkey.cli.progress import TrainingProgress, megabytes
 from model import folders
 
@@ -27,7 +28,7 @@ from model import folders
     help="The run's folder.",
 )
 @click.option("--restart", is_flag=True, help="Delete a run that is in the folder and begin again.")
-@click.option("--corpus", help="`chitchat`, `stackoverflow`, `shakespeare` or a corpus file.")
+@click.option("--corpus", help=HELP)
 @click.option(
     "--start",
     help="What the first round begins with: public, which comes with fedkey (the default); seed, the corpus's public "
@@ -39,6 +40,7 @@ from model import folders
     multiple=True,
     help="File of public text that extends a public start; may be given several times.",
 )
+@sampling
 @click.option("--size", help="Network: small or gboard.")
 @click.option("--rounds", type=int, help="Rounds of federated averaging.")
 @click.option("--cohort", type=int, help="Clients in a round.")
@@ -52,7 +54,7 @@ from model import folders
 @click.option(
     "--mechanism",
     "privacy__mechanism",
-    help="Noise: none, gaussian or tree (server), skellam or discrete_gaussian (clients).",
+    help="Noise: none, gaussian or blt (server), skellam or discrete_gaussian (clients).",
 )
 @click.option(
     "--noise-multiplier", "privacy__noise_multiplier", type=float, help="Of the noise on a sum, over the clip."
@@ -87,7 +89,14 @@ def simulate(
         config = config.with_options({"public": list(files)})
     folders.check(out, FOLDER)
     model = start_of(config, out, restart=restart)
-    ready = prepared(paths.corpus(config.corpus), paths.cache(), vocabulary=model.vocabulary if model else None)
+    ready = prepared(
+        paths.corpus(config.corpus),
+        paths.cache(),
+        min_messages=config.min_messages,
+        max_users=config.max_users,
+        vocabulary=model.vocabulary if model else None,
+    )
+    say_left_out(ready.split)
     if restart:
         folders.clear(out, FOLDER)
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))

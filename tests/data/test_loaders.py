@@ -147,7 +147,10 @@ def test_leaf_json_in_its_three_forms(tmp_path: Path) -> None:
 
     for x, texts in (
         (["to be"], ("to be",)),
-        ([["123", "Mon", "u", "so happy today"]], ("so happy today",)),
+        (
+            [["1467", "Mon Apr 06 22:19:45 PDT 2009 and a longer date", "NO_QUERY", "u", "so happy", "training"]],
+            ("so happy",),
+        ),
         ([[["<BOS>", "hi", "there"], ["you", "<EOS>", "<PAD>"]]], ("hi there you",)),
     ):
         assert data.load(write(tmp_path / "leaf.json", leaf(list(x)))).users == {"u": texts}
@@ -215,3 +218,72 @@ def test_the_installed_chitchat_is_the_published_one() -> None:
     parts = data.split(corpus)
     assert (len(corpus.users), corpus.messages) == (1315, 250_482)
     assert (len(parts.seed), len(parts.train), len(parts.held_out)) == (95, 554, 164)
+
+
+def windows(text: str, length: int) -> dict[str, list[str]]:
+    starts = range(len(text) - length)
+    return {"x": [text[i : i + length] for i in starts], "y": [text[i + length] for i in starts]}
+
+
+def test_leaf_windows_of_shakespeare_become_the_sentences_they_were_cut_from(tmp_path: Path) -> None:
+    first, second = "To be, or not to be. That is the question! Is it?", "Words, words. More words follow here."
+    data_of = {name: windows(first, 20)[name] + windows(second, 20)[name] for name in ("x", "y")}
+    path = write(tmp_path / "all_data.json", json.dumps({"users": ["HAMLET"], "user_data": {"HAMLET": data_of}}))
+    assert data.load(path).users == {
+        "HAMLET": (
+            "To be, or not to be.",
+            "That is the question!",
+            "Is it?",
+            "Words, words.",
+            "More words follow here.",
+        )
+    }
+
+
+def test_the_folder_that_leaf_writes_is_read_with_its_train_and_test_parts(tmp_path: Path) -> None:
+    folder = tmp_path / "sent140" / "data"
+    for part, text in (("train", "first"), ("test", "second")):
+        (folder / part).mkdir(parents=True)
+        document = {"users": ["u"], "num_samples": [1], "user_data": {"u": {"x": [text], "y": [1]}}}
+        write(folder / part / f"all_data_niid_0_keep_0_{part}_9.json", json.dumps(document))
+    (folder / "all_data").mkdir()
+    write(folder / "all_data" / "all_data.json", "{}")  # the same once more
+    corpus = data.load(str(folder))
+    assert (corpus.name, corpus.users) == ("sent140", {"u": ("first", "second")})
+    assert data.load(str(folder / "train")).users == {"u": ("first",)}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    line = json.dumps({"user": "a", "text": "hello"})
+    leaf = json.dumps({"user_data": {"a": {"x": ["hello"]}}})
+    for name, content in (("c.jsonl", line), ("c.json", leaf)):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content.encode())
+        assert data.load(str(tmp_path / name)).users == {"a": ("hello",)}
+
+
+@pytest.mark.parametrize("name", ["c.jsonl", "c.json", "c.xml", "c.sqlite", "c.toml"])
+def test_bytes_that_are_not_text_are_refused_with_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(bytes(range(256)) * 10)
+    with pytest.raises(CorpusError) as caught:
+        data.select(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["c.jsonl", "c.json"])
+def test_json_without_end_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CorpusError, match="nested too deeply"):
+        data.load(write(tmp_path / name, "[" * 200_000))
+
+
+def test_a_sample_of_users_is_whole_and_the_same_from_every_format(tmp_path: Path) -> None:
+    messages = [(f"u{number % 50}", f"message {number}") for number in range(500)]
+    lines = "".join(json.dumps({"user": user, "text": text}) + "\n" for user, text in messages)
+    whole = data.load(write(tmp_path / "c.jsonl", lines))
+    sample = data.load(str(tmp_path / "c.jsonl"), max_users=7)
+    assert len(sample.users) == 7
+    assert all(texts == whole.users[user] for user, texts in sample.users.items())
+    assert (sample.users_there, whole.users_there) == (50, 50)
+    rows = [(user, {"tokens": text}) for user, text in messages]
+    assert data.load(sqlite_corpus(tmp_path / "c.sqlite", rows), max_users=7).users == sample.users
+    backwards = "".join(reversed(lines.splitlines(keepends=True)))
+    assert set(data.load(write(tmp_path / "d.jsonl", backwards), max_users=7).users) == set(sample.users)

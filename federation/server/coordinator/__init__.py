@@ -6,6 +6,7 @@ two coordinators would do nothing twice either.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -43,6 +44,7 @@ class Coordinator:
         optimizer: turns mean deltas into models.
         gate: judges new models.
         clock: seconds since 1970.
+        noise_mark: file that tells how far the server's noise has come, apart from the database.
         partner: simulated clients, if there are any.
         probe: measures models for the defence, if there is one that asks for it.
         counting: counting rounds, if there are any.
@@ -62,6 +64,7 @@ class Coordinator:
         optimizer: ServerOptimizer,
         gate: Gate,
         clock: Callable[[], float],
+        noise_mark: Path,
         partner: Partner | None = None,
         probe: Probe | None = None,
         counting: Counting | None = None,
@@ -71,18 +74,18 @@ class Coordinator:
         self._settings = settings
         self._clock = clock
         self._lease = Lease(database, clock)
-        self._opening = Opening(database, models, key, settings, clock, counting)
+        self._opening = Opening(database, models, key, settings, clock, noise_mark, counting)
         self._closing = Closing(database, settings, clock)
         self._finishing = Finishing(
             database,
             blobs,
             models,
-            key,
             authority,
             optimizer,
             gate,
             Defence(settings.defence, probe, pseudonyms(key)),
             clock,
+            noise_mark,
             partner,
             counting,
         )

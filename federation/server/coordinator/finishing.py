@@ -1,15 +1,16 @@
 """Finishing a round: unmask the sums of its groups, apply what they make together, and store the new model."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
-from federation.privacy.central import sensitivity
+from federation.privacy.central import NoiseStream
 from federation.protocol import message_sizes
 from federation.protocol.message_sizes import Traffic
 from federation.protocol.plan import RoundPlan
@@ -19,7 +20,7 @@ from federation.rounds.server_optimizers import ServerOptimizer, ServerState
 from federation.secure_aggregation import Authority
 from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError
 from federation.secure_aggregation.server import Aggregate
-from federation.server import phases
+from federation.server import noise, phases
 from federation.server.coordinator.closing import abandon
 from federation.server.counting import Counting
 from federation.server.defence import Defence, GroupSum, SummedRound, garbage, remembered
@@ -31,8 +32,7 @@ from federation.server.round_state import GroupState, RoundState
 from federation.server.session_events import Event, record
 from federation.server.store import Blobs, Database
 from federation.server.tables import RoundRow
-from federation.updates.encoding import PackedEncoding
-from federation.updates.weighted_sum import WeightedSum
+from federation.updates.weighted_sum import LevelSum, WeightedSum
 from model.layout import FlatVector
 
 
@@ -43,17 +43,33 @@ class Partner(Protocol):
         """Return the sum of their updates; the same for the same round and weights."""
 
 
+class _Encoded(NamedTuple):
+    """What secure aggregation gave of a group, in levels: nothing if no honest group has such a sum."""
+
+    total: LevelSum | None
+    members: tuple[bytes, ...]
+
+    def decoded(self, plan: RoundPlan) -> GroupSum:
+        if self.total is None:
+            return garbage(plan.dimension, self.members)
+        return GroupSum(plan.codec.restore(self.total), self.members)
+
+
 @dataclass(frozen=True, eq=False)
 class _Unmasked:
     """What is left of a round's groups.
 
     Attributes:
-        groups: Sums of the groups.
+        groups: Sums of the groups; where the server adds noise, the noised sum of all.
+        summed: Number of groups in them.
+        stream: The server's noise after this round, if it adds any.
         lost: Why other groups have none.
         blamed: Number of devices that certainly sent false shares.
     """
 
     groups: Sequence[GroupSum]
+    summed: int
+    stream: NoiseStream | None
     lost: Sequence[str]
     blamed: int
 
@@ -80,12 +96,12 @@ class Finishing:
         database: of the server.
         blobs: where masked vectors are.
         models: what rounds train.
-        key: of the round server, from which the seed of its noise is derived.
         authority: whose devices take part.
         optimizer: turns mean deltas into models.
         gate: judges new models.
         defence: decides about the groups.
         clock: seconds since 1970.
+        noise_mark: file that tells how far the server's noise has come; see `noise.set_mark`.
         partner: simulated clients, if there are any.
         counting: counting rounds, if there are any.
     """
@@ -95,24 +111,24 @@ class Finishing:
         database: Database,
         blobs: Blobs,
         models: Models,
-        key: Ed25519PrivateKey,
         authority: Authority,
         optimizer: ServerOptimizer,
         gate: Gate,
         defence: Defence,
         clock: Callable[[], float],
+        noise_mark: Path,
         partner: Partner | None,
         counting: Counting | None,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._models = models
-        self._noise_secret = hashlib.sha256(b"fedkey noise secret v1\0" + key.private_bytes_raw()).digest()
         self._authority = authority
         self._optimizer = optimizer
         self._gate = gate
         self._defence = defence
         self._clock = clock
+        self._noise_mark = noise_mark
         self._partner = partner
         self._counting = counting
 
@@ -141,9 +157,11 @@ class Finishing:
                 abandon(session, fresh, now, f"the defence refused the round: {next(refused).reason}")
                 return
             detail = _insert(models, session, fresh, result, stored, now)
+            noise.keep(session, fresh, unmasked.stream)
             fresh.phase, fresh.phase_since, fresh.ended = Phase.FINISHED, now, now
             detail += f", {unmasked.blamed} devices blamed"
             record(session, now, Event.FINISHED, round_id=row.round_id, detail=detail)
+        noise.set_mark(self._noise_mark, fresh, unmasked.stream)
 
     def _result(self, row: RoundRow, state: RoundState, unmasked: _Unmasked) -> _Result:
         """Apply the sums; what was measured of a model that nobody gets is forgotten."""
@@ -153,12 +171,11 @@ class Finishing:
             self._models.state(row.model_version),
             self._models.round_of(row.model_version),
         )
-        noise = self._noise(row, state.plan, trained.current_round)
         simulated = None if self._partner is None else self._partner.train(row.round_id, trained.current.weights)
 
         def step(before: ServerState, total: WeightedSum) -> ServerState:
             everyone = total if simulated is None else total + simulated
-            return self._optimizer.apply(before, replace(everyone, delta=everyone.delta + noise).mean)
+            return self._optimizer.apply(before, everyone.mean)
 
         with self._database.read() as session:
             before = remembered(session)
@@ -171,6 +188,7 @@ class Finishing:
             outcome = replace(outcome, memory=before.with_standings_of(outcome.memory), rollback_to=None)
         metrics = {
             **_measured(row, state, total, trained),
+            "groups": float(unmasked.summed),
             **({} if simulated is None else {"simulated_clients": float(simulated.phones)}),
             **(counts(outcome.decisions) if self._defence.enabled else {}),
             **verdict.metrics,
@@ -178,35 +196,42 @@ class Finishing:
         kept = outcome.state if np.isfinite(outcome.state.weights).all() else trained.current
         return _Result(outcome, kept, Verdict(verdict.passed, metrics))
 
-    def _noise(self, row: RoundRow, plan: RoundPlan, parent_round: int) -> FlatVector:
-        """Return what this server adds to the round's sum, as it told the phones."""
-        central, deviation = TrainingTask.of_plan(row.task, plan).central, 0.0
-        if isinstance(plan.encoding, PackedEncoding):
-            deviation = central.noise_multiplier * sensitivity(plan.encoding, plan.clip, plan.dimension)
-        return central.on_sum(self._noise_secret, plan.round_id, parent_round, deviation, plan.dimension)
-
     def _judge(self, new: ServerState, old: ServerState) -> Verdict:
         if not np.isfinite(new.weights).all():
             return Verdict(passed=False, metrics={"finite": 0.0})
         return self._gate(new.weights, old.weights)
 
     def _unmasked(self, row: RoundRow, state: RoundState, *, defended: bool) -> _Unmasked:
-        sums, lost, blamed = [], [], 0
+        encoded, lost, blamed = [], [], 0
         for group in state.going_on:
             try:
                 result = self._aggregate(row, state.plan, group)
                 blamed += len(result.blame.certain)
-                total = state.plan.decode(result.vector, len(result.survivors))
+                total = state.plan.codec.unpack(result.vector, len(result.survivors))
             except ImpossibleSumError as error:
                 if defended:
-                    sums.append(garbage(state.plan.dimension, result.survivors))
+                    encoded.append(_Encoded(None, result.survivors))
                 else:
                     lost.append(str(error))
             except (SecureAggregationError, UnknownError) as error:  # also a masked vector that was lost or damaged
                 lost.append(str(error))
             else:
-                sums.append(GroupSum(total, result.survivors))
-        return _Unmasked(sums, lost, blamed)
+                encoded.append(_Encoded(total, result.survivors))
+        groups, stream = self._noised(row, state.plan, encoded)
+        return _Unmasked(groups, len(encoded), stream, lost, blamed)
+
+    def _noised(
+        self, row: RoundRow, plan: RoundPlan, encoded: Sequence[_Encoded]
+    ) -> tuple[list[GroupSum], NoiseStream | None]:
+        """Return each group's sum; or, where the server adds noise, the noised sum of all, and the stream after it."""
+        sums = [each.total for each in encoded if each.total is not None]
+        if row.noise_stream is None or not sums:
+            return [each.decoded(plan) for each in encoded], None
+        with self._database.write() as session:
+            stream = noise.settle(session, session.get_one(RoundRow, row.round_id), self._noise_mark)
+        central = TrainingTask.of_plan(row.task, plan).central
+        released, after = noise.noised(reduce(add, sums), plan, central, stream)
+        return [GroupSum(released, tuple(member for each in encoded for member in each.members))], after
 
     def _aggregate(self, row: RoundRow, plan: RoundPlan, group: GroupState) -> Aggregate:
         with self._database.read() as session:
@@ -266,7 +291,6 @@ def _measured(row: RoundRow, state: RoundState, total: WeightedSum, trained: Sum
     norms = [plan.codec.encoded_norm(each.total) for each in trained.sums if np.isfinite(each.total.delta).all()]
     return {
         "phones": float(total.phones),
-        "groups": float(len(trained.sums)),
         "bytes_up": float(sizes.up),
         "bytes_down": float(sizes.down),
         "examples": float(total.tally.examples),

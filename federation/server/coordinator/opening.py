@@ -4,6 +4,7 @@ import math
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,6 +14,7 @@ from federation.privacy import noised_encoding
 from federation.privacy.central import exact_encoding
 from federation.protocol.plan import Mechanism, RoundPlan
 from federation.protocol.task import TrainingTask
+from federation.server import noise
 from federation.server.counting import Counting
 from federation.server.models import Models, ModelVersion
 from federation.server.phases import Phase
@@ -34,6 +36,7 @@ class Opening:
         key: of the round server, signs plans.
         settings: of the rounds that are opened.
         clock: seconds since 1970.
+        noise_mark: file that tells how far the server's noise has come; see `noise.set_mark`.
         counting: counting rounds, if there are any.
     """
 
@@ -44,6 +47,7 @@ class Opening:
         key: Ed25519PrivateKey,
         settings: RoundSettings,
         clock: Callable[[], float],
+        noise_mark: Path,
         counting: Counting | None,
     ) -> None:
         self._database = database
@@ -51,6 +55,7 @@ class Opening:
         self._key = key
         self._settings = settings
         self._clock = clock
+        self._noise_mark = noise_mark
         self._counting = counting
 
     def open(self) -> bool:
@@ -79,6 +84,8 @@ class Opening:
                     opened=now,
                     phase_since=now,
                     ended=None,
+                    noise_stream=noise.stream_for(session, task.central, plan.dimension, self._noise_mark),
+                    noise_time=None,
                 )
             )
             kind = "model" if task.counting is None else "counts"

@@ -1,42 +1,43 @@
 """`fedkey privacy`, and the settings and records behind it."""
 
+import math
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from federation.errors import ConfigError
-from federation.privacy.accountant import Participation, epsilon_of_rho
+from federation.privacy.accountant import DEFAULT_DELTA, epsilon_of_rho
+from federation.privacy.central import NoiseStream
+from federation.privacy.participation import Participation
 from federation.privacy.proposals import proposals
+from federation.privacy.toeplitz import Buffers
 from federation.privacy.training import PrivateTraining, RunRecord
 from federation.protocol.plan import RoundPlan
+from federation.updates.rotation import Rotation
 from fedkey.cli import main
+
+PAIR = Buffers((0.7786, 0.99327), (0.32365, 0.1471))
 
 
 def fedkey(command: str, *more: str) -> Result:
     return CliRunner().invoke(main, ["privacy", *command.split(), *more], catch_exceptions=False)
 
 
-def test_the_report_prints_what_was_published() -> None:
-    command = "report --tree-noise 7 --rounds 2000 --participations 6 --separation 313"
+def test_the_report_prints_what_a_planned_run_costs() -> None:
+    command = "report --mechanism blt --noise-multiplier 7 --rounds 2000 --participations 6 --separation 313"
     result = fedkey(command)
     assert result.exit_code == 0
-    assert "0.8061 (zCDP)" in result.output
-    assert "epsilon      8.9\n" in result.output
+    assert "0.2287 (zCDP)" in result.output
+    assert "epsilon      4.48\n" in result.output
+    assert "a BLT of 2 buffers, by the server" in result.output
+    fresh = fedkey(command.replace("blt", "gaussian"))
+    assert "0.06122 (zCDP)" in fresh.output
     refused = fedkey(command, "--sampling", "poisson")
     assert refused.exit_code == 1
     assert "choose when to come" in refused.output
-
-
-def test_a_tree_with_too_many_participations_is_refused() -> None:
-    result = fedkey("report --tree-noise 7 --rounds 2000 --participations 13 --separation 10")
-    assert result.exit_code == 1
-    assert "up to 12 participations, not 13" in result.output
-
-
-def test_trees_that_begin_anew_cost_as_much_as_their_sensitivity() -> None:
-    result = fedkey("report --tree-noise 2 --rounds 100 --participations 5 --separation 7 --restart 1")
-    assert "0.625 (zCDP)" in result.output
 
 
 def test_a_plan_that_phones_get_is_accounted_for(plan: RoundPlan, tmp_path: Path) -> None:
@@ -51,7 +52,8 @@ def test_a_plan_that_phones_get_is_accounted_for(plan: RoundPlan, tmp_path: Path
 
 def record(tmp_path: Path, settings: PrivateTraining) -> RunRecord:
     rounds = tuple((number % 7, number % 7 + 7, 14 + number % 9) for number in range(20))
-    made = RunRecord(settings, cohort=3, uniform=True, dimension=5000, rounds=rounds)
+    buffers = PAIR if settings.mechanism == "blt" else Buffers()
+    made = RunRecord(settings, 3, True, 5000, rounds, buffers, ("loss", "accuracy"))
     made.save(tmp_path)
     assert RunRecord.load(tmp_path) == made
     return made
@@ -60,9 +62,9 @@ def record(tmp_path: Path, settings: PrivateTraining) -> RunRecord:
 @pytest.mark.parametrize(
     ("settings", "rho"),
     [
-        # In 20 rounds most clients came 3 times, 7 rounds apart; of a tree of 4 rounds each time in 3 nodes.
+        # In 20 rounds most clients came 3 times, 7 rounds apart.
         (PrivateTraining("gaussian", 2.0, clip=1.0), 3 / (2 * 2.0**2)),
-        (PrivateTraining("tree", 2.0, clip=1.0, restart_rounds=4), 3 * 3 / (2 * 2.0**2)),
+        (PrivateTraining("blt", 2.0, clip=1.0), PAIR.squared_sensitivity([0, 7, 14], 20) / (2 * 2.0**2)),
         (PrivateTraining("skellam", 0.5, clip=1.0), 3 / (2 * 0.5**2)),
         (PrivateTraining("discrete_gaussian", 0.5, clip=1.0), 3 / (2 * 0.5**2)),
     ],
@@ -72,13 +74,14 @@ def test_a_run_costs_what_its_record_says(tmp_path: Path, settings: PrivateTrain
     account = record(tmp_path, settings).account()
     assert account.rho == pytest.approx(rho, rel=1e-3)
     whole = settings.mechanism == "skellam"
-    assert account.epsilon == pytest.approx(epsilon_of_rho(rho, 1e-6, whole_orders=whole), rel=0.01)
+    assert account.epsilon == pytest.approx(epsilon_of_rho(rho, DEFAULT_DELTA, whole_orders=whole), rel=0.01)
     result = fedkey("report", str(tmp_path), "--delta", "1e-9")
     assert result.exit_code == 0
     for said in ("1e-09", "all data of one phone", "at most 3 of 20 rounds, at least 7 apart", "nothing is gained"):
         assert said in result.output
-    assert settings.mechanism.replace("tree", "binary tree").replace("_", " ") in result.output.lower()
-    assert ("shows nobody a sum without it" in result.output) == (settings.mechanism in {"gaussian", "tree"})
+    assert settings.mechanism.replace("_", " ") in result.output.lower()
+    assert "not covered  loss\n             accuracy\n" in result.output
+    assert ("shows nobody a sum without it" in result.output) == (settings.mechanism in {"gaussian", "blt"})
 
 
 def test_a_larger_cohort_that_was_only_simulated_is_said_to_protect_nobody(tmp_path: Path) -> None:
@@ -116,7 +119,7 @@ def test_a_folder_without_a_record_is_refused_in_one_sentence(tmp_path: Path, co
 
 @pytest.mark.parametrize(
     "arguments",
-    ["", "--tree-noise 7", "--tree-noise 7 --rounds 3", ". --tree-noise 7", ". --rounds 3"],
+    ["", "--mechanism blt", "--mechanism blt --rounds 3 --participations 1", ". --mechanism blt", ". --rounds 3"],
 )
 def test_a_report_needs_a_run_or_all_of_a_plan(arguments: str) -> None:
     assert fedkey("report " + arguments).exit_code == 2
@@ -128,8 +131,10 @@ def test_a_report_needs_a_run_or_all_of_a_plan(arguments: str) -> None:
         ({"noise_multiplier": 1.0}, "needs a privacy.mechanism"),
         ({"mechanism": "gaussian", "noise_multiplier": 1.0}, "needs a finite privacy.clip"),
         ({"mechanism": "skellam", "clip": 1.0}, "needs a noise multiplier above 0"),
-        ({"mechanism": "tree", "clip": 1.0, "adaptive_quantile": 0.5}, "only gaussian noise has an adaptive clip"),
-        ({"mechanism": "gaussian", "clip": 1.0, "restart_rounds": 5}, "only a tree"),
+        (
+            {"mechanism": "skellam", "clip": 1.0, "noise_multiplier": 1.0, "adaptive_quantile": 0.5},
+            "only noise by the server has an adaptive clip",
+        ),
         ({"mechanism": "gaussian", "clip": 1.0, "minimum": 5}, "only noise by clients"),
         (
             {"mechanism": "skellam", "clip": 1.0, "noise_multiplier": 1.0, "noise_cohort": 99},
@@ -165,28 +170,47 @@ def test_what_a_scenario_decides_cannot_be_set_as_well() -> None:
         PrivateTraining(minimum_separation=2).check_scenario(4)
 
 
-def test_proposals_are_printed() -> None:
-    result = fedkey(
-        *["plan", "--target-epsilon", "8.9", "--population", "100000", "--rounds", "2000", "--rounds", "200"]
-    )
+def test_proposals_are_printed_and_their_columns_explained() -> None:
+    result = fedkey("plan", "--target-epsilon", "8.9", "--population", "100000", "--rounds", "200", "--rounds", "50")
     assert result.exit_code == 0
-    assert "rho 0.806" in result.output
-    assert len(result.output.splitlines()) == 3 + 2 * 9 + 1
+    assert "at delta 1e-10 is rho 0.806" in result.output
+    assert len(re.findall(r"^ +(200|50) ", result.output, re.MULTILINE)) == 2 * 9
+    for column in ("cohort", "separation", "participations", "multiplier", "on the model", "fresh", "blt"):
+        assert result.output.count(column) >= 2
+
+
+def test_a_plan_and_a_report_of_it_agree() -> None:
+    (found,) = proposals(8.9, DEFAULT_DELTA, 100_000, [200], [2000])
+    kind = found.participation
+    planned = f"--rounds {kind.rounds} --participations {kind.max_participations} --separation {kind.min_separation}"
+    for mechanism, buffers in (("gaussian", Buffers()), ("blt", found.buffers)):
+        command = f"report --mechanism {mechanism} --noise-multiplier {found.multiplier(buffers)} {planned}"
+        assert "epsilon      8.9\n" in fedkey(command).output
 
 
 def test_a_proposal_meets_its_target() -> None:
     (found,) = proposals(8.90, 1e-10, 6500 * 400, [2000], [6500])
     assert found.participation == Participation(2000, 5, 400)
-    assert found.fresh_noise**2 == pytest.approx(5 / (2 * found.rho))
-    assert found.tree_noise is not None
-    # One more participation, sooner after each other, took the published run a noise multiplier of 7.
-    assert 2 * found.fresh_noise < found.tree_noise < 7
+    assert found.multiplier(Buffers()) ** 2 == pytest.approx(5 / (2 * found.rho))
+    # One more participation, sooner after each other, took the published run, on a tree, a noise multiplier of 7.
+    assert found.multiplier(Buffers()) < found.multiplier(found.buffers) < 7
+    assert found.on_models(found.buffers) < 0.2 * found.on_models(Buffers())
     assert proposals(8.90, 1e-10, 30, [10])[0].cohort == 30
 
 
-@pytest.mark.parametrize(("rounds", "nodes"), [(3, 1 / 1.5 + 1), (4, 1 / 1.75)])
-def test_a_proposal_says_what_is_left_of_its_noise_after_all_rounds(rounds: int, nodes: float) -> None:
+@pytest.mark.parametrize("rounds", [3, 12])
+def test_the_noise_that_is_planned_is_what_a_server_adds(rounds: int) -> None:
+    """In models, over the clip: a trial of the server's own code, round for round."""
     (found,) = proposals(1.0, 1e-8, 100, [rounds], [10])
-    assert found.fresh_on_all_rounds == pytest.approx(found.fresh_noise * rounds**0.5 / 10)
-    assert found.tree_noise is not None
-    assert found.tree_on_all_rounds == pytest.approx(found.tree_noise * nodes**0.5 / 10)
+    dimension, deviation = 20_480, 50.0
+    for buffers in (Buffers(), found.buffers):
+        stream = NoiseStream.begin(buffers, dimension)
+        carried, squares = np.zeros(dimension), []
+        for number in range(rounds):
+            rotation = Rotation(number.to_bytes(32, "little"), dimension)
+            noised, stream = stream.noised(np.zeros(dimension, np.int64), rotation, deviation, bytes([number]))
+            carried += rotation.invert(noised.steps / 2**16) / deviation
+            squares.append(np.square(carried).mean())
+        # With deviation z times the clip, on a sum that is divided by the cohort.
+        added = found.multiplier(buffers) * math.sqrt(np.mean(squares)) / found.cohort
+        assert found.on_models(buffers) == pytest.approx(added, rel=0.02)

@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.special import ive
 
 from federation.privacy import NoiseError, NoiseScale, draw, noised_encoding, phone_noise
-from federation.privacy.mechanisms import _discrete_gaussian, _poisson, _Table
+from federation.privacy.mechanisms import _discrete_gaussian, _poisson, _Table, wide_gaussian
 from federation.privacy.zcdp import gaussian_rho, round_rho
 from federation.protocol.plan import Mechanism, Privacy, RoundPlan
 from federation.updates.encoding import WRAP_SIGMAS, ModularEncoding
@@ -198,3 +198,37 @@ def test_rho_bounds_the_renyi_divergence_of_sums_of_discrete_gaussians(variance:
     for order in (2, 3, 5):
         terms = order * np.log(shifted[both]) + (1 - order) * np.log(still[both])
         assert 0 < np.log(np.exp(terms).sum()) / (order - 1) <= rho * order
+
+
+@pytest.mark.parametrize("factor", [2, 16])
+def test_a_wide_discrete_gaussian_is_one_of_its_two_parts(factor: int) -> None:
+    """The convolution that draws it, summed over all of its parts, beside the distribution itself."""
+    deviation = 40.0 * factor
+    inner = math.sqrt((deviation / factor) ** 2 - 4**2)
+    fine = np.arange(-50 * factor, 50 * factor + 1)
+    density = np.exp(-np.square(fine) / (2 * (4 * factor) ** 2))
+    coarse = np.arange(-500, 501)
+    weights = np.exp(-np.square(coarse) / (2 * inner**2))
+    for value in (0, 1, 7, 3 * factor + 1, int(2 * deviation)):
+        left = value - factor * coarse
+        inside = np.abs(left) <= fine[-1]
+        found = (weights[inside] * density[left[inside] + 50 * factor]).sum() / weights.sum() / density.sum()
+        numbers = np.arange(-20 * int(deviation), 20 * int(deviation) + 1)
+        exact = math.exp(-(value**2) / (2 * deviation**2)) / np.exp(-np.square(numbers) / (2 * deviation**2)).sum()
+        assert found == pytest.approx(exact, rel=1e-10)
+
+
+@pytest.mark.parametrize("deviation", [1.0, 3.0, 4096.0, 5000.0, 3e9])
+def test_wide_noise_is_gaussian_of_its_size(deviation: float) -> None:
+    drawn = wide_gaussian(deviation, 100_000, bytes(32))
+    assert drawn.std() == pytest.approx(deviation, rel=0.02)
+    if deviation > 100:
+        assert stats.kstest(drawn / deviation, "norm").pvalue > 1e-3
+        assert np.mean(drawn % 2) == pytest.approx(0.5, abs=0.01)  # every integer may come
+    assert not np.array_equal(drawn, wide_gaussian(deviation, 100_000, bytes([1]) * 32))
+
+
+@pytest.mark.parametrize("deviation", [0.1, 2.0**51, math.nan])
+def test_noise_that_no_integers_have_is_refused(deviation: float) -> None:
+    with pytest.raises(NoiseError, match="change the clip or the noise multiplier"):
+        wide_gaussian(deviation, 1, bytes(32))

@@ -81,6 +81,7 @@ class Server:
             finalizer,
             gate,
             clock,
+            folder / "noise.mark",
             partner,
             probe,
         )

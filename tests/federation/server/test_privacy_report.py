@@ -6,18 +6,13 @@ import pytest
 from click.testing import CliRunner
 
 from federation.errors import ConfigError
-from federation.privacy.accountant import (
-    SERVER_TRUSTED,
-    Participation,
-    Sampling,
-    epsilon_of_rho,
-    tree_squared_sensitivity,
-)
+from federation.privacy.accountant import SERVER_TRUSTED, Sampling, epsilon_of_rho
 from federation.privacy.central import CentralNoise, sensitivity
 from federation.privacy.errors import AssumptionError
 from federation.privacy.mechanisms import NoiseScale
 from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import PLAN_BYTES, Mechanism, Privacy, RoundPlan
+from federation.server.noise import buffers_of
 from federation.server.privacy_report import spent
 from federation.server.settings import ServerSettings
 from federation.updates.encoding import PackedEncoding
@@ -65,28 +60,33 @@ def test_rounds_without_noise_have_no_privacy_to_report(tmp_path: Path, exported
     assert "1 of 1 rounds had no noise" in told.output
 
 
+BLT = CentralNoise(mechanism="blt", noise_multiplier=2.0, rounds=40, max_participations=4, min_separation=8)
+
+
 def test_noise_by_the_server_is_in_the_model_and_in_the_account(tmp_path: Path, exported: Path) -> None:
-    tree = CentralNoise(mechanism="tree", noise_multiplier=2.0)
-    site = Site(tmp_path, exported, Clock(), replace(SETTINGS, weight_cap=1, central=tree, separation_seconds=200))
+    site = Site(tmp_path, exported, Clock(), replace(SETTINGS, weight_cap=1, central=BLT, separation_seconds=200))
     phones = [HttpPhone(site, tmp_path, number) for number in range(6)]
-    run(site, phones, until=lambda: versions(site) == 3)
+    run(site, phones, until=lambda: versions(site) == 4)
     database, clip = site.installation.database, SETTINGS.clip
-    for new in (2, 3):
+    buffers, carried = buffers_of(BLT), 0.0
+    assert buffers.count == 2
+    for new, left in zip((2, 3, 4), buffers.prefix_variances(3), strict=True):
         plan = RoundPlan.from_bytes(site.installation.rounds.plan(new - 1)[:PLAN_BYTES])
         assert isinstance(plan.encoding, PackedEncoding)
         metrics = site.installation.models.version(new).metrics
         count = metrics["phones"]
         assert metrics["examples"] == count  # all count alike
         mean = np.mean([clipped(phone.update.delta, clip) for phone in phones], axis=0)
-        noise = difference(site, new, new - 1) - mean
-        # The second round adds a node over both rounds and takes the first round's away.
-        nodes = 1 if new == 2 else 2
-        expected = 2.0 * sensitivity(plan.encoding, clip, plan.dimension) * np.sqrt(nodes) / count
-        assert noise.std() == pytest.approx(expected, rel=0.1)
+        carried = carried + difference(site, new, new - 1) - mean
+        moved = sensitivity(plan.encoding, plan.clip, plan.dimension) * plan.encoding.step
+        # The noise of all rounds so far that is in the model, as the plan of the mechanism says.
+        assert np.std(carried) == pytest.approx(2.0 * moved * np.sqrt(left) / count, rel=0.1)
     report = spent(database, DELTA)
-    assert report.mechanism == "Gaussian, on a binary tree of rounds, by the server"
-    assert report.account.rho == tree_squared_sensitivity(Participation(2, 2, 1)) / (2 * 2.0**2)
+    assert report.mechanism == "Gaussian, correlated over rounds by a BLT of 2 buffers, by the server"
+    assert report.account.rho == pytest.approx(buffers.squared_sensitivity(range(3), 3) / (2 * 2.0**2))
     assert SERVER_TRUSTED in report.account.assumptions
+    assert {"phones", "examples", "loss_before", "accuracy_before"} <= set(report.account.unprotected)
+    assert not {"bytes_up", "encoded_norm"} & set(report.account.unprotected)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_noise_by_the_server_does_not_go_with_everything(changes: dict[str, obje
 
 
 def test_settings_of_noise_come_back_from_the_servers_file() -> None:
-    rounds = replace(SETTINGS, weight_cap=1, central=CentralNoise(mechanism="tree", noise_multiplier=2.0))
+    rounds = replace(SETTINGS, weight_cap=1, central=BLT)
     rounds = replace(rounds, clip=3.0)
     assert ServerSettings.from_toml(ServerSettings(rounds=rounds).to_toml()).rounds == rounds
     defended = replace(SETTINGS, minimum=4, defence=GROUPS_OF_FOUR)

@@ -9,7 +9,7 @@ import pytest
 
 from federation.errors import ConfigError
 from federation.fleet.scenario import DropOut, PhoneClass, Scenario
-from federation.privacy.accountant import Participation
+from federation.privacy.participation import Participation
 from federation.privacy.training import PrivateTraining, RunRecord
 from federation.simulation.fedavg import ClientTraining
 from federation.simulation.participation import choose_cohorts
@@ -21,13 +21,11 @@ UNIFORM = ClientTraining(learning_rate=0.5, batch_rows=2, dropout=0.1, weighting
 
 
 def test_a_private_run_that_was_stopped_draws_no_second_noise(make: Callable[..., Run]) -> None:
-    privacy = PrivateTraining(
-        "tree", 0.5, clip=0.5, restart_rounds=3, minimum_separation=3, max_participations=2, min_frequency=4e-2
-    )
+    privacy = PrivateTraining("blt", 0.5, clip=0.5, minimum_separation=3, max_participations=2, min_frequency=4e-2)
     whole = make("whole", client=UNIFORM, privacy=privacy)
     assert stat.S_IMODE((whole.directory / "noise_seed").stat().st_mode) == 0o600
-    uninterrupted, _ = train_and_keep(whole, after=2, stopped="tree")
-    run = make("tree", client=UNIFORM, privacy=privacy)
+    uninterrupted, _ = train_and_keep(whole, after=2, stopped="blt")
+    run = make("blt", client=UNIFORM, privacy=privacy)
     assert run.rounds_done == 2
     trained = run.train()
     assert same(trained, uninterrupted)
