@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from model import files
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -57,7 +59,7 @@ def write(
     before = json.loads(path.read_text()) if path.exists() else []
     entries = [entry for entry in before if keep(entry["figure"])]
     entries += [asdict(figure) | {"ratio": figure.ratio, "command": command} for figure in figures]
-    path.write_text(json.dumps(entries, indent=1) + "\n")
+    files.write(path, json.dumps(entries, indent=1) + "\n")
     return path
 
 
@@ -65,9 +67,7 @@ def kept(path: Path, measure: Callable[[], str]) -> str:
     """Return the text in `path`; if there is none yet, measure it and keep it there, whole or not at all."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(measure())
-        part.replace(path)
+        files.write(path, measure())
     return path.read_text()
 
 

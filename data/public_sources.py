@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data.corpus import CorpusError
+from model import files
 
 Reader = Callable[[Path], Iterator[str]]
 
@@ -132,8 +133,7 @@ def collect(checkouts: Path, out: Path, *, show: Callable[[str], None] = lambda 
         CorpusError: a source cannot be fetched or is not as its authors describe it.
     """
     written = 0
-    partial = out.with_suffix(".partial")
-    with gzip.GzipFile(partial, "wb", mtime=0) as file:
+    with files.writing(out) as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
         for source in SOURCES:
             checkout = checkouts / source.name
             if not checkout.exists():
@@ -148,7 +148,6 @@ def collect(checkouts: Path, out: Path, *, show: Callable[[str], None] = lambda 
             except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
                 raise CorpusError(checkout, f"not a checkout of {source.repository}: {error}") from error
             show(f"{source.name}: {written - before} messages")
-    partial.replace(out)
     return written
 
 

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.corpus import Corpus, Split, SplitOptions, Users
+from model import files
 
 _FORMAT = 1
 PARTS = ("seed", "train", "validation", "test", "held_out")
@@ -106,14 +105,8 @@ def _write(path: Path, tables: dict[str, TokenTable]) -> None:
         arrays[f"{part}.ids"] = table.ids
         arrays[f"{part}.message_ends"] = table.message_ends
         arrays[f"{part}.user_ends"] = table.user_ends
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    with files.writing(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def _read(path: Path) -> dict[str, TokenTable]:

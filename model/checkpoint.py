@@ -3,8 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import shutil
-import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,19 +57,12 @@ class Checkpoint:
         Raises:
             FolderError: something else is there.
         """
-        folders.check(directory, FOLDER)
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
-        try:
+        with folders.making(directory, FOLDER) as partial:
             description = {"network": dataclasses.asdict(self.network), "vocabulary": self.vocabulary.key}
             (partial / "network.json").write_text(json.dumps(description, indent=1))
             np.savez(partial / "weights.npz", **dict(zip(self.network.layout, self.weights, strict=True)))
             self.vocabulary.save(partial)
             self.mixture.save(partial)
-            folders.place(partial, directory, FOLDER)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
 
     @classmethod
     def load(cls, directory: Path) -> "Checkpoint":

@@ -5,7 +5,6 @@ is defined a second time. NumPy's files are the weights.
 """
 
 import json
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -44,10 +43,7 @@ def export(
         ValueError: `inference` is neither.
         FolderError: something else is in the folder.
     """
-    folders.check(directory, EXPORT_FOLDER)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
-    try:
+    with folders.making(directory, EXPORT_FOLDER) as partial:
         (partial / Engine.LITERT.training).write_bytes(training_file(checkpoint))
         (partial / Engine.LITERT.inference).write_bytes(inference_file(checkpoint, inference))
         (partial / Engine.NUMPY.training).write_bytes(packed(checkpoint.weights, "float32"))
@@ -64,10 +60,6 @@ def export(
             files={path.name: file_description(path) for path in sorted(partial.iterdir())},
         )
         (partial / MANIFEST).write_text(json.dumps(manifest.to_json(), indent=1))
-        folders.place(partial, directory, EXPORT_FOLDER)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return Export.load(directory)
 
 

@@ -3,8 +3,11 @@
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from model import files
 
 
 class FolderError(ValueError):
@@ -68,6 +71,18 @@ def clear(folder: Path, kind: Kind) -> None:
         folder.rmdir()
 
 
+@contextmanager
+def making(folder: Path, kind: Kind) -> Iterator[Path]:
+    """Give a new folder to fill, which takes the place of an older one of its kind; see `files.making`.
+
+    Raises:
+        FolderError: see `check`.
+    """
+    check(folder, kind)
+    with files.making(folder, lambda partial, folder: place(partial, folder, kind)) as partial:
+        yield partial
+
+
 def place(partial: Path, folder: Path, kind: Kind) -> None:
     """Move a whole new folder to its place, where an older one of its kind may be.
 
@@ -84,7 +99,7 @@ def place(partial: Path, folder: Path, kind: Kind) -> None:
 
 
 def _ours(folder: Path, kind: Kind) -> Iterator[Path]:
-    for pattern in kind.contents:
+    for pattern in (*kind.contents, f".*{files.PARTIAL}"):
         for path in sorted(folder.glob(pattern)):
             if path.name != kind.description:
                 yield path

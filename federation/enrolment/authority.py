@@ -21,6 +21,7 @@ from federation.errors import ConfigError
 from federation.protocol.credentials import Credential, CredentialError, Issuer, Revocations
 from federation.secure_aggregation import Authority, parse_enrolment
 from federation.secure_aggregation.errors import SecureAggregationError
+from model import files
 
 DAY_SECONDS = 86400
 
@@ -80,7 +81,7 @@ class AuthorityFolder:
         if not path.exists():
             key = Ed25519PrivateKey.generate()
             write_private(path, key.private_bytes_raw())
-            (folder / "authority.pub").write_bytes(key.public_key().public_bytes_raw())
+            files.write(folder / "authority.pub", key.public_key().public_bytes_raw())
             write_private(folder / "revoked.list", Revocations().signed(key))
         return cls(folder, clock)
 

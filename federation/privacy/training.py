@@ -21,6 +21,7 @@ from federation.privacy.participation import Participation, ParticipationLog
 from federation.privacy.toeplitz import Buffers
 from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import Deadlines, Mechanism, Privacy, RoundPlan
+from model import files
 
 MechanismName = Literal["none", "gaussian", "blt", "skellam", "discrete_gaussian"]
 
@@ -206,10 +207,7 @@ class RunRecord:
 
     def save(self, directory: Path) -> None:
         """Write the record into a run's folder."""
-        path = directory / _RECORD
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(dataclasses.asdict(self)))
-        partial.replace(path)
+        files.write(directory / _RECORD, json.dumps(dataclasses.asdict(self)))
 
     @classmethod
     def load(cls, directory: Path) -> Self:

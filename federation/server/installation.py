@@ -33,6 +33,7 @@ from federation.server.rounds import Rounds
 from federation.server.settings import ServerSettings
 from federation.server.store import Blobs, Database
 from federation.updates.rotation import padded
+from model import files
 from model.engine import Export
 from model.layout import FlatVector
 
@@ -67,7 +68,7 @@ class Installation:
             write_private(folder / "server.key", Ed25519PrivateKey.generate().private_bytes_raw())
         for name, content in (("authority.pub", authority.public_key), ("server.toml", settings.to_toml().encode())):
             if not (folder / name).exists():
-                (folder / name).write_bytes(content)
+                files.write(folder / name, content)
         return cls.load(folder)
 
     @classmethod

@@ -1,7 +1,6 @@
 """A server's folder is made whole or not at all, and one that is there says so when it is asked to be another."""
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from federation.enrolment.authority import AuthorityFolder
 from federation.errors import ConfigError
 from federation.server.installation import Installation
 from federation.server.settings import ServerSettings
+from model import files
 from model.engine import Export
 
 EXPORT, PUBLIC_TEXT, SETTINGS = "export", "public.txt", "server.toml"
@@ -42,7 +42,7 @@ def prepare(
     fresh = settings or ServerSettings(revoked=str(vouching.revocations.resolve()))
     if (folder / _MARK).exists():
         if public_text is not None and not (folder / PUBLIC_TEXT).exists():
-            (folder / PUBLIC_TEXT).write_text(_lines(public_text()), encoding="utf-8")
+            files.write(folder / PUBLIC_TEXT, _lines(public_text()))
         _must_agree(folder, model, settings, public_text if texts_are_given else None)
         if (folder / "authority.pub").read_bytes() != vouching.authority.public_key:
             raise ConfigError(f"{folder} serves devices of another authority than {authority}: give that one's folder")
@@ -68,16 +68,10 @@ def _made(
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} has files in it and is no server's folder: choose another with --folder")
     Export.load(model)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
+    with files.making(folder) as partial:
         shutil.copytree(model, partial / EXPORT)
         (partial / PUBLIC_TEXT).write_text(_lines(public_text()), encoding="utf-8")
         Installation.create(partial, settings, vouching.authority)
-        partial.chmod(0o755)
-        partial.replace(folder)  # whole, also where an empty folder was
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Installation.load(folder)
 
 

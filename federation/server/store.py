@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -27,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from federation.errors import ConfigError
 from federation.server.errors import UnavailableError, UnknownError
+from model import files
 
 _LOG = logging.getLogger("fedkey.store")
 
@@ -159,8 +159,6 @@ class Blobs:
             self._files, self._root = fsspec.url_to_fs(url, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise ConfigError(f"blobs in server.toml is a folder or a URL like s3://bucket/name: {error}") from error
-        self._lock = threading.Lock()
-        self._written = 0
 
     def put(self, prefix: str, data: bytes) -> str:
         """Store bytes under a name made of their hash, and return it. A name exists only with all of its bytes.
@@ -215,16 +213,8 @@ class Blobs:
         target = Path(path)
         if not target.parent.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            _make_names_last(target.parent.parent)
-        with self._lock:
-            self._written += 1
-            temporary = target.with_name(f".{target.name}.{os.getpid()}.{self._written}")
-        try:
-            _write_durably(temporary, data)
-            temporary.replace(target)
-            _make_names_last(target.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+            files.sync(target.parent.parent)
+        files.write(target, data)
 
     @property
     def _protocols(self) -> tuple[str, ...]:
@@ -244,18 +234,3 @@ def _answers(
     except Exception as error:  # each kind of store has errors of its own; the log names them
         _LOG.warning(json.dumps({"blob_store": type(error).__name__, "error": str(error)}))
         raise UnavailableError(otherwise, 60) from error
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _make_names_last(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

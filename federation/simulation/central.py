@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from model import files
 from model.batches import Rows
 from model.layout import FlatWeights, NetworkConfig, initial_weights
 from model.network import dropout_noise, loss_and_hits
@@ -142,10 +143,8 @@ class _State:
             return
         described = json.dumps({"training": self._training, "step": step}).encode()
         arrays = {f"{i}": variable.numpy() for i, variable in enumerate(self._variables)}
-        partial = self._path.with_suffix(".partial")
-        with partial.open("wb") as file:
+        with files.writing(self._path) as file:
             np.savez(file, training=np.frombuffer(described, np.uint8), **arrays)
-        partial.replace(self._path)
 
     def remove(self) -> None:
         """Remove the file."""

@@ -7,7 +7,6 @@ at the learning rates that a run of so many has from there.
 
 import asyncio
 import json
-import os
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +39,7 @@ from federation.simulation.run_folder import claim, noise_seed
 from federation.updates.encoding import choose
 from federation.updates.frozen_rows import FrozenRows
 from federation.updates.update import Update
+from model import files
 from model.batches import Rows, targets_in
 from model.checkpoint import Checkpoint
 from model.evaluation import QUANTILES, Totals
@@ -383,13 +383,8 @@ class Run:
         arrays |= {f"optimizer.{i}": value for i, value in enumerate(progress.state.optimizer)}
         arrays |= {f"mean.{i}": value for i, value in enumerate(progress.mean)}
         described = json.dumps({"made_by": progress.made_by, "memory": progress.memory.to_json()})
-        path = self._state_path(number)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
+        with files.writing(self._state_path(number)) as file:
             np.savez(file, **arrays, **{_DEFENCE: np.frombuffer(described.encode(), np.uint8)})
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
         best = progress.memory.best
         for old in sorted(self._states.glob("round-*.npz"))[: -self.config.keep_states]:
             if best is None or old != self._state_path(best.round_number):

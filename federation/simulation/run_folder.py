@@ -8,7 +8,7 @@ from typing import Any
 
 from federation.errors import ConfigError
 from federation.simulation.config import SimulationConfig
-from model import folders
+from model import files, folders
 from model.vocabulary import Vocabulary
 
 FOLDER = folders.Kind(
@@ -16,8 +16,8 @@ FOLDER = folders.Kind(
     "config.json",
     frozenset({"config", "vocabulary"}),
     (
-        *("config.json", "config.partial", "warm_start", "states", "model", "metrics.csv", "tensorboard"),
-        *("privacy.json", "noise_seed", "noise_seed.partial"),
+        *("config.json", "warm_start", "states", "model", "metrics.csv", "tensorboard"),
+        *("privacy.json", "noise_seed"),
         # Of a demo, which goes on from a run:
         *("server", "server.toml", "server.log", "public.txt", "authority", "phones", "phone-export"),
         *("export", "window", "after-*-rounds-of-*-phones"),
@@ -53,20 +53,14 @@ def claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) -> 
         if not differing:
             return
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / FOLDER.description
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(ours, indent=1), encoding="utf-8")
-    partial.replace(path)
+    files.write(directory / FOLDER.description, json.dumps(ours, indent=1))
 
 
 def noise_seed(directory: Path) -> bytes:
     """Return the run's 32 secret random bytes, drawn when it begins and readable to its owner only."""
     path = directory / "noise_seed"
     if not path.exists():
-        partial = path.with_suffix(".partial")
-        partial.touch(mode=0o600)
-        partial.write_bytes(secrets.token_bytes(32))
-        partial.replace(path)
+        files.write(path, secrets.token_bytes(32), private=True)
     return path.read_bytes()
 
 

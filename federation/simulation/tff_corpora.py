@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow_federated as tff
 
 from data.corpus import CorpusError
+from model import files
 
 LOADERS = {
     "stackoverflow": tff.simulation.datasets.stackoverflow.load_data,
@@ -34,7 +35,9 @@ def path_of(name: str, cache: Path) -> Path:
     partial = Path(tempfile.mkdtemp(dir=cache))
     try:
         LOADERS[name](cache_dir=str(partial))
+        files.sync(partial / path.name)
         (partial / path.name).replace(path)
+        files.sync(cache)
     except (OSError, urllib.error.URLError) as error:
         raise CorpusError(name, f"cannot be downloaded ({error}); put {path.name} into {cache}") from error
     finally:

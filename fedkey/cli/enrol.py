@@ -8,6 +8,7 @@ import click
 from federation.enrolment.authority import AuthorityFolder
 from fedkey.cli import paths
 from fedkey.cli.errors import UserErrors
+from model import files
 
 _FOLDER = click.option(
     "--authority",
@@ -40,7 +41,7 @@ def init(authority: Path) -> None:
 def device(request: Path, out: Path, days: int, authority: Path) -> None:
     """Vouch for the device that wrote the file REQUEST."""
     credential = AuthorityFolder(authority).enrol(request.read_bytes(), days)
-    out.write_bytes(credential.to_bytes())
+    files.write(out, credential.to_bytes())
     click.echo(f"device {credential.device_id.hex()}, until {_date(credential.expires)}: {out}")
 
 

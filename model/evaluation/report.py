@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from model import files
 from model.evaluation.metrics import METRICS, QUANTILES, Evaluation
 from model.evaluation.plot import plot_learning, plot_models, svg
 
@@ -72,9 +73,7 @@ def write(
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body>\n" + "\n".join(sections) + "\n</body></html>\n"
     )
-    partial = path.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    files.write(path, page)
 
 
 def _figures(evaluations: Sequence[Evaluation]) -> str:
