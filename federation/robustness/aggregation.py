@@ -5,6 +5,7 @@ What is filtered and clipped is a random group, so that secure aggregation stays
 Yin et al. 2018 (https://arxiv.org/abs/1803.01498), over groups' means.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from federation.robustness.decisions import Action, Decision
 from federation.robustness.settings import DefenceSettings
+from federation.updates.codec import FLOAT_SLACK
 from federation.updates.weighted_sum import WeightedSum
 from model.layout import FlatVector
 
@@ -35,20 +37,32 @@ class Group:
             raise ValueError(f"a sum of {self.total.phones} phones has as many members, not {len(self.members)}")
 
 
-def screened(groups: Sequence[Group], running_norm: float, settings: DefenceSettings) -> dict[int, str]:
+def norms_of(groups: Sequence[Group]) -> dict[int, float]:
+    """Return the L2 norms of the groups' means, by number, without groups that are not finite."""
+    finite = {number: group for number, group in enumerate(groups) if np.isfinite(group.total.delta).all()}
+    return {number: float(np.linalg.norm(group.total.mean)) for number, group in finite.items()}
+
+
+def screened(
+    groups: Sequence[Group], running_norm: float, settings: DefenceSettings, clip: float = math.inf
+) -> dict[int, str]:
     """Return which groups are rejected by what they are themselves, with the reason.
 
     Args:
         groups: of a round.
-        running_norm: of groups' means in earlier rounds; 0 takes the median of this round's.
+        running_norm: of groups' means in earlier rounds; 0 takes that of this round's.
         settings: how strict.
+        clip: L2 norm that no mean of honest phones exceeds.
     """
-    rejected = {number: "not finite" for number, group in enumerate(groups) if not np.isfinite(group.total.delta).all()}
-    means = {number: group.total.mean for number, group in enumerate(groups) if number not in rejected}
-    norms = {number: float(np.linalg.norm(mean)) for number, mean in means.items()}
-    usual = running_norm or (float(np.median(list(norms.values()))) if norms else 0.0)
+    norms = norms_of(groups)
+    rejected = {number: "not finite" for number in range(len(groups)) if number not in norms}
+    means = {number: groups[number].total.mean for number in norms}
+    usual = running_norm or (float(np.quantile([*norms.values()], settings.norm_quantile)) if norms else 0.0)
+    limit = min(clip * (1 + FLOAT_SLACK), settings.max_norm or math.inf)
     for number, norm in norms.items():
-        if settings.norm_factor and norm > settings.norm_factor * usual:
+        if norm > limit:
+            rejected[number] = f"norm {norm:.3g} where {limit:.3g} is the most"
+        elif settings.norm_factor and norm > settings.norm_factor * usual:
             rejected[number] = f"norm {norm:.3g} where {usual:.3g} is usual"
     left = {number: mean for number, mean in means.items() if number not in rejected}
     if settings.min_agreement == -1 or len(left) < _MIN_FOR_MEDIAN:

@@ -1,12 +1,11 @@
 """A round's defence from the groups' sums to the next model; see `docs/robustness.md` for what it cannot stop."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-import numpy as np
-
-from federation.robustness.aggregation import Group, clipped, combined, screened
+from federation.robustness.aggregation import Group, clipped, combined, norms_of, screened
 from federation.robustness.decisions import Action, Decision
 from federation.robustness.gate import Reading, objection
 from federation.robustness.memory import Memory
@@ -46,6 +45,7 @@ def defend(
     current_round: int,
     step: Callable[[State, WeightedSum], State],
     probe: Callable[[State], Reading | None],
+    clip: float = math.inf,
 ) -> Outcome[State]:
     """Turn a round's groups into the next state.
 
@@ -64,9 +64,10 @@ def defend(
         current_round: the round that made it; 0 for the first model.
         step: the server optimizer's step from a state along a sum's mean; it changes nothing.
         probe: measures a state; nothing if its weights are not finite.
+        clip: L2 norm that no mean of honest phones exceeds; infinite where noise is in it.
     """
     norm = memory.running_norm(settings)
-    rejected = screened(groups, norm, settings)
+    rejected = screened(groups, norm, settings, clip)
     accepted = {number: group for number, group in enumerate(groups) if number not in rejected}
     totals, clips = clipped(accepted, norm, settings)
     before = probe(current) if settings.reads_models else None
@@ -77,8 +78,7 @@ def defend(
     decisions = [*_rejections(rejected), *clips, *attempt.decisions]
     rejected |= attempt.rejected
     if attempt.total is not None:
-        kept = [total for number, total in totals.items() if number not in rejected]
-        memory = memory.with_norm(float(np.median([np.linalg.norm(total.mean) for total in kept])), settings)
+        memory = memory.with_norms([*norms_of(groups).values()], settings)
         if attempt.reading is not None:
             memory = memory.with_reading(round_number, attempt.reading, settings)
     memory, quarantines = memory.judged(

@@ -1,10 +1,11 @@
 """What the defence remembers from round to round: plain numbers under pseudonyms, to be stored beside the model."""
 
 import math
-import statistics
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
+
+import numpy as np
 
 from federation.robustness.decisions import Action, Decision
 from federation.robustness.gate import Reading
@@ -40,14 +41,14 @@ class Memory:
     """The defence's state; `DefenceSettings` says how it is used.
 
     Attributes:
-        norms: of the latest rounds, each the median norm of its accepted groups' means; oldest first.
+        norm: that groups are held to; 0 before the first round.
         standings: of phones, by pseudonym.
         quarantined: by pseudonym, the first round in which a phone may take part again.
         canaries: running averages of the canaries' certainties; empty before the first reading.
         best: the version with the lowest loss so far.
     """
 
-    norms: tuple[float, ...] = ()
+    norm: float = 0.0
     standings: Mapping[str, RejectionCount] = field(default_factory=dict)
     quarantined: Mapping[str, int] = field(default_factory=dict)
     canaries: tuple[float, ...] = ()
@@ -55,15 +56,26 @@ class Memory:
 
     def running_norm(self, settings: DefenceSettings) -> float:
         """Return the norm that groups are held to; 0 if there is none yet."""
-        return statistics.median(self.norms) if self.norms else settings.initial_norm
+        return self.norm or settings.initial_norm
 
     def may_take_part(self, phone: str, round_number: int) -> bool:
         """Whether a phone is not in quarantine."""
         return self.quarantined.get(phone, 0) <= round_number
 
-    def with_norm(self, norm: float, settings: DefenceSettings) -> Self:
-        """Return the memory after a round whose accepted groups had this median norm."""
-        return replace(self, norms=(*self.norms, norm)[-settings.memory_rounds :])
+    def with_norms(self, norms: Sequence[float], settings: DefenceSettings) -> Self:
+        """Return the memory after a round whose groups' means had these norms, also those of rejected groups.
+
+        A low quantile decides, and it raises the running norm slowly and lowers it fast: who spoils most groups and
+        keeps them just below what is rejected does not widen what is accepted.
+        """
+        if not norms:
+            return self
+        seen, before = float(np.quantile(norms, settings.norm_quantile)), self.running_norm(settings)
+        if not before:
+            return replace(self, norm=seen)
+        if seen > before:
+            return replace(self, norm=min(seen, before * (1 + settings.norm_rise)))
+        return replace(self, norm=before + settings.norm_fall * (seen - before))
 
     def with_reading(self, round_number: int, reading: Reading, settings: DefenceSettings) -> Self:
         """Return the memory after the model that a round made was accepted."""
@@ -119,7 +131,7 @@ class Memory:
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
-            "norms": list(self.norms),
+            "norm": self.norm,
             "standings": {phone: list(standing) for phone, standing in self.standings.items()},
             "quarantined": dict(self.quarantined),
             "canaries": list(self.canaries),
@@ -130,7 +142,8 @@ class Memory:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Read what `to_json` gave."""
         return cls(
-            norms=tuple(values["norms"]),
+            # Earlier versions kept the norms of the latest rounds.
+            norm=values["norm"] if "norm" in values else float(np.median(values["norms"] or [0.0])),
             standings={phone: RejectionCount(*standing) for phone, standing in values["standings"].items()},
             quarantined=dict(values["quarantined"]),
             canaries=tuple(values["canaries"]),

@@ -17,7 +17,13 @@ class DefenceSettings:
         enabled: whether rounds are split into groups and defended at all.
         group_phones: phones in a group, at least. Small groups find attackers sooner, large ones show the server less.
         norm_factor: a group whose mean is longer than this times the running norm is rejected; 0 switches it off.
-        initial_norm: the running norm before the first round; 0 takes the median of the first round's groups.
+        max_norm: a group whose mean is longer is rejected whatever is usual, as is one that is longer than the clip of
+            its phones; 0 leaves it to the clip.
+        initial_norm: the running norm before the first round; 0 takes that of the first round's groups.
+        norm_quantile: of the norms of a round's groups, which the running norm follows: low, since who poisons a group
+            lengthens it, and spoils most groups with few phones.
+        norm_rise: share by which the running norm rises in a round at most.
+        norm_fall: share of the way that it falls.
         clip_factor: a group's mean is scaled down to this times the running norm; 0 switches it off.
         min_agreement: a group whose mean has a smaller cosine with the median of all groups is rejected; -1 switches
             it off.
@@ -31,13 +37,17 @@ class DefenceSettings:
         quarantine_rounds: how long it stays away; then it starts anew.
         rollback_loss: nats a piece above the best version's loss at which the model returns to that version; 0
             switches it off.
-        memory_rounds: that the running norm and the running averages of canaries reach back.
+        memory_rounds: that the running averages of canaries reach back.
     """
 
     enabled: bool = False
     group_phones: int = 10
     norm_factor: float = 1.5
+    max_norm: float = 0.0
     initial_norm: float = 0.0
+    norm_quantile: float = 0.25
+    norm_rise: float = 0.02
+    norm_fall: float = 0.5
     clip_factor: float = 1.25
     min_agreement: float = 0.0
     median: MedianUse = "on alert"
@@ -51,14 +61,22 @@ class DefenceSettings:
     def __post_init__(self) -> None:
         amounts = {
             name: getattr(self, name)
-            for name in ("norm_factor", "initial_norm", "clip_factor", "max_gate_loss_nats", "rollback_loss")
+            for name in (
+                "norm_factor",
+                "max_norm",
+                "initial_norm",
+                "norm_rise",
+                "clip_factor",
+                "max_gate_loss_nats",
+                "rollback_loss",
+            )
         }
         for name, amount in amounts.items():
             if not (math.isfinite(amount) and amount >= 0):
                 raise ConfigError(f"{name} must be finite and not negative, not {amount}")
-        for name in ("canary_jump", "quarantine_chance"):
+        for name in ("canary_jump", "quarantine_chance", "norm_quantile", "norm_fall"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be a probability, not {getattr(self, name)}")
+                raise ConfigError(f"{name} must be within 0 and 1, not {getattr(self, name)}")
         if not -1 <= self.min_agreement <= 1:
             raise ConfigError(f"min_agreement must be a cosine, not {self.min_agreement}")
         for name in ("group_phones", "quarantine_rounds", "memory_rounds"):

@@ -4,6 +4,7 @@ The decisions are `federation.robustness.defend`'s; see `docs/robustness.md`. Wh
 transaction that stores the round's outcome, so that a round that is finished again decides the same again.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -52,12 +53,14 @@ class SummedRound:
         sums: Sums of its groups.
         current: State that the round trained.
         current_round: Number of the round that made that state; 0 for the first.
+        clip: Largest L2 norm of an honest group's mean; infinite where noise is in it.
     """
 
     round_id: int
     sums: Sequence[GroupSum]
     current: ServerState
     current_round: int
+    clip: float = math.inf
 
 
 class Defence:
@@ -108,6 +111,7 @@ class Defence:
             current_round=trained.current_round,
             step=step,
             probe=self._measured,
+            clip=trained.clip,
         )
 
     def remember(

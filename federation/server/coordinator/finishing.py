@@ -1,5 +1,6 @@
 """Finishing a round: unmask the sums of its groups, apply what they make together, and store the new model."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from federation.privacy.central import NoiseStream
 from federation.protocol import message_sizes
 from federation.protocol.message_sizes import Traffic
-from federation.protocol.plan import RoundPlan
+from federation.protocol.plan import Mechanism, RoundPlan
 from federation.protocol.task import TrainingTask
 from federation.robustness import Action, Memory, Outcome, counts
 from federation.rounds.server_optimizers import ServerOptimizer, ServerState
@@ -170,6 +171,7 @@ class Finishing:
             unmasked.groups,
             self._models.state(row.model_version),
             self._models.round_of(row.model_version),
+            state.plan.clip if state.plan.privacy.mechanism is Mechanism.NONE else math.inf,
         )
         simulated = None if self._partner is None else self._partner.train(row.round_id, trained.current.weights)
 

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -46,7 +47,17 @@ def test_a_group_that_is_too_long_is_rejected_with_the_figures() -> None:
     assert screened([group(mean) for mean in means], 1.0, SETTINGS) == {2: "norm 4 where 1 is usual"}
 
 
-def test_without_an_earlier_round_the_median_norm_is_usual() -> None:
+@pytest.mark.parametrize(
+    ("settings", "clip"), [(SETTINGS, 2.0), (replace(SETTINGS, max_norm=2.0), math.inf), (DefenceSettings.none(), 2.0)]
+)
+def test_no_group_is_longer_than_the_clip_or_a_constant_whatever_is_usual(
+    settings: DefenceSettings, clip: float
+) -> None:
+    groups = [group(mean * np.float32(length)) for mean, length in zip(honest(3), (1.9, 1.9999, 2.2), strict=True)]
+    assert screened(groups, 50.0, settings, clip) == {2: "norm 2.2 where 2 is the most"}
+
+
+def test_without_an_earlier_round_a_low_quantile_is_usual() -> None:
     means = [mean * np.float32(0.01) for mean in honest(6)]
     means[5] *= 100
     assert list(screened([group(mean) for mean in means], 0.0, SETTINGS)) == [5]

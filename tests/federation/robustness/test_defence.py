@@ -162,7 +162,7 @@ def test_if_every_group_is_spoiled_the_round_is_refused() -> None:
     assert outcome.total is None
     np.testing.assert_array_equal(outcome.state, START)
     assert Action.ROUND_REFUSED in taken(outcome)
-    assert outcome.memory.norms == ()
+    assert outcome.memory.norm == 0
     assert len(outcome.memory.standings) == 70
 
 
