@@ -2,8 +2,9 @@
 
     uv run python -m benchmarks.ondevice MODEL
 
-MODEL is a folder that `fedkey simulate` or `benchmarks.quality` wrote. The phone's part runs in a process of its own
-without TensorFlow, TensorFlow's in another; one thread each. The floor is the time in which all weights are read once.
+MODEL is a folder that `fedkey simulate` or `benchmarks.quality` wrote, or `small` or `gboard` for the public start. The
+phone's part runs in a process of its own without TensorFlow, TensorFlow's in another; one thread each. The floor is the
+time in which all weights are read once.
 """
 
 import argparse
@@ -15,10 +16,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.results import Figure, write
+
+if TYPE_CHECKING:
+    from model.suggestions import Suggester
 
 MESSAGES = 150
 STEPS = 2000
@@ -42,24 +47,37 @@ def main() -> None:
         loss = _prepare(arguments.model, folder)
         phone_part, tensorflow_part = (_run(part, arguments.model, folder) for part in ("phone", "tensorflow"))
         size = (folder / "int8" / "inference.tflite").stat().st_size
-    _report(phone_part, tensorflow_part, loss, size)
+        download = _download(folder / "int8")
+    _report(phone_part, tensorflow_part, loss, size, download)
 
 
 def _prepare(model: Path, folder: Path) -> float:
     """Write both exports and texts to type; return the relative perplexity of 8 bits."""
     import data  # noqa: PLC0415
+    from model import public_start  # noqa: PLC0415
     from model.checkpoint import Checkpoint  # noqa: PLC0415
     from model.engine import Engine  # noqa: PLC0415
     from model.export import export, relative_perplexity  # noqa: PLC0415
+    from model.layout import SIZES  # noqa: PLC0415
     from model.text import tokenise  # noqa: PLC0415
 
-    checkpoint = Checkpoint.load(model)
+    started = not model.exists() and model.name in SIZES
+    checkpoint = public_start.load(model.name) if started else Checkpoint.load(model)
     for inference in ("int8", "float32"):
         export(checkpoint, folder / inference, inference=inference)
     texts = [text for own in data.split(data.load("chitchat")).held_out.values() for text in own[:20]]
     (folder / "texts.json").write_text(json.dumps(texts[:MESSAGES]))
     encoded = [checkpoint.vocabulary.encode(tokenise(text)) for text in texts]
     return relative_perplexity(checkpoint, (folder / "int8" / Engine.LITERT.inference).read_bytes(), encoded)
+
+
+def _download(folder: Path) -> int:
+    """Return how many bytes a phone needs to predict with the whole mixture."""
+    from model.engine import VOCABULARY_FILES, Engine  # noqa: PLC0415
+    from model.mixture import FILES  # noqa: PLC0415
+
+    names = (Engine.LITERT.inference, *VOCABULARY_FILES, *FILES)
+    return sum((folder / name).stat().st_size for name in names if (folder / name).exists())
 
 
 def _run(part: str, model: Path, folder: Path) -> dict[str, float]:
@@ -76,7 +94,7 @@ def phone(folder: Path) -> dict[str, float]:
 
     from model.engine import Export  # noqa: PLC0415
     from model.next_words import MixtureNextWords  # noqa: PLC0415
-    from model.suggestions import Suggester, split_word  # noqa: PLC0415
+    from model.suggestions import Suggester  # noqa: PLC0415
 
     process = psutil.Process()
     started = time.perf_counter()
@@ -85,17 +103,10 @@ def phone(folder: Path) -> dict[str, float]:
     suggester.suggest("", "")
     found: dict[str, float] = {"load_s": time.perf_counter() - started}
     texts = json.loads((folder / "texts.json").read_text())
-    suggestions, corrections = [], []
-    for text in texts:
-        suggester.personal.learn(text)
-        suggester.personal_changed()
-        for end in range(len(text) + 1):
-            before, typed = split_word(text[:end])
-            suggestions.append(_seconds(lambda before=before, typed=typed: suggester.suggest(before, typed)))  # type: ignore[misc]
-            if typed and (end == len(text) or not text[end].isalnum()):
-                corrections.append(_seconds(lambda before=before, typed=typed: suggester.autocorrect(before, typed)))  # type: ignore[misc]
-    found |= _quantiles("suggestion", suggestions) | _quantiles("autocorrect", corrections)
+    found |= _typed(suggester, texts, "")
     found["rss_mb"] = process.memory_info().rss / 1e6
+    alone = Suggester(MixtureNextWords(exported.predictor(), exported.vocabulary))
+    found |= _typed(alone, texts, "network_")
     random = np.random.default_rng(0)
     for kind in ("int8", "float32"):
         own = Export.load(folder / kind)
@@ -117,6 +128,23 @@ def phone(folder: Path) -> dict[str, float]:
     found["train_tokens_per_s"] = BATCHES * BATCH * 20 / (time.perf_counter() - started)
     found["rss_training_mb"] = process.memory_info().rss / 1e6
     return found
+
+
+def _typed(suggester: "Suggester", texts: list[str], prefix: str) -> dict[str, float]:
+    """Type and learn messages; return quantiles of the seconds that suggestions and corrections take."""
+    from model.suggestions import split_word  # noqa: PLC0415
+
+    suggestions, corrections = [], []
+    for text in texts:
+        suggester.observe(text)
+        suggester.personal.learn(text)
+        suggester.personal_changed()
+        for end in range(len(text) + 1):
+            before, typed = split_word(text[:end])
+            suggestions.append(_seconds(lambda before=before, typed=typed: suggester.suggest(before, typed)))  # type: ignore[misc]
+            if typed and (end == len(text) or not text[end].isalnum()):
+                corrections.append(_seconds(lambda before=before, typed=typed: suggester.autocorrect(before, typed)))  # type: ignore[misc]
+    return _quantiles(f"{prefix}suggestion", suggestions) | _quantiles(f"{prefix}autocorrect", corrections)
 
 
 def tensorflow(folder: Path) -> dict[str, float]:
@@ -185,15 +213,25 @@ def _read_seconds(size: int) -> float:
     return float(np.median([_seconds(lambda: numbers @ numbers) for _ in range(300)]))
 
 
-def _report(phone_part: dict[str, float], other: dict[str, float], loss: float, size: int) -> None:
+def _report(phone_part: dict[str, float], other: dict[str, float], loss: float, size: int, download: int) -> None:
     def milliseconds(name: str) -> float:
         return 1e3 * phone_part[name]
 
     write(
         "ondevice",
         [
-            Figure("suggestion_p50_ms", milliseconds("suggestion_p50"), "ms"),
-            Figure("suggestion_p99_ms", milliseconds("suggestion_p99"), "ms", "aim", 5.0),
+            Figure("suggestion_p50_ms", milliseconds("network_suggestion_p50"), "ms"),
+            Figure("suggestion_p99_ms", milliseconds("network_suggestion_p99"), "ms", "aim", 5.0),
+            *(
+                Figure(
+                    f"mixture_suggestion_p{percent}_ms",
+                    milliseconds(f"suggestion_p{percent}"),
+                    "ms",
+                    "network alone",
+                    milliseconds(f"network_suggestion_p{percent}"),
+                )
+                for percent in (50, 99)
+            ),
             Figure("autocorrect_p50_ms", milliseconds("autocorrect_p50"), "ms"),
             Figure("autocorrect_p99_ms", milliseconds("autocorrect_p99"), "ms", "aim", 5.0),
             *(
@@ -214,6 +252,7 @@ def _report(phone_part: dict[str, float], other: dict[str, float], loss: float, 
             Figure("load_s", phone_part["load_s"], "s"),
             Figure("int8_relative_perplexity", 1 + loss, "x", "float32", 1.0),
             Figure("model_file_mb", size / 1e6, "MB"),
+            Figure("mixture_file_mb", download / 1e6, "MB", "aim", 6.0),
         ],
     )
 

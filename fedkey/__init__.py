@@ -7,7 +7,7 @@ neither TensorFlow nor Flask::
 
     split = fedkey.split(fedkey.load_corpus("chitchat"))         # users by role: public seed, clients, held out
     export = fedkey.Export.load(Path("phone"))                    # what `fedkey export` wrote
-    model = fedkey.MixtureNextWords(export.predictor(), export.vocabulary)
+    model = fedkey.MixtureNextWords(export.predictor(), export.vocabulary, export.mixture)
     strip = fedkey.Suggester(model).suggest("see you ", "tom")   # three suggestions, best first
 """
 
