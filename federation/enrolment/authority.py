@@ -9,7 +9,6 @@ revoked.list      signed list of revoked devices, which round servers read
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,6 +16,7 @@ from typing import Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.base.files import write_private
+from federation.base.sqlite import Database
 from federation.errors import ConfigError
 from federation.protocol.credentials import Credential, CredentialError, Issuer, Revocations
 from federation.secure_aggregation import Authority, parse_enrolment
@@ -25,11 +25,12 @@ from model import files
 
 DAY_SECONDS = 86400
 
-_TABLE = """
+_DEVICES = """
 CREATE TABLE IF NOT EXISTS devices (
     device_id BLOB PRIMARY KEY, identity_key BLOB NOT NULL, enrolled REAL NOT NULL, expires INTEGER NOT NULL,
     revoked REAL)
 """
+_MIGRATIONS = ((_DEVICES,),)
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class EnrolledDevice:
 
     Attributes:
         device_id: 16 bytes.
-        enrolled: when it first was, seconds since 1970.
-        expires: when its latest credential does.
-        revoked: when it was, if it was.
+        enrolled: Time of the first enrolment, in seconds since 1970.
+        expires: Time at which its latest credential expires, in seconds since 1970.
+        revoked: Time of the revocation, in seconds since 1970; None if it was not revoked.
     """
 
     device_id: bytes
@@ -70,8 +71,7 @@ class AuthorityFolder:
         self._path = folder / "devices.sqlite"
         self._revoked = folder / "revoked.list"
         self._clock = clock
-        with closing(self._open()) as database:
-            database.execute(_TABLE)
+        self._open().close()
 
     @classmethod
     def create(cls, folder: Path, clock: Callable[[], float] = time.time) -> Self:
@@ -111,8 +111,7 @@ class AuthorityFolder:
             raise CredentialError(f"the enrolment request cannot be used: {error}") from error
         now = self._clock()
         expires = int(now) + days * DAY_SECONDS
-        with closing(self._open()) as database, database:
-            database.execute("BEGIN IMMEDIATE")
+        with self._open() as records, records.writing(durably=True) as database:
             known = database.execute(
                 "SELECT identity_key, revoked FROM devices WHERE device_id = ?", (device_id,)
             ).fetchone()
@@ -132,8 +131,7 @@ class AuthorityFolder:
         Raises:
             CredentialError: there is no such device.
         """
-        with closing(self._open()) as database, database:
-            database.execute("BEGIN IMMEDIATE")
+        with self._open() as records, records.writing(durably=True) as database:
             changed = database.execute(
                 "UPDATE devices SET revoked = coalesce(revoked, ?) WHERE device_id = ?", (self._clock(), device_id)
             )
@@ -147,8 +145,12 @@ class AuthorityFolder:
     def devices(self) -> list[EnrolledDevice]:
         """Return all devices, in the order in which they enrolled."""
         query = "SELECT device_id, enrolled, expires, revoked FROM devices ORDER BY enrolled, device_id"
-        with closing(self._open()) as database:
+        with self._open() as records, records.reading() as database:
             return [EnrolledDevice(*row) for row in database.execute(query)]
 
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=30, isolation_level=None)
+    def _open(self) -> Database:
+        """Open the records, for one call: the folder's processes fork."""
+        return Database(self._path, _MIGRATIONS, explain=self._explained)
+
+    def _explained(self, error: sqlite3.Error) -> ConfigError:
+        return ConfigError(f"the records in {self._path} cannot be used: {error}")
