@@ -22,12 +22,13 @@ from benchmarks.results import Figure, write
 from federation.fleet.headless import AS_FAST_AS_THIS_MACHINE, Fleet, HeadlessSettings
 from federation.protocol.plan import Deadlines
 from federation.protocol.task import DEVICE_CLASSES
+from federation.rounds.server_optimizers import OptimizerSettings
 from federation.server.history import RoundSummary, rounds_of
 from federation.server.installation import Installation
 from federation.server.preparation import prepare
 from federation.server.settings import RoundSettings, ServerSettings
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
+from federation.simulation.fedavg import ClientTraining, Cohort, Server
 from fedkey.cli.phones import headless
 from fedkey.cli.processes import running
 from model.batches import ROW_LENGTH
@@ -128,7 +129,7 @@ def _by_simulation(clients: Clients, count: int, rounds: int, seed: int) -> Flat
     training = ClientTraining(learning_rate=LEARNING_RATE, gradient_norm=1.0, dropout=DROPOUT)
     with Worker():
         cohort = Cohort(network, ROW_LENGTH, training)
-        server = Server(network, ServerOptimizer(name="sgd", learning_rate=1.0, momentum=0.0))
+        server = Server(network, OptimizerSettings(name="sgd", learning_rate=1.0, momentum=0.0))
         state = server.initialize(list(layout.unflatten(clients.start).values()))
         for number in range(rounds):
             random = np.random.default_rng([seed, number])

@@ -31,10 +31,11 @@ from federation.privacy.participation import Participation
 from federation.privacy.proposals import proposals
 from federation.privacy.toeplitz import Buffers, banded_square_root, prefix_variances, squared_sensitivity
 from federation.privacy.training import BY_CLIENTS, BY_SERVER, PrivateTraining, RunRecord
+from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.evaluation import Evaluator
-from federation.simulation.fedavg import ClientTraining, ServerOptimizer
+from federation.simulation.fedavg import ClientTraining
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
 from federation.updates.frozen_rows import FrozenRows
@@ -123,7 +124,7 @@ def _train(arguments: argparse.Namespace) -> None:
         evaluate_every=arguments.rounds,
         warm_start=CentralTraining(epochs=4),
         client=ClientTraining(learning_rate=2.0, weighting="uniform"),
-        server=ServerOptimizer("sgd", learning_rate=1.0, momentum=0.9),
+        server=OptimizerSettings(name="sgd", learning_rate=1.0, momentum=0.9),
     )
     ready = prepared("chitchat", cache())
     judge = Evaluator(ready.split, max_users=arguments.users)

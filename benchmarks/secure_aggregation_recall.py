@@ -18,10 +18,11 @@ import numpy as np
 
 from benchmarks.results import Figure, write
 from federation.protocol.plan import Deadlines, RoundPlan
+from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
+from federation.simulation.fedavg import ClientTraining, Cohort, Server
 from federation.simulation.prepare import prepared
 from federation.updates.encoding import NORM_GROWTH, Encoding, ModularEncoding, PackedEncoding
 from federation.updates.update import Tally, Update, clip
@@ -153,7 +154,7 @@ def _train(
     chosen: _Chosen,
     averages: Averages,
 ) -> FlatWeights:
-    server = Server(network, ServerOptimizer())
+    server = Server(network, OptimizerSettings())
     state = server.initialize(start)
     for number in range(chosen.rounds):
         updates = []

@@ -22,8 +22,9 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from benchmarks.results import Figure, write
+from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
+from federation.simulation.fedavg import ClientTraining, Cohort, Server
 from federation.simulation.prepare import Prepared, prepared
 from fedkey.cli.paths import cache
 from model.batches import pack
@@ -115,7 +116,7 @@ def _ours(cohort: int, rounds: int) -> dict[str, float]:
     network = _network(ready)
     with Worker():
         half = Cohort(network, LENGTH, ClientTraining(learning_rate=0.5, batch_rows=BATCH, dropout=0.0))
-        server = Server(network, ServerOptimizer(name="sgd", momentum=0.0))
+        server = Server(network, OptimizerSettings(name="sgd", momentum=0.0))
         state = server.initialize(initial_weights(network, 0))
 
         def one_round(number: int) -> int:
@@ -136,7 +137,7 @@ def _memory(cohort: int, rounds: int) -> dict[str, float]:
     seen = []
     with Worker() as worker:
         half = Cohort(network, LENGTH, ClientTraining(learning_rate=0.5, batch_rows=BATCH, dropout=0.0))
-        server = Server(network, ServerOptimizer(name="sgd", momentum=0.0))
+        server = Server(network, OptimizerSettings(name="sgd", momentum=0.0))
         state = server.initialize(initial_weights(network, 0))
         for number in range(rounds):
             chosen, _ = _cohort_messages(ready, cohort, number)

@@ -1,6 +1,7 @@
 """Dataclasses from TOML: every key and value is checked against the type it fills, and errors name the place."""
 
 import dataclasses
+import enum
 import tomllib
 import types
 import typing
@@ -32,16 +33,30 @@ def read(path: Path) -> dict[str, Any]:
         ConfigError: it cannot be read.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str) -> dict[str, Any]:
+    """Return the tables of a TOML text that comes from somewhere.
+
+    Raises:
+        ConfigError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except (RecursionError, ValueError) as error:  # a number of ten thousand digits is a ValueError as well
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def build(kind: type[T], table: dict[str, Any], where: str) -> T:
     """Make a dataclass of nested tables.
 
     Args:
-        kind: a dataclass whose fields are numbers, strings, literals, dataclasses, or tuples of any of these.
+        kind: a dataclass whose fields are numbers, strings, literals, enumerations, dataclasses, or tuples or tables of
+            any of these.
         table: as TOML or JSON has it.
         where: it comes from, for errors.
 
@@ -61,7 +76,7 @@ def build(kind: type[T], table: dict[str, Any], where: str) -> T:
             raise ConfigError(f"{where}: {field.name} is missing")
     try:
         return kind(**values)
-    except ValueError as error:
+    except (ConfigError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
 
@@ -112,19 +127,50 @@ def _value(hint: Any, value: object, place: str) -> object:
         # The one union there is: something or nothing. TOML has no word for nothing, JSON has.
         return None if value is None else _value(arguments[0], value, place)
     if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise ConfigError(f"{place} must be a table")
-        return build(typing.cast("type[Any]", hint), value, place)
+        return build(typing.cast("type[Any]", hint), _table(value, place), place)
+    if origin is dict:
+        key, each = arguments
+        entries = _table(value, place).items()
+        return {_value(key, name, place): _value(each, entry, f"{place}: {name}") for name, entry in entries}
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{place} must be a list")
         return tuple(_value(arguments[0], each, f"{place} {number}") for number, each in enumerate(value, 1))
-    if origin is Literal:
-        if value not in arguments:
-            raise ConfigError(f"{place} must be one of {', '.join(arguments)}, not {value!r}")
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or isinstance(value, bool) != (hint is bool):
-        raise ConfigError(f"{place} must be a {hint.__name__}, not {value!r}")
+    if origin is Literal or isinstance(hint, enum.EnumMeta):
+        return _chosen(_choices(hint), value, place)
+    return _plain(hint, value, place)
+
+
+def _table(value: object, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{place} must be a table")
     return value
+
+
+def _choices(hint: Any) -> dict[str, object]:
+    """Return what a literal or an enumeration may be, by how it is written."""
+    if isinstance(hint, enum.EnumMeta):
+        members: dict[str, object] = dict(hint.__members__)
+        return {name.lower(): member for name, member in members.items()}
+    return {choice: choice for choice in typing.get_args(hint)}
+
+
+def _chosen(choices: dict[str, object], value: object, place: str) -> object:
+    written = value.lower() if isinstance(value, str) and value not in choices else value
+    if not isinstance(written, str) or written not in choices:
+        raise ConfigError(f"{place} must be one of {', '.join(choices)}, not {value!r}")
+    return choices[written]
+
+
+def _plain(hint: Any, value: object, place: str) -> object:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ConfigError(f"{place} must be a number, not one beyond all") from error
+    if not isinstance(value, hint) or isinstance(value, bool) != (hint is bool):
+        raise ConfigError(f"{place} must be {_WORDS[hint]}, not {value!r}")
+    return value
+
+
+_WORDS = {bool: "true or false", float: "a number", int: "a whole number", str: "a string"}

@@ -21,22 +21,23 @@ class RateLimits:
     device: str = "600/minute"
     address: str = "60000/minute"
 
+    def __post_init__(self) -> None:
+        for rate in (self.device, self.address):
+            try:
+                parse(rate)
+            except ValueError as error:
+                raise ConfigError(f"a rate is a number and a time, such as 20/second, not {rate!r}") from error
+
 
 class Limits:
     """Counts requests.
 
     Args:
         rates: Maximum rates.
-
-    Raises:
-        ConfigError: a rate cannot be read.
     """
 
     def __init__(self, rates: RateLimits) -> None:
-        try:
-            self._device, self._address = parse(rates.device), parse(rates.address)
-        except ValueError as error:
-            raise ConfigError(f"a rate is a number and a time, such as 20/second: {error}") from error
+        self._device, self._address = parse(rates.device), parse(rates.address)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     def check_device(self, device_id: bytes) -> None:

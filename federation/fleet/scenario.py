@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from federation.base.config import load
+from federation.base.ranges import Natural, Positive, Probability, Range, Ranged, Share
+from federation.errors import ConfigError
 from federation.protocol.message_sizes import STEPS, Step, Traffic
 from federation.protocol.plan import Deadlines
 from federation.protocol.task import ComputeBudget, DeviceClass
@@ -27,7 +29,7 @@ _LABEL = b"fedkey scenario v1\0"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhoneClass:
+class PhoneClass(Ranged):
     """Phones of a kind.
 
     Attributes:
@@ -40,19 +42,18 @@ class PhoneClass:
     """
 
     name: str
-    share: float
+    share: Share
     device_class: DeviceClass = "middle"
     budget: ComputeBudget = field(default_factory=lambda: ComputeBudget(steps=400, seconds=120))
-    tokens_per_second: float = 5000.0
-    upload_bytes_per_second: float = 500_000.0
-    download_bytes_per_second: float = 2_000_000.0
+    tokens_per_second: Positive = 5000.0
+    upload_bytes_per_second: Positive = 500_000.0
+    download_bytes_per_second: Positive = 2_000_000.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"class {self.name!r}: its share is above 0 and at most 1, not {self.share}")
-        for name in ("tokens_per_second", "upload_bytes_per_second", "download_bytes_per_second"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ValueError(f"class {self.name!r}: {name} is positive, not {getattr(self, name)}")
+        try:
+            super().__post_init__()
+        except ConfigError as error:
+            raise ConfigError(f"class {self.name!r}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +72,14 @@ class Availability:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DropOut:
+class DropOut(Ranged):
     """Share of phones that vanish in each step of a round, of those that came so far."""
 
-    advertise: float = 0.0
-    share: float = 0.0
-    upload: float = 0.0
-    confirm: float = 0.0
-    unmask: float = 0.0
-
-    def __post_init__(self) -> None:
-        for step in STEPS:
-            if not 0 <= self.at(step) <= 1:
-                raise ValueError(f"{step} is a share of 0 to 1, not {self.at(step)}")
+    advertise: Probability = 0.0
+    share: Probability = 0.0
+    upload: Probability = 0.0
+    confirm: Probability = 0.0
+    unmask: Probability = 0.0
 
     @classmethod
     def of_round(cls, share: float) -> "DropOut":
@@ -104,7 +100,7 @@ class DropOut:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rounds:
+class Rounds(Ranged):
     """How simulated rounds are run; a round server has settings of its own.
 
     Attributes:
@@ -115,21 +111,16 @@ class Rounds:
         deadlines: of the steps.
     """
 
-    minimum: int = MIN_COHORT
-    over_selection: float = 1.3
-    meeting_seconds: int = 60
-    grace_seconds: int = 10
+    minimum: Annotated[int, Range(MIN_COHORT, MAX_COHORT)] = MIN_COHORT
+    over_selection: Annotated[float, Range(1, MAX_COHORT)] = 1.3
+    meeting_seconds: Natural = 60
+    grace_seconds: Natural = 10
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(120, 150, 330, 360, 390))
 
     def __post_init__(self) -> None:
-        if not MIN_COHORT <= self.minimum <= MAX_COHORT:
-            raise ValueError(f"minimum is {MIN_COHORT} to {MAX_COHORT}, not {self.minimum}")
-        if not 1 <= self.over_selection <= MAX_COHORT:
-            raise ValueError(f"over_selection is at least 1, not {self.over_selection}")
-        if not 0 <= self.meeting_seconds < self.deadlines.advertise_seconds:
-            raise ValueError(f"meeting_seconds is below deadlines.advertise_seconds, not {self.meeting_seconds}")
-        if self.grace_seconds < 0:
-            raise ValueError(f"grace_seconds is at least 0, not {self.grace_seconds}")
+        super().__post_init__()
+        if self.meeting_seconds >= self.deadlines.advertise_seconds:
+            raise ConfigError(f"meeting_seconds is below deadlines.advertise_seconds, not {self.meeting_seconds}")
 
     def max_phones(self, goal: int) -> int:
         """Return how many phones are let in where `goal` are wanted."""
@@ -137,7 +128,7 @@ class Rounds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clients:
+class Clients(Ranged):
     """Who has which text in the simulation; phones have their own.
 
     Attributes:
@@ -148,11 +139,7 @@ class Clients:
     """
 
     split: Split = "user"
-    concentration: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.concentration) and self.concentration > 0):
-            raise ValueError(f"concentration is positive, not {self.concentration}")
+    concentration: Positive = 0.1
 
 
 def _one_class() -> tuple[PhoneClass, ...]:

@@ -91,7 +91,11 @@ class PrivateTraining:
             ((self.minimum > 0 or self.corrupt > 0) and not by_clients, "only noise by clients has minimum or corrupt"),
             (self.noise_cohort > 0 and not by_server, "only noise by the server can be that of a larger noise_cohort"),
             (self.minimum_separation < 1, "privacy.minimum_separation must be at least 1"),
-            (self.weight_cap < 1, "privacy.weight_cap must be at least 1"),
+            (not 1 <= self.weight_cap < 1 << 31, "privacy.weight_cap must be at least 1 and below 2^31"),
+            (
+                not 0 <= self.clip_learning_rate < math.inf,
+                f"privacy.clip_learning_rate must be finite and not negative, not {self.clip_learning_rate}",
+            ),
             (not 0 <= self.min_frequency < 1, "privacy.min_frequency must be at least 0 and below 1"),
             (not 0 < self.delta < 1, "privacy.delta must be above 0 and below 1"),
             (

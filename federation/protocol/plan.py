@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from federation.secure_aggregation import SessionParameters, Vector
 from federation.secure_aggregation.errors import PlanRefusedError
 from federation.secure_aggregation.identity import SIGNATURE_BYTES, verifies
-from federation.updates.codec import MAX_COUNT, UpdateCodec
+from federation.updates.codec import UpdateCodec
 from federation.updates.encoding import (
     ENCODING_BYTES,
     Encoding,
@@ -61,6 +61,8 @@ class Privacy:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.noise_multiplier) and self.noise_multiplier >= 0):
             raise ValueError(f"a noise multiplier is finite and not negative, not {self.noise_multiplier}")
+        if not 0 <= self.corrupt < 1 << 16:
+            raise ValueError(f"corrupt is a number of phones from 0, not {self.corrupt}")
         if (self.mechanism == Mechanism.NONE) != (self.noise_multiplier == 0):
             raise ValueError(f"{self.mechanism.name} does not go with noise multiplier {self.noise_multiplier}")
 
@@ -78,7 +80,7 @@ class Deadlines:
     def __post_init__(self) -> None:
         if not 0 < self.advertise_seconds < self.share_seconds < self.upload_seconds < self.confirm_seconds:
             raise ValueError(f"steps close one after the other: {self}")
-        if not self.confirm_seconds < self.unmask_seconds:
+        if not self.confirm_seconds < self.unmask_seconds < 1 << 31:
             raise ValueError(f"steps close one after the other: {self}")
 
 
@@ -117,7 +119,7 @@ class RoundPlan:
             raise ValueError("a model's hash and a rotation's seed have 32 bytes each")
         if not (math.isfinite(self.clip) and self.clip > 0):
             raise ValueError(f"a clip is finite and positive, not {self.clip}")
-        if not 1 <= self.weight_cap <= MAX_COUNT or not 1 <= self.dimension < 1 << 32:
+        if not 1 <= self.weight_cap < 1 << 32 or not 1 <= self.dimension < 1 << 32:
             raise ValueError(f"no plan has weight cap {self.weight_cap} and dimension {self.dimension}")
         if self.privacy.mechanism != Mechanism.NONE and isinstance(self.encoding, PackedEncoding):
             raise ValueError("noise needs an encoding that wraps: lanes have no room for its tails")

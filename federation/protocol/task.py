@@ -10,6 +10,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, get_args
 
+from federation.base.ranges import Count, Ranged
 from federation.errors import ConfigError
 from federation.privacy.central import CentralNoise
 from federation.protocol.conditions import Conditions
@@ -23,7 +24,7 @@ DEVICE_CLASSES: tuple[DeviceClass, ...] = get_args(DeviceClass)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComputeBudget:
+class ComputeBudget(Ranged):
     """The most that a phone spends on training.
 
     Attributes:
@@ -31,12 +32,8 @@ class ComputeBudget:
         seconds: after which it stops between two batches.
     """
 
-    steps: int
-    seconds: int
-
-    def __post_init__(self) -> None:
-        if min(self.steps, self.seconds) < 1:
-            raise ValueError(f"a budget has at least one step and one second: {self}")
+    steps: Count
+    seconds: Count
 
 
 @dataclass(frozen=True, kw_only=True)

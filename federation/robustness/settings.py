@@ -1,16 +1,15 @@
 """How a round defends itself."""
 
-import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from federation.errors import ConfigError
+from federation.base.ranges import Count, NonNegative, Probability, Range, Ranged
 
 MedianUse = Literal["never", "on alert", "always"]
 
 
 @dataclass(frozen=True)
-class DefenceSettings:
+class DefenceSettings(Ranged):
     """Which defences a round has, and how strict they are; each is switched off by the value named.
 
     Attributes:
@@ -41,47 +40,22 @@ class DefenceSettings:
     """
 
     enabled: bool = False
-    group_phones: int = 10
-    norm_factor: float = 1.5
-    max_norm: float = 0.0
-    initial_norm: float = 0.0
-    norm_quantile: float = 0.25
-    norm_rise: float = 0.02
-    norm_fall: float = 0.5
-    clip_factor: float = 1.25
-    min_agreement: float = 0.0
+    group_phones: Count = 10
+    norm_factor: NonNegative = 1.5
+    max_norm: NonNegative = 0.0
+    initial_norm: NonNegative = 0.0
+    norm_quantile: Probability = 0.25
+    norm_rise: NonNegative = 0.02
+    norm_fall: Probability = 0.5
+    clip_factor: NonNegative = 1.25
+    min_agreement: Annotated[float, Range(-1, 1)] = 0.0
     median: MedianUse = "on alert"
-    max_gate_loss_nats: float = 0.3
-    canary_jump: float = 0.3
-    quarantine_chance: float = 1e-4
-    quarantine_rounds: int = 200
-    rollback_loss: float = 0.5
-    memory_rounds: int = 20
-
-    def __post_init__(self) -> None:
-        amounts = {
-            name: getattr(self, name)
-            for name in (
-                "norm_factor",
-                "max_norm",
-                "initial_norm",
-                "norm_rise",
-                "clip_factor",
-                "max_gate_loss_nats",
-                "rollback_loss",
-            )
-        }
-        for name, amount in amounts.items():
-            if not (math.isfinite(amount) and amount >= 0):
-                raise ConfigError(f"{name} must be finite and not negative, not {amount}")
-        for name in ("canary_jump", "quarantine_chance", "norm_quantile", "norm_fall"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be within 0 and 1, not {getattr(self, name)}")
-        if not -1 <= self.min_agreement <= 1:
-            raise ConfigError(f"min_agreement must be a cosine, not {self.min_agreement}")
-        for name in ("group_phones", "quarantine_rounds", "memory_rounds"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+    max_gate_loss_nats: NonNegative = 0.3
+    canary_jump: Probability = 0.3
+    quarantine_chance: Probability = 1e-4
+    quarantine_rounds: Count = 200
+    rollback_loss: NonNegative = 0.5
+    memory_rounds: Count = 20
 
     @classmethod
     def none(cls) -> "DefenceSettings":

@@ -11,11 +11,12 @@ large counts over all coordinates; its rounding is a small fraction of a count.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
-from federation.errors import ConfigError
+from federation.base.ranges import Natural, Positive, Range, Ranged, Share
 from federation.privacy import noised_encoding
 from federation.privacy.mechanisms import NoiseScale
 from federation.protocol.plan import Mechanism, Privacy, RoundPlan
@@ -30,7 +31,7 @@ _ROUNDING_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class CountingSettings:
+class CountingSettings(Ranged):
     """Settings of counting rounds.
 
     Attributes:
@@ -39,26 +40,13 @@ class CountingSettings:
         max_count: Maximum contribution of one client to one n-gram.
         clip: L2 bound of one client's counts.
         decay: Factor on the counts of earlier rounds when those of a new round are added, above 0 and at most 1.
-
-    Raises:
-        ConfigError: a setting is out of its range.
     """
 
-    every: int = 0
-    length: int = 200_000
-    max_count: int = 8
-    clip: float = 64.0
-    decay: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.every < 0:
-            raise ConfigError(f"counting.every must be 0 or more, not {self.every}")
-        if self.length < 1 or self.max_count < 1:
-            raise ConfigError(f"counting needs a list and counts of at least 1, not {self.length} and {self.max_count}")
-        if not (math.isfinite(self.clip) and self.clip > 0):
-            raise ConfigError(f"counting.clip must be finite and positive, not {self.clip}")
-        if not 0 < self.decay <= 1:
-            raise ConfigError(f"counting.decay must be above 0 and at most 1, not {self.decay}")
+    every: Natural = 0
+    length: Annotated[int, Range(1, 1 << 24)] = 200_000
+    max_count: Annotated[int, Range(1, 1 << 15)] = 8
+    clip: Positive = 64.0
+    decay: Share = 1.0
 
     def counts_in(self, round_id: int) -> bool:
         """Return whether a round, numbered from 1, counts instead of training."""

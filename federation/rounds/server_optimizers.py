@@ -7,12 +7,14 @@ each other step by step.
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
-from federation.errors import ConfigError
+from federation.base.ranges import Decay, Positive, Ranged, Rate
 from model.layout import FlatVector
+
+OptimizerName = Literal["sgd", "adam", "yogi", "adagrad"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +53,46 @@ class ServerOptimizer(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SgdMomentum:
+class OptimizerSettings(Ranged):
+    """Which server optimizer there is, for a round server and for a simulation.
+
+    Attributes:
+        name: Name of the optimizer.
+        learning_rate: Server learning rate; a simulation's schedule may lower it round by round.
+        momentum: Momentum of `sgd`; decay of the first moment of `adam` and `yogi`.
+        second_moment: Decay of the second moment of `adam` and `yogi`.
+        epsilon: Term that keeps the divisor of `adam`, `yogi` and `adagrad` from zero (tau in Reddi et al.).
+    """
+
+    name: OptimizerName = "sgd"
+    learning_rate: Rate = 1.0
+    momentum: Decay = 0.9
+    second_moment: Decay = 0.99
+    epsilon: Positive = 1e-3
+
+    @property
+    def optimizer(self) -> ServerOptimizer:
+        """The optimizer in NumPy."""
+        match self.name:
+            case "sgd":
+                return SgdMomentum(learning_rate=self.learning_rate, momentum=self.momentum)
+            case "adagrad":
+                return Adagrad(learning_rate=self.learning_rate, epsilon=self.epsilon)
+            case "adam" | "yogi":
+                return (Adam if self.name == "adam" else Yogi)(
+                    learning_rate=self.learning_rate,
+                    first_moment=self.momentum,
+                    second_moment=self.second_moment,
+                    epsilon=self.epsilon,
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SgdMomentum(Ranged):
     """Gradient descent along the mean delta, with momentum; learning rate 1 without momentum is plain averaging."""
 
-    learning_rate: float = 1.0
-    momentum: float = 0.9
-
-    def __post_init__(self) -> None:
-        if not (self.learning_rate > 0 and 0 <= self.momentum < 1):
-            raise ConfigError(f"a learning rate is positive and momentum within 0 and 1: {self}")
+    learning_rate: Rate = 1.0
+    momentum: Decay = 0.9
 
     def initialize(self, weights: FlatVector) -> ServerState:
         """Return the state before the first round."""
@@ -75,34 +108,65 @@ class SgdMomentum:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adam:
+class Adam(Ranged):
     """FedAdam, with Adam's correction of both moments' bias."""
 
-    learning_rate: float = 0.01
-    first_moment: float = 0.9
-    second_moment: float = 0.99
-    epsilon: float = 1e-3
+    learning_rate: Rate = 0.01
+    first_moment: Decay = 0.9
+    second_moment: Decay = 0.99
+    epsilon: Positive = 1e-3
 
-    def __post_init__(self) -> None:
-        if not (self.learning_rate > 0 and self.epsilon > 0):
-            raise ConfigError(f"learning rate and epsilon are positive: {self}")
-        if not (0 <= self.first_moment < 1 and 0 <= self.second_moment < 1):
-            raise ConfigError(f"the decays of moments are within 0 and 1: {self}")
+    first_second_moment: ClassVar[float] = 0.0
+    """What the second moment begins with."""
 
     def initialize(self, weights: FlatVector) -> ServerState:
         """Return the state before the first round."""
-        zeros = np.zeros_like(weights)
-        return ServerState(weights, {"first": zeros, "second": zeros, "step": np.zeros(1, np.float32)})
+        second = np.full_like(weights, self.first_second_moment)
+        return ServerState(
+            weights, {"first": np.zeros_like(weights), "second": second, "step": np.zeros(1, np.float32)}
+        )
 
     def apply(self, state: ServerState, mean_delta: FlatVector) -> ServerState:
         """Take one step; see `ServerOptimizer`."""
         beta1, beta2 = np.float32(self.first_moment), np.float32(self.second_moment)
         step = state.slots["step"] + np.float32(1)
         first = state.slots["first"] * beta1 + mean_delta * (1 - beta1)
-        second = state.slots["second"] * beta2 + np.square(mean_delta) * (1 - beta2)
+        second = self._second(state.slots["second"], np.square(mean_delta))
         rate = np.float32(self.learning_rate) * np.sqrt(1 - beta2**step) / (1 - beta1**step)
         weights = state.weights + rate * first / (np.sqrt(second) + np.float32(self.epsilon))
         return ServerState(weights, {"first": first, "second": second, "step": step})
 
+    def _second(self, before: FlatVector, squared: FlatVector) -> FlatVector:
+        decay = np.float32(self.second_moment)
+        return before * decay + squared * (1 - decay)
 
-OPTIMIZERS: Mapping[Literal["sgd", "adam"], type[SgdMomentum | Adam]] = {"sgd": SgdMomentum, "adam": Adam}
+
+@dataclass(frozen=True, kw_only=True)
+class Yogi(Adam):
+    """FedYogi: as FedAdam, but the second moment moves by a square at most, whatever it was (Zaheer et al. 2018)."""
+
+    first_second_moment: ClassVar[float] = 1e-6
+
+    def _second(self, before: FlatVector, squared: FlatVector) -> FlatVector:
+        moved: FlatVector = (1 - np.float32(self.second_moment)) * np.sign(squared - before) * squared
+        return before + moved
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adagrad(Ranged):
+    """FedAdagrad: the second moment is the sum of all squares, and never fades."""
+
+    learning_rate: Rate = 0.01
+    epsilon: Positive = 1e-3
+
+    def initialize(self, weights: FlatVector) -> ServerState:
+        """Return the state before the first round."""
+        return ServerState(weights, {"sum": np.zeros_like(weights)})
+
+    def apply(self, state: ServerState, mean_delta: FlatVector) -> ServerState:
+        """Take one step; see `ServerOptimizer`."""
+        total = state.slots["sum"] + np.square(mean_delta)
+        weights = state.weights + np.float32(self.learning_rate) * mean_delta / np.sqrt(
+            total + np.float32(self.epsilon)
+        )
+        return ServerState(weights, {"sum": total})

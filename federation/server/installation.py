@@ -159,7 +159,7 @@ class Installation:
             self.key,
             self.authority,
             self.settings.rounds,
-            self.settings.server_optimizer,
+            self.settings.optimizer.optimizer,
             gate,
             self.clock,
             self.folder / "noise.mark",
@@ -171,7 +171,7 @@ class Installation:
     def begin(self, weights: FlatVector) -> None:
         """Bring the database to this version of fedkey, and make these weights version 1 if there is none."""
         self.database.migrate()
-        self.models.begin(self.settings.server_optimizer.initialize(weights), self.clock())
+        self.models.begin(self.settings.optimizer.optimizer.initialize(weights), self.clock())
 
     def revocations(self) -> Revocations:
         """Return the list as it is now.

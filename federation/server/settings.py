@@ -2,23 +2,25 @@
 
 import dataclasses
 import math
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from enum import Enum
+from typing import Annotated, Any, Self
 
 import tomli_w
 
+from federation.base.config import build, parse
+from federation.base.ranges import Count, Decay, Natural, NonNegative, Positive, Range, Ranged, Rate, Share
 from federation.base.rate_limits import RateLimits
 from federation.errors import ConfigError
 from federation.privacy.central import CentralNoise
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import Deadlines, Mechanism, Privacy
-from federation.protocol.task import ComputeBudget, DeviceClass
+from federation.protocol.task import DEVICE_CLASSES, ComputeBudget, DeviceClass
 from federation.robustness import DefenceSettings
 from federation.rounds.counting import CountingSettings
 from federation.rounds.pace import JITTER
-from federation.rounds.server_optimizers import OPTIMIZERS, ServerOptimizer
+from federation.rounds.server_optimizers import OptimizerSettings
 from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
 
 _UNSPLIT_PHONES = MAX_COHORT // 2
@@ -34,7 +36,7 @@ def _budgets() -> dict[DeviceClass, ComputeBudget]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoundSettings:
+class RoundSettings(Ranged):
     """Of every round that is opened.
 
     Attributes:
@@ -58,40 +60,39 @@ class RoundSettings:
         counting: rounds that count n-grams instead of training.
     """
 
-    goal: int = 10
-    minimum: int = 5
-    over_selection: float = 1.3
-    clip: float = 8.0
-    weight_cap: int = 512
+    goal: Count = 10
+    minimum: Count = 5
+    over_selection: Annotated[float, Range(1, MAX_COHORT)] = 1.3
+    clip: Positive = 8.0
+    weight_cap: Count = 512
     privacy: Privacy = field(default_factory=Privacy)
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(120, 150, 330, 360, 390))
-    learning_rate: float = 0.5
-    epochs: int = 1
-    gradient_norm: float = 1.0
-    dropout: float = 0.25
+    learning_rate: Rate = 0.5
+    epochs: Count = 1
+    gradient_norm: NonNegative = 1.0
+    dropout: Decay = 0.25
     budgets: dict[DeviceClass, ComputeBudget] = field(default_factory=_budgets)
     needed: Conditions = field(default_factory=lambda: Conditions(idle=True, charging=True, unmetered=True))
-    grace_seconds: int = 10
-    separation_seconds: int = 3600
-    min_frequency: float = 0.0
-    meeting_seconds: int = 60
-    upload_share: float = 1.0
+    grace_seconds: Natural = 10
+    separation_seconds: Natural = 3600
+    min_frequency: Decay = 0.0
+    meeting_seconds: Count = 60
+    upload_share: Share = 1.0
     defence: DefenceSettings = field(default_factory=DefenceSettings)
     central: CentralNoise = field(default_factory=CentralNoise)
     counting: CountingSettings = field(default_factory=CountingSettings)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not MIN_COHORT <= self.minimum <= self.goal:
             raise ConfigError(f"a round's minimum is {MIN_COHORT} to its goal of {self.goal}, not {self.minimum}")
-        if not (math.isfinite(self.over_selection) and self.over_selection >= 1):
-            raise ConfigError(f"a round lets in at least its goal, not {self.over_selection:g} times as many")
+        if set(self.budgets) != set(DEVICE_CLASSES):
+            raise ConfigError(f"there is a budget for each of {', '.join(DEVICE_CLASSES)}")
         if not self.minimum <= self.group_phones <= _UNSPLIT_PHONES:
             raise ConfigError(
                 f"a group has at least the minimum of {self.minimum} and at most {_UNSPLIT_PHONES} phones to begin "
                 f"with, not {self.group_phones}"
             )
-        if not 0 < self.upload_share <= 1:
-            raise ConfigError(f"phones send a share above 0 and at most 1 of a delta, not {self.upload_share}")
         if self.central.mechanism != "none":
             self._check_central()
         longest_wait = (1 + JITTER) * self.meeting_seconds
@@ -128,44 +129,33 @@ class RoundSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerSettings:
+class ServerSettings(Ranged):
     """What `server.toml` says.
 
     Attributes:
-        database: URL; nothing for SQLite in the folder.
-        blobs: folder or URL; nothing for the folder's own.
-        enrolment_url: where phones enrol, if the authority's desk is on the network.
-        revoked: file of the authority's signed list of revoked devices, if there is one.
-        max_relative_gate_loss: relative rise of the loss on public text that a new model may have.
-        rounds: of every round.
-        rates: of requests.
-        optimizer: name and options of the server optimizer.
+        database: URL of the database; nothing for SQLite in the folder.
+        blobs: Folder or URL of the blob store; nothing for the folder's own.
+        enrolment_url: Where phones enrol, if the enrolment service is on the network.
+        revoked: File of the authority's signed list of revoked devices, if there is one.
+        max_relative_gate_loss: Largest relative rise of the loss on public text in a new model.
+        rounds: Settings of every round.
+        rates: Limits of requests.
+        optimizer: Server optimizer.
     """
 
     database: str = ""
     blobs: str = ""
     enrolment_url: str = ""
     revoked: str = ""
-    max_relative_gate_loss: float = 0.01
+    max_relative_gate_loss: NonNegative = 0.01
     rounds: RoundSettings = field(default_factory=RoundSettings)
     rates: RateLimits = field(default_factory=RateLimits)
-    optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "sgd", "learning_rate": 1.0, "momentum": 0.0})
+    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(momentum=0.0))
 
-    @property
-    def server_optimizer(self) -> ServerOptimizer:
-        """The server optimizer.
-
-        Raises:
-            ConfigError: there is none of this name, or it has no such option.
-        """
-        options = dict(self.optimizer)
-        kind = OPTIMIZERS.get(options.pop("name", "sgd"))
-        if kind is None:
-            raise ConfigError(f"[optimizer] name in server.toml is one of: {', '.join(OPTIMIZERS)}")
-        try:
-            return kind(**options)
-        except TypeError as error:
-            raise ConfigError(f"[optimizer] in server.toml: {error}") from error
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.enrolment_url and not self.enrolment_url.startswith(("http://", "https://")):
+            raise ConfigError(f"enrolment_url begins with http:// or https://, not {self.enrolment_url!r}")
 
     def to_toml(self) -> str:
         """Return the text of `server.toml`."""
@@ -178,29 +168,11 @@ class ServerSettings:
         Raises:
             ConfigError: a setting is unknown or impossible; the message names it.
         """
-        try:
-            values = tomllib.loads(text)
-            rounds, rates = dict(values.pop("rounds", {})), values.pop("rates", {})
-            kinds: dict[str, Callable[..., Any]] = {
-                "deadlines": Deadlines,
-                "needed": Conditions,
-                "privacy": lambda mechanism, **rest: Privacy(Mechanism[mechanism], **rest),
-                "defence": DefenceSettings,
-                "central": CentralNoise,
-                "counting": CountingSettings,
-            }
-            for name, kind in kinds.items():
-                if name in rounds:
-                    rounds[name] = kind(**rounds[name])
-            if "budgets" in rounds:
-                rounds["budgets"] = {name: ComputeBudget(**budget) for name, budget in rounds["budgets"].items()}
-            return cls(rounds=RoundSettings(**rounds), rates=RateLimits(**rates), **values)
-        except (tomllib.TOMLDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"server.toml cannot be used: {error}") from error
+        return build(cls, parse(text, "server.toml"), "server.toml")
 
 
 def _plain(value: Any) -> Any:
     """Return what TOML can say of a setting."""
     if isinstance(value, Mapping):
         return {name: _plain(each) for name, each in value.items()}
-    return value.name if isinstance(value, Mechanism) else value
+    return value.name.lower() if isinstance(value, Enum) else value

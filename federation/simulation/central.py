@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from federation.base.ranges import Count, Decay, Natural, Ranged, Rate
 from model import files
 from model.batches import Rows
 from model.layout import FlatWeights, NetworkConfig, initial_weights
@@ -25,20 +26,20 @@ _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True)
-class CentralTraining:
+class CentralTraining(Ranged):
     """How a network is trained on text that lies in one place.
 
     Attributes:
-        epochs: passes over the rows; 0 leaves the weights random.
-        learning_rate: of Adam (Kingma and Ba 2015) at its peak; it warms up, then falls along a cosine.
-        batch_rows: rows in a batch.
-        dropout: share of the embedded inputs and of the outputs set to zero.
+        epochs: Number of passes over the rows; 0 leaves the weights random.
+        learning_rate: Peak learning rate of Adam (Kingma and Ba 2015); it warms up, then falls along a cosine.
+        batch_rows: Number of rows in a batch.
+        dropout: Share of the embedded inputs and of the outputs set to zero.
     """
 
-    epochs: int = 6
-    learning_rate: float = 2e-3
-    batch_rows: int = 16
-    dropout: float = 0.2
+    epochs: Natural = 6
+    learning_rate: Rate = 2e-3
+    batch_rows: Count = 16
+    dropout: Decay = 0.2
 
 
 def train(

@@ -16,17 +16,22 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from federation.base.config import build, load, parsed, read
+from federation.base.ranges import Count, Natural, Range, Ranged
 from federation.errors import ConfigError
 from federation.fleet.scenario import Scenario
 from federation.privacy.training import PrivateTraining
 from federation.robustness import DefenceSettings
+from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.central import CentralTraining
-from federation.simulation.fedavg import ClientTraining, ServerOptimizer
+from federation.simulation.fedavg import ClientTraining
 
 Schedule = Literal["constant", "cosine"]
+Size = Literal["small", "gboard"]
+
+MAX_ROW_LENGTH = 1000
 
 SEED = "seed"
 PUBLIC = "public"
@@ -34,7 +39,7 @@ _GENTLE_RATE = 0.4
 
 
 @dataclass(frozen=True)
-class SimulationConfig:
+class SimulationConfig(Ranged):
     """A simulated training run.
 
     Attributes:
@@ -65,44 +70,31 @@ class SimulationConfig:
     """
 
     corpus: str = "chitchat"
-    min_messages: int = 0
-    max_users: int = 0
+    min_messages: Natural = 0
+    max_users: Natural = 0
     start: str = SEED
     public: tuple[str, ...] = ()
-    size: str = "small"
-    row_length: int = 20
-    rounds: int = 200
-    cohort: int = 20
-    local_epochs: int = 1
-    client_rows: int = 0
+    size: Size = "small"
+    row_length: Annotated[int, Range(1, MAX_ROW_LENGTH)] = 20
+    rounds: Count = 200
+    cohort: Count = 20
+    local_epochs: Count = 1
+    client_rows: Natural = 0
     schedule: Schedule = "cosine"
-    evaluate_every: int = 20
-    evaluate_clients: int = 100
-    keep_states: int = 2
-    worker_limit_mb: int = 1500
-    seed: int = 1
+    evaluate_every: Count = 20
+    evaluate_clients: Count = 100
+    keep_states: Count = 2
+    worker_limit_mb: Count = 1500
+    seed: Natural = 1
     warm_start: CentralTraining = field(default_factory=CentralTraining)
     client: ClientTraining = field(default_factory=ClientTraining)
-    server: ServerOptimizer = field(default_factory=ServerOptimizer)
+    server: OptimizerSettings = field(default_factory=OptimizerSettings)
     privacy: PrivateTraining = field(default_factory=PrivateTraining)
     defence: DefenceSettings = field(default_factory=DefenceSettings)
     scenario: Scenario | None = None
 
     def __post_init__(self) -> None:
-        for name in (
-            "rounds",
-            "cohort",
-            "local_epochs",
-            "row_length",
-            "evaluate_every",
-            "evaluate_clients",
-            "keep_states",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("min_messages", "max_users"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, not {getattr(self, name)}")
+        super().__post_init__()
         if self.public and self.start == SEED:
             raise ConfigError("public text extends a public start: leave out --public, or choose another --start")
         if self.scenario is not None and self.cohort < self.scenario.rounds.minimum:

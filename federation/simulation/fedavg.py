@@ -10,14 +10,16 @@ TFF's delta is initial minus final weights, so that the server optimizer can tre
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from federation.base.ranges import Count, Decay, NonNegative, Ranged, Rate
 from federation.fleet.scenario import Weighting
+from federation.rounds.server_optimizers import OptimizerSettings
 from federation.updates.update import Tally, Update
 from federation.updates.weighted_sum import WeightedSum
 from model.batches import Rows
@@ -25,11 +27,9 @@ from model.evaluation import ACCURACY_BINS, Spread, Totals
 from model.layout import FlatWeights, Layout, NetworkConfig
 from model.network import dropout_noise, loss_and_hits
 
-ServerOptimizerName = Literal["sgd", "adam", "yogi", "adagrad"]
-
 
 @dataclass(frozen=True)
-class ClientTraining:
+class ClientTraining(Ranged):
     """What a client does with its rows.
 
     Attributes:
@@ -41,31 +41,12 @@ class ClientTraining:
         proximal_strength: FedProx's mu (Li et al. 2020); 0 is FedAvg.
     """
 
-    learning_rate: float = 2.0
-    batch_rows: int = 8
-    gradient_norm: float = 1.0
-    dropout: float = 0.25
+    learning_rate: Rate = 2.0
+    batch_rows: Count = 8
+    gradient_norm: NonNegative = 1.0
+    dropout: Decay = 0.25
     weighting: Weighting = "examples"
-    proximal_strength: float = 0.0
-
-
-@dataclass(frozen=True)
-class ServerOptimizer:
-    """How the server steps along the mean delta.
-
-    Attributes:
-        name: of the optimizer.
-        learning_rate: at the start; a schedule may change it every round.
-        momentum: of `sgd`; the first-moment decay of `adam` and `yogi`.
-        second_moment: decay of `adam`'s and `yogi`'s second moment.
-        epsilon: added to the root of the second moment (tau in Reddi et al.).
-    """
-
-    name: ServerOptimizerName = "sgd"
-    learning_rate: float = 1.0
-    momentum: float = 0.9
-    second_moment: float = 0.99
-    epsilon: float = 1e-3
+    proximal_strength: NonNegative = 0.0
 
 
 class CohortResult(NamedTuple):
@@ -176,20 +157,14 @@ def client_work(
     )
 
 
-def build_server_optimizer(options: ServerOptimizer) -> tff.learning.optimizers.Optimizer:
-    """Return TFF's optimizer for `options`.
-
-    Raises:
-        ValueError: the name is not one of the four.
-    """
+def build_server_optimizer(options: OptimizerSettings) -> tff.learning.optimizers.Optimizer:
+    """Return TFF's optimizer for `options`."""
     build = tff.learning.optimizers
     if options.name == "sgd":
         return build.build_sgdm(options.learning_rate, options.momentum or None)
     if options.name == "adagrad":
         return build.build_adagrad(options.learning_rate, initial_preconditioner_value=0.0, epsilon=options.epsilon)
-    adaptive = {"adam": build.build_adam, "yogi": build.build_yogi}.get(options.name)
-    if adaptive is None:
-        raise ValueError(f"unknown server optimizer {options.name!r}: choose sgd, adam, yogi or adagrad")
+    adaptive = build.build_adam if options.name == "adam" else build.build_yogi
     return adaptive(options.learning_rate, options.momentum, options.second_moment, epsilon=options.epsilon)
 
 
@@ -299,7 +274,7 @@ def _model_weights(weights: FlatWeights) -> tff.learning.models.ModelWeights:
 class Server:
     """The half of a round that sees only a mean delta. Runs on the TFF context of the calling thread."""
 
-    def __init__(self, network: NetworkConfig, options: ServerOptimizer) -> None:
+    def __init__(self, network: NetworkConfig, options: OptimizerSettings) -> None:
         self._options = options
         self._finalizer = tff.learning.templates.build_apply_optimizer_finalizer(
             build_server_optimizer(options),

@@ -11,6 +11,7 @@ import click
 import data
 from federation.fleet.headless import Fleet, HeadlessSettings, outcome
 from federation.protocol.plan import Deadlines
+from federation.rounds.server_optimizers import OptimizerSettings
 from federation.server.history import rounds_of
 from federation.server.installation import Installation
 from federation.server.preparation import prepare
@@ -81,7 +82,7 @@ def mixed_rounds(
 def _settings(phones: int) -> ServerSettings:
     """Return rounds without the pauses that a night has room for."""
     return ServerSettings(
-        optimizer={"name": "sgd", "learning_rate": 0.3, "momentum": 0.0},
+        optimizer=OptimizerSettings(name="sgd", learning_rate=0.3, momentum=0.0),
         rounds=RoundSettings(
             goal=max(5, phones - 2),
             minimum=5,

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from federation.device import LocalTraining
+from federation.rounds.server_optimizers import OptimizerSettings
 from federation.server.settings import RoundSettings
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort, Server, ServerOptimizer
+from federation.simulation.fedavg import ClientTraining, Cohort, Server
 from model.batches import ROW_LENGTH, pack
 from model.engine import Export
 from model.layout import Layout
@@ -58,7 +59,7 @@ def test_rounds_of_phones_reach_what_the_simulation_reaches(
     layout = Layout.of(export.manifest.network.layout)
     training = ClientTraining(learning_rate=1.0, gradient_norm=settings.gradient_norm, dropout=0.0)
     cohort = Cohort(export.manifest.network, ROW_LENGTH, training)
-    server = Server(export.manifest.network, ServerOptimizer(name="sgd", learning_rate=1.0, momentum=0.0))
+    server = Server(export.manifest.network, OptimizerSettings(name="sgd", learning_rate=1.0, momentum=0.0))
     state = server.initialize(list(layout.unflatten(start).values()))
     random = np.random.default_rng(0)
     for _ in range(ROUNDS):

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, ServerOptimizer
+from federation.simulation.fedavg import ClientTraining
 from federation.simulation.prepare import prepared
 from federation.simulation.run import RoundReport, Run, Watcher
 from model.checkpoint import Checkpoint
@@ -59,7 +60,7 @@ def new_run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> NewRun:
             evaluate_clients=10,
             warm_start=CentralTraining(epochs=1),
             client=ClientTraining(learning_rate=0.5, batch_rows=2, dropout=0.1),
-            server=ServerOptimizer(name="adam", learning_rate=0.01),
+            server=OptimizerSettings(name="adam", learning_rate=0.01),
         )
         return Run(directory, replace(config, **changes), ready.vocabulary, ready.rows(config.row_length))  # type: ignore[arg-type]
 

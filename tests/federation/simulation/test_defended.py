@@ -7,10 +7,11 @@ import tensorflow as tf
 
 from federation.robustness import Action, DefenceSettings, Memory, Outcome
 from federation.robustness.probe import EngineProbe
+from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.adversaries import ATTACKS, Attack, Attacker, Backdoor, garbage
 from federation.simulation.defended import Client, DefendedRounds, pseudonym, reading
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort, CohortResult, Server, ServerOptimizer, ServerState
+from federation.simulation.fedavg import ClientTraining, Cohort, CohortResult, Server, ServerState
 from model.batches import Rows, pack
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTTrainer
@@ -45,7 +46,7 @@ def cohort(worker: Worker) -> Cohort:  # noqa: ARG001
 
 @pytest.fixture(scope="module")
 def server(worker: Worker) -> Server:  # noqa: ARG001
-    return Server(NETWORK, ServerOptimizer(name="sgd", momentum=0.0))
+    return Server(NETWORK, OptimizerSettings(name="sgd", momentum=0.0))
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from federation.errors import ConfigError
+from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import (
-    ClientTraining,
-    Cohort,
-    Server,
-    ServerOptimizer,
-    build_server_optimizer,
-    client_work,
-)
+from federation.simulation.fedavg import ClientTraining, Cohort, Server, build_server_optimizer, client_work
 from model.batches import Rows
 from model.evaluation import Spread
 from model.layout import FlatWeights, NetworkConfig, initial_weights
@@ -21,7 +16,7 @@ from model.network import loss_and_hits
 
 NETWORK = NetworkConfig(vocabulary_size=30, embedding=4, hidden=6)
 LENGTH = 5
-PLAIN = ServerOptimizer(name="sgd", learning_rate=1.0, momentum=0.0)
+PLAIN = OptimizerSettings(name="sgd", learning_rate=1.0, momentum=0.0)
 TRAINING = ClientTraining(learning_rate=0.5, batch_rows=2, gradient_norm=0.0, dropout=0.0)
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -107,11 +102,11 @@ def test_the_two_halves_are_tffs_own_process(cohort: Cohort, weights: FlatWeight
             work.next.type_signature.result.result.member.update, tff.types.TensorType(np.float32)
         ),
         tff.learning.templates.build_apply_optimizer_finalizer(
-            build_server_optimizer(ServerOptimizer(name="adam", learning_rate=0.1)), weights_type
+            build_server_optimizer(OptimizerSettings(name="adam", learning_rate=0.1)), weights_type
         ),
     )
     state = process.initialize()
-    server = Server(NETWORK, ServerOptimizer(name="adam", learning_rate=0.1))
+    server = Server(NETWORK, OptimizerSettings(name="adam", learning_rate=0.1))
     own = server.initialize(weights)
     for _ in range(2):
         data = [tf.data.Dataset.from_tensor_slices(rows).batch(2).map(lambda b: (b, b[:, 1:])) for rows in CLIENTS]
@@ -184,7 +179,7 @@ def test_evaluation_counts_clients_by_their_accuracy(cohort: Cohort, weights: Fl
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "yogi", "adagrad"])
 def test_every_server_optimizer_follows_the_delta_and_its_rate(name: str, weights: FlatWeights) -> None:
-    server = Server(NETWORK, ServerOptimizer(name=name))  # type: ignore[arg-type]
+    server = Server(NETWORK, OptimizerSettings(name=name))  # type: ignore[arg-type]
     delta = [np.ones_like(w) for w in weights]
     state = server.initialize(weights)
     assert all(np.all(new < old) for new, old in zip(server.apply(state, delta, 0.1).weights, weights, strict=True))
@@ -192,5 +187,5 @@ def test_every_server_optimizer_follows_the_delta_and_its_rate(name: str, weight
 
 
 def test_an_unknown_server_optimizer_is_refused() -> None:
-    with pytest.raises(ValueError, match="choose sgd, adam, yogi or adagrad"):
-        Server(NETWORK, ServerOptimizer(name="lion"))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="one of sgd, adam, yogi, adagrad"):
+        OptimizerSettings(name="lion")  # type: ignore[arg-type]
