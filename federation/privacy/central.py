@@ -18,20 +18,17 @@ import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from federation.errors import ConfigError
 from federation.privacy.errors import NoiseError
 from federation.privacy.mechanisms import wide_gaussian
 from federation.privacy.toeplitz import Buffers
 from federation.updates.codec import FLOAT_SLACK
 from federation.updates.encoding import Levels, PackedEncoding
 from federation.updates.rotation import Reals, Rotation, padded
-
-CentralMechanism = Literal["none", "gaussian", "blt"]
 
 MAX_ROUNDS = 1 << 20
 """That one stream of noise is for; rounding of what is subtracted adds up over them."""
@@ -41,34 +38,6 @@ _SECRET_BYTES = 32
 _MIN_LEVELS = 120
 _STEPS = 1 << 16
 _ROUNDING_STEPS = 2.0  # a coordinate's, of rounding to a step and of 64-bit floats
-
-
-@dataclass(frozen=True, kw_only=True)
-class CentralNoise:
-    """How a server noises its sums.
-
-    Attributes:
-        mechanism: `none`; `gaussian`, fresh every round; `blt`, correlated over rounds.
-        noise_multiplier: z; standard deviation of the independent noise over the most that a phone moves a sum.
-        rounds, max_participations, min_separation: that the correlation is made for: of the run, of any one phone,
-            and the difference of the numbers of two of its rounds, at least. It costs what it costs however it is used.
-    """
-
-    mechanism: CentralMechanism = "none"
-    noise_multiplier: float = 0.0
-    rounds: int = 2000
-    max_participations: int = 6
-    min_separation: int = 313
-
-    def __post_init__(self) -> None:
-        if self.mechanism not in {"none", "gaussian", "blt"}:
-            raise ConfigError(f"central.mechanism is none, gaussian or blt, not {self.mechanism!r}")
-        if not (math.isfinite(self.noise_multiplier) and self.noise_multiplier >= 0):
-            raise ConfigError(f"central.noise_multiplier is finite and not negative, not {self.noise_multiplier}")
-        if (self.mechanism == "none") != (self.noise_multiplier == 0):
-            raise ConfigError(f"central.mechanism {self.mechanism} does not go with noise {self.noise_multiplier:g}")
-        if min(self.rounds, self.max_participations, self.min_separation) < 1:
-            raise ConfigError("central.rounds, max_participations and min_separation are at least 1")
 
 
 def exact_encoding(phones: int, clip: float, dimension: int) -> PackedEncoding:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, get_args
 
 from federation.base.ranges import Count, Ranged
 from federation.errors import ConfigError
-from federation.privacy.central import CentralNoise
+from federation.protocol.central_noise import CentralNoise
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import RoundPlan
 from federation.secure_aggregation.errors import PlanRefusedError

@@ -18,9 +18,10 @@ from sqlalchemy.orm import Session
 
 from federation.base.files import write_private
 from federation.privacy.buffers import optimised
-from federation.privacy.central import CentralNoise, NoiseStream, sensitivity
+from federation.privacy.central import NoiseStream, sensitivity
 from federation.privacy.participation import Participation
 from federation.privacy.toeplitz import Buffers
+from federation.protocol.central_noise import CentralNoise
 from federation.protocol.plan import RoundPlan
 from federation.server.errors import UnknownError
 from federation.server.tables import NoiseStreamRow, RoundRow

@@ -13,7 +13,7 @@ from federation.base.config import build, parse
 from federation.base.ranges import Count, Decay, Natural, NonNegative, Positive, Range, Ranged, Rate, Share
 from federation.base.rate_limits import RateLimits
 from federation.errors import ConfigError
-from federation.privacy.central import CentralNoise
+from federation.protocol.central_noise import CentralNoise
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import Deadlines, Mechanism, Privacy
 from federation.protocol.task import DEVICE_CLASSES, ComputeBudget, DeviceClass

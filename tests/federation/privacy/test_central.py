@@ -8,16 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federation.errors import ConfigError
-from federation.privacy.central import (
-    MAX_ROUNDS,
-    CentralNoise,
-    NoisedLevels,
-    NoiseStream,
-    exact_encoding,
-    sensitivity,
-)
+from federation.privacy.central import MAX_ROUNDS, NoisedLevels, NoiseStream, exact_encoding, sensitivity
 from federation.privacy.errors import NoiseError
 from federation.privacy.toeplitz import Buffers
+from federation.protocol.central_noise import CentralNoise
 from federation.updates.encoding import Levels
 from federation.updates.rotation import Rotation
 

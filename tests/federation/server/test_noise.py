@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sql
 
-from federation.privacy.central import CentralNoise
+from federation.protocol.central_noise import CentralNoise
 from federation.server import noise as server_noise
 from federation.server.coordinator.lease import LEASE_SECONDS
 from federation.server.errors import UnknownError

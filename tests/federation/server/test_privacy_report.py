@@ -7,10 +7,11 @@ from click.testing import CliRunner
 
 from federation.errors import ConfigError
 from federation.privacy.accountant import SERVER_TRUSTED, Sampling, epsilon_of_rho
-from federation.privacy.central import CentralNoise, sensitivity
+from federation.privacy.central import sensitivity
 from federation.privacy.errors import AssumptionError
 from federation.privacy.mechanisms import NoiseScale
 from federation.privacy.zcdp import round_rho
+from federation.protocol.central_noise import CentralNoise
 from federation.protocol.plan import PLAN_BYTES, Mechanism, Privacy, RoundPlan
 from federation.server.noise import buffers_of
 from federation.server.privacy_report import spent
