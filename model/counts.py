@@ -85,13 +85,23 @@ class NgramList:
     def count(self, messages: Iterable[Sequence[int]]) -> Ids:
         """Return how often each n-gram stands in encoded messages (without boundaries), int64 [n-grams]."""
         total = np.zeros(len(self.keys), np.int64)
+        lengths = []
+        pieces: list[int] = []
         for message in messages:
-            text = np.array([BOUNDARY, *message, BOUNDARY], np.int64)
-            for order in range(1, min(MAX_COUNTED_ORDER, len(text)) + 1):
-                grams = np.lib.stride_tricks.sliding_window_view(text, order)
-                # The opening boundary alone is no n-gram: the closing one counts every message already.
-                found = find(self.keys, _packed(grams[1:] if order == 1 else grams))
-                np.add.at(total, found[found >= 0], 1)
+            pieces += (BOUNDARY, *message, BOUNDARY)
+            lengths.append(len(message) + 2)
+        text = np.array(pieces, np.int64)
+        ends = np.cumsum(lengths, dtype=np.int64)
+        before = np.arange(len(text)) - np.repeat(ends - lengths, lengths)  # pieces in the same message
+        # The opening boundary alone is no n-gram: the closing one counts every message already.
+        at = np.flatnonzero(before >= 1)
+        for order in range(1, MAX_COUNTED_ORDER + 1):
+            at = at[before[at] >= order - 1]
+            keys = np.ones(len(at), np.int64)
+            for back in range(order - 1, -1, -1):
+                keys = keys << PIECE_BITS | text[at - back]
+            found = find(self.keys, keys)
+            total += np.bincount(found[found >= 0], minlength=len(total))
         return total
 
     def grams(self, which: npt.NDArray[np.bool_], order: int) -> tuple[Ids, Ids]:
