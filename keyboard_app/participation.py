@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 
 from federation.device import (
+    Anchors,
     Connection,
     Contribution,
     DeviceClient,
@@ -182,11 +183,11 @@ class Participation:
         seen = (records, facts)
         if seen != self._seen:
             self._seen = seen
-            self._entries = tuple(self._entry(record, facts.get(str(record.round_id), {})) for record in records)
+            self._entries = tuple(self._entry(record, facts.get(str(record.number), {})) for record in records)
         return Snapshot(self.activity, self.problem, self._entries, meter)
 
     def _entry(self, record: RoundRecord, known: Mapping[str, Any]) -> RoundEntry:
-        sealed = self._texts.vault.get(f"{_CONTRIBUTION}{record.round_id}") if record.contributed else None
+        sealed = self._texts.vault.get(f"{_CONTRIBUTION}{record.number}") if record.contributed else None
         entry = RoundEntry(
             record.round_id,
             record.began,
@@ -217,7 +218,7 @@ class Participation:
                 policy=PhonePolicy(settings.min_phones, 0.0, MAX_CLIP, MAX_BITS),
                 train=self._train,
                 conditions=self._conditions,
-                vocabulary=self._export.manifest.vocabulary,
+                anchors=Anchors.of(self._export.manifest),
                 budget=PrivacyBudget(rho(settings.epsilon_limit), MAX_PARTICIPATIONS),
                 clock=self._clock,
             )
@@ -257,8 +258,8 @@ class Participation:
                 should_stop, long_work.train, self._export.directory, weights, task, texts, "middle"
             )
         except subprocesses.InterruptedWorkError as error:
-            if round_id is not None:
-                self._note(round_id, reason=f"Training was broken off: {error}.")
+            for record in self._opened().rounds()[:1]:
+                self._note(record.number, reason=f"Training was broken off: {error}.")
             raise
 
     def _do(self, activity: str) -> None:
@@ -283,11 +284,11 @@ class Participation:
         cost = self._spent() - spent_before
         latest = next(iter(store.rounds()), None)
         if latest is not None and math.isfinite(cost) and cost > 0:
-            self._note(latest.round_id, epsilon=epsilon(cost))
+            self._note(latest.number, epsilon=epsilon(cost))
         contribution = store.contribution()
-        if contribution is None or vault.get(f"{_CONTRIBUTION}{contribution.round_id}") is not None:
+        if contribution is None or vault.get(f"{_CONTRIBUTION}{contribution.number}") is not None:
             return
-        vault.put(f"{_CONTRIBUTION}{contribution.round_id}", _to_bytes(contribution))
+        vault.put(f"{_CONTRIBUTION}{contribution.number}", _to_bytes(contribution))
         store.forget_contribution()  # sealed from now on, and forgotten with all that is
         kept = sorted(int(name.removeprefix(_CONTRIBUTION)) for name in vault.names() if name.startswith(_CONTRIBUTION))
         for old in kept[:-_CONTRIBUTIONS_KEPT]:
@@ -309,7 +310,7 @@ class Participation:
             self._models.note(version, verdict.new)
             joined = next((record for record in store.rounds() if record.contributed), None)
             if joined is not None:
-                self._note(joined.round_id, accuracy=verdict.new.top1)
+                self._note(joined.number, accuracy=verdict.new.top1)
         if version != old and (verdict is None or not verdict.clearly_worse):
             self._texts.use_model(version)
         self._models.offer(version)
@@ -345,9 +346,9 @@ class Participation:
         found: dict[str, dict[str, float | str]] = json.loads(self._texts.vault.get(_FACTS) or b"{}")
         return found
 
-    def _note(self, round_id: int, **facts: float | str) -> None:
+    def _note(self, number: int, **facts: float | str) -> None:
         known = self._facts()
-        known[str(round_id)] = known.get(str(round_id), {}) | facts
+        known[str(number)] = known.get(str(number), {}) | facts
         self._texts.vault.put(_FACTS, json.dumps(known).encode())
 
 

@@ -5,17 +5,18 @@ round is over; a phone that was killed comes back with a new check-in, and takes
 """
 
 import contextlib
-import json
 import math
 import os
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from federation.device.anchors import Anchors
+from federation.device.answers import CheckedIn
 from federation.device.connection import Connection
 from federation.device.errors import (
     DistrustError,
@@ -26,10 +27,9 @@ from federation.device.errors import (
     TooLittleError,
     UnreachableError,
 )
+from federation.device.models import ModelSource
 from federation.device.store import SHOWN_COORDINATES, Contribution, PhoneStore
-from federation.errors import FederationError
 from federation.privacy import BudgetError, NoiseError, PrivacyBudget, phone_noise
-from federation.protocol import model_codec as codec
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DeviceEvent, DropReason
 from federation.protocol.plan import PLAN_BYTES, Mechanism, RoundPlan
@@ -37,7 +37,7 @@ from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
 from federation.secure_aggregation import Authority, Device, phone
 from federation.secure_aggregation.errors import PlanRefusedError, RefusedError, SecureAggregationError
-from federation.secure_aggregation.identity import SIGNATURE_BYTES, verifies
+from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.updates.update import Update
 
 Train = Callable[[bytes, TrainingTask], Update]
@@ -48,8 +48,8 @@ _POLL_SECONDS = 1.0
 _AFTER_LEAVING_SECONDS = 30.0
 _BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 60.0
-_MODEL_BYTES = 64 << 20
 _GONE = 410
+_UNLIMITED = PrivacyBudget(limit_rho=math.inf, max_participations=1 << 31)
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,12 @@ class _LeaveError(PhoneError):
 class _Round:
     """A round that the device is in, and its next step."""
 
+    number: int
     plan: RoundPlan
     task: TrainingTask
     weights: bytes
     ends: float
+    seen: float
     activity: str
     next_step: Callable[["_Round"], float]
     phase: Any
@@ -101,7 +103,7 @@ class DeviceClient:
         policy: what the device agrees to.
         train: makes an update.
         conditions: how the device is at the moment.
-        vocabulary: key of the vocabulary that it has; see `model.engine.Manifest`.
+        anchors: what the app brings and no server may change.
         budget: of privacy, for a device that has none yet.
         clock: seconds since 1970.
         uniform: random, 0 to 1.
@@ -115,7 +117,7 @@ class DeviceClient:
         policy: PhonePolicy,
         train: Train,
         conditions: Callable[[], Conditions],
-        vocabulary: str,
+        anchors: Anchors,
         budget: PrivacyBudget | None = None,
         clock: Callable[[], float] = time.time,
         uniform: Callable[[], float] = random.random,
@@ -125,19 +127,20 @@ class DeviceClient:
         self._policy = policy
         self._train = train
         self._conditions = conditions
-        self._vocabulary = vocabulary
+        self._anchors = anchors
+        self._models = ModelSource(store, connection, anchors.dimension)
         self._clock = clock
         self._uniform = uniform
         self._round: _Round | None = None
-        self._until = 0.0
+        self._until = self._longest_wait = 0.0
         self._reason = ""
         self._failures = 0
         self._authority: Authority | None = None
         if store.budget is None:
-            store.budget = budget or PrivacyBudget(limit_rho=math.inf, max_participations=1 << 31)
+            store.budget = budget or _UNLIMITED
         for record in store.rounds():
             if record.ended is None:
-                store.end_round(record.round_id, clock(), DropReason.RESTARTED)
+                store.end_round(record.number, clock(), DropReason.RESTARTED)
 
     @property
     def status(self) -> Status:
@@ -159,9 +162,11 @@ class DeviceClient:
             DistrustError: this server is not to be talked to; somebody must look after it.
             StoreError: the device's records cannot be written.
         """
-        wait = self._until - self._clock()
-        if wait > 0:
-            return wait
+        now = self._clock()
+        if self._until - now > self._longest_wait:  # the clock was set back meanwhile
+            self._until = now + self._longest_wait
+        if self._until > now:
+            return self._until - now
         try:
             wait = self._rest_over() if self._round is None else self._go_on(self._round)
             self._failures = 0
@@ -178,7 +183,7 @@ class DeviceClient:
             wait = self._leave(DropReason.UNSAFE, str(error))
         except SecureAggregationError as error:
             wait = self._leave(DropReason.SIGNATURE, str(error))
-        self._until = self._clock() + wait
+        self._until, self._longest_wait = self._clock() + wait, wait
         return wait
 
     def leave(self) -> None:
@@ -189,35 +194,18 @@ class DeviceClient:
     def _rest_over(self) -> float:
         if self._authority is None:
             facts = self._connection.facts()
-            if facts.vocabulary != self._vocabulary:
-                raise DistrustError("the server trains a model with another vocabulary: update the app")
+            if (facts.vocabulary, facts.dimension) != (self._anchors.vocabulary, self._anchors.dimension):
+                raise DistrustError("the server trains a model with another vocabulary or size: update the app")
             self._authority = Authority(facts.pins.authority_key)
-        conditions = self._conditions()
-        told = self._connection.post_json("/v1/check-in", {"conditions": vars(conditions)}, what="check-in")
-        try:
-            round_id, seconds, reason = told["round_id"], float(told["retry_after_seconds"]), str(told["reason"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise UnreachableError("the server's answer to a check-in cannot be read") from error
-        self._reason = reason
-        if round_id is not None:
-            self._join(int(round_id))
+        content = {"conditions": vars(self._conditions())}
+        told = CheckedIn.from_bytes(self._connection.post_json("/v1/check-in", content, what="check-in"))
+        self._reason = told.reason
+        if told.round_id is not None:
+            self._join(told.round_id)
             return 0.0
-        self._follow()
-        return min(max(seconds, _POLL_SECONDS), _LONGEST_REST_SECONDS)
-
-    def _follow(self) -> None:
-        """Keep the model that the server trains now."""
-        try:
-            told = self._connection.get("/v1/models/current", what="model version")
-            version, sha256, signature = _model_facts(told)
-        except ServerRefusedError:
-            return
         assert self._store.pins is not None  # noqa: S101 - `facts` has pinned them
-        if version <= self._store.model_version and self._has(sha256):
-            return
-        if not verifies(self._store.pins.server_key, signature, codec.signed_part(version, sha256)):
-            raise DistrustError("the model's signature is not the server's: it was not taken")
-        self._store.keep_model(self._fetched(sha256, None), version)
+        self._models.follow(self._store.pins.server_key)
+        return min(max(told.retry_after_seconds, _POLL_SECONDS), _LONGEST_REST_SECONDS)
 
     def _join(self, round_id: int) -> None:
         """Look at a round's plan, and advertise keys if it is acceptable."""
@@ -237,33 +225,41 @@ class DeviceClient:
         if plan.round_id != round_id:
             self._refuse(round_id, DropReason.SIGNATURE, "the plan is another round's: do not take part")
             return
+        if plan.dimension != self._anchors.dimension:
+            self._refuse(round_id, DropReason.INCOMPATIBLE, "the plan's model has another size than this app's")
+            return
         try:
-            self._policy.check(plan, self._store.last_round_id)
-            budget = (self._store.budget or PrivacyBudget(math.inf, 1 << 31)).join(plan)
+            latest = self._store.last_round_of(task.commitments.instance)
+            self._policy.check(plan, latest)
+            budget = replace(self._store.budget or _UNLIMITED, last_round_id=latest).join(plan)
         except PlanRefusedError as error:
             self._refuse(round_id, DropReason.POLICY, str(error))
             return
         except (BudgetError, NoiseError) as error:
             self._refuse(round_id, DropReason.BUDGET, str(error))
             return
-        sha256 = plan.model_sha256.hex()
-        weights = self._fetched(sha256, round_id)
+        weights = self._models.fetched(plan.model_sha256.hex(), round_id)
         if len(weights) != 4 * plan.dimension:
             self._refuse(round_id, DropReason.INCOMPATIBLE, "the model has another size than the plan says")
             return
         now = self._clock()
-        self._store.begin_round(round_id, now, budget)
+        number = self._store.begin_round(round_id, now, budget, task.commitments.instance)
         start = phone.AdvertiseKeys(
             plan.session, Device(self._store.key, credential.certificate), self._authority, os.urandom
         )
         message, phase = start.advertise()
         ends = now + plan.deadlines.unmask_seconds
-        self._round = _Round(plan, task, weights, ends, "joining", self._share, phase, ("advertise", message))
+        self._round = _Round(
+            number, plan, task, weights, ends, now, "joining", self._share, phase, ("advertise", message)
+        )
         self._report(round_id, DeviceEvent.PLAN, DropReason.NONE)
 
     def _go_on(self, running: _Round) -> float:
         """Send what waits to be sent; then take the round's next step."""
-        if self._clock() > running.ends:
+        now = self._clock()
+        running.ends -= max(0.0, running.seen - now)  # as much as the clock was set back
+        running.seen = now
+        if now > running.ends:
             raise _LeaveError(DropReason.LATE, "the round did not end in time")
         if not self._conditions().meet(running.task.needed):
             raise _LeaveError(DropReason.CONDITIONS, DropReason.CONDITIONS.value)
@@ -291,7 +287,7 @@ class DeviceClient:
         message, running.phase = masking.mask(plan.encode(update, os.urandom(32), noise))
         self._store.keep_contribution(
             Contribution(
-                plan.round_id,
+                running.number,
                 update.delta[:SHOWN_COORDINATES],
                 np.frombuffer(message, np.uint8)[-4 * SHOWN_COORDINATES :],
                 sent_bytes=len(message),
@@ -307,7 +303,7 @@ class DeviceClient:
             update = self._train(running.weights, running.task)
         except TooLittleError as error:
             raise _LeaveError(DropReason.TOO_LITTLE, str(error)) from error
-        except (FederationError, RuntimeError, ValueError) as error:
+        except Exception as error:  # weights of a server's choice went through a whole engine
             raise _LeaveError(DropReason.TRAINING, f"training failed: {error}") from error
         if update.delta.size != running.plan.dimension:
             raise _LeaveError(DropReason.INCOMPATIBLE, "the update has another size than the plan says")
@@ -325,7 +321,7 @@ class DeviceClient:
         return 0.0
 
     def _done(self, running: _Round) -> float:
-        self._store.end_round(running.plan.round_id, self._clock(), DropReason.NONE)
+        self._store.end_round(running.number, self._clock(), DropReason.NONE)
         self._round, self._reason = None, "the device has taken part"
         return _POLL_SECONDS
 
@@ -333,42 +329,9 @@ class DeviceClient:
         round_id = running.plan.round_id
         return self._connection.get(f"/v1/rounds/{round_id}/{name}", what=name, round_id=round_id)
 
-    def _fetched(self, sha256: str, round_id: int | None) -> bytes:
-        """Return the model with a hash: the one that is here, or what it takes to come to it."""
-        kept = self._store.model()
-        if kept is not None and codec.sha256(kept) == sha256:
-            return kept
-        if kept is not None:
-            old = codec.sha256(kept)
-            try:
-                difference = self._connection.download(
-                    f"/v1/models/{sha256}/from/{old}",
-                    f"{old[:16]}-{sha256[:16]}",
-                    largest=_MODEL_BYTES,
-                    what="model difference",
-                    round_id=round_id,
-                )
-                weights = codec.apply_delta(kept, difference)
-                if codec.sha256(weights) == sha256:
-                    self._store.keep_model(weights)
-                    return weights
-            except (codec.DeltaError, ServerRefusedError):
-                pass  # the whole model will do
-        weights = self._connection.download(
-            f"/v1/models/{sha256}", sha256[:16], largest=_MODEL_BYTES, what="model", round_id=round_id
-        )
-        if codec.sha256(weights) != sha256:
-            raise UnreachableError("the model came damaged: it is fetched again")
-        self._store.keep_model(weights)
-        return weights
-
-    def _has(self, sha256: str) -> bool:
-        kept = self._store.model()
-        return kept is not None and codec.sha256(kept) == sha256
-
     def _refuse(self, round_id: int, reason: DropReason, message: str) -> None:
         """Do not join a round."""
-        self._store.end_round(round_id, self._clock(), reason)
+        self._store.refuse_round(round_id, self._clock(), reason)
         self._report(round_id, DeviceEvent.REFUSED, reason)
         raise _LeaveError(reason, message)
 
@@ -381,7 +344,7 @@ class DeviceClient:
     def _drop(self, reason: DropReason, message: str) -> None:
         if self._round is not None:
             self._round.phase.abandon()
-            self._store.end_round(self._round.plan.round_id, self._clock(), reason)
+            self._store.end_round(self._round.number, self._clock(), reason)
         self._round, self._reason = None, message
 
     def _backed_off(self, error: UnreachableError) -> float:
@@ -419,13 +382,3 @@ _SENT = {
     "confirm": "confirmation",
     "unmask": "shares to unmask",
 }
-
-
-def _model_facts(told: bytes) -> tuple[int, str, bytes]:
-    """Read what the server says of its current model."""
-    try:
-        described = json.loads(told)
-        sha256 = bytes.fromhex(described["sha256"]).hex()
-        return int(described["version"]), sha256, bytes.fromhex(described["signature"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnreachableError("the server's account of its model cannot be read") from error

@@ -1,41 +1,35 @@
 """Requests of a device to its round server: signed, bounded, entered in the ledger."""
 
 import ipaddress
+import itertools
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
-from federation.device.errors import DistrustError, NotYetError, ServerRefusedError, UnreachableError
+from federation.device.answers import ServerFacts, reason_of, seconds_of
+from federation.device.errors import (
+    DistrustError,
+    NotYetError,
+    ServerRefusedError,
+    StoreError,
+    UnreachableError,
+    UnreadableError,
+)
 from federation.device.store import PhoneStore, Pins
 from federation.protocol import request_signing
-from federation.protocol.credentials import Credential
+from federation.protocol.credentials import Credential, CredentialError
 
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _MAX_ANSWER = 64 << 20
+_MAX_REFUSAL = 1 << 16
 _CHUNK = 1 << 16
+_END_OF_TIME = 1 << 40
 _NOT_YET = 425
 _BUSY = frozenset({429, 500, 502, 503, 504})
-
-
-@dataclass(frozen=True)
-class ServerFacts:
-    """What a server says of itself.
-
-    Attributes:
-        pins: its keys.
-        vocabulary: key of the vocabulary of its model.
-        dimension: of the model's flat vector.
-        enrolment_url: where devices enrol; empty if elsewhere.
-    """
-
-    pins: Pins
-    vocabulary: str
-    dimension: int
-    enrolment_url: str
 
 
 class Connection:
@@ -59,7 +53,7 @@ class Connection:
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._client = httpx.Client(base_url=checked(url), transport=transport, timeout=_TIMEOUT)
+        self._client = _client(url, transport)
         self._store = store
         self._clock = clock
         self._skew = 0.0
@@ -74,17 +68,18 @@ class Connection:
 
         Raises:
             DistrustError: it is not the server of the first contact, or none of ours.
-            UnreachableError: it does not answer.
+            UnreachableError: it does not answer, or something else answers in its place.
         """
+        known = self._store.pins
         try:
-            told = json.loads(self._request("GET", "/v1/server", what="server", signed=False))
-            pins = Pins(bytes.fromhex(told["server_key"]), bytes.fromhex(told["authority_key"]))
-            facts = ServerFacts(pins, str(told["vocabulary"]), int(told["dimension"]), str(told["enrolment_url"]))
-        except (KeyError, TypeError, ValueError, ServerRefusedError) as error:
+            facts = ServerFacts.from_bytes(self._request("GET", "/v1/server", what="server", signed=False))
+        except (UnreadableError, ServerRefusedError) as error:
+            if known is not None:  # there was a server once: a network's login page is in the way, or a proxy
+                raise UnreadableError(f"{self.url} does not answer as a round server does") from error
             raise DistrustError(f"{self.url} is no round server of this protocol: check the address") from error
-        if self._store.pins is None:
-            self._store.pins = pins
-        elif self._store.pins != pins:
+        if known is None:
+            self._store.pins = facts.pins
+        elif known != facts.pins:
             raise DistrustError(
                 f"{self.url} has other keys than at the first contact: ask its operator, or enrol the device anew"
             )
@@ -104,10 +99,9 @@ class Connection:
         """Send a body; see `get`."""
         return self._request("POST", path, body, what=what, round_id=round_id)
 
-    def post_json(self, path: str, content: Mapping[str, Any], *, what: str, round_id: int | None = None) -> Any:
-        """Send JSON and return what came back, if it was JSON."""
-        answer = self.post(path, json.dumps(content).encode(), what=what, round_id=round_id)
-        return json.loads(answer) if answer else None
+    def post_json(self, path: str, content: Mapping[str, Any], *, what: str, round_id: int | None = None) -> bytes:
+        """Send JSON; see `get`."""
+        return self.post(path, json.dumps(content).encode(), what=what, round_id=round_id)
 
     def download(self, path: str, name: str, *, largest: int, what: str, round_id: int | None = None) -> bytes:
         """Return bytes that never change under their path, going on where an earlier call was cut off.
@@ -115,12 +109,13 @@ class Connection:
         Args:
             path: on the server.
             name: of the file that keeps what came so far.
-            largest: bytes that it can have.
+            largest: bytes that it can have, over all calls together.
             what: for the ledger.
             round_id: likewise.
 
         Raises:
-            ServerRefusedError, UnreachableError: see `get`; what came is kept for the next call.
+            ServerRefusedError: see `get`, or it is larger than it can be.
+            UnreachableError: see `get`; what came is kept for the next call.
         """
         part = self._store.partial(name)
         self._store.forget_partials(but=part)
@@ -129,21 +124,28 @@ class Connection:
         request = self._signed("GET", path, b"", headers)
         received = 0
         try:
-            with self._client.stream(request.method, request.url, headers=request.headers) as response:
+            with (
+                self._answered(),
+                self._client.stream(request.method, request.url, headers=request.headers) as response,
+            ):
                 whole = response.status_code == httpx.codes.OK
                 if whole or response.status_code == httpx.codes.PARTIAL_CONTENT:
+                    room = largest - (0 if whole else have)
                     with part.open("wb" if whole else "ab") as file:
-                        for chunk in response.iter_bytes(_CHUNK):
+                        for chunk in self._bounded(response, room, what):
                             received += len(chunk)
-                            if received > largest:
-                                raise ServerRefusedError(f"{what} is larger than it can be: it was not taken", 200)
                             file.write(chunk)
                 elif response.status_code != httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    self._check(response, response.read())
-        except httpx.TransportError as error:
-            raise UnreachableError(f"{self.url} does not answer: {type(error).__name__}") from error
+                    self._check(response, b"".join(self._bounded(response, _MAX_REFUSAL, what)))
+        except ServerRefusedError:
+            part.unlink(missing_ok=True)
+            raise
+        except OSError as error:
+            raise StoreError(f"{what} cannot be stored: {error.strerror}") from error
         finally:
             self._enter(round_id, what, request, received)
+        if not part.exists():
+            raise UnreadableError(f"{self.url} answered with the end of {what} and not its beginning")
         content = part.read_bytes()
         part.unlink()
         return content
@@ -155,14 +157,13 @@ class Connection:
             request = self._signed(method, path, body, {}) if signed else self._client.build_request(method, path)
             received = 0
             try:
-                response = self._client.send(request, stream=True)
-                try:
-                    content = b"".join(self._bounded(response))
-                    received = len(content)
-                finally:
-                    response.close()
-            except httpx.TransportError as error:
-                raise UnreachableError(f"{self.url} does not answer: {type(error).__name__}") from error
+                with self._answered():
+                    response = self._client.send(request, stream=True)
+                    try:
+                        content = b"".join(self._bounded(response, _MAX_ANSWER, what))
+                        received = len(content)
+                    finally:
+                        response.close()
             finally:
                 self._enter(round_id, what, request, received)
             if attempt == 1 and response.status_code == httpx.codes.UNAUTHORIZED and self._corrected(response):
@@ -171,14 +172,21 @@ class Connection:
         self._check(response, content)
         return content
 
-    def _bounded(self, response: httpx.Response) -> list[bytes]:
-        chunks, size = [], 0
+    def _bounded(self, response: httpx.Response, most: int, what: str) -> Iterator[bytes]:
+        """Pass on an answer, unless it is larger than it can be."""
         for chunk in response.iter_bytes(_CHUNK):
-            size += len(chunk)
-            if size > _MAX_ANSWER:
-                raise ServerRefusedError("the answer is larger than any can be: it was not taken", 200)
-            chunks.append(chunk)
-        return chunks
+            most -= len(chunk)
+            if most < 0:
+                raise ServerRefusedError(f"{what} is larger than it can be: it was not taken", response.status_code)
+            yield chunk
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        """Turn whatever goes wrong on the way into an error of this package's."""
+        try:
+            yield
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
+            raise UnreachableError(f"{self.url} does not answer: {type(error).__name__}") from error
 
     def _signed(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> httpx.Request:
         credential, pins = self._identity()
@@ -189,7 +197,7 @@ class Connection:
             method=method,
             target=path,
             body=body,
-            now=self._clock() + self._skew,
+            now=min(max(self._clock() + self._skew, 0.0), _END_OF_TIME),
         )
         return self._client.build_request(method, path, content=body, headers={**signature, **headers})
 
@@ -202,9 +210,12 @@ class Connection:
     def _corrected(self, response: httpx.Response) -> bool:
         """Take over the server's time if ours is far from it; return whether that may help."""
         try:
-            skew = int(response.headers[request_signing.TIME_HEADER]) - self._clock()
+            told = int(response.headers[request_signing.TIME_HEADER])
         except (KeyError, ValueError):
             return False
+        if not 0 <= told < _END_OF_TIME:
+            return False
+        skew = told - self._clock()
         helps = abs(skew - self._skew) > request_signing.MAX_SKEW_SECONDS / 2
         self._skew = skew if helps else self._skew
         return helps
@@ -213,14 +224,12 @@ class Connection:
         status = response.status_code
         if status < 300:
             return
-        try:
-            reason = str(json.loads(content)["error"])
-        except (KeyError, TypeError, ValueError):
-            reason = f"{self.url} answered {status}"
+        reason = reason_of(content, f"{self.url} answered {status}")
+        later = seconds_of(response.headers.get("Retry-After"))
         if status == _NOT_YET:
-            raise NotYetError(reason, _seconds(response))
+            raise NotYetError(reason, later)
         if status in _BUSY:
-            raise UnreachableError(reason, _seconds(response))
+            raise UnreachableError(reason, later)
         raise ServerRefusedError(reason, status)
 
     def _enter(self, round_id: int | None, what: str, request: httpx.Request, received: int) -> None:
@@ -247,18 +256,17 @@ def checked(url: str) -> str:
     raise DistrustError(f"{url!r} would not be encrypted on its way: give an https address")
 
 
+def _client(url: str, transport: httpx.BaseTransport | None) -> httpx.Client:
+    """Return a client for a server; what goes to this machine itself goes through no proxy of the environment."""
+    local = _is_loopback(httpx.URL(checked(url)).host)
+    return httpx.Client(base_url=url, transport=transport, timeout=_TIMEOUT, trust_env=not local)
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def _seconds(response: httpx.Response) -> float | None:
-    try:
-        return float(response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
 
 
 def enrol(url: str, store: PhoneStore, *, transport: httpx.BaseTransport | None = None) -> None:
@@ -268,14 +276,29 @@ def enrol(url: str, store: PhoneStore, *, transport: httpx.BaseTransport | None 
         DistrustError: plain HTTP beyond this machine.
         UnreachableError, ServerRefusedError: the desk does not answer, or says no.
     """
-    with httpx.Client(base_url=checked(url), transport=transport, timeout=_TIMEOUT) as client:
+    with _client(url, transport) as client:
         try:
-            response = client.post("/v1/enrol", content=store.key.enrolment_request())
-        except httpx.TransportError as error:
+            request = client.build_request("POST", "/v1/enrol", content=store.key.enrolment_request())
+            response = client.send(request, stream=True)
+            try:
+                answer = b"".join(itertools.islice(response.iter_bytes(_CHUNK), 1))
+            finally:
+                response.close()
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
             raise UnreachableError(f"{url} does not answer: {type(error).__name__}") from error
-    if response.status_code != httpx.codes.OK:
-        raise ServerRefusedError(f"{url} does not enrol this device: {response.text[:200]}", response.status_code)
-    credential = Credential.from_bytes(response.content)
+    status = response.status_code
+    if status in _BUSY:
+        raise UnreachableError(
+            reason_of(answer, f"{url} answered {status}"), seconds_of(response.headers.get("Retry-After"))
+        )
+    if status != httpx.codes.OK:
+        raise ServerRefusedError(
+            f"{url} does not enrol this device: {reason_of(answer, f'it answered {status}')}", status
+        )
+    try:
+        credential = Credential.from_bytes(answer)
+    except CredentialError as error:
+        raise UnreadableError(f"{url} does not answer as an enrolment desk does") from error
     if (credential.device_id, credential.identity_key) != (store.key.device_id, store.key.public_key):
-        raise ServerRefusedError(f"{url} answered with the credential of another device", response.status_code)
+        raise ServerRefusedError(f"{url} answered with the credential of another device", status)
     store.credential = credential

@@ -27,6 +27,10 @@ class UnreachableError(PhoneError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class UnreadableError(UnreachableError):
+    """What came is no answer of this protocol; ask again: a proxy or a captive portal may have answered."""
+
+
 class NotYetError(UnreachableError):
     """The round's step has not begun; ask again."""
 

@@ -30,13 +30,18 @@ SHOWN_COORDINATES = 4096
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS ledger (
+CREATE TABLE IF NOT EXISTS requests (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, round_id INTEGER, what TEXT NOT NULL,
-    sent INTEGER NOT NULL, received INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS rounds (
-    round_id INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL, contributed INTEGER, reason TEXT);
+    sent INTEGER NOT NULL, received INTEGER NOT NULL, era INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS eras (
+    era INTEGER PRIMARY KEY, instance BLOB NOT NULL UNIQUE, last_round_id INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS joined_rounds (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, era INTEGER NOT NULL, round_id INTEGER NOT NULL,
+    joined INTEGER NOT NULL, began REAL NOT NULL, ended REAL, contributed INTEGER, reason TEXT,
+    UNIQUE (era, round_id));
 """
 _LEDGER_KEPT = 20_000
+_ROUNDS_KEPT = 5_000
 
 
 @dataclass(frozen=True)
@@ -75,14 +80,18 @@ class RoundRecord:
     """A round as this phone saw it.
 
     Attributes:
-        round_id: of the round.
+        number: on this phone; later rounds have larger ones, also when a server begins to count again.
+        round_id: of the round, as its server counts.
+        joined: whether keys were advertised for it.
         began, ended: seconds since 1970; no end if it is running or the phone was killed in it.
         contributed: whether the phone's update was in the sum as far as it can know.
         reason: why it was not.
         sent, received: bytes.
     """
 
+    number: int
     round_id: int
+    joined: bool
     began: float
     ended: float | None
     contributed: bool
@@ -96,13 +105,13 @@ class Contribution:
     """The beginning of what was learnt in a round, and of what the server got instead.
 
     Attributes:
-        round_id: of the round.
+        number: of the round on this phone.
         delta: float32[n], weights after training minus before; n is `SHOWN_COORDINATES` at most.
         masked: uint8[4 n], of the masked vector.
         sent_bytes: of all of the masked vector.
     """
 
-    round_id: int
+    number: int
     delta: FlatVector
     masked: np.ndarray[tuple[int], np.dtype[np.uint8]]
     sent_bytes: int
@@ -171,10 +180,14 @@ class PhoneStore:
 
     @property
     def last_round_id(self) -> int:
-        """Latest round that keys were advertised for; 0 if none."""
+        """Latest round of the server's present instance that keys were advertised for; 0 if none."""
+        return self.last_round_of(self._get("instance") or b"")
+
+    def last_round_of(self, instance: bytes) -> int:
+        """Return the latest round of an instance of the server that keys were advertised for; 0 if none."""
         with self._reading() as database:
-            found = database.execute("SELECT max(round_id) FROM rounds").fetchone()[0]
-        return int(found or 0)
+            row = database.execute("SELECT last_round_id FROM eras WHERE instance = ?", (instance,)).fetchone()
+        return 0 if row is None else int(row[0])
 
     @property
     def model_version(self) -> int:
@@ -193,48 +206,83 @@ class PhoneStore:
         self._write("model.weights", weights)
         self._set("model version", str(version).encode())
 
-    def begin_round(self, round_id: int, at: float, budget: PrivacyBudget) -> None:
-        """Note that the phone joins a round, and the budget after it, so that this outlives a power cut."""
-        with self._writing(durably=True) as database:
-            database.execute("INSERT INTO rounds (round_id, began) VALUES (?, ?)", (round_id, at))
-            database.execute(_SET, ("budget", budget.to_json().encode()))
+    def begin_round(self, round_id: int, at: float, budget: PrivacyBudget, instance: bytes = b"") -> int:
+        """Note that the phone joins a round, and the budget after it, so that this outlives a power cut.
 
-    def end_round(self, round_id: int, at: float, reason: DropReason) -> None:
-        """Note how a round ended; without a reason the phone has contributed."""
+        Args:
+            round_id: of a signed plan that was accepted: it is the mark that later rounds have to be above.
+            at: seconds since 1970.
+            budget: after the round.
+            instance: of the server, under which its rounds are counted.
+
+        Returns:
+            the round's number on this phone.
+        """
+        with self._writing(durably=True) as database:
+            database.execute(_NEW_ERA, (instance,))
+            database.execute("UPDATE eras SET last_round_id = ? WHERE instance = ?", (round_id, instance))
+            (era,) = database.execute("SELECT era FROM eras WHERE instance = ?", (instance,)).fetchone()
+            # What was asked for since the check-in, the plan above all, was for this round.
+            database.execute(
+                "UPDATE requests SET era = ? WHERE round_id = ? AND id > "
+                "(SELECT coalesce(max(id), 0) FROM requests WHERE round_id IS NULL)",
+                (era, round_id),
+            )
+            database.execute("DELETE FROM joined_rounds WHERE era = ? AND round_id = ?", (era, round_id))
+            number = database.execute(
+                "INSERT INTO joined_rounds (era, round_id, joined, began) VALUES (?, ?, 1, ?)", (era, round_id, at)
+            ).lastrowid
+            database.execute("DELETE FROM joined_rounds WHERE number <= ?", ((number or 0) - _ROUNDS_KEPT,))
+            database.execute(_SET, ("budget", budget.to_json().encode()))
+            database.execute(_SET, ("instance", instance))
+        return int(number or 0)
+
+    def end_round(self, number: int, at: float, reason: DropReason) -> None:
+        """Note how a round that was joined ended; without a reason the phone has contributed."""
         with self._writing() as database:
             database.execute(
-                "INSERT INTO rounds (round_id, began, ended, contributed, reason) VALUES (?1, ?2, ?2, ?3, ?4) "
-                "ON CONFLICT (round_id) DO UPDATE SET ended = ?2, contributed = ?3, reason = ?4",
-                (round_id, at, reason is DropReason.NONE, reason.value),
+                "UPDATE joined_rounds SET ended = ?, contributed = ?, reason = ? WHERE number = ?",
+                (at, reason is DropReason.NONE, reason.value, number),
+            )
+
+    def refuse_round(self, round_id: int, at: float, reason: DropReason) -> None:
+        """Note that the phone did not join a round; what is known of one that it did join stays."""
+        with self._writing() as database:
+            database.execute(
+                "INSERT INTO joined_rounds (era, round_id, joined, began, ended, contributed, reason) "  # noqa: S608
+                f"VALUES ({_ERA}, ?1, 0, ?2, ?2, 0, ?3) "
+                "ON CONFLICT (era, round_id) DO UPDATE SET ended = ?2, reason = ?3 WHERE joined = 0",
+                (round_id, at, reason.value),
             )
 
     def rounds(self) -> list[RoundRecord]:
         """Return all rounds, latest first."""
         with self._reading() as database:
             rows = database.execute(
-                "SELECT r.round_id, r.began, r.ended, r.contributed, r.reason, "
+                "SELECT r.number, r.round_id, r.joined, r.began, r.ended, r.contributed, r.reason, "
                 "coalesce(sum(l.sent), 0), coalesce(sum(l.received), 0) "
-                "FROM rounds r LEFT JOIN ledger l ON l.round_id = r.round_id GROUP BY r.round_id "
-                "ORDER BY r.round_id DESC"
+                "FROM joined_rounds r LEFT JOIN requests l ON l.round_id = r.round_id AND l.era = r.era "
+                "GROUP BY r.number ORDER BY r.number DESC"
             ).fetchall()
         return [
-            RoundRecord(number, began, ended, bool(contributed), DropReason(reason or ""), sent, received)
-            for number, began, ended, contributed, reason, sent, received in rows
+            RoundRecord(number, round_id, bool(joined), began, ended, bool(gave), DropReason(reason or ""), sent, got)
+            for number, round_id, joined, began, ended, gave, reason, sent, got in rows
         ]
 
     def record(self, at: float, round_id: int | None, what: str, *, sent: int, received: int) -> None:
         """Add a request to the ledger; the oldest entries make room."""
         with self._writing() as database:
             row = database.execute(
-                "INSERT INTO ledger (at, round_id, what, sent, received) VALUES (?, ?, ?, ?, ?)",
+                f"INSERT INTO requests (at, round_id, what, sent, received, era) VALUES (?, ?, ?, ?, ?, {_ERA})",  # noqa: S608
                 (at, round_id, what, sent, received),
             ).lastrowid
-            database.execute("DELETE FROM ledger WHERE id <= ?", ((row or 0) - _LEDGER_KEPT,))
+            database.execute("DELETE FROM requests WHERE id <= ?", ((row or 0) - _LEDGER_KEPT,))
 
     def ledger(self) -> list[RequestLogEntry]:
         """Return all requests, latest first."""
         with self._reading() as database:
-            rows = database.execute("SELECT at, round_id, what, sent, received FROM ledger ORDER BY id DESC").fetchall()
+            query = "SELECT at, round_id, what, sent, received FROM requests ORDER BY id DESC"
+            rows = database.execute(query).fetchall()
         return [RequestLogEntry(*row) for row in rows]
 
     def keep_contribution(self, contribution: Contribution) -> None:
@@ -242,7 +290,7 @@ class PhoneStore:
         file = io.BytesIO()
         np.savez(
             file,
-            round_id=contribution.round_id,
+            number=contribution.number,
             delta=contribution.delta[:SHOWN_COORDINATES],
             masked=contribution.masked[: 4 * SHOWN_COORDINATES],
             sent_bytes=contribution.sent_bytes,
@@ -254,7 +302,7 @@ class PhoneStore:
         try:
             with np.load(self.folder / "contribution.npz", allow_pickle=False) as kept:
                 return Contribution(
-                    int(kept["round_id"]), kept["delta"], kept["masked"], sent_bytes=int(kept["sent_bytes"])
+                    int(kept["number"]), kept["delta"], kept["masked"], sent_bytes=int(kept["sent_bytes"])
                 )
         except (OSError, KeyError, ValueError):
             return None
@@ -307,6 +355,8 @@ class PhoneStore:
                 raise
 
 
+_ERA = "coalesce((SELECT era FROM eras WHERE instance = (SELECT value FROM state WHERE name = 'instance')), 0)"
+_NEW_ERA = "INSERT INTO eras (instance, last_round_id) VALUES (?, 0) ON CONFLICT (instance) DO NOTHING"
 _SET = "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 

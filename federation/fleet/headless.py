@@ -14,6 +14,7 @@ from typing import Self
 
 import httpx
 
+from federation.device.anchors import Anchors
 from federation.device.client import DeviceClient, Train
 from federation.device.connection import Connection
 from federation.device.errors import PhoneError
@@ -117,7 +118,7 @@ class HeadlessPhone:
         enrol: gives the store a credential, if it has none.
         typist: whose messages it learns from.
         pool: that trains.
-        vocabulary: key of the vocabulary.
+        anchors: of the app.
         settings: of its behaviour.
         seed: of the fleet.
         index: of the phone in the scenario's fleet.
@@ -133,7 +134,7 @@ class HeadlessPhone:
         enrol: Callable[[PhoneStore], Credential | None],
         typist: Typist,
         pool: TrainerPool,
-        vocabulary: str,
+        anchors: Anchors,
         settings: HeadlessSettings,
         seed: int,
         index: int,
@@ -151,7 +152,7 @@ class HeadlessPhone:
         self._stop = threading.Event()
         self._train = SlowTraining(pool.training(typist.texts, self._device), self._device, self._stop.wait)
         self._conditions = Hours(self._device, settings.day_seconds, clock)
-        self._vocabulary = vocabulary
+        self._anchors = anchors
         self._settings = settings
         self._transport, self._clock = transport, clock
         self._connection, self._client = self._started()
@@ -200,7 +201,7 @@ class HeadlessPhone:
             policy=self._settings.policy,
             train=self._train,
             conditions=self._conditions,
-            vocabulary=self._vocabulary,
+            anchors=self._anchors,
             clock=self._clock,
         )
         return connection, client

@@ -8,13 +8,15 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 from federation.base.ranges import Count, Ranged
 from federation.errors import ConfigError
 from federation.protocol.central_noise import CentralNoise
+from federation.protocol.commitments import Commitments
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import RoundPlan
+from federation.protocol.strict import strictly
 from federation.secure_aggregation.errors import PlanRefusedError
 
 _LABEL = b"fedkey task v1\0"
@@ -71,6 +73,7 @@ class TrainingTask:
             `federation.updates.frozen_rows`.
         central: noise that the server says it adds to the sum; phones cannot see whether it does.
         counting: what is counted, in a counting round; the settings of training mean nothing then.
+        commitments: of the server.
     """
 
     nonce: bytes
@@ -85,6 +88,7 @@ class TrainingTask:
     min_frequency: float = 0.0
     central: CentralNoise = field(default_factory=CentralNoise)
     counting: CountingTask | None = None
+    commitments: Commitments = field(default_factory=Commitments)
 
     def __post_init__(self) -> None:
         if len(self.nonce) != 32 or set(self.budgets) != set(DEVICE_CLASSES):
@@ -99,7 +103,7 @@ class TrainingTask:
 
     def to_bytes(self) -> bytes:
         """Return the task as JSON; its bytes are what is hashed."""
-        described = asdict(self) | {"nonce": self.nonce.hex()}
+        described = asdict(self) | {"nonce": self.nonce.hex(), "commitments": self.commitments.to_json()}
         return json.dumps(described, sort_keys=True, separators=(",", ":")).encode()
 
     @property
@@ -117,16 +121,18 @@ class TrainingTask:
         if _seed(data) != plan.rotation_seed:
             raise PlanRefusedError("the task is not the plan's: do not take part")
         try:
-            values: dict[str, Any] = json.loads(data)
-            values["nonce"] = bytes.fromhex(values["nonce"])
-            values["needed"] = Conditions(**values["needed"])
-            values["budgets"] = {name: ComputeBudget(**budget) for name, budget in values["budgets"].items()}
-            values["central"] = CentralNoise(**values.get("central", {}))
-            counting = values.get("counting")
-            values["counting"] = None if counting is None else CountingTask(**counting)
-            return cls(**values)
-        except (AttributeError, ConfigError, KeyError, TypeError, ValueError) as error:
-            raise PlanRefusedError(f"impossible task: {error}") from error
+            values = json.loads(data)
+            inner = {
+                "nonce": bytes.fromhex(values["nonce"]),
+                "needed": strictly(Conditions, values["needed"]),
+                "budgets": {name: strictly(ComputeBudget, told) for name, told in values["budgets"].items()},
+                "central": CentralNoise(**values["central"]),
+                "counting": None if values["counting"] is None else strictly(CountingTask, values["counting"]),
+                "commitments": Commitments.from_json(values["commitments"]),
+            }
+            return strictly(cls, values, **inner)
+        except (ArithmeticError, AttributeError, ConfigError, LookupError, RecursionError, TypeError, ValueError) as e:
+            raise PlanRefusedError(f"impossible task: {e}") from e
 
 
 def _seed(data: bytes) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from federation.device import PhoneStore, enrol
+from federation.device import Anchors, PhoneStore, enrol
 from federation.device.connection import Connection
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.emulation import DAY_SECONDS
@@ -134,7 +134,7 @@ def headless(
             enrol=credential,
             typist=Typist(texts, at_first=math.ceil(typed * len(texts)), a_round=math.ceil(len(texts) / 20)),
             pool=pool,
-            vocabulary=export.manifest.vocabulary,
+            anchors=Anchors.of(export.manifest),
             settings=settings,
             seed=seed,
             index=number,

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from federation.device import Connection, DeviceClient, PhoneStore
+from federation.device import Anchors, Connection, DeviceClient, PhoneStore
 from federation.device.client import Train
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.headless import DEFAULT_POLICY
@@ -162,7 +162,7 @@ class HttpPhone:
             policy=self.policy,
             train=self.learns or self.train,
             conditions=lambda: self.conditions,
-            vocabulary=self.site.installation.export.manifest.vocabulary,
+            anchors=Anchors.of(self.site.installation.export.manifest),
             clock=self.site.clock,
             uniform=lambda: 0.5,
         )

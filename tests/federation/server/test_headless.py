@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from federation.device.anchors import Anchors
 from federation.fleet.emulation import Hours, SlowNetwork, SlowTraining
 from federation.fleet.headless import HeadlessPhone, HeadlessSettings, TrainerPool, Typist
 from federation.fleet.scenario import Availability, DropOut, PhoneClass, Scenario
@@ -84,7 +85,7 @@ def headless(site: Site, folder: Path, scenario: Scenario, index: int) -> Headle
         enrol=lambda store: site.authority.enrol(store.key.enrolment_request(), 1),
         typist=Typist(TEXT * 40, at_first=200, a_round=1),
         pool=TrainerPool(export),
-        vocabulary=export.manifest.vocabulary,
+        anchors=Anchors.of(export.manifest),
         settings=HeadlessSettings(scenario=scenario),
         seed=1,
         index=index,
@@ -115,7 +116,7 @@ def test_phones_vanish_in_the_step_that_the_scenario_says(site: Site, tmp_path: 
     assert f"/v1/rounds/1/{step}" in sent
     killed, *others = ([record.reason for record in phone.store.rounds() if record.round_id == 1] for phone in phones)
     # Whoever had not sent its keys is let in again, and refuses: it joins no round twice.
-    assert killed == [DropReason.POLICY if step == "advertise" else DropReason.RESTARTED]
+    assert killed == [DropReason.RESTARTED]
     for reasons in others:
         assert reasons == [DropReason.NONE]
     shared = site.story.split("round 2")[0].count("shared")

@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 
+from federation.device.anchors import Anchors
 from federation.device.store import RoundRecord
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.headless import Fleet, HeadlessPhone, HeadlessSettings, TrainerPool, Typist
@@ -142,7 +143,7 @@ def fleet(
             enrol=lambda store: authority.enrol(store.key.enrolment_request(), 1),
             typist=Typist(TEXT * 4, at_first=10, a_round=1),
             pool=pool,
-            vocabulary=export.manifest.vocabulary,
+            anchors=Anchors.of(export.manifest),
             settings=HeadlessSettings(scenario=replace(HeadlessSettings().scenario, drop_out=DropOut.of_round(flaky))),
             seed=1,
             index=number,

@@ -1,0 +1,83 @@
+"""The shared model on a device: which one it has, and how it comes by another."""
+
+import contextlib
+
+from federation.device.answers import ModelFacts
+from federation.device.connection import Connection
+from federation.device.errors import DistrustError, ServerRefusedError, UnreachableError
+from federation.device.store import PhoneStore
+from federation.protocol import model_codec as codec
+from federation.secure_aggregation.identity import verifies
+
+_DIFFERENCE_SLACK = 1 << 16
+"""Bytes by which a difference that does not compress may be longer than the model."""
+
+
+class ModelSource:
+    """Keeps a device's copy of the model that its server trains.
+
+    Args:
+        store: of the device.
+        connection: to the server.
+        dimension: of the network's flat vector, as the app knows it.
+    """
+
+    def __init__(self, store: PhoneStore, connection: Connection, dimension: int) -> None:
+        self._store = store
+        self._connection = connection
+        self._size = 4 * dimension
+
+    def follow(self, server_key: bytes) -> None:
+        """Keep the model that the server trains now, if it is newer than the one that is here.
+
+        Raises:
+            DistrustError: the server did not sign it.
+            UnreachableError: the server does not answer, or its answer cannot be read.
+        """
+        try:
+            told = ModelFacts.from_bytes(self._connection.get("/v1/models/current", what="model version"))
+        except ServerRefusedError:
+            return
+        if told.version <= self._store.model_version and self._has(told.sha256):
+            return
+        if not verifies(server_key, told.signature, codec.signed_part(told.version, told.sha256)):
+            raise DistrustError("the model's signature is not the server's: it was not taken")
+        self._store.keep_model(self.fetched(told.sha256, None), told.version)
+
+    def fetched(self, sha256: str, round_id: int | None) -> bytes:
+        """Return the model with a hash: the one that is here, or what it takes to come to it.
+
+        Raises:
+            ServerRefusedError, UnreachableError: see `Connection.download`, or what came is not that model.
+        """
+        kept = self._store.model()
+        if kept is not None and codec.sha256(kept) == sha256:
+            return kept
+        weights = None if kept is None else self._from_difference(kept, sha256, round_id)
+        if weights is None:
+            weights = self._connection.download(
+                f"/v1/models/{sha256}", sha256[:16], largest=self._size, what="model", round_id=round_id
+            )
+        if codec.sha256(weights) != sha256:
+            raise UnreachableError("the model came damaged: it is fetched again")
+        self._store.keep_model(weights)
+        return weights
+
+    def _from_difference(self, kept: bytes, sha256: str, round_id: int | None) -> bytes | None:
+        old = codec.sha256(kept)
+        with contextlib.suppress(codec.DeltaError, ServerRefusedError):  # the whole model will do
+            difference = self._connection.download(
+                f"/v1/models/{sha256}/from/{old}",
+                f"{old[:16]}-{sha256[:16]}",
+                largest=self._size + _DIFFERENCE_SLACK,
+                what="model difference",
+                round_id=round_id,
+            )
+            weights = codec.apply_delta(kept, difference)
+            if codec.sha256(weights) == sha256:
+                return weights
+        return None
+
+    def _has(self, sha256: str) -> bool:
+        kept = self._store.model()
+        return kept is not None and codec.sha256(kept) == sha256

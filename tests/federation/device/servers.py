@@ -1,0 +1,138 @@
+"""A server that answers what a test says, and a phone that talks to it."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from federation.device import Anchors, Connection, DeviceClient, PhoneStore
+from federation.fleet.headless import DEFAULT_POLICY
+from federation.protocol import model_codec
+from federation.protocol.commitments import Commitments
+from federation.protocol.conditions import Conditions
+from federation.protocol.plan import Deadlines, RoundPlan
+from federation.protocol.task import DEVICE_CLASSES, ComputeBudget, TrainingTask
+from federation.updates.encoding import choose
+from federation.updates.update import Tally, Update
+from tests.federation.server.phones import ISSUER, READY, SERVER_KEY, Clock
+
+URL = "http://127.0.0.1"
+DIMENSION = 64
+WEIGHTS = np.linspace(-1, 1, DIMENSION, dtype=np.float32).tobytes()
+SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
+ANCHORS = Anchors(vocabulary="words", dimension=DIMENSION)
+LATER = json.dumps({"round_id": None, "retry_after_seconds": 5, "reason": "later"}).encode()
+TASK = TrainingTask(
+    nonce=bytes(32),
+    model_version=1,
+    learning_rate=0.1,
+    epochs=1,
+    gradient_norm=1.0,
+    dropout=0.0,
+    budgets={name: ComputeBudget(steps=10, seconds=10) for name in DEVICE_CLASSES},
+    needed=READY,
+    separation_seconds=0,
+)
+
+
+def signed_plan(round_id: int, task: TrainingTask = TASK, **changes: object) -> bytes:
+    """Return a plan as a server answers it: plan, signature, task."""
+    plan = RoundPlan(
+        round_id=round_id,
+        model_sha256=bytes.fromhex(SHA256),
+        dimension=DIMENSION,
+        encoding=choose(10, 1.0, DIMENSION),
+        clip=1.0,
+        weight_cap=100,
+        rotation_seed=task.rotation_seed,
+        minimum=5,
+        deadlines=Deadlines(10, 20, 300, 320, 340),
+    )
+    return replace(plan, **changes).signed(SERVER_KEY) + task.to_bytes()  # type: ignore[arg-type]
+
+
+def called(round_id: object) -> bytes:
+    return json.dumps({"round_id": round_id, "retry_after_seconds": 0, "reason": ""}).encode()
+
+
+@dataclass
+class Scripted(httpx.BaseTransport):
+    """Answers as an honest server whose phones have nothing to do, but for what `instead` says.
+
+    Attributes:
+        round_id: that phones are called to.
+        plan: of that round.
+        instead: returns another answer for a path, or nothing.
+        paths: that were asked for.
+    """
+
+    round_id: object = None
+    plan: bytes = b""
+    instead: Callable[[str], httpx.Response | bytes | None] = lambda _: None
+    paths: list[str] = field(default_factory=list)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        path = request.url.path
+        self.paths.append(path)
+        answer = self.instead(path)
+        if isinstance(answer, httpx.Response):
+            return answer
+        content = self._honest(path) if answer is None else answer
+        if content is None:
+            return httpx.Response(404, json={"error": "there is none"})
+        return httpx.Response(200, content=content)
+
+    def _honest(self, path: str) -> bytes | None:
+        if path == "/v1/server":
+            facts = {
+                "server_key": SERVER_KEY.public_key().public_bytes_raw().hex(),
+                "authority_key": ISSUER.authority.public_key.hex(),
+                "vocabulary": ANCHORS.vocabulary,
+                "dimension": DIMENSION,
+                "enrolment_url": "",
+            }
+            return json.dumps(facts).encode()
+        if path == "/v1/check-in":
+            return called(self.round_id)
+        if path == "/v1/models/current":
+            signature = SERVER_KEY.sign(model_codec.signed_part(1, SHA256)).hex()
+            return json.dumps({"version": 1, "sha256": SHA256, "signature": signature}).encode()
+        if path.endswith("/plan"):
+            return self.plan
+        if path.endswith(("/advertise", "/share", "/events")):
+            return b""
+        return WEIGHTS if path == f"/v1/models/{SHA256}" else None
+
+
+class ScriptedPhone:
+    """A device client whose server is `Scripted`."""
+
+    def __init__(self, folder: Path, server: httpx.BaseTransport, clock: Clock) -> None:
+        self.store = PhoneStore(folder)
+        self.store.credential = ISSUER.issue(self.store.key.enrolment_request(), int(clock.now) + 86400 * 365)
+        self.clock = clock
+        self.connection = Connection(URL, self.store, transport=server, clock=clock)
+        self.client = DeviceClient(
+            self.store,
+            self.connection,
+            policy=DEFAULT_POLICY,
+            train=lambda *_: Update(np.zeros(DIMENSION, np.float32), Tally(1)),
+            conditions=lambda: Conditions(idle=True, charging=True, unmetered=True),
+            anchors=ANCHORS,
+            clock=clock,
+            uniform=lambda: 0.5,
+        )
+
+    def step(self) -> float:
+        """Take the next step that does something."""
+        self.clock.now += max(self.client.step(), 0.0)
+        return self.client.step()
+
+
+def of_instance(number: int) -> TrainingTask:
+    return replace(TASK, commitments=Commitments(instance=bytes([number]) * 16))
