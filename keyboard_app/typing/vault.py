@@ -1,9 +1,10 @@
 """What a phone keeps of its owner, encrypted at rest: one SQLite file whose contents are sealed with AES-GCM.
 
-Deleting is thorough in three ways. SQLite overwrites what it deletes (`secure_delete`); its write-ahead log is emptied
-afterwards; and the key is changed, with all that remains sealed anew. So what a flash memory or a backup of the file
-keeps of the old bytes cannot be read any more once the old key is gone. A backup of the key defeats this, and so does
-whoever can read the memory of the running app.
+Deleting is thorough in three ways. SQLite overwrites what it deletes or replaces (`secure_delete`), and its write-ahead
+log is emptied at once, so that no file has it any more when the call returns. With `forget_key` the key is changed too,
+and all that remains is sealed anew: what a flash memory or a backup of the file keeps of the old bytes cannot be read
+any more once the old key is gone. A backup of the key defeats this, and so does whoever can read the memory of the
+running app.
 """
 
 import contextlib
@@ -118,6 +119,7 @@ class Vault:
     def __init__(self, path: Path | str, keys: KeyStore, *, max_bytes: int = MAX_BYTES) -> None:
         self._keys = keys
         self._lock = threading.RLock()
+        self._stale = False  # whether the write-ahead log has what was deleted or replaced
         with _explained():
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
@@ -171,23 +173,23 @@ class Vault:
 
     def delete(self, numbers: Sequence[int]) -> None:
         """Delete entries; `forget_key` makes it final."""
-        with self.writing() as database:
+        with self._erasing() as database:
             database.executemany("DELETE FROM entries WHERE id = ?", [(number,) for number in numbers])
 
     def delete_before(self, at: float) -> int:
         """Delete entries that are older than a time; return how many."""
-        with self.writing() as database:
+        with self._erasing() as database:
             return database.execute("DELETE FROM entries WHERE at < ?", (at,)).rowcount
 
     def delete_oldest(self, keep: int) -> int:
         """Delete all entries but the latest `keep`; return how many."""
-        with self.writing() as database:
+        with self._erasing() as database:
             latest = "SELECT id FROM entries ORDER BY id DESC LIMIT ?"
             return database.execute(f"DELETE FROM entries WHERE id NOT IN ({latest})", (keep,)).rowcount  # noqa: S608
 
     def put(self, name: str, content: bytes | None) -> None:
         """Keep a document in place of the one of that name; nothing deletes it."""
-        with self.writing() as database:
+        with self._erasing() as database:
             if content is None:
                 database.execute("DELETE FROM documents WHERE name = ?", (name,))
             else:
@@ -209,7 +211,7 @@ class Vault:
     def wipe(self) -> None:
         """Delete everything, and forget the key."""
         with self._lock:
-            with self.writing() as database:
+            with self._erasing() as database:
                 database.execute("DELETE FROM entries")
                 database.execute("DELETE FROM documents WHERE name != ?", (_PROBE,))
             self.forget_key()
@@ -240,6 +242,16 @@ class Vault:
                 with contextlib.suppress(sqlite3.Error):
                     self._database.execute("ROLLBACK")
                 raise
+            if self._stale:
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._stale = False
+
+    @contextmanager
+    def _erasing(self) -> Iterator[sqlite3.Connection]:
+        """Write what deletes or replaces something, none of which is in the write-ahead log afterwards."""
+        with self.writing() as database:
+            self._stale = True
+            yield database
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -256,17 +268,16 @@ class Vault:
         if execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise VaultError("the file is damaged")
         self._database.executescript(_TABLES)
+        execute("PRAGMA wal_checkpoint(TRUNCATE)")  # a process that was killed may have left what it had deleted
 
     def _seal_anew(self) -> None:
-        with self.writing() as database:
+        with self._erasing() as database:
             for number, sealed in database.execute("SELECT id, sealed FROM entries").fetchall():
                 again = self._seal(_ENTRY, self._open(_ENTRY, sealed))
                 database.execute("UPDATE entries SET sealed = ? WHERE id = ?", (again, number))
             for name, sealed in database.execute("SELECT name, sealed FROM documents").fetchall():
                 again = self._seal(name.encode(), self._open(name.encode(), sealed))
                 database.execute("UPDATE documents SET sealed = ? WHERE name = ?", (again, name))
-        with self._reading() as database:
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._keys.save(self._keys.load()[:1])
         self._ciphers = _ciphers(self._keys.load())
 

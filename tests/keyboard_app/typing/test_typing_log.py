@@ -1,7 +1,10 @@
 """What is kept, how it is sealed, that it is gone once deleted, and that nothing acknowledged is lost."""
 
+import contextlib
+import hashlib
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import stat
@@ -11,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from keyboard_app.typing import vault as vault_module
 from keyboard_app.typing.typing_log import TypingLog
@@ -113,6 +118,54 @@ class TestKeyStore:
         (tmp_path / "key").write_bytes(b"short")
         with pytest.raises(VaultError, match="damaged"):
             FileKeyStore(tmp_path / "key").load()
+
+
+def readable(folder: Path, key: bytes) -> set[bytes]:
+    """Return all that whoever has the key can read out of a folder's files, in use or not."""
+    name, cipher, found = hashlib.sha256(key).digest()[:4], AESGCM(key), set()
+    for data in (path.read_bytes() for path in folder.iterdir()):
+        for start in (at for at in range(len(data)) if data.startswith(name, at)):
+            for end in range(start + 32, min(start + 160, len(data)) + 1):
+                for label in (b"draft", b"\0entry", b"keystrokes"):
+                    with contextlib.suppress(InvalidTag):
+                        found.add(cipher.decrypt(data[start + 4 : start + 16], data[start + 16 : end], label))
+    return found
+
+
+class TestWhatIsGone:
+    def test_no_file_has_a_draft_that_was_replaced_or_erased(self, log: TypingLog, path: Path) -> None:
+        key = FileKeyStore(path.with_suffix(".key")).load()[0]
+        for text in ("my card number is 4929", "never mind", "draft again", ""):
+            log.draft(text)
+            assert {found for found in readable(path.parent, key) if found} == ({text.encode()} if text else set())
+
+    def test_no_file_has_a_message_that_was_deleted(self, vault: Vault, path: Path) -> None:
+        key = FileKeyStore(path.with_suffix(".key")).load()[0]
+        numbers = [vault.append(float(number), b"message %d" % number) for number in range(6)]
+        assert {b"message 0", b"message 5"} <= readable(path.parent, key)
+        vault.delete(numbers[:2])
+        assert not {b"message 0", b"message 1"} & readable(path.parent, key)
+        vault.delete_before(3.0)
+        assert b"message 2" not in readable(path.parent, key)
+        vault.delete_oldest(1)
+        assert {found for found in readable(path.parent, key) if found} == {b"message 5"}
+
+    def test_what_a_killed_process_had_deleted_is_gone_with_the_next_start(
+        self, vault: Vault, path: Path, tmp_path: Path
+    ) -> None:
+        key = FileKeyStore(path.with_suffix(".key")).load()[0]
+        vault.append(1.0, b"in the log")
+        with vault.writing() as database:
+            database.execute("DELETE FROM entries")  # committed, and killed before anything else
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        for file in list(tmp_path.iterdir()):
+            if file.is_file():
+                shutil.copy(file, copy)
+        assert b"in the log" in readable(copy, key)
+        again = Vault(copy / path.name, FileKeyStore(copy / path.with_suffix(".key").name))
+        assert b"in the log" not in readable(copy, key)
+        again.close()
 
 
 class TestVault:
