@@ -21,6 +21,7 @@ from federation.privacy.participation import Participation, ParticipationLog
 from federation.privacy.toeplitz import Buffers
 from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import Deadlines, Mechanism, Privacy, RoundPlan
+from federation.updates.counts import COUNTS
 from model import files
 
 MechanismName = Literal["none", "gaussian", "blt", "skellam", "discrete_gaussian"]
@@ -175,7 +176,7 @@ class PrivateTraining:
                 round_id=number,
                 model_sha256=bytes(32),  # simulated clients are handed the model itself
                 dimension=dimension,
-                encoding=noised_encoding(cohort, minimum, privacy, self.clip, dimension),
+                encoding=noised_encoding(cohort, minimum, privacy, self.clip, dimension + COUNTS),
                 clip=self.clip,
                 weight_cap=1 if uniform else self.weight_cap,
                 rotation_seed=rotation_seed,

@@ -137,7 +137,8 @@ class RoundPlan:
             weight_cap=self.weight_cap,
             seed=self.rotation_seed,
             subset=self.subset,
-            noised=self.privacy.mechanism != Mechanism.NONE,
+            noise_multiplier=self.privacy.noise_multiplier,
+            noise_makers=max(self.minimum - self.privacy.corrupt, 1),
         )
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 
 from federation.secure_aggregation import Vector, VectorFormat
 from federation.secure_aggregation.errors import ImpossibleSumError
+from federation.updates.counts import COUNTS, MAX_TOKEN_LOSS, NoisedCounts
 from federation.updates.encoding import Encoding, Levels, rounded_norm
 from federation.updates.rotation import Reals, Rotation, padded
 from federation.updates.sparsification import Energies, Sampler, Subset
@@ -17,7 +18,7 @@ from federation.updates.update import Tally, Update
 from federation.updates.weighted_sum import LevelSum, WeightedSum
 
 COUNTERS = 4
-"""Examples, tokens, loss and hits ride in front of the words, exact in 64 bits each."""
+"""Without noise, examples, tokens, loss and hits ride in front of the words, exact in 64 bits each."""
 
 MAX_COUNT = 1 << 40
 LOSS_UNITS = 1 << 16
@@ -40,7 +41,8 @@ class UpdateCodec:
         weight_cap: Number of examples that count at most; 1 weighs all phones alike.
         seed: Public seed of rotation and subset, 32 bytes.
         subset: Coordinates that phones send; nothing is all.
-        noised: Whether phones add noise.
+        noise_multiplier: Standard deviation of the sum's noise over the clip; 0 if phones add none.
+        noise_makers: Number of phones whose noise together has that deviation.
     """
 
     dimension: int
@@ -49,7 +51,13 @@ class UpdateCodec:
     weight_cap: int
     seed: bytes
     subset: Subset | None
-    noised: bool
+    noise_multiplier: float = 0.0
+    noise_makers: int = 1
+
+    @property
+    def noised(self) -> bool:
+        """Whether phones add noise."""
+        return self.noise_multiplier > 0
 
     @property
     def kept(self) -> int:
@@ -59,12 +67,22 @@ class UpdateCodec:
     @property
     def coordinates(self) -> int:
         """Number of coordinates after rotation: what is rounded, and what gets noise."""
-        return padded(self.kept)
+        return padded(self._rotated)
+
+    @property
+    def _rotated(self) -> int:
+        return self.kept + (COUNTS if self.noised else 0)
+
+    @property
+    def _counts(self) -> NoisedCounts:
+        return NoisedCounts(self.clip, self.weight_cap)
 
     @property
     def vector(self) -> VectorFormat:
         """Format of what is masked."""
-        return VectorFormat(COUNTERS, self.encoding.words(self.coordinates), self.encoding.word_bytes)
+        return VectorFormat(
+            0 if self.noised else COUNTERS, self.encoding.words(self.coordinates), self.encoding.word_bytes
+        )
 
     @property
     def sensitivity(self) -> float:
@@ -72,15 +90,21 @@ class UpdateCodec:
         return rounded_norm(self.clip * (1 + FLOAT_SLACK) / self.encoding.step, self.coordinates)
 
     @property
+    def noise_variance(self) -> float:
+        """Variance of one phone's noise in each coordinate, in squared steps."""
+        return (self.noise_multiplier * self.sensitivity) ** 2 / self.noise_makers
+
+    @property
     def transforms(self) -> tuple[Transform, ...]:
         """What is done to a delta before it is rotated and rounded."""
         # Clipped after the subset was scaled up, so that the clip bounds what noise has to hide.
-        return Sparsify(self._sampler), Clip(self.clip), Weigh(self.weight_cap)
+        norm = self._counts.delta_clip if self.noised else self.clip
+        return Sparsify(self._sampler), Clip(norm), Weigh(self.weight_cap)
 
     @cached_property
     def rotation(self) -> Rotation:
-        """The rotation of what is kept."""
-        return Rotation(self.seed, self.kept)
+        """The rotation of what is kept, and of the counts beside it if there is noise."""
+        return Rotation(self.seed, self._rotated)
 
     @cached_property
     def _sampler(self) -> Sampler:
@@ -89,7 +113,8 @@ class UpdateCodec:
     def encode(self, update: Update, seed: bytes, noise: Levels | None = None) -> Vector:
         """Return what a phone masks: its counters, and its delta transformed, rotated, rounded, packed.
 
-        Where there is noise, the delta is rounded again until it is no longer than `sensitivity`.
+        Where there is noise, the counters are coordinates beside the delta, and both are rounded again until they are
+        no longer than `sensitivity`.
 
         Args:
             update: of this phone.
@@ -103,11 +128,13 @@ class UpdateCodec:
         if (noise is not None) != self.noised:
             raise ValueError("the plan asks for noise: add it" if self.noised else "noise in a plan without: add none")
         sent = transformed(update, self.transforms)
-        rotated = self.rotation.apply(sent.delta)
-        levels = self.encoding.quantise(rotated, seed) if noise is None else self._bounded(rotated, seed) + noise
-        loss = round(min(sent.tally.loss * LOSS_UNITS, MAX_COUNT))
-        counts = (sent.tally.examples, sent.tally.tokens, loss, sent.tally.hits)
-        counters = np.array([min(count, MAX_COUNT) for count in counts], "<u8")
+        if noise is not None:
+            rotated = self.rotation.apply(self._counts.beside(sent.delta, sent.tally))
+            return Vector(np.zeros(0, "<u8"), self.encoding.pack(self._bounded(rotated, seed) + noise))
+        levels = self.encoding.quantise(self.rotation.apply(sent.delta), seed)
+        tokens = min(sent.tally.tokens, MAX_COUNT)
+        loss = round(min(sent.tally.loss, tokens * MAX_TOKEN_LOSS) * LOSS_UNITS)
+        counters = np.array([sent.tally.examples, tokens, min(loss, MAX_COUNT), min(sent.tally.hits, tokens)], "<u8")
         return Vector(counters, self.encoding.pack(levels))
 
     def _bounded(self, rotated: Reals, seed: bytes) -> Levels:
@@ -127,16 +154,18 @@ class UpdateCodec:
         return self.restore(self.unpack(vector, phones))
 
     def unpack(self, vector: Vector, phones: int) -> LevelSum:
-        """Return the sum of what `phones` phones encoded, in levels.
+        """Return the sum of what `phones` phones encoded, in levels; under noise its counts are not known yet.
 
         Raises:
             ImpossibleSumError: no honest cohort has this sum.
         """
-        examples, tokens, loss, hits = (int(count) for count in vector.counters)
-        if examples > phones * self.weight_cap or max(tokens, loss, hits) > phones * MAX_COUNT:
-            raise ImpossibleSumError("a counter is too large: some phone masked garbage, discard the round")
+        counts = Tally(0) if self.noised else self._checked_counts(vector, phones)
         levels = self.encoding.unpack(vector.words, self.coordinates, phones)
-        return LevelSum(levels, Tally(examples, tokens, loss / LOSS_UNITS, hits), phones)
+        clips = phones if self.noised else counts.examples / self.weight_cap
+        rotated = self.encoding.dequantise(levels, phones)
+        if not np.linalg.norm(rotated.astype(np.float64)) <= self._max_norm(clips, phones):
+            raise ImpossibleSumError("the sum is longer than its phones' clipped deltas can be: discard the round")
+        return LevelSum(levels, counts, phones)
 
     def restore(self, total: LevelSum, rotated: Reals | None = None) -> WeightedSum:
         """Return the sum of updates whose levels these are.
@@ -147,8 +176,34 @@ class UpdateCodec:
         """
         if rotated is None:
             rotated = self.encoding.dequantise(total.levels, total.phones)
-        kept = self.rotation.invert(rotated) * np.float32(self.weight_cap)
-        return WeightedSum(self._sampler.restore(kept), total.tally, total.phones)
+        kept, tally, weight = self.rotation.invert(rotated), total.tally, None
+        if self.noised:
+            kept, tally = self._counts.taken_off(kept)
+            weight = total.phones * self.weight_cap
+        return WeightedSum(self._sampler.restore(kept * np.float32(self.weight_cap)), tally, total.phones, weight)
+
+    def _checked_counts(self, vector: Vector, phones: int) -> Tally:
+        """Return the summed exact counts, if honest phones can have them."""
+        examples, tokens, loss, hits = (int(count) for count in vector.counters)
+        if not phones <= examples <= phones * self.weight_cap or max(tokens, loss, hits) > phones * MAX_COUNT:
+            raise ImpossibleSumError("a counter is out of range: some phone masked garbage, discard the round")
+        if hits > tokens or loss > tokens * MAX_TOKEN_LOSS * LOSS_UNITS + phones:
+            raise ImpossibleSumError("more hits or loss than so many tokens can have: discard the round")
+        return Tally(examples, tokens, loss / LOSS_UNITS, hits)
+
+    def _max_norm(self, clips: float, phones: int) -> float:
+        """Return an L2 bound of the rotated sum of honest phones: of their vectors, of rounding, and of noise.
+
+        Rounding adds a variance of up to a quarter of a squared step for each phone and coordinate, of which this
+        allows four times as much; noise that of all phones, of which this allows 1.44 times.
+
+        Args:
+            clips: Largest length of all phones' vectors, one behind the other, in clips.
+            phones: Number of phones in the sum.
+        """
+        rounding = self.encoding.step * math.sqrt(phones * self.coordinates)
+        noise = self.encoding.step * math.sqrt(phones * self.noise_variance * self.coordinates)
+        return self.clip * (1 + FLOAT_SLACK) * clips + rounding + 1.2 * noise
 
     def encoded_norm(self, total: WeightedSum) -> float:
         """Return the L2 norm of the mean of the weighted deltas that phones encoded, which `choose` takes next time."""

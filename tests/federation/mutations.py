@@ -342,12 +342,25 @@ MUTATIONS = [
     *_without(
         "updates/codec.py",
         "(noise is not None) != self.noised",
-        "examples > phones * self.weight_cap or max(tokens, loss, hits) > phones * MAX_COUNT",
+        "not phones <= examples <= phones * self.weight_cap or max(tokens, loss, hits) > phones * MAX_COUNT",
+        "hits > tokens or loss > tokens * MAX_TOKEN_LOSS * LOSS_UNITS + phones",
+        "not np.linalg.norm(rotated.astype(np.float64)) <= self._max_norm(clips, phones)",
     ),
     *_replaced(
         "updates/codec.py",
-        ("Sparsify(self._sampler), Clip(self.clip), Weigh", "Sparsify(self._sampler), Weigh"),
-        ("examples > phones * self.weight_cap or max", "max"),
+        ("Sparsify(self._sampler), Clip(norm), Weigh", "Sparsify(self._sampler), Weigh"),
+        ("not phones <= examples <= phones * self.weight_cap or max", "max"),
+        ("phones <= examples <= phones * self.weight_cap", "examples <= phones * self.weight_cap"),
+        ("hits > tokens or loss", "loss"),
+        ("kept * np.float32(self.weight_cap)), tally", "kept), tally"),
+        ("weight = total.phones * self.weight_cap", "weight = None"),
+        ("self._counts.delta_clip if self.noised else self.clip", "self.clip"),
+    ),
+    *_replaced(
+        "updates/counts.py",
+        ("min(1.0, MAX_TOKENS / tally.tokens) if tally.tokens", "1.0 if tally.tokens"),
+        ("min(tally.loss * less, tokens * MAX_TOKEN_LOSS)", "tally.loss * less"),
+        ("self._shares(tally) * self._unit", "self._shares(tally) * self.clip"),
     ),
     *_replaced(
         "updates/transforms.py",

@@ -23,6 +23,7 @@ from federation.server.session_events import Event, record
 from federation.server.settings import RoundSettings
 from federation.server.store import Database
 from federation.server.tables import RoundRow
+from federation.updates.counts import COUNTS
 from federation.updates.encoding import Encoding, choose
 from federation.updates.sparsification import Subset, chunk_energies
 
@@ -172,7 +173,8 @@ class Opening:
         if settings.privacy.mechanism is Mechanism.NONE:
             coarse = settings.upload_share < 1
             return choose(settings.max_group, settings.clip, dimension, previous_norm, coarse=coarse)
-        return noised_encoding(settings.max_group, settings.minimum, settings.privacy, settings.clip, dimension)
+        length = dimension + COUNTS
+        return noised_encoding(settings.max_group, settings.minimum, settings.privacy, settings.clip, length)
 
 
 def _next_round(session: Session) -> int:

@@ -15,9 +15,10 @@ from federation.privacy import NoiseError, NoiseScale, draw, noised_encoding, ph
 from federation.privacy.mechanisms import _discrete_gaussian, _poisson, _Table, wide_gaussian
 from federation.privacy.zcdp import gaussian_rho, round_rho
 from federation.protocol.plan import Mechanism, Privacy, RoundPlan
+from federation.updates.counts import NoisedCounts
 from federation.updates.encoding import WRAP_SIGMAS, ModularEncoding
 from federation.updates.rotation import padded
-from federation.updates.update import Tally, Update
+from federation.updates.update import Tally, Update, clip
 
 
 def _seed(*parts: object) -> bytes:
@@ -102,8 +103,9 @@ def test_rounding_is_repeated_until_it_is_within_the_sensitivity(
     plan: RoundPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delta = np.full(plan.dimension, 1 / math.sqrt(plan.dimension), np.float32)
-    nothing = np.zeros(padded(plan.dimension), np.int64)
-    rotated = plan.codec.rotation.apply(delta)
+    nothing = np.zeros(plan.codec.coordinates, np.int64)
+    counts = NoisedCounts(plan.clip, plan.weight_cap)
+    rotated = plan.codec.rotation.apply(counts.beside(clip(delta, counts.delta_clip), Tally(1)))
     norms = [
         np.linalg.norm(plan.encoding.quantise(rotated, seed)) for seed in (_seed("round", index) for index in range(20))
     ]

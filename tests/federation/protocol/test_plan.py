@@ -9,7 +9,8 @@ from federation.protocol.plan import PLAN_BYTES, Deadlines, Mechanism, Privacy, 
 from federation.protocol.policy import PhonePolicy
 from federation.secure_aggregation import Vector, VectorFormat
 from federation.secure_aggregation.errors import ImpossibleSumError, PlanRefusedError
-from federation.updates.codec import COUNTERS, MAX_COUNT
+from federation.updates.codec import COUNTERS, LOSS_UNITS, MAX_COUNT
+from federation.updates.counts import MAX_TOKEN_LOSS
 from federation.updates.encoding import Encoding, ModularEncoding, PackedEncoding, choose
 from federation.updates.rotation import padded
 from federation.updates.sparsification import SUBSET_BYTES, Stratum, Subset
@@ -114,10 +115,10 @@ def test_groups_add_up() -> None:
     assert np.allclose(both.delta, PLAN.decode(_sum(PLAN, updates), 6).delta, atol=0.05)
 
 
-def test_a_cohort_without_examples_moves_nothing() -> None:
-    update = Update(np.ones(DIMENSION, np.float32), Tally(0))
-    mean = PLAN.decode(PLAN.encode(update, digest("none")), 1).mean
-    assert np.abs(mean).max() < 1
+def test_a_sum_without_noise_has_an_example_of_every_phone() -> None:
+    update = Update(np.zeros(DIMENSION, np.float32), Tally(0))
+    with pytest.raises(ImpossibleSumError, match="counter"):
+        PLAN.decode(PLAN.encode(update, digest("none")), 1)
 
 
 def test_counts_are_capped() -> None:
@@ -125,11 +126,37 @@ def test_counts_are_capped() -> None:
     assert PLAN.encode(update, digest("many")).counters.tolist() == [100, MAX_COUNT, MAX_COUNT, MAX_COUNT]
 
 
-@pytest.mark.parametrize("counters", [[301, 0, 0, 0], [0, 3 * MAX_COUNT + 1, 0, 0], [0, 0, 2**63, 0], [0, 0, 0, 2**63]])
+IMPOSSIBLE = [
+    [301, 0, 0, 0],
+    [2, 0, 0, 0],
+    [2**64 - 7, 0, 0, 0],
+    [3, 3 * MAX_COUNT + 1, 0, 0],
+    [3, 3 * MAX_COUNT, 2**63, 0],
+    [3, 3 * MAX_COUNT, 0, 2**63],
+    [3, 10, 0, 11],
+    [3, 10, 10 * int(MAX_TOKEN_LOSS) * LOSS_UNITS + 4, 0],
+]
+
+
+@pytest.mark.parametrize("counters", IMPOSSIBLE)
 def test_impossible_counters_are_noticed(counters: list[int]) -> None:
     words = PLAN.encode(_updates(1)[0], digest("words")).words
-    with pytest.raises(ImpossibleSumError, match="counter"):
+    with pytest.raises(ImpossibleSumError, match=r"counter|tokens"):
         PLAN.decode(Vector(np.array(counters, np.uint64), words), 3)
+
+
+@pytest.mark.parametrize("encoding", [PLAN.encoding, ModularEncoding(16, 10, 1e-4)])
+def test_a_sum_longer_than_its_phones_can_make_it_is_noticed(encoding: Encoding) -> None:
+    plan = replace(PLAN, encoding=encoding)
+    honest = _sum(plan, _updates(6)[1:])
+    assert plan.decode(honest, 5).tally.examples == 380
+    few = honest.counters.copy()
+    few[0] = 5  # as a phone does that masks a negative count
+    with pytest.raises(ImpossibleSumError, match="longer"):
+        plan.decode(Vector(few, _sum(plan, [Update(u.delta * 99, Tally(100)) for u in _updates(5)]).words), 5)
+    garbage = np.frombuffer(np.random.default_rng(1).bytes(honest.words.nbytes), honest.words.dtype)
+    with pytest.raises(ImpossibleSumError):
+        plan.decode(Vector(honest.counters, (honest.words + garbage).astype(honest.words.dtype)), 5)
 
 
 def test_a_plan_says_how_its_vectors_are_summed() -> None:
@@ -239,7 +266,7 @@ def test_noise_is_added_where_the_plan_asks_for_it_and_only_there() -> None:
     update = _updates(2)[1]
     noise = np.arange(padded(DIMENSION)) - 4000
     with_noise = noisy.encode(update, digest("same"), noise)
-    without = replace(noisy, privacy=Privacy()).encode(update, digest("same"))
+    without = noisy.encode(update, digest("same"), np.zeros_like(noise))
     assert np.array_equal(with_noise.words - without.words, noise.astype(np.int16).view(np.uint16))
     for plan, given in [(noisy, None), (PLAN, noise)]:
         with pytest.raises(ValueError, match="noise"):
