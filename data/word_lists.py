@@ -34,6 +34,7 @@ SCRIPTS = {"hi": "DEVANAGARI"}
 RIGHT_FROM = {"en": 2.3, "hi": 2.3}  # zipf: powers of ten a billion words
 RIGHT_FROM_ELSEWHERE, OTHERS_FROM = 2.5, 2.9
 LONGEST_ACRONYM = 5
+SHORT_NAME = 3  # letters up to which a name must be common to be listed
 BRANDS = frozenset(
     [
         "AliExpress", "BitTorrent", "ChatGPT", "DeviantArt", "DuckDuckGo", "FaceTime", "FedEx", "GitHub",
@@ -138,7 +139,7 @@ def names() -> set[str]:
             if "name" in attribute and not attribute.startswith("_") and isinstance(value, list | tuple | dict):
                 found |= {part for name in value if isinstance(name, str) for part in re.split(r"[\s-]+", name)}
     mixed = (unicodedata.normalize("NFC", name.replace("’", "'")) for name in found)
-    return {name for name in mixed if 3 < len(name) < 16 and name[0].isupper() and is_word(name, "LATIN")}
+    return {name for name in mixed if 2 < len(name) < 16 and name[0].isupper() and is_word(name, "LATIN")}
 
 
 def sharp(word: str) -> set[str]:
@@ -183,7 +184,10 @@ def word_list(code: str, people: Mapping[str, str], english: set[str]) -> dict[s
     rest -= acronyms
     written = {word: word for word in frequencies.keys() - left - sharpened.keys()} | sharpened
     written |= {word: word.capitalize() for word in capital} | {word: word.upper() for word in acronyms}
-    written |= {word: people.get(word, word.capitalize()) for word in rest if word in people or word in english}
+    accented = {folded(word): frequencies[word] for word in written if folded(word) != word}
+    unaccented = {word for word in rest if accented.get(word, 0.0) >= frequencies[word] - 0.5}
+    names = {word for word in rest - unaccented if word in people or word in english}
+    written |= {word: people.get(word, word.capitalize()) for word in names}
     written |= {word: brands[word] for word in brands.keys() & frequencies.keys()}
     right = {word: frequencies[word] for word in written}
     others = {word: max(frequencies[word], OTHERS_FROM) for word in rest & SLANG} | {
@@ -216,7 +220,10 @@ def main() -> None:
         print(code, len(lists[code]))  # noqa: T201
     listed = {word.lower() for word in lists["en"]}
     common = {word: zipf for word, zipf in lists["en"].items() if zipf >= OTHER_PART and word.islower()}
-    unlisted = {word: max(2.0, wordfreq.zipf_frequency(word, "en")) for word in people if word not in listed}
+    unlisted = {word: wordfreq.zipf_frequency(word, "en") for word in people if word not in listed}
+    unlisted = {
+        word: max(2.0, zipf) for word, zipf in unlisted.items() if len(word) > SHORT_NAME or zipf >= OTHERS_FROM
+    }
     wrong = misspellings(unlisted, common)
     left = sorted(people[word] for word in unlisted.keys() - wrong)
     (LANGUAGES / "names.txt").write_text("\n".join(left) + "\n", encoding="utf-8")

@@ -1,37 +1,52 @@
-"""Characters as people count them, and words: accents, joined emoji and flags of several code points are one."""
+"""Characters as people count them, and words: accents, joined emoji and flags of several code points are one.
+
+Characters are the extended grapheme clusters of UAX 29.
+"""
 
 import unicodedata
 
-_JOINER = "\u200d"
-_MODIFIERS = range(0x1F3FB, 0x1F400)  # skin tones
-_REGIONS = range(0x1F1E6, 0x1F200)  # two letters make a flag
+from model.text import CLUSTERS
+
 _APOSTROPHES = "'’‘ʼ`´"
+_JOINERS = "\u200c\u200d"
+_LOOKED_AT = 256  # code points that can decide where a character begins
 
 
 def character_before(text: str, end: int) -> int:
     """Return where the character that ends at an index begins; 0 at the beginning."""
-    start = max(0, end - 1)
-    while start > 0 and not _begins(text, start):
-        start -= 1
+    start = _safe_start(text, max(0, end - 1))
+    for match in CLUSTERS.finditer(text, start, end):
+        start = match.start()
     return start
 
 
 def character_after(text: str, start: int) -> int:
     """Return where the character that begins at an index ends; the length at the end."""
-    end = min(start + 1, len(text))
-    while end < len(text) and not _begins(text, end):
-        end += 1
-    return end
+    match = CLUSTERS.match(text, start)
+    return match.end() if match else len(text)
 
 
 def boundary(text: str, index: int) -> int:
     """Return the nearest beginning of a character at or before an index."""
-    return index if index in {0, len(text)} else character_before(text, index + 1)
+    if index in {0, len(text)}:
+        return index
+    start = _safe_start(text, index)
+    for match in CLUSTERS.finditer(text, start):
+        if match.end() > index:
+            return int(match.start())
+    return index
 
 
 def is_letter(character: str) -> bool:
-    """Return whether a character is part of a word; of no character, it is not."""
-    return bool(character) and (character.isalnum() or character in _APOSTROPHES)
+    """Return whether a character is part of a word, its combining marks too; of no character, it is not."""
+    if not character:
+        return False
+    return (
+        character.isalnum()
+        or character in _APOSTROPHES
+        or character in _JOINERS
+        or unicodedata.category(character[0]) in {"Mn", "Mc"}
+    )
 
 
 def word_before(text: str, end: int) -> int:
@@ -61,16 +76,9 @@ def word_at(text: str, index: int) -> tuple[int, int]:
     return (index, character_after(text, index)) if index < len(text) else (character_before(text, index), index)
 
 
-def _begins(text: str, index: int) -> bool:
-    """Return whether a character begins at an index above 0."""
-    here, before = text[index], text[index - 1]
-    if "\n" in {here, before}:
-        return True
-    if here == _JOINER or unicodedata.category(here) in {"Mn", "Me"} or ord(here) in _MODIFIERS:
-        return False
-    if ord(here) in _REGIONS:
-        first = index
-        while first > 0 and ord(text[first - 1]) in _REGIONS:
-            first -= 1
-        return (index - first) % 2 == 0
-    return before != _JOINER
+def _safe_start(text: str, index: int) -> int:
+    """Return a place at or before an index where a character begins for certain: at a letter without accents."""
+    for start in range(index, max(0, index - _LOOKED_AT), -1):
+        if text[start].isascii() and text[start] != "\n":
+            return start
+    return max(0, index - _LOOKED_AT)

@@ -4,7 +4,6 @@ Nothing here knows of windows, clocks, files or models. Times are passed in, in 
 model thinks arrives as an `Offer`, whenever it is ready, and counts only while the text is the one it was made for.
 """
 
-import enum
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,129 +19,46 @@ from keyboard_app.editor.characters import (
     word_before,
 )
 from keyboard_app.editor.keys import Action, Key, Layer
-from model.languages import language
+from keyboard_app.editor.marks import BEHIND_WORDS, is_smiley, takes_space_back, wants_space
+from keyboard_app.editor.values import (
+    Drafted,
+    Effect,
+    FieldKind,
+    Finished,
+    Kept,
+    Offer,
+    Pending,
+    Replacement,
+    Request,
+    Sent,
+    Shift,
+    Slot,
+    Version,
+)
+from model.languages import Language, language
 from model.suggestions import Suggestion, split_word
 from model.suggestions.surroundings import starts_sentence
 
+__all__ = [
+    "After",
+    "Drafted",
+    "EditorState",
+    "Effect",
+    "FieldKind",
+    "Finished",
+    "Kept",
+    "Offer",
+    "Replacement",
+    "Request",
+    "Sent",
+    "Shift",
+    "Slot",
+    "shifted",
+]
+
 DOUBLE_SPACE_SECONDS = 1.1
 DOUBLE_TAP_SECONDS = 0.35
-
-_CLOSING = frozenset(".,!?;:)")  # marks that stand at the end of a word, without a space
-_ENDS_WORD = _CLOSING | {" ", "\n", '"'}  # what makes a correction happen
-
-
-class Shift(enum.Enum):
-    """The state of the shift key."""
-
-    OFF = "off"
-    ONCE = "once"
-    LOCK = "lock"
-
-
-class FieldKind(enum.Enum):
-    """What kind of text a field takes."""
-
-    ORDINARY = "ordinary"
-    PASSWORD = "password"  # noqa: S105 - the name of a kind
-    NO_LEARNING = "no learning"
-
-
-@dataclass(frozen=True)
-class Drafted:
-    """The finished words of the unsent message are these now, and no others: what was deleted is to be unlearned.
-
-    Attributes:
-        text: the message without the word that is being typed.
-    """
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A message that may be learned from is complete; it replaces what was drafted.
-
-    Attributes:
-        text: the message.
-        keystrokes: that it took, taps on the strip included and sending not.
-    """
-
-    text: str
-    keystrokes: int
-
-
-@dataclass(frozen=True)
-class Sent:
-    """The field's owner gets the text; neither logs nor models do, unless `Finished` says so too.
-
-    Attributes:
-        text: what was in the field.
-    """
-
-    text: str
-
-
-Effect = Drafted | Finished | Sent
-
-
-class Request(NamedTuple):
-    """What there is to predict.
-
-    Attributes:
-        before: the text before the word that is being typed, what stood before the field's own included.
-        typed: its letters so far.
-    """
-
-    before: str
-    typed: str
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What the model thinks of a request.
-
-    Attributes:
-        request: which.
-        suggestions: best first.
-        correction: what a finished word should be replaced with, if at all.
-    """
-
-    request: Request
-    suggestions: tuple[Suggestion, ...] = ()
-    correction: Suggestion | None = None
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One place of the strip.
-
-    Attributes:
-        text: as shown and inserted.
-        suggestion: where it comes from; None for the letters just as they were typed.
-    """
-
-    text: str
-    suggestion: Suggestion | None
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """Something the keyboard wrote in place of what was typed; one backspace right behind it takes it back.
-
-    Attributes:
-        start: index of its first character.
-        typed: what the keys said.
-        shown: what stands there instead.
-    """
-
-    start: int
-    typed: str
-    shown: str
-
-    @property
-    def end(self) -> int:
-        """Index behind its last character."""
-        return self.start + len(self.shown)
+MAX_VERSIONS = 200
 
 
 @dataclass(frozen=True)
@@ -158,15 +74,20 @@ class EditorState:
         layer: the page of keys.
         field: kind of the field.
         incognito: nothing is learned.
-        language: code of what is written.
+        language: code of what is written, whose rules for marks and sentences hold.
         secret: some of the text was typed in incognito, or pasted, so that none of it may be learned.
         offer: the latest that the model said.
         replacement: what a backspace at its end takes back.
+        pending: a correction that waits for white space behind marks.
         kept: words that the user wanted as typed, in lower case; they are not corrected again in this message.
         strip_space: the space before the cursor came with a suggestion.
+        space_due: what is typed next is set off from the word behind the cursor, which a suggestion was put before.
+        took_space: the mark before the cursor took a suggestion's space back.
         space_at: when the space before the cursor was typed, in seconds, if it was the last key.
         shift_at: when shift was last tapped, in seconds, if it was the last key.
         keystrokes: spent on the text.
+        past: versions of the text that `undo` goes back to, oldest first.
+        future: versions that `redo` goes on to, the next one last.
     """
 
     text: str = ""
@@ -181,11 +102,16 @@ class EditorState:
     secret: bool = False
     offer: Offer | None = None
     replacement: Replacement | None = None
+    pending: Pending | None = None
     kept: frozenset[str] = frozenset()
     strip_space: bool = False
+    space_due: bool = False
+    took_space: bool = False
     space_at: float | None = None
     shift_at: float | None = None
     keystrokes: int = 0
+    past: tuple[Version, ...] = ()
+    future: tuple[Version, ...] = ()
 
     @property
     def selection(self) -> tuple[int, int]:
@@ -206,22 +132,23 @@ class EditorState:
     def request(self) -> Request | None:
         """What to predict, in place of what is selected; None in passwords and within words."""
         word = self._word
-        return (
-            None
-            if word is None or self.field is FieldKind.PASSWORD
-            else word._replace(before=self.context + word.before)
-        )
+        if word is None or self.field is FieldKind.PASSWORD:
+            return None
+        return word._replace(before=self.context + word.before)
 
     @property
     def slots(self) -> tuple[Slot | None, Slot | None, Slot | None]:
         """The strip, best in the middle. A word about to be corrected also stands there as typed, on the left.
 
-        What was offered for fewer letters of the same word stays until there is something newer.
+        Words are in the case that the next key would type. What was offered for fewer letters of the same word stays
+        until there is something newer.
         """
         request, offer = self.request, self.offer
         if request is None or offer is None or request.before != offer.request.before:
             return None, None, None
-        found: list[Slot | None] = [Slot(suggestion.text, suggestion) for suggestion in offer.suggestions]
+        found: list[Slot | None] = [
+            Slot(self._in_case(suggestion, request.typed), suggestion) for suggestion in offer.suggestions
+        ]
         correction = self._correction()
         if correction is None:
             best, second, third = [*found, None, None, None][:3]
@@ -257,37 +184,41 @@ class EditorState:
     def type(self, characters: str, at: float) -> "After":
         """Type characters just as they are: of a long press, or of a physical keyboard. They replace what is selected.
 
-        A single mark or space ends a word, which may be corrected; a mark takes back the space that a suggestion
-        brought; a second space soon after the first makes a full stop.
+        White space ends a word, which may be corrected, marks between them or not; a mark takes back the space that a
+        suggestion brought; a second space soon after the first makes a full stop.
         """
         characters = characters.encode(errors="ignore").decode()  # half a surrogate pair is no character
         if not characters:
             return After(self)
         before, after = self._around
-        plain = self.field is not FieldKind.PASSWORD
-        counted = self.keystrokes + 1
-        layer = Layer.LETTERS if characters == " " else self.layer
-        replacement = self.replacement
-        space_at = None
-        if plain and self.strip_space and characters in _CLOSING | {" "}:
+        changes: dict[str, Any] = {
+            "keystrokes": self.keystrokes + 1,
+            "layer": Layer.LETTERS if characters == " " else self.layer,
+            "space_at": at if characters == " " else None,
+        }
+        space = characters.isspace()
+        if self.space_due and not space:
+            after = " " + after
+        if self.field is FieldKind.PASSWORD:
+            before += characters
+        elif space and self.strip_space:
             before = before[:-1] + characters
-            replacement = None
-            space_at = at if characters == " " else None
-        elif plain and characters == " " and self._is_second_space(at):
-            replacement = Replacement(len(before) - 1, typed="  ", shown=". ")
+            changes["space_due"] = self.space_due
+        elif self.strip_space and takes_space_back(characters, before, self._rules):
+            before = before[:-1] + characters
+            changes["took_space"] = True
+        elif self.took_space and is_smiley(before, characters):
+            before = f"{before[:-1]} {before[-1]}{characters}"
+        elif characters == " " and self._is_second_space(at):
+            changes["replacement"] = Replacement(len(before) - 1, typed="  ", shown=". ")
             before = before[:-1] + ". "
+        elif space:
+            before, changes["replacement"] = self._ended(before, characters)
         else:
-            correction = self._correction() if plain and characters in _ENDS_WORD else None
-            if correction is not None:
-                start = len(before) - len(self.composing)
-                replacement = Replacement(start, before[start:] + characters, correction.text + characters)
-                before = before[:start] + replacement.shown
-            else:
-                if not all(map(is_letter, characters)):
-                    replacement = None
-                before += characters
-            space_at = at if characters == " " else None
-        return self._edited(before, after, replacement=replacement, space_at=space_at, keystrokes=counted, layer=layer)
+            changes |= {"replacement": self.replacement if all(map(is_letter, characters)) else None}
+            changes |= {"pending": self._waiting(before) if characters in BEHIND_WORDS else None}
+            before += characters
+        return self._edited(before, after, **changes)
 
     def paste(self, characters: str) -> "After":
         """Put text from elsewhere in place of what is selected.
@@ -308,14 +239,25 @@ class EditorState:
         counted = self.keystrokes + 1
         undone = self.replacement
         if undone is not None and undone.end == len(before):
-            kept = self.kept | {split_word(undone.typed[:-1])[1].lower()} - {""}
-            return self._edited(before[: undone.start] + undone.typed, after, keystrokes=counted, kept=kept)
+            kept = self.kept | {undone.word.lower()} - {""}
+            done = self._edited(before[: undone.start] + undone.typed, after, keystrokes=counted, kept=kept)
+            return done.also(self._wanted(undone.word))
         if self.anchor is None:
             if not before:
                 return After(replace(self, shift_at=None, space_at=None))
             before = before[: character_before(before, len(before))]
+        if self.space_due:
+            after = " " + after
         replacement = undone if undone is not None and undone.end <= len(before) else None
         return self._edited(before, after, replacement=replacement, keystrokes=counted)
+
+    def undo(self) -> "After":
+        """Go back to how the text was before the latest word, mark, deletion or pasting."""
+        return self._go(self.past, "past", "future")
+
+    def redo(self) -> "After":
+        """Take `undo` back."""
+        return self._go(self.future, "future", "past")
 
     def delete_word(self) -> "After":
         """Delete back to the beginning of a word: a physical keyboard's control and backspace."""
@@ -330,12 +272,18 @@ class EditorState:
         word, slot = self._word, self.slots[place]
         if word is None or slot is None:
             return After(self)
-        space = " " if _wants_space(self.context + word.before) and not word.typed else ""
+        space = " " if wants_space(self.context + word.before) and not word.typed else ""
         kept = self.kept if slot.suggestion is not None else self.kept | {slot.text.lower()}
         after = self._around[1].removeprefix(" ")
-        return self._edited(
-            word.before + space + slot.text + " ", after, kept=kept, strip_space=True, keystrokes=self.keystrokes + 1
+        done = self._edited(
+            word.before + space + slot.text + " ",
+            after,
+            kept=kept,
+            strip_space=True,
+            space_due=is_letter(after[:1]),
+            keystrokes=self.keystrokes + 1,
         )
+        return done if slot.suggestion is not None else done.also(self._wanted(slot.text))
 
     def send(self) -> "After":
         """Give the text to the field's owner and start with an empty field."""
@@ -364,7 +312,9 @@ class EditorState:
         return replace(self, kept=self.kept | {self.composing.lower()} - {""})
 
     def tap_shift(self, at: float) -> "After":
-        """Tap shift: off, for one letter, and after two quick taps for all."""
+        """Tap shift: off, for one letter, and after two quick taps for all; what is selected changes its case."""
+        if self.anchor is not None and self.field is not FieldKind.PASSWORD:
+            return self._recased()
         quick = self.shift_at is not None and 0 <= at - self.shift_at <= DOUBLE_TAP_SECONDS
         if quick and self.shift is not Shift.LOCK:
             shift = Shift.LOCK
@@ -431,7 +381,12 @@ class EditorState:
         """The word at the cursor and what stands before it; None within a word, and where one is partly selected."""
         before, after = self._around
         word = Request(*split_word(before))
-        return None if is_letter(after[:1]) or (self.anchor is not None and word.typed) else word
+        within = is_letter(after[:1]) and not self.space_due and not (before and before[-1].isspace())
+        return None if within or (self.anchor is not None and word.typed) else word
+
+    @property
+    def _rules(self) -> Language:
+        return language(self.language)
 
     @property
     def _in_words(self) -> str:
@@ -443,6 +398,65 @@ class EditorState:
         if offer is None or offer.correction is None or offer.request != self.request:
             return None
         return None if offer.request.typed.lower() in self.kept else offer.correction
+
+    def _waiting(self, before: str) -> Pending | None:
+        """Return the correction that waits for white space while marks are typed behind a word."""
+        correction = self._correction()
+        if correction is None:
+            return self.pending
+        start = len(before) - len(self.composing)
+        return Pending(start, before[start:], correction)
+
+    def _ended(self, before: str, space: str) -> tuple[str, Replacement | None]:
+        """Return the text with white space behind its last word, corrected if it is to be, and what that replaced."""
+        waiting = self._waiting(before)
+        if waiting is None:
+            return before + space, None
+        marks = before[waiting.start + len(waiting.word) :] + space
+        replaced = Replacement(waiting.start, waiting.word + marks, waiting.correction.text + marks, waiting.word)
+        return before[: waiting.start] + replaced.shown, replaced
+
+    def _in_case(self, suggestion: Suggestion, typed: str) -> str:
+        """Return a suggestion as the next key would write it."""
+        text = suggestion.text
+        if self.shift is Shift.LOCK and typed == typed.upper():
+            return text.upper()
+        if typed:
+            return text
+        if self.shift is Shift.OFF:
+            return suggestion.written or text
+        return text[:1].upper() + text[1:]
+
+    def _wanted(self, word: str) -> tuple[Effect, ...]:
+        return (Kept(word),) if word and self.learnable else ()
+
+    def _recased(self) -> "After":
+        """Turn what is selected into capitals, small letters, or words that begin with a capital, in turn."""
+        start, end = self.selection
+        text = self.text[start:end]
+        capital = " ".join(word[:1].upper() + word[1:].lower() for word in text.split(" "))
+        turns = [text.lower(), capital, text.upper()]
+        new = turns[(turns.index(text) + 1) % len(turns)] if text in turns else turns[0]
+        if len(new) != len(text) or new == text:
+            return After(self)
+        done = self._edited(self.text[:start] + new, self.text[end:])
+        return done._replace(state=replace(done.state, anchor=start))
+
+    def _go(self, versions: tuple[Version, ...], come_from: str, go_to: str) -> "After":
+        if not versions:
+            return After(self)
+        text, cursor = versions[-1]
+        here = Version(self.text, self.cursor)
+        stacks = {come_from: versions[:-1], go_to: (*getattr(self, go_to), here)}
+        return self._done(_automatic_shift(replace(self, text=text, cursor=cursor, **{**_MOVED, **stacks})))
+
+    def _versions(self, text: str) -> tuple[Version, ...]:
+        """Return the past with this version, unless the change only adds a letter to a word."""
+        start, end = len(self.text[: self.cursor]) - 1, self.cursor + 1
+        grown = len(text) == len(self.text) + 1 and text[:end].startswith(self.text[: self.cursor])
+        if grown and self.past and start >= 0 and is_letter(text[start]) and is_letter(text[end - 1 : end]):
+            return self.past
+        return (*self.past, Version(self.text, self.cursor))[-MAX_VERSIONS:]
 
     def _is_second_space(self, at: float) -> bool:
         if self.space_at is None or not 0 <= at - self.space_at <= DOUBLE_SPACE_SECONDS:
@@ -459,7 +473,9 @@ class EditorState:
         return self._edited(self.text[:start], self.text[end:], keystrokes=self.keystrokes + 1)
 
     def _edited(self, before: str, after: str, **changes: Any) -> "After":
-        new = replace(self, text=before + after, cursor=len(before), **{**_MOVED, **changes})
+        text = before + after
+        history = {"past": self._versions(text), "future": ()}
+        new = replace(self, text=text, cursor=len(before), **{**_MOVED, **history, **changes})
         return self._done(_automatic_shift(new))
 
     def _done(self, new: "EditorState") -> "After":
@@ -481,7 +497,10 @@ class EditorState:
 _MOVED: Mapping[str, Any] = {
     "anchor": None,
     "replacement": None,
+    "pending": None,
     "strip_space": False,
+    "space_due": False,
+    "took_space": False,
     "space_at": None,
     "shift_at": None,
 }
@@ -499,17 +518,14 @@ class After(NamedTuple):
     state: EditorState
     effects: Sequence[Effect] = ()
 
+    def also(self, effects: Sequence[Effect]) -> "After":
+        """Return the same with more to be done."""
+        return self._replace(effects=(*self.effects, *effects))
+
 
 def shifted(characters: str, shift: Shift) -> str:
     """Return what a key or an alternative types under a state of shift."""
     return characters if shift is Shift.OFF or len(characters.upper()) != len(characters) else characters.upper()
-
-
-def _wants_space(before: str) -> bool:
-    """Whether the next word is set off from what stands before: from marks that close, and from emoji."""
-    return bool(before) and (
-        before[-1] in _CLOSING or unicodedata.category(before[-1]) in {"Pe", "Pf", "Sk", "So", "Mn"}
-    )
 
 
 def _automatic_shift(state: EditorState) -> EditorState:
@@ -517,6 +533,7 @@ def _automatic_shift(state: EditorState) -> EditorState:
     if state.shift is Shift.LOCK:
         return state
     before = state.context + state.text[: state.selection[0]]
-    at_start = not before or before[-1].isspace()
-    capital = state.field is not FieldKind.PASSWORD and at_start and starts_sentence(before, language(state.language))
+    rules = language(state.language)
+    at_start = not before or before[-1].isspace() or before[-1] in rules.opening_marks
+    capital = state.field is not FieldKind.PASSWORD and at_start and starts_sentence(before, rules)
     return replace(state, shift=Shift.ONCE if capital else Shift.OFF)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from model.adaptation import Adaptation
 from model.ngram import RESERVED, KneserNey
 from model.suggestions.casing import teaches_capitals
-from model.text import CLASSES, Token, composed, normalise, tokenise
+from model.text import CLASSES, NUMBER, Token, composed, normalise, tokenise
 
 Floats = npt.NDArray[np.float32]
 
@@ -70,7 +70,7 @@ class PersonalModel:
     """
 
     def __init__(self, lexicon: Iterable[str]) -> None:
-        self._lexicon = lexicon if isinstance(lexicon, AbstractSet) else frozenset(lexicon)
+        self.lexicon = lexicon if isinstance(lexicon, AbstractSet) else frozenset(lexicon)
         self._messages: deque[tuple[str, ...]] = deque()
         self._tokens = 0
         self._new_words: Counter[str] = Counter()  # messages with each word that the lexicon lacks
@@ -117,9 +117,10 @@ class PersonalModel:
             tokens = tokenise(message)
             if not tokens:
                 continue
-            self._messages.append(tuple(token.symbol for token in tokens))
+            jumbled = _jumbled(message)
+            self._messages.append(tuple(NUMBER if token.symbol in jumbled else token.symbol for token in tokens))
             self._tokens += len(tokens)
-            new = {token.symbol for token in tokens if self._is_new(token)} - _jumbled(message)
+            new = {token.symbol for token in tokens if self._is_new(token)} - jumbled
             self._new_words.update(new)
             learned += sorted(word for word in new if self._new_words[word] == LEARNING_THRESHOLD)
             self._note_capitals(message, tokens)
@@ -137,8 +138,8 @@ class PersonalModel:
 
     def keep(self, word: str) -> None:
         """Leave a word as the user wrote it from now on, and know it at once."""
-        tokens = [token for token in tokenise(word) if token.is_word and token.symbol not in CLASSES]
-        if len(tokens) != 1 or tokens[0].symbol in _jumbled(word):
+        tokens = tokenise(word)
+        if len(tokens) != 1 or not tokens[0].is_word or tokens[0].symbol in {*CLASSES, *_jumbled(word)}:
             return
         self._kept.add(tokens[0].symbol)
         self._written.setdefault(tokens[0].symbol, Counter())[word] += LEARNING_THRESHOLD
@@ -286,7 +287,7 @@ class PersonalModel:
         return (
             token.is_word
             and token.symbol not in CLASSES
-            and token.symbol not in self._lexicon
+            and token.symbol not in self.lexicon
             and len(token.symbol) <= _LONGEST_WORD
         )
 
@@ -302,7 +303,7 @@ class PersonalModel:
         for token in tokens:
             at = normalised.index(token.surface, at)
             form = as_written[at : at + len(token.surface)]
-            shouted = len(form) > 1 and form.isupper() and token.symbol in self._lexicon
+            shouted = len(form) > 1 and form.isupper() and token.symbol in self.lexicon
             if token.is_word and within and not shouted:
                 self._written.setdefault(token.symbol, Counter())[form] += 1
             within = token.is_word or token.surface[-1] in _WITHIN

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 _MISSED, _BESIDE_IT = 5.0, 5.5  # nats: nothing instead of the space, or a letter of the row above it
 _BESIDE = frozenset("bnvcm")
-_MIN_LETTERS, _MAX_LETTERS = 4, 24
+_MIN_LETTERS, _MAX_LETTERS = 3, 24
 _SHORT = {1: math.log(10**-3.0), 2: math.log(10**-3.4), 3: math.log(10**-4.9)}
 """How frequent a word of few letters must be at least; others as in `_LONG`."""
 _LONG = math.log(10**-5.4)

@@ -3,6 +3,7 @@
 import enum
 import functools
 import itertools
+import math
 import re
 from dataclasses import dataclass
 
@@ -32,9 +33,12 @@ _ANCHOR = 64
 _MARGIN = 2.5  # nats by which a correction of an unknown word must be better than what was typed
 _MARGIN_RARE = 4.0  # of a word of the language that the model does not know
 _MARGIN_KNOWN = 6.0  # of a known word
-_MISSPELLED = 7.0  # by which a form that public text has, but no dictionary, is less likely to be meant than there
+_MISSPELLED = 10.0  # by which a form that public text has, but no dictionary, is less likely to be meant than there
+_LONG_NAME, _COMMON_NAME, _ONE_SLIP = 6, math.log(10**-4.8), 5.5  # letters, frequency, nats
+_PROPER = math.log(10**-5.9)  # frequency from which on a proper noun in small letters gets its capital
 _CAUTION = 4.0  # more, for who asks for caution
 _LEAST = 1e-9
+_UNLIKELY = 1e-5  # probability of all words that begin with some letters, below which they may be two words
 
 _SHORT, _MAX_SHORT, _MAX = 3, 7.5, 13.0  # nats that a suggested correction of few letters, or of more, may cost
 _MORE = 12  # candidates that are looked at beyond those that are shown
@@ -204,15 +208,15 @@ class Suggester:
         if len(letters) < 2 or (capital and self._written(letters) != letters):
             return None
         candidates = self._candidates(before)
-        named = capital and not starts_sentence(before, self.language)
-        known = self._is_known(letters)
+        if capital and not starts_sentence(before, self.language):
+            return self._name(letters)
+        known = self._is_known(letters) and not self._is_rare_name(core, letters)
         words = [
             word
             for word in self._near(letters)
             if word != letters
             and word not in self._blocked
             and word.count("'") >= letters.count("'")
-            and (not named or self._written(word)[:1].isupper())
             and not self._filters.is_misspelling(word)
         ]
         meant = self._log_probability(candidates, letters)
@@ -221,7 +225,7 @@ class Suggester:
         found, scores = words, np.zeros(0)
         if words:
             scores = candidates.log_probabilities(words) - costs(letters, words, whole=True, keys=self.keys)
-        split = None if known or named or self.language.is_proper(letters) else self._split(candidates, letters)
+        split = None if known else self._split(candidates, letters)
         if split is not None:
             found, scores = [*words, " ".join(split.words)], np.append(scores, split.score)
         if not found:
@@ -230,6 +234,18 @@ class Suggester:
         if scores[best] - meant < self._margin(letters, known=known):
             return None
         return found[best], float(1 / (np.exp(scores - scores[best]).sum() + np.exp(meant - scores[best])))
+
+    def _name(self, letters: str) -> tuple[str, float] | None:
+        """Return the common proper noun that a word with a capital within a sentence is one cheap slip from, if any."""
+        if len(letters) < _LONG_NAME or self._is_known(letters):
+            return None
+        names = [
+            word
+            for word in self._near(letters)
+            if self.language.words.get(word, -math.inf) >= _COMMON_NAME and self._is_proper(word)
+        ]
+        cost = costs(letters, names, whole=True, keys=self.keys)
+        return (names[int(cost.argmin())], 1.0) if names and cost.min() <= _ONE_SLIP else None
 
     def _margin(self, letters: str, *, known: bool) -> float:
         margin = _MARGIN
@@ -257,10 +273,16 @@ class Suggester:
         in_lexicon = letters in self._lexicon.index and not self._filters.is_misspelling(letters)
         return in_lexicon or self.language.knows(letters)
 
+    def _is_rare_name(self, core: str, letters: str) -> bool:
+        """Return whether letters without a capital are a word only as a proper noun that few people use."""
+        rare = self.language.words.get(letters, -math.inf) < _PROPER
+        return core == letters and rare and self.language.is_proper(letters)
+
     def _is_proper(self, letters: str) -> bool:
         """Return whether a word of the language is never written in small letters, by its owner neither."""
         form = self.language.written.get(letters, letters)
-        return form != letters and (len(form) == 1 or not form.isupper()) and self._written(letters) == form
+        common = self.language.words.get(letters, -math.inf) >= _PROPER
+        return common and form != letters and (len(form) == 1 or not form.isupper()) and self._written(letters) == form
 
     def _written(self, word: str) -> str:
         """Return how a word is written within a sentence: by the user, or else by everybody."""
@@ -312,7 +334,8 @@ class Suggester:
             if word not in self._lexicon.index and word != letters and word not in blocked:
                 cost = float(costs(letters, [word], whole=True)[0])
                 found[word] = float(np.exp(self.language.words[word] - cost))
-        split = None if self._is_known(letters) else self._split(candidates, letters)
+        whole = candidates.mass(letters) > _UNLIKELY or self._is_known(letters)
+        split = None if whole else self._split(candidates, letters)
         if split is not None and not blocked.intersection(split.words):
             found[" ".join(split.words)] = float(np.exp(split.score))
         return found

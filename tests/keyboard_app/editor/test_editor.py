@@ -125,26 +125,33 @@ class TestDoubleSpace:
 
 
 class TestCorrection:
-    @pytest.mark.parametrize("end", list(' .,!?;:)"'))
-    def test_a_finished_word_is_corrected_and_one_backspace_takes_it_back(self, end: str) -> None:
-        state = offered(typed("so teh"), "the", correction="the").type(end, 0).state
-        assert state.text == f"so the{end}"
+    @pytest.mark.parametrize("marks", ["", *'.,!?;:)"', "...", "?!", ").", '."', "!!!", ",)"])
+    @pytest.mark.parametrize("space", [" ", "\n"])
+    def test_a_finished_word_is_corrected_and_one_backspace_takes_it_back(self, marks: str, space: str) -> None:
+        state = typed(marks, offered(typed("so teh"), "the", correction="the"))
+        assert state.text == f"so teh{marks}"
+        state = state.type(space, 0).state
+        assert state.text == f"so the{marks}{space}"
         undone = state.backspace().state
-        assert undone.text == f"so teh{end}"
+        assert undone.text == f"so teh{marks}{space}"
         assert undone.cursor == len(undone.text)
-        assert undone.backspace().state.text == "so teh"
+        assert undone.backspace().state.text == f"so teh{marks}"
+
+    @pytest.mark.parametrize("rest", [".com ", ",b ", "?x=1 ", ":8080 ", "!a ", ").x ", '"b '])
+    def test_marks_within_something_longer_end_no_word(self, rest: str) -> None:
+        assert typed(rest, offered(typed("so teh"), correction="the")).text == f"so teh{rest}"
 
     @pytest.mark.parametrize("end", ["'", "@", "-", "/", "3", "_"])
     def test_what_does_not_end_a_word_corrects_nothing(self, end: str) -> None:
         assert offered(typed("teh"), correction="the").type(end, 0).state.text == f"teh{end}"
 
     def test_it_is_taken_back_also_after_the_next_word_was_begun(self) -> None:
-        state = typed("next", offered(typed("teh"), correction="the").type(",", 0).state)
-        assert state.text == "the,next"
+        state = typed("next", offered(typed("teh"), correction="the").type(" ", 0).state)
+        assert state.text == "the next"
         for _ in "next":
             state = state.backspace().state
-        assert state.text == "the,"
-        assert state.backspace().state.text == "teh,"
+        assert state.text == "the "
+        assert state.backspace().state.text == "teh "
 
     def test_but_not_once_the_next_word_is_finished(self) -> None:
         state = typed("a ", offered(typed("teh"), correction="the").type(" ", 0).state)
@@ -488,15 +495,17 @@ class TestKeys:
     before=st.text(alphabet="ab. ,'😀", max_size=10),
     word=st.text(alphabet="abc", min_size=1, max_size=6),
     correction=st.text(alphabet="abcA'", min_size=1, max_size=8),
-    end=st.sampled_from(' .,!?;:)"\n'),
+    marks=st.text(alphabet='.,!?;:)"', max_size=3),
+    space=st.sampled_from(" \n"),
     following=st.text(alphabet="abc'", max_size=5),
 )
 def test_undoing_gives_exactly_what_would_be_there_without_correction(
-    before: str, word: str, correction: str, end: str, following: str
+    before: str, word: str, correction: str, marks: str, space: str, following: str
 ) -> None:
     state = EditorState().type(before + word, 0).state
-    plain = state.type(end, 10.0).state
-    corrected = offered(state, correction=correction).type(end, 10.0).state
+    plain = typed(marks, state).type(space, 10.0).state
+    corrected = typed(marks, offered(state, correction=correction)).type(space, 10.0).state
+    assert corrected.text != plain.text or word == correction
     for character in following:
         corrected = corrected.type(character, 20.0).state
     for _ in following:
