@@ -1,10 +1,13 @@
 """Where a phone's things are, and what its owner has chosen. Several phones can live on one desktop."""
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import math
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,13 +15,14 @@ from typing import Any, Protocol
 import platformdirs
 
 from federation.base.files import write_private
+from federation.errors import FederationError
 from federation.protocol.conditions import Conditions
 from keyboard_app.settings import Settings
 
 _NAME = re.compile(r"[\w-]{1,40}")
 
 
-class ProfileError(Exception):
+class ProfileError(FederationError):
     """A profile that cannot be used; the message is one sentence that says what to do."""
 
 
@@ -53,6 +57,28 @@ class Profile:
         except OSError as error:
             raise ProfileError(f"the folder {folder} cannot be made: {error.strerror}") from error
         return cls(name, folder)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator["Profile"]:
+        """Hold the profile for this process: two that use it at once would not know of each other's keys.
+
+        Raises:
+            ProfileError: another process holds it, or its folder cannot be written to.
+        """
+        try:
+            descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise ProfileError(f"the folder {self.folder} cannot be written to: {error.strerror}") from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ProfileError(
+                    f"the profile {self.name!r} is in use: close the keyboard that has it, or choose another --profile"
+                ) from error
+            yield self
+        finally:
+            os.close(descriptor)
 
     @property
     def log(self) -> Path:

@@ -23,6 +23,7 @@ _COMMANDS = {
     "enrol": _Command("fedkey.cli.enrol", "enrol", "Be the authority that vouches for devices."),
     "evaluate": _Command("fedkey.cli.evaluate", "evaluate", "Measure how well a model predicts."),
     "export": _Command("fedkey.cli.export", "export", "Write what a phone downloads."),
+    "ibus": _Command("fedkey.cli.ibus", "ibus", "Type with the keyboard in every application."),
     "keyboard": _Command("fedkey.cli.keyboard", "keyboard", "Open a phone's keyboard in a window."),
     "models": _Command("fedkey.cli.rounds", "models", "Look at a server's models, and promote one."),
     "phones": _Command("fedkey.cli.phones", "phones", "Let headless phones type and take part in rounds."),

@@ -7,7 +7,7 @@ import click
 
 from fedkey.cli import paths
 from keyboard_app.phone import Phone
-from keyboard_app.profile import Profile, ProfileError
+from keyboard_app.profile import Profile
 
 _BEGINNINGS = ("The ferry leaves at n", "See you at the har", "The ferry leaves ")  # typed before the pictures
 
@@ -23,6 +23,7 @@ _BEGINNINGS = ("The ferry leaves at n", "See you at the har", "The ferry leaves 
 @click.option("--server", default="", help="URL of the round server; without one the phone learns by itself.")
 @click.option("--profile", default="phone", show_default=True, help="Which phone; each keeps its own things.")
 @click.option("--profiles", type=click.Path(path_type=Path), help="Folder of all phones' things.")
+@click.option("--page", help="Screen to begin with, such as settings or leaves.")
 @click.option("--corpus", default="chitchat", show_default=True, help="Of --corpus-user.")
 @click.option("--corpus-user", help="Type this user's messages, for demonstrations.")
 @click.option(
@@ -38,6 +39,7 @@ def keyboard(
     corpus: str,
     corpus_user: str | None,
     screenshot: Path | None,
+    page: str | None,
 ) -> None:
     """Open a phone's keyboard that predicts, learns on this machine, and takes part in rounds if you agree."""
     if screenshot is not None:
@@ -47,12 +49,12 @@ def keyboard(
     if not (model / "manifest.json").exists():
         click.echo(f"{model} holds no model, so nothing is suggested: write one with `fedkey export`", err=True)
     from keyboard_app.ui.app import run
+    from keyboard_app.ui.pages import PAGES
 
-    try:
-        chosen = Profile.named(profile, profiles)
-    except ProfileError as error:
-        raise click.ClickException(str(error)) from error
-    run([Phone(chosen, model=model if model.exists() else None, server=server, at_once=False)], messages)
+    if page is not None and page not in PAGES:
+        raise click.UsageError(f"there is no screen {page!r}: choose one of {', '.join(PAGES)}")
+    with Profile.named(profile, profiles).held() as own:
+        run([Phone(own, model=model if model.exists() else None, server=server, at_once=False)], messages, page=page)
 
 
 def several(model: Path, folder: Path, count: int) -> None:

@@ -116,8 +116,6 @@ class Field:
         self._kind, self._around = kind, around
         if kind is not None:
             self._phone.focus(kind)
-            if around is not None:
-                self._place(*around)
         return told
 
     def can_delete(self, *, able: bool) -> None:
@@ -129,13 +127,14 @@ class Field:
         self._around, self._deleted = (before, after), False
         if self._moved and self._committed and before.endswith(self._committed) and not is_letter(after[:1]):
             self._moved = False
-        if not self._moved and not self._placed and before.endswith(self._committed):
-            self._place(before.removesuffix(self._committed), after)
+        if self._phone.state.text:  # otherwise this waits for a key of ours: what is not typed on is nothing to us
+            self._place()
 
     def was_reset(self) -> None:
         """Learn that the application begins anew, maybe elsewhere; it has what was not committed, or dropped it."""
-        if self._deleted and not self._preedit:
-            self._deleted = False
+        untouched = not (self._committed or self._preedit or self._moved)
+        if untouched or (self._deleted and not self._preedit):
+            self._around, self._deleted = None, False
             return
         self.other()
 
@@ -145,6 +144,7 @@ class Field:
             return Told(handled=False)
         if self._moved:
             self._begin_anew()
+        self._place()
         if self._within:
             if not is_letter(character):
                 self.other()
@@ -223,18 +223,17 @@ class Field:
 
         An application that never says where that is may have it anywhere: what is typed may be parts of words.
         """
-        around, self._unsure = self._around, self._unsure or not self._deletes
+        self._unsure = self._unsure or not self._deletes
         self._phone.focus(FieldKind.NO_LEARNING if self._unsure else self._kind or FieldKind.NO_LEARNING)
         self._committed = self._preedit = ""
         self._moved = self._deleted = self._within = self._placed = False
-        if around is not None:
-            self._place(*around)
 
-    def _place(self, before: str, after: str) -> None:
+    def _place(self) -> None:
         """Take note of what stands around the editor's text. A part of a word is neither learned nor continued."""
-        if self._kind is None:
+        if self._around is None or self._placed or self._moved or not self._around[0].endswith(self._committed):
             return
         self._placed = True
+        before, after = self._around[0].removesuffix(self._committed), self._around[1]
         within = is_letter(before[-1:]) or is_letter(after[:1])
         if within and self._phone.state.text:
             self._phone.keep_secret()

@@ -110,9 +110,13 @@ class TypingSession:
         """Select the whole text."""
         self._type(EditorState.select_all)
 
-    def focus(self, field: FieldKind) -> None:
-        """Go to an empty field of another kind."""
-        self._type(lambda state: state.focus(field))
+    def focus(self, field: FieldKind, context: str = "") -> None:
+        """Go to a field of some kind with nothing of ours in it, after `context`; what was typed before is finished."""
+        self._type(lambda state: state.focus(field, context))
+
+    def stands_after(self, context: str) -> None:
+        """Learn what stands before the text, for predictions alone."""
+        self._type(lambda state: state.stands_after(context))
 
     def go_incognito(self, *, on: bool) -> None:
         """Turn incognito on or off, if it is not so already."""
@@ -123,10 +127,13 @@ class TypingSession:
         """Say why a word is on the strip."""
         return suggesting.why(slot.suggestion)
 
+    def keep_as_typed(self) -> None:
+        """Correct nothing in the word that is being typed."""
+        self._type(lambda state: After(state.kept_as_typed()))
+
     def keep_secret(self) -> None:
         """Learn nothing of what is being typed at the moment."""
-        with self._lock:
-            self._state = self._state.kept_secret()
+        self._type(lambda state: After(state.kept_secret(), (Drafted(""),)))
 
     def clear(self) -> None:
         """Forget what was typed and sent."""

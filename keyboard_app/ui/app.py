@@ -91,12 +91,13 @@ class Phones(BoxLayout):
         return True
 
 
-def run(phones: Sequence[Phone], messages: Sequence[str] = ()) -> None:
+def run(phones: Sequence[Phone], messages: Sequence[str] = (), *, page: str | None = None) -> None:
     """Show phones until the window is closed, then close them.
 
     Args:
         phones: one or several.
         messages: that the first one types by itself.
+        page: that the first one begins with.
 
     Raises:
         WindowError: there is no display.
@@ -105,6 +106,8 @@ def run(phones: Sequence[Phone], messages: Sequence[str] = ()) -> None:
         window = open_window(PHONE_SIZE if len(phones) == 1 else several_size(len(phones)))
         root = Phones(phones)
         root.listen(window)
+        if page is not None and phones[0].settings.consent is not None:
+            root.views[0].show(page)
         if messages:
             _type_by_itself(root.views[0], messages)
         frames = Frames(root)

@@ -1,0 +1,106 @@
+"""`fedkey ibus`: the keyboard in every application of a desktop."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from fedkey.cli import paths
+from keyboard_app.ibus.component import Component
+from keyboard_app.profile import Profile
+
+
+@click.group()
+def ibus() -> None:
+    """Type with the keyboard in every application, as an input method of IBus."""
+
+
+_MODEL = click.option(
+    "--model",
+    type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
+    default=paths.SERVER / "export",
+    show_default=True,
+    help="A folder that `fedkey export` wrote.",
+)
+_SERVER = click.option("--server", default="", help="URL of the round server; without one it learns by itself.")
+_PROFILE = click.option("--profile", default="phone", show_default=True, help="Whose things it uses.")
+_PROFILES = click.option(
+    "--profiles", type=click.Path(path_type=Path, resolve_path=True), help="Folder of all of them."
+)
+
+
+@ibus.command()
+@_MODEL
+@_SERVER
+@_PROFILE
+@_PROFILES
+def install(model: Path, server: str, profile: str, profiles: Path | None) -> None:
+    """Let IBus find the keyboard, for this user; nothing else changes."""
+    from keyboard_app.ibus import bindings
+
+    bindings.load()  # to say now what is missing
+    Profile.named(profile, profiles)
+    component = Component.of_user()
+    component.install([*_command("ibus", "run"), "--ibus", *_options(model, server, profile, profiles)])
+    click.echo(f"written: {component.description}")
+    click.echo(f"written: {component.variable}")
+    click.echo(
+        "log in again, or run `"
+        f"IBUS_COMPONENT_PATH={component.search_path} ibus-daemon -drx`; then `ibus engine fedkey`"
+    )
+
+
+@ibus.command()
+def remove() -> None:
+    """Take back what `install` did; what was learned stays."""
+    component = Component.of_user()
+    if component.remove():
+        click.echo("removed: IBus finds the keyboard no more once it is started again")
+    else:
+        click.echo("the keyboard was not installed")
+
+
+@ibus.command()
+@_MODEL
+@_SERVER
+@_PROFILE
+@_PROFILES
+@click.option(
+    "--ibus", "started_by_ibus", is_flag=True, help="IBus started this; otherwise it takes the keyboard into use."
+)
+def run(model: Path, server: str, profile: str, profiles: Path | None, started_by_ibus: bool) -> None:
+    """Be the keyboard until IBus ends; IBus starts this by itself once it is installed."""
+    import signal
+
+    from keyboard_app.ibus.service import Service
+    from keyboard_app.phone import Phone
+
+    own = Profile.named(profile, profiles)
+
+    @contextlib.contextmanager
+    def opened() -> Iterator[Phone]:
+        with own.held():
+            phone = Phone(own, model=model, server=server)
+            try:
+                yield phone
+            finally:
+                phone.close()
+
+    service = Service(opened, [*_command("keyboard"), *_options(model, server, profile, profiles), "--page"])
+    signal.signal(signal.SIGTERM, lambda *_: service.stop())
+    service.run(started_by_ibus=started_by_ibus)
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "fedkey", *arguments]
+
+
+def _options(model: Path, server: str, profile: str, profiles: Path | None) -> list[str]:
+    options = ["--model", str(model), "--profile", profile]
+    if server:
+        options += ["--server", server]
+    if profiles is not None:
+        options += ["--profiles", str(profiles)]
+    return options
