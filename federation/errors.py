@@ -9,6 +9,10 @@ class ConfigError(FederationError):
     """A setting that cannot be used; the message says which and what is allowed."""
 
 
+class DivergedError(FederationError):
+    """Training came apart: going on would make the model no better."""
+
+
 class TooManyError(FederationError):
     """More requests than a device or an address may make; over HTTP status 429.
 

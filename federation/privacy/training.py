@@ -33,6 +33,7 @@ COUNT_NOISE_SHARE = 0.05
 """Standard deviation of the noise on how many updates were clipped, as a share of the cohort (Andrew et al. 2021)."""
 
 _RECORD = "privacy.json"
+_NOT_OF_CLIENTS = frozenset({"bytes_up", "bytes_down"})
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,20 @@ class PrivateTraining:
             multiplier = (multiplier**-2 - counts**-2) ** -0.5
         return multiplier * cohort / size
 
+    def noise_over_clip(self, cohort: int, dimension: int, uniform: bool) -> float:  # noqa: FBT001 - as `plan`
+        """Return the length of the noise on the mean of a round over that of the longest update.
+
+        Where it is well above one, a round learns little, and a server that steps on such means comes apart.
+        """
+        if self.mechanism in BY_SERVER:
+            return self.sum_noise_multiplier(cohort) * math.sqrt(dimension) / cohort
+        if self.mechanism == "none":
+            return 0.0
+        plan = self.plan(1, cohort, dimension, bytes(32), uniform=uniform)
+        scale = NoiseScale.of(plan)
+        length = math.sqrt(scale.phone_variance * cohort * scale.coordinates) * plan.encoding.step
+        return length / (self.clip * cohort)
+
     def plan(self, number: int, cohort: int, dimension: int, rotation_seed: bytes, *, uniform: bool) -> RoundPlan:
         """Return the plan of a round whose clients make the noise: the one that phones get.
 
@@ -237,6 +252,11 @@ class RunRecord:
     def after(self, number: int, clients: Iterable[int]) -> Self:
         """Return the record with round `number`, which takes the place of one that was stopped before it was done."""
         return replace(self, rounds=(*self.rounds[: number - 1], tuple(map(int, clients))))
+
+    def showing(self, *names: Iterable[str] | str) -> Self:
+        """Return the record of a run that shows figures of these names, but for those that no client's text moves."""
+        shown = {name for each in names for name in ([each] if isinstance(each, str) else each)}
+        return replace(self, unprotected=tuple(sorted({*self.unprotected, *shown} - _NOT_OF_CLIENTS)))
 
     @property
     def mechanism(self) -> str:

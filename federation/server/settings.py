@@ -112,6 +112,17 @@ class RoundSettings(Ranged):
         if self.defence.enabled or self.upload_share < 1:
             raise ConfigError("noise by the server goes with neither the defence nor uploads of a share of the weights")
 
+    def noise_over_clip(self, dimension: int) -> float:
+        """Return the length of the noise on the mean of a round's goal over that of the longest delta.
+
+        Where it is well above one, a round learns little, and a server that steps on such means comes apart.
+        """
+        deviation = self.central.noise_multiplier
+        if self.privacy.mechanism is not Mechanism.NONE:
+            honest = max(self.minimum - self.privacy.corrupt, 1)
+            deviation = self.privacy.noise_multiplier * math.sqrt(self.goal / honest)
+        return deviation * math.sqrt(dimension) / self.goal
+
     @property
     def max_phones(self) -> int:
         """Phones that are let in."""

@@ -7,6 +7,7 @@ at the learning rates that a run of so many has from there.
 
 import asyncio
 import json
+import math
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow_federated as tff
 
-from federation.errors import ConfigError
+from federation.errors import ConfigError, DivergedError
 from federation.fleet.scenario import Device
 from federation.fleet.virtual_clock import Played, VirtualClock
 from federation.privacy.training import BY_CLIENTS, RunRecord
@@ -49,6 +50,8 @@ from model.vocabulary import Vocabulary
 _FINAL_LEARNING_RATE = 0.02
 _DEFENCE = "defence"
 _SAMPLING, _SHUFFLING, _EVALUATION, _GROUPING = range(4)
+_DIVERGED_NATS = 1.0
+_MIXTURE_WEIGHTS = "mixture_weights"  # fitted to clients' later messages, and part of the model
 _JUDGED_BY = 10  # every so many-th public row is kept for the defence's gate
 
 
@@ -219,7 +222,10 @@ class Run:
                 release(_validation_figures(cohort.evaluate(progress.state.weights, self._validation)), 0)
             for number in range(done + 1, self.config.rounds + 1):
                 progress, report = self._round(cohort, server, defended, progress, number)
-                release(_figures(report), number)
+                self._check_convergence(progress, report)
+                figures = _figures(report)
+                self._record = self._record.showing(figures, _MIXTURE_WEIGHTS)
+                release(figures, number)
                 self._save(number, progress)
                 watcher.round_done(report)
                 worker.recycle_if_above(self.config.worker_limit_mb << 20)
@@ -227,6 +233,27 @@ class Run:
         checkpoint = with_fitted_mixture(checkpoint, self._validation)
         checkpoint.save(self.model_path)
         return checkpoint
+
+    @property
+    def noise_over_clip(self) -> float:
+        """Length of the noise on a round's mean over that of the longest update; 0 without noise."""
+        return self.config.privacy.noise_over_clip(self._record.cohort, self._record.dimension, self._record.uniform)
+
+    def _check_convergence(self, progress: Progress, report: RoundReport) -> None:
+        """Raise DivergedError if the model predicts worse than by guessing, or is no longer finite."""
+        loss, guessing = report.training.mean_loss, math.log(self.vocabulary.size)
+        finite = all(np.isfinite(weight).all() for weight in progress.state.weights)
+        if finite and (not report.clients or loss <= guessing + _DIVERGED_NATS):
+            return
+        told = f"the loss is {loss:.1f} nats a piece, and guessing has {guessing:.1f}" if finite else "it is not finite"
+        noise = self.noise_over_clip
+        cause = (
+            f"noise on a round's mean is {noise:.2g} times as long as the longest update: lower the noise multiplier "
+            "or raise the cohort (or privacy.noise_cohort)"
+            if noise > 1
+            else "lower the learning rates"
+        )
+        raise DivergedError(f"the model came apart by round {report.number}: {told}; {cause}, and use --restart")
 
     def begin_with(self, start: Checkpoint) -> None:
         """Begin with a model instead of training one on the public seed; a run that has begun is left as it is.

@@ -85,6 +85,13 @@ def serve(
         authority=authority,
         texts_are_given=public_text is not None,
     )
+    installation = Installation.load(folder)
+    noise = installation.settings.rounds.noise_over_clip(installation.export.manifest.network.parameters)
+    if noise:
+        click.echo(
+            f"noise on a round's mean is {noise:.2g} times as long as the longest update; "
+            "well above 1 it hides what a round learns"
+        )
     command = [sys.executable, "-m", "fedkey", "coordinate", "--folder", str(folder)]
     if simulated_cohort and corpus:
         command += ["--simulated-cohort", str(simulated_cohort), "--corpus", corpus]

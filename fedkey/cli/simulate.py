@@ -59,6 +59,12 @@ from model import folders
 @click.option(
     "--noise-multiplier", "privacy__noise_multiplier", type=float, help="Of the noise on a sum, over the clip."
 )
+@click.option(
+    "--noise-cohort",
+    "privacy__noise_cohort",
+    type=int,
+    help="Size of a larger cohort whose noise is simulated: shows what it would learn, and protects nobody.",
+)
 @click.option("--clip", "privacy__clip", type=float, help="L2 bound of a client's update.")
 @click.option("--seed", type=int, help="Everything random follows from it.")
 @click.option(
@@ -107,6 +113,11 @@ def simulate(
         f"in a round a phone would send {megabytes(run.traffic.up)} and receive at most "
         f"{megabytes(run.traffic.down)}, with the whole model"
     )
+    if run.noise_over_clip:
+        click.echo(
+            f"noise on a round's mean is {run.noise_over_clip:.2g} times as long as the longest update; "
+            "well above 1 it hides what a round learns"
+        )
     with TrainingProgress(config.rounds, run.rounds_done) as progress:
         run.train(progress.watcher)
     if config.privacy.mechanism != "none":

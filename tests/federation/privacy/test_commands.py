@@ -161,6 +161,14 @@ def test_cohorts_that_cannot_be_private_so_are_refused() -> None:
         PrivateTraining("skellam", 1.0, clip=1.0).plan(1, 300, 100, bytes(32), uniform=True)
 
 
+@pytest.mark.parametrize("mechanism", ["none", "gaussian", "blt", "skellam", "discrete_gaussian"])
+def test_noise_is_compared_with_the_longest_update(mechanism: str) -> None:
+    multiplier = 0.0 if mechanism == "none" else 0.5
+    settings = PrivateTraining(mechanism, multiplier, clip=2.0)  # type: ignore[arg-type]
+    expected = multiplier * math.sqrt(100_000) / 20
+    assert settings.noise_over_clip(20, 100_000, uniform=True) == pytest.approx(expected, rel=0.05)
+
+
 def test_what_a_scenario_decides_cannot_be_set_as_well() -> None:
     skellam = PrivateTraining("skellam", 1.0, clip=1.0, minimum=5)
     skellam.check_scenario(5)

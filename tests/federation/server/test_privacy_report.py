@@ -61,6 +61,7 @@ def test_rounds_without_noise_have_no_privacy_to_report(tmp_path: Path, exported
     assert "1 of 1 rounds had no noise" in told.output
 
 
+SKELLAM = Privacy(Mechanism.SKELLAM, 1.5, corrupt=1)
 BLT = CentralNoise(mechanism="blt", noise_multiplier=2.0, rounds=40, max_participations=4, min_separation=8)
 
 
@@ -88,6 +89,22 @@ def test_noise_by_the_server_is_in_the_model_and_in_the_account(tmp_path: Path, 
     assert SERVER_TRUSTED in report.account.assumptions
     assert {"phones", "examples", "loss_before", "accuracy_before"} <= set(report.account.unprotected)
     assert not {"bytes_up", "encoded_norm"} & set(report.account.unprotected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "deviation"),
+    [
+        ({"weight_cap": 1, "central": BLT}, 2.0),
+        (
+            {"privacy": Privacy(Mechanism.SKELLAM, 1.5, corrupt=1)},
+            1.5 * (SETTINGS.goal / (SETTINGS.minimum - 1)) ** 0.5,
+        ),
+        ({}, 0.0),
+    ],
+)
+def test_a_servers_noise_is_compared_with_the_longest_update(changes: dict[str, object], deviation: float) -> None:
+    rounds = replace(SETTINGS, **changes)  # type: ignore[arg-type]
+    assert rounds.noise_over_clip(10_000) == pytest.approx(100 * deviation / SETTINGS.goal)
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,23 @@
 """Whole runs with noise: stopped and resumed, accounted for, and with rare rows frozen."""
 
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from federation.errors import ConfigError
+from federation.errors import ConfigError, DivergedError
 from federation.fleet.scenario import DropOut, PhoneClass, Scenario
 from federation.privacy.participation import Participation
 from federation.privacy.training import PrivateTraining, RunRecord
-from federation.simulation.fedavg import ClientTraining
+from federation.simulation.fedavg import ClientTraining, ServerOptimizer
 from federation.simulation.participation import choose_cohorts
 from federation.simulation.run import RoundReport, Run, Watcher
+from fedkey.cli import main
 from model.checkpoint import Checkpoint
 from tests.federation.simulation.conftest import same, train_and_keep
 
@@ -62,6 +66,51 @@ def test_clients_of_a_scenario_make_noise_and_the_run_says_what_it_costs(make: C
 def test_noise_of_the_server_needs_clients_that_count_alike(make: Callable[..., Run]) -> None:
     with pytest.raises(ConfigError, match="uniform"):
         make("weighted", privacy=PrivateTraining("gaussian", 1.0, clip=0.5))
+
+
+README = Path(__file__).parents[3] / "README.md"
+
+
+def test_the_private_run_of_the_readme_works_and_is_accounted_for(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a small size: as it is written, but for the corpus, the rounds and the folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (line,) = re.findall(
+        r"^ +uv run fedkey (simulate --mechanism .*?) --out runs/private", README.read_text(), re.MULTILINE
+    )
+    out = ["--out", str(tmp_path / "private")]
+    small = ["--corpus", str(corpus), "--rounds", "3", "--cohort", "8", "--set", "evaluate_clients=4"]
+    trained = CliRunner().invoke(main, [*line.split(), *small, *out], catch_exceptions=False)
+    assert trained.exit_code == 0, trained.output
+    (ratio,) = re.findall(r"noise on a round's mean is ([\d.e+-]+) times as long", trained.output)
+    assert float(ratio) < 1
+    report = CliRunner().invoke(main, ["privacy", "report", out[1]], catch_exceptions=False)
+    for said in (
+        "a BLT of",
+        "1e-10",
+        "protects nobody",
+        "not covered",
+        "loss",
+        "validation_accuracy",
+        "mixture_weights",
+    ):
+        assert said in report.output
+    assert "bytes_up" not in report.output
+
+
+def test_a_run_that_comes_apart_stops_with_a_sentence(make: Callable[..., Run]) -> None:
+    privacy = PrivateTraining("gaussian", 50.0, clip=2.0)
+    changes = {"client": UNIFORM, "privacy": privacy, "rounds": 30, "server": ServerOptimizer("sgd")}
+    run = make("apart", **changes)
+    assert run.noise_over_clip > 100
+    with pytest.raises(DivergedError, match=r"came apart by round \d+: .* lower the noise multiplier") as stopped:
+        run.train()
+    assert "\n" not in str(stopped.value)
+    again = make("apart", **changes)
+    assert 0 < again.rounds_done < 30
+    with pytest.raises(DivergedError, match="came apart"):
+        again.train()
 
 
 def test_clients_rest_as_long_and_come_as_often_as_was_asked() -> None:
