@@ -44,9 +44,9 @@ from federation.protocol import request_signing
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import Credential
 from federation.protocol.plan import PLAN_BYTES, Deadlines, RoundPlan
+from federation.protocol.steps import Step
 from federation.secure_aggregation import Authority, Device, DeviceKey, phone
 from federation.secure_aggregation.identity import DEVICE_ID_BYTES, SIGNATURE_BYTES
-from federation.server.phases import Phase
 from federation.server.settings import RoundSettings, ServerSettings
 from federation.updates.update import Tally, Update
 
@@ -288,7 +288,7 @@ def _round(
     def fetch(what: str) -> list[bytes]:
         return connections.send([device.ask(server, "GET", f"{path}/{what}") for device in cohort])[0]
 
-    def post(step: Phase, messages: Sequence[bytes]) -> tuple[list[float], float]:
+    def post(step: Step, messages: Sequence[bytes]) -> tuple[list[float], float]:
         pairs = zip(cohort, messages, strict=True)
         requests = [device.ask(server, "POST", f"{path}/{step}", message) for device, message in pairs]
         _, latencies, seconds = connections.send(requests)
@@ -308,13 +308,13 @@ def _round(
     plan = cohort[0].plan
     delta = np.random.default_rng(0).normal(0, plan.clip / np.sqrt(plan.dimension), plan.dimension).astype(np.float32)
     vector = plan.encode(Update(delta, Tally(1, 100, 250.0, 12)), secrets.token_bytes(32))
-    post(Phase.ADVERTISE, step_on([b""] * len(cohort), lambda phase, _: phase.advertise()))
-    post(Phase.SHARE, step_on(fetch("roster"), lambda phase, answer: phase.share(answer)))
+    post(Step.ADVERTISE, step_on([b""] * len(cohort), lambda phase, _: phase.advertise()))
+    post(Step.SHARE, step_on(fetch("roster"), lambda phase, answer: phase.share(answer)))
     uploads = step_on(fetch("inbox"), lambda phase, answer: phase.open(answer).mask(vector))
-    latencies, seconds = post(Phase.UPLOAD, uploads)
+    latencies, seconds = post(Step.UPLOAD, uploads)
     began = time.perf_counter()
-    post(Phase.CONFIRM, step_on(fetch("survivors"), lambda phase, answer: phase.confirm(answer)))
-    post(Phase.UNMASK, step_on(fetch("signatures"), lambda phase, answer: (phase.unmask(answer), None)))
+    post(Step.CONFIRM, step_on(fetch("survivors"), lambda phase, answer: phase.confirm(answer)))
+    post(Step.UNMASK, step_on(fetch("signatures"), lambda phase, answer: (phase.unmask(answer), None)))
     reader = cohort[0]
     _until(lambda: json.loads(connections.send([reader.ask(server, "GET", "/models/current")])[0][0])["version"] == 2)
     return uploads, latencies, seconds, time.perf_counter() - began

@@ -24,8 +24,8 @@ from federation.fleet.emulation import DAY_SECONDS, Hours, SlowNetwork, SlowTrai
 from federation.fleet.scenario import Device, PhoneClass, Scenario
 from federation.protocol.credentials import Credential
 from federation.protocol.drop_reasons import DropReason
-from federation.protocol.message_sizes import STEPS, Step
 from federation.protocol.policy import PhonePolicy
+from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import ComputeBudget, TrainingTask
 from federation.updates.update import Update
 from model.engine import Export, Trainer

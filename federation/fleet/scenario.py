@@ -15,8 +15,9 @@ from typing import Annotated, Literal
 from federation.base.config import load
 from federation.base.ranges import Natural, Positive, Probability, Range, Ranged, Share
 from federation.errors import ConfigError
-from federation.protocol.message_sizes import STEPS, Step, Traffic
+from federation.protocol.message_sizes import Traffic
 from federation.protocol.plan import Deadlines
+from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import ComputeBudget, DeviceClass
 from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
 
@@ -90,11 +91,11 @@ class DropOut(Ranged):
     def at(self, step: Step) -> float:
         """Return the share that vanishes in a step."""
         shares: dict[Step, float] = {
-            "advertise": self.advertise,
-            "share": self.share,
-            "upload": self.upload,
-            "confirm": self.confirm,
-            "unmask": self.unmask,
+            Step.ADVERTISE: self.advertise,
+            Step.SHARE: self.share,
+            Step.UPLOAD: self.upload,
+            Step.CONFIRM: self.confirm,
+            Step.UNMASK: self.unmask,
         }
         return shares[step]
 

@@ -1,23 +1,19 @@
 """Rounds on a virtual clock: whom the server lets in, who is in time, and whether the round completes.
 
-The server's rules are those of `federation.server`: it lets in more phones than it wants, closes a step once nobody
-whom it needs is missing or the deadline has come, cuts off whoever is later, and abandons the round where fewer are
-left than secure aggregation needs (Bonawitz et al., Towards Federated Learning at Scale, MLSys 2019,
-https://arxiv.org/abs/1902.01046, section 4). It cannot tell a phone that vanished from one that is slow, and waits.
+The rules are those of the round server, `federation.rounds.rules`.
 
 What happens does not depend on the model, so a run that goes on where it was stopped plays the earlier rounds again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from federation.fleet.scenario import Device, Scenario
-from federation.protocol.message_sizes import STEPS, Step, Traffic
-from federation.protocol.plan import Deadlines
-from federation.secure_aggregation import min_threshold
+from federation.protocol.message_sizes import Traffic
+from federation.protocol.steps import STEPS, Step
+from federation.rounds.rules import RoundRules
 
 
 class Played(NamedTuple):
@@ -44,68 +40,6 @@ class Played(NamedTuple):
         return self.abandoned_in is None
 
 
-@dataclass(frozen=True)
-class RoundRules:
-    """When steps of a round close.
-
-    Attributes:
-        goal: phones wanted in the sum.
-        most: phones let in.
-        minimum: with fewer the round is abandoned.
-        meeting_seconds: for so long phones may join, once enough are there.
-        grace_seconds: that stragglers have to upload once as many have as are wanted.
-        deadlines: of the steps.
-    """
-
-    goal: int
-    most: int
-    minimum: int
-    meeting_seconds: int
-    grace_seconds: int
-    deadlines: Deadlines
-
-    def deadline_seconds(self, step: Step) -> int:
-        """Return when a step closes at the latest, after the opening."""
-        limits = self.deadlines
-        seconds: dict[Step, int] = {
-            "advertise": limits.advertise_seconds,
-            "share": limits.share_seconds,
-            "upload": limits.upload_seconds,
-            "confirm": limits.confirm_seconds,
-            "unmask": limits.unmask_seconds,
-        }
-        return seconds[step]
-
-    def needed(self, step: Step, roster: int) -> int:
-        """Return the phones without which a round is abandoned in a step; `roster` phones advertised keys."""
-        threshold = min_threshold(roster)
-        if step == "advertise":
-            return self.minimum
-        return threshold if step in {"confirm", "unmask"} else max(threshold, self.minimum)
-
-    def close(self, step: Step, before: int, roster: int, arrivals: Sequence[float]) -> tuple[float, int]:
-        """Return when a step closes, and how many of the phones that come are in time.
-
-        Args:
-            step: of the round.
-            before: phones that took the step before.
-            roster: phones that advertised keys.
-            arrivals: seconds after the opening at which phones take the step, ascending.
-        """
-        closes = [float(self.deadline_seconds(step))]
-        everybody = self.most if step == "advertise" else before
-        if len(arrivals) >= everybody:
-            closes.append(arrivals[everybody - 1])
-        if step in {"advertise", "upload"} and len(arrivals) >= self.goal:
-            reached = arrivals[self.goal - 1]
-            if step == "advertise":
-                closes.append(max(float(self.meeting_seconds), reached))
-            elif len(arrivals) >= self.needed(step, roster):
-                closes.append(max(reached + self.grace_seconds, arrivals[self.needed(step, roster) - 1]))
-        closed = min(closes)
-        return closed, sum(arrival <= closed for arrival in arrivals)
-
-
 class VirtualClock:
     """Plays the rounds of a scenario one after the other.
 
@@ -129,7 +63,7 @@ class VirtualClock:
         rounds = scenario.rounds
         self._rules = RoundRules(
             goal=goal,
-            most=rounds.max_phones(goal),
+            max_phones=rounds.max_phones(goal),
             minimum=rounds.minimum,
             meeting_seconds=rounds.meeting_seconds,
             grace_seconds=rounds.grace_seconds,
@@ -152,7 +86,7 @@ class VirtualClock:
     def _play(self, number: int) -> Played:
         opened = self._played[-1].closed_seconds if self._played else 0.0
         there = [device for device in self._devices if device.available(opened)]
-        chosen = np.random.default_rng([self._seed, number]).permutation(len(there))[: self._rules.most]
+        chosen = np.random.default_rng([self._seed, number]).permutation(len(there))[: self._rules.max_phones]
         present = [there[index] for index in chosen]
         selected = tuple(device.index for device in present)
         now, roster, trained = 0.0, len(present), 0
@@ -164,17 +98,17 @@ class VirtualClock:
                 if not device.drops_out(number, step)
             )
             now, count = self._rules.close(step, len(present), roster, [arrival for arrival, *_ in arrivals])
-            if step == "upload":
+            if step is Step.UPLOAD:
                 trained = len(arrivals)
             if count < self._rules.needed(step, roster):
                 return Played(opened, opened + now, selected, (), trained, step)
             present = [device for *_, device in arrivals[:count]]
-            if step == "advertise":
+            if step is Step.ADVERTISE:
                 roster = count
-            elif step == "upload":
+            elif step is Step.UPLOAD:
                 contributed = tuple(sorted(device.index for device in present))
         return Played(opened, opened + now, selected, contributed, trained - len(contributed), None)
 
     def _seconds(self, number: int, step: Step, device: Device) -> float:
-        training = device.train_seconds(self._tokens(number, device)) if step == "upload" else 0.0
+        training = device.train_seconds(self._tokens(number, device)) if step is Step.UPLOAD else 0.0
         return device.transfer_seconds(self._traffic[step]) + training

@@ -1,15 +1,12 @@
 """Bytes that a phone sends and receives in a round: sizes of the messages, without what HTTP adds."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 from federation.protocol.plan import PLAN_BYTES, RoundPlan
+from federation.protocol.steps import Step
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.secure_aggregation.messages import Kind
-
-Step = Literal["advertise", "share", "upload", "confirm", "unmask"]
-STEPS: tuple[Step, ...] = get_args(Step)
-"""What a phone does in a round, in this order; `federation.protocol.plan.Deadlines` has when each closes."""
 
 
 class Traffic(NamedTuple):
@@ -45,9 +42,9 @@ def of_round(plan: RoundPlan, phones: int, *, model_bytes: int, task_bytes: int 
 
     invitation = PLAN_BYTES + SIGNATURE_BYTES + task_bytes + model_bytes
     return {
-        "advertise": Traffic(size(Kind.ADVERTISEMENT), invitation),
-        "share": Traffic(size(Kind.SHARES), size(Kind.ROSTER)),
-        "upload": Traffic(size(Kind.MASKED_INPUT), size(Kind.INBOX)),
-        "confirm": Traffic(size(Kind.CONSISTENCY), size(Kind.SURVIVORS)),
-        "unmask": Traffic(size(Kind.UNMASKING), size(Kind.SIGNATURES)),
+        Step.ADVERTISE: Traffic(size(Kind.ADVERTISEMENT), invitation),
+        Step.SHARE: Traffic(size(Kind.SHARES), size(Kind.ROSTER)),
+        Step.UPLOAD: Traffic(size(Kind.MASKED_INPUT), size(Kind.INBOX)),
+        Step.CONFIRM: Traffic(size(Kind.CONSISTENCY), size(Kind.SURVIVORS)),
+        Step.UNMASK: Traffic(size(Kind.UNMASKING), size(Kind.SIGNATURES)),
     }

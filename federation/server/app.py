@@ -25,6 +25,7 @@ from federation.protocol import request_signing
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import CredentialError
 from federation.protocol.drop_reasons import DropReason
+from federation.protocol.steps import STEPS, Step
 from federation.secure_aggregation import MAX_COHORT
 from federation.server.errors import (
     BadRequestError,
@@ -35,7 +36,6 @@ from federation.server.errors import (
 )
 from federation.server.metrics import Metrics
 from federation.server.models import Models, ModelVersion
-from federation.server.phases import STEPS, Phase
 from federation.server.rounds import Rounds
 from federation.server.session_events import REPORTED_BY_PHONES, Event
 
@@ -181,8 +181,8 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
     @phones.post(f"/rounds/<int:round_id>/<any({','.join(STEPS)}):step>")
     def take(round_id: int, step: str) -> Response:
         _known(round_id)
-        largest = site.max_upload if step == Phase.UPLOAD else SMALL_BODY + _SHARE_BODY * MAX_COHORT
-        site.rounds.receive(round_id, Phase(step), _body(largest), sender=_device())
+        largest = site.max_upload if step == Step.UPLOAD else SMALL_BODY + _SHARE_BODY * MAX_COHORT
+        site.rounds.receive(round_id, Step(step), _body(largest), sender=_device())
         return Response(status=204)
 
     @phones.get("/rounds/<int:round_id>/roster")

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
+from federation.protocol.steps import Step
 from federation.secure_aggregation import Authority
 from federation.secure_aggregation.server import (
     CollectConfirmations,
@@ -18,7 +19,6 @@ from federation.secure_aggregation.server import (
 )
 from federation.server import phases
 from federation.server.errors import GoneError
-from federation.server.phases import Phase
 from federation.server.queries import bodies, senders
 from federation.server.round_state import RoundState, plan_of
 from federation.server.tables import RoundRow
@@ -52,35 +52,35 @@ class GroupSteps:
         Raises:
             GoneError: here and below: the device did not join the round, or its group has lost too many.
         """
-        members = self._members(session, row, Phase.SHARE, device_id)
+        members = self._members(session, row, Step.SHARE, device_id)
         return self._sharing.get(row.round_id, members, lambda: self._advertised(session, row, members))
 
     def masking(self, session: Session, row: RoundRow, device_id: bytes) -> CollectMaskedInputs:
         """Return a device's group at the step of the uploads, with what phones dealt each other."""
-        members = self._members(session, row, Phase.UPLOAD, device_id)
+        members = self._members(session, row, Step.UPLOAD, device_id)
 
         def built() -> CollectMaskedInputs:
-            shares = bodies(session, row.round_id, Phase.SHARE, members)
+            shares = bodies(session, row.round_id, Step.SHARE, members)
             return phases.masking(self._advertised(session, row, members), shares)
 
         return self._masking.get(row.round_id, members, built)
 
     def confirming(self, session: Session, row: RoundRow, device_id: bytes) -> CollectConfirmations:
         """Return a device's group at the fourth step, with its survivors."""
-        members = self._members(session, row, Phase.CONFIRM, device_id)
+        members = self._members(session, row, Step.CONFIRM, device_id)
         return self._confirming.get(row.round_id, members, lambda: self._uploaded(session, row, members))
 
     def unmasking(self, session: Session, row: RoundRow, device_id: bytes) -> CollectUnmasking:
         """Return a device's group at the last step, with its signatures."""
-        members = self._members(session, row, Phase.UNMASK, device_id)
+        members = self._members(session, row, Step.UNMASK, device_id)
 
         def built() -> CollectUnmasking:
-            signatures = bodies(session, row.round_id, Phase.CONFIRM, members)
+            signatures = bodies(session, row.round_id, Step.CONFIRM, members)
             return phases.unmasking(self._uploaded(session, row, members), signatures)
 
         return self._unmasking.get(row.round_id, members, built)
 
-    def _members(self, session: Session, row: RoundRow, step: Phase, device_id: bytes) -> Members:
+    def _members(self, session: Session, row: RoundRow, step: Step, device_id: bytes) -> Members:
         def built() -> Mapping[bytes, Members]:
             left = RoundState.of(session, row).left_at(step)
             return {member: group.members for group in left for member in group.members}
@@ -88,17 +88,17 @@ class GroupSteps:
         groups = self._groups.get(row.round_id, step, built)
         if device_id in groups:
             return groups[device_id]
-        if device_id in senders(session, row.round_id, Phase.ADVERTISE):
+        if device_id in senders(session, row.round_id, Step.ADVERTISE):
             raise GoneError("too few phones of the device's group are left: wait for the next round")
         raise GoneError("the device did not join this round: wait for the next one")
 
     def _advertised(self, session: Session, row: RoundRow, members: Members) -> CollectShares:
-        joined = bodies(session, row.round_id, Phase.ADVERTISE, members)
+        joined = bodies(session, row.round_id, Step.ADVERTISE, members)
         return phases.advertising(plan_of(row), self._authority, joined).close()
 
     def _uploaded(self, session: Session, row: RoundRow, members: Members) -> CollectConfirmations:
         roster = self._advertised(session, row, members).roster
-        sharers, survivors = (senders(session, row.round_id, each, members) for each in (Phase.SHARE, Phase.UPLOAD))
+        sharers, survivors = (senders(session, row.round_id, each, members) for each in (Step.SHARE, Step.UPLOAD))
         return phases.confirming(plan_of(row), roster, sharers, survivors)
 
 

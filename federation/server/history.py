@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sql
 
+from federation.protocol.steps import STEPS
 from federation.server.errors import UnknownError
-from federation.server.phases import STEPS, Phase
+from federation.server.phases import Ended
 from federation.server.session_events import Event
 from federation.server.store import Database
 from federation.server.tables import EventRow, RoundRow
@@ -60,7 +61,7 @@ def rounds_of(database: Database, *, last: int | None = None) -> list[RoundSumma
             None if row.ended is None else row.ended - row.opened,
             uploads.get(row.round_id, 0),
             sizes.get(row.round_id, 0),
-            f"abandoned: {row.reason}" if row.phase == Phase.ABANDONED else row.phase,
+            f"abandoned: {row.reason}" if row.phase == Ended.ABANDONED else row.phase,
         )
         for row in reversed(rows)
     ]

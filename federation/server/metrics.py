@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from federation.server.phases import STEPS
+from federation.protocol.steps import STEPS
 from federation.server.store import Database
 from federation.server.tables import CurrentRow, DeviceRow, EventRow, ModelRow, RoundRow
 

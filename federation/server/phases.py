@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from federation.protocol.plan import RoundPlan
+from federation.protocol.steps import STEPS, Step
 from federation.secure_aggregation import Authority, Roster
 from federation.secure_aggregation.messages import Survivors
 from federation.secure_aggregation.server import (
@@ -20,26 +21,28 @@ from federation.secure_aggregation.server import (
 )
 
 
-class Phase(StrEnum):
-    """Of a round; the first five are the protocol's steps."""
+class Ended(StrEnum):
+    """How a round ended."""
 
-    ADVERTISE = "advertise"
-    SHARE = "share"
-    UPLOAD = "upload"
-    CONFIRM = "confirm"
-    UNMASK = "unmask"
     FINISHED = "finished"
     ABANDONED = "abandoned"
 
 
-STEPS = (Phase.ADVERTISE, Phase.SHARE, Phase.UPLOAD, Phase.CONFIRM, Phase.UNMASK)
+Phase = Step | Ended
+"""Of a round: the step that is open, or its end."""
+
 
 Collecting = CollectAdvertisements | CollectShares | CollectMaskedInputs | CollectConfirmations | CollectUnmasking
 
 
-def after(phase: Phase) -> Phase:
+def phase_of(stored: str) -> Phase:
+    """Return a phase as the database has it."""
+    return Step(stored) if stored in STEPS else Ended(stored)
+
+
+def after(step: Step) -> Phase:
     """Return the phase that follows a step."""
-    return (*STEPS, Phase.FINISHED)[STEPS.index(phase) + 1]
+    return Ended.FINISHED if step is STEPS[-1] else STEPS[STEPS.index(step) + 1]
 
 
 def advertising(

@@ -21,10 +21,10 @@ from federation.privacy.toeplitz import Buffers
 from federation.privacy.training import client_noise_assumptions
 from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import Mechanism, RoundPlan
+from federation.protocol.steps import Step
 from federation.protocol.task import TrainingTask
 from federation.robustness import Action
 from federation.server.noise import RESTORED
-from federation.server.phases import Phase
 from federation.server.round_state import plan_of
 from federation.server.store import Database
 from federation.server.tables import MessageRow, ModelRow, NoiseStreamRow, RoundRow
@@ -165,7 +165,7 @@ def _unprotected(session: Session) -> list[str]:
 
 def _uploaded(session: Session) -> dict[int, _Round]:
     """Return the rounds in which somebody uploaded, by number."""
-    query = sql.select(MessageRow.round_id, MessageRow.device_id).where(MessageRow.step == Phase.UPLOAD)
+    query = sql.select(MessageRow.round_id, MessageRow.device_id).where(MessageRow.step == Step.UPLOAD)
     phones = defaultdict[int, set[str]](set)
     for round_id, device_id in session.execute(query):
         phones[round_id].add(device_id.hex())

@@ -7,8 +7,8 @@ from typing import TypeVar
 import sqlalchemy as sql
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from federation.protocol.steps import STEPS, Step
 from federation.server.errors import UnknownError
-from federation.server.phases import STEPS, Phase
 from federation.server.tables import DeviceRow, MessageRow, RoundRow
 
 T = TypeVar("T")
@@ -62,23 +62,23 @@ def selected(session: Session, round_id: int) -> int:
     return session.scalar(sql.select(sql.func.count()).where(DeviceRow.last_round == round_id)) or 0
 
 
-def is_stored(session: Session, round_id: int, step: Phase, device_id: bytes, digest: bytes) -> bool:
+def is_stored(session: Session, round_id: int, step: Step, device_id: bytes, digest: bytes) -> bool:
     """Whether a device's message of a step is the one with this digest."""
     known = session.get(MessageRow, (round_id, step, device_id))
     return known is not None and known.digest == digest
 
 
-def bodies(session: Session, round_id: int, step: Phase, members: Collection[bytes] | None = None) -> list[bytes]:
+def bodies(session: Session, round_id: int, step: Step, members: Collection[bytes] | None = None) -> list[bytes]:
     """Return the messages of a step other than the upload, by device id; of all phones, or of some."""
     return [body for body in _column(session, MessageRow.body, round_id, step, members) if body is not None]
 
 
 def uploads(session: Session, round_id: int, members: Collection[bytes]) -> list[str]:
     """Return the names of masked vectors, by device id."""
-    return [name for name in _column(session, MessageRow.blob, round_id, Phase.UPLOAD, members) if name is not None]
+    return [name for name in _column(session, MessageRow.blob, round_id, Step.UPLOAD, members) if name is not None]
 
 
-def senders(session: Session, round_id: int, step: Phase, members: Collection[bytes] | None = None) -> list[bytes]:
+def senders(session: Session, round_id: int, step: Step, members: Collection[bytes] | None = None) -> list[bytes]:
     """Return who took a step, by device id; of all phones, or of some."""
     return _column(session, MessageRow.device_id, round_id, step, members)
 
@@ -87,7 +87,7 @@ def _column(
     session: Session,
     column: InstrumentedAttribute[T],
     round_id: int,
-    step: Phase,
+    step: Step,
     members: Collection[bytes] | None,
 ) -> list[T]:
     query = sql.select(column).where(MessageRow.round_id == round_id, MessageRow.step == step)

@@ -13,10 +13,11 @@ import sqlalchemy as sql
 from sqlalchemy.orm import Session
 
 from federation.protocol.plan import RoundPlan
-from federation.secure_aggregation import min_threshold
+from federation.protocol.steps import STEPS, Step
+from federation.rounds.rules import GroupProgress, RoundRules
 from federation.secure_aggregation.groups import assign_min_size
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
-from federation.server.phases import STEPS, Phase
+from federation.server.phases import Phase, phase_of
 from federation.server.tables import MessageRow, RoundRow
 
 
@@ -30,22 +31,24 @@ class GroupState:
     """
 
     members: tuple[bytes, ...]
-    counts: Mapping[Phase, int]
+    counts: Mapping[Step, int]
 
-    def present(self, step: Phase) -> int:
+    def present(self, step: Step) -> int:
         """Return how many phones took a step."""
         return self.counts.get(step, 0)
 
-    def needed(self, step: Phase, minimum: int) -> int:
-        """Return how many have to, in a plan with this minimum."""
-        if step is Phase.ADVERTISE:
-            return minimum
-        threshold = min_threshold(len(self.members))
-        return threshold if step in {Phase.CONFIRM, Phase.UNMASK} else max(threshold, minimum)
+    def needed(self, step: Step, rules: RoundRules) -> int:
+        """Return how many have to."""
+        return rules.needed(step, len(self.members))
 
-    def has_enough(self, step: Phase, minimum: int) -> bool:
+    def has_enough(self, step: Step, rules: RoundRules) -> bool:
         """Whether enough phones took a step."""
-        return self.present(step) >= self.needed(step, minimum)
+        return self.present(step) >= self.needed(step, rules)
+
+    def progress(self, step: Step) -> GroupProgress:
+        """Return how far the group is in a step."""
+        before = self.present(STEPS[STEPS.index(step) - 1]) if step is not Step.ADVERTISE else 0
+        return GroupProgress(len(self.members), before, self.present(step))
 
 
 @dataclass(frozen=True)
@@ -53,34 +56,30 @@ class RoundState:
     """How far a round is.
 
     Attributes:
-        phase: of the round.
-        groups: of the round; while phones join, all that have joined are one.
-        plan: of the round.
-        goal: phones wanted in the sum.
-        max_phones: that are let in.
-        opened: seconds since 1970.
-        goal_reached: when the step had as many phones as are wanted in the sum, if it has.
-        grace_seconds: that the others have from then on.
+        phase: Step that is open, or end of the round.
+        groups: Groups of the round; while phones join, all that have joined are one.
+        plan: Plan of the round.
+        rules: When its steps close.
+        opened: Time of the opening, seconds since 1970.
+        goal_reached: When the step had as many phones as are wanted in the sum, if it has, seconds since 1970.
     """
 
     phase: Phase
     groups: Sequence[GroupState]
     plan: RoundPlan
-    goal: int
-    max_phones: int
+    rules: RoundRules
     opened: float
     goal_reached: float | None
-    grace_seconds: float
 
     @classmethod
-    def of(cls, session: Session, row: RoundRow, grace_seconds: float = 0.0) -> Self:
-        """Return where a round stands."""
+    def of(cls, session: Session, row: RoundRow, *, meeting_seconds: float = 0.0, grace_seconds: float = 0.0) -> Self:
+        """Return where a round stands; the times are those of `RoundRules` and decide only when a step closes."""
         query = sql.select(MessageRow.step, MessageRow.device_id).where(MessageRow.round_id == row.round_id)
-        takers: dict[Phase, set[bytes]] = {}
+        takers: dict[Step, set[bytes]] = {}
         for step, device_id in session.execute(query):
-            takers.setdefault(Phase(step), set()).add(device_id)
-        phase, joined = Phase(row.phase), takers.get(Phase.ADVERTISE, set())
-        parts = [joined] if phase is Phase.ADVERTISE else assign_min_size(joined, row.group_seed, row.group_phones)
+            takers.setdefault(Step(step), set()).add(device_id)
+        phase, joined = phase_of(row.phase), takers.get(Step.ADVERTISE, set())
+        parts = [joined] if phase is Step.ADVERTISE else assign_min_size(joined, row.group_seed, row.group_phones)
         groups = [
             GroupState(
                 tuple(sorted(members)), {step: len(devices.intersection(members)) for step, devices in takers.items()}
@@ -89,51 +88,47 @@ class RoundState:
         ]
         arrivals = sql.select(MessageRow.received).where(MessageRow.round_id == row.round_id, MessageRow.step == phase)
         reached = session.scalar(arrivals.order_by(MessageRow.received).offset(row.goal - 1).limit(1))
-        return cls(phase, groups, plan_of(row), row.goal, row.max_phones, row.opened, reached, grace_seconds)
+        plan = plan_of(row)
+        rules = RoundRules(
+            goal=row.goal,
+            max_phones=row.max_phones,
+            minimum=plan.minimum,
+            meeting_seconds=meeting_seconds,
+            grace_seconds=grace_seconds,
+            deadlines=plan.deadlines,
+        )
+        return cls(phase, groups, plan, rules, row.opened, reached)
 
     @property
-    def deadline(self) -> float:
-        """When the step is closed at the latest, seconds since 1970."""
-        limits = self.plan.deadlines
-        seconds = {
-            Phase.ADVERTISE: limits.advertise_seconds,
-            Phase.SHARE: limits.share_seconds,
-            Phase.UPLOAD: limits.upload_seconds,
-            Phase.CONFIRM: limits.confirm_seconds,
-            Phase.UNMASK: limits.unmask_seconds,
-        }
-        return self.opened + seconds[self.phase]
+    def step(self) -> Step:
+        """The step that is open; ask only of a round that has not ended."""
+        return Step(self.phase)
 
-    def left_at(self, step: Phase) -> list[GroupState]:
+    def left_at(self, step: Step) -> list[GroupState]:
         """Return the groups of which enough phones took each of the steps before one that has begun."""
         earlier = STEPS[: STEPS.index(step)]
-        return [each for each in self.groups if all(each.has_enough(before, self.plan.minimum) for before in earlier)]
+        return [each for each in self.groups if all(each.has_enough(before, self.rules) for before in earlier)]
 
     @property
     def left(self) -> list[GroupState]:
         """Groups that have come as far as the round."""
-        return self.left_at(self.phase)
+        return self.left_at(self.step)
 
     @property
     def going_on(self) -> list[GroupState]:
         """Groups of which enough phones have taken the present step too."""
-        return [group for group in self.left if group.has_enough(self.phase, self.plan.minimum)]
+        return [group for group in self.left if group.has_enough(self.step, self.rules)]
 
     @property
     def present(self) -> int:
         """Phones that took the step."""
-        return sum(group.present(self.phase) for group in self.left)
+        return sum(group.present(self.step) for group in self.left)
 
-    def is_complete(self, now: float, meeting_seconds: float) -> bool:
-        """Whether there is nothing to wait for, before the deadline."""
-        if self.phase is Phase.ADVERTISE:
-            everyone_came = now >= self.opened + meeting_seconds
-            return self.present == self.max_phones or (self.present >= self.goal and everyone_came)
-        before = STEPS[STEPS.index(self.phase) - 1]
-        if all(group.present(self.phase) == group.present(before) for group in self.left):
-            return True
-        over = self.goal_reached is not None and now >= self.goal_reached + self.grace_seconds
-        return self.phase is Phase.UPLOAD and over and self.going_on == self.left
+    def is_over(self, now: float) -> bool:
+        """Whether the step closes, at a time in seconds since 1970."""
+        progress = [group.progress(self.step) for group in self.left]
+        reached = None if self.goal_reached is None else self.goal_reached - self.opened
+        return self.rules.is_over(self.step, progress, now - self.opened, reached)
 
 
 def plan_of(row: RoundRow) -> RoundPlan:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import Credential, CredentialError, Revocations
+from federation.protocol.steps import STEPS, Step
 from federation.rounds import pace
 from federation.secure_aggregation import Authority
 from federation.server import phases
@@ -26,7 +27,7 @@ from federation.server.errors import (
     UnauthorisedError,
 )
 from federation.server.group_steps import GroupSteps
-from federation.server.phases import STEPS, Phase
+from federation.server.phases import Ended
 from federation.server.queries import active, bodies, is_stored, round_of, selected, waiting
 from federation.server.round_state import plan_of
 from federation.server.session_events import Event, pseudonyms, record
@@ -39,11 +40,11 @@ _COUNT_SECONDS = 1.0
 _MANY = 1000
 
 _EVENT = {
-    Phase.ADVERTISE: Event.ADVERTISED,
-    Phase.SHARE: Event.SHARED,
-    Phase.UPLOAD: Event.UPLOADED,
-    Phase.CONFIRM: Event.CONFIRMED,
-    Phase.UNMASK: Event.UNMASKED,
+    Step.ADVERTISE: Event.ADVERTISED,
+    Step.SHARE: Event.SHARED,
+    Step.UPLOAD: Event.UPLOADED,
+    Step.CONFIRM: Event.CONFIRMED,
+    Step.UNMASK: Event.UNMASKED,
 }
 
 
@@ -165,7 +166,7 @@ class Rounds:
             row = round_of(session, round_id)
             return row.plan + row.task
 
-    def receive(self, round_id: int, step: Phase, message: bytes, *, sender: bytes) -> None:
+    def receive(self, round_id: int, step: Step, message: bytes, *, sender: bytes) -> None:
         """Take a message of the protocol; once this returns, it is stored and counts.
 
         Args:
@@ -191,13 +192,13 @@ class Rounds:
             signer = self._signer(session, row, step, message, sender)
         if signer != sender:
             raise ForbiddenError("another device signed this message: a device sends its own")
-        blob = self._blobs.put(f"rounds/{round_id}", message) if step is Phase.UPLOAD else None
+        blob = self._blobs.put(f"rounds/{round_id}", message) if step is Step.UPLOAD else None
         self._accept(round_id, step, sender, digest, message if blob is None else None, blob, len(message))
 
     def _accept(
         self,
         round_id: int,
-        step: Phase,
+        step: Step,
         device_id: bytes,
         digest: bytes,
         body: bytes | None,
@@ -213,9 +214,9 @@ class Rounds:
             if known is not None:
                 raise ConflictError("the device sent something else before: resend the first message unchanged")
             _must_be_at(row, step)
-            if step is Phase.ADVERTISE and body is not None:
+            if step is Step.ADVERTISE and body is not None:
                 # Of each other, keys must not repeat, nor the cohort overflow; the signatures have been checked.
-                joined = bodies(session, round_id, Phase.ADVERTISE)
+                joined = bodies(session, round_id, Step.ADVERTISE)
                 phases.advertising(plan_of(row), self._authority, joined, row.max_phones).restore(body)
                 device = session.get(DeviceRow, device_id)
                 if device is None or device.last_round != round_id:
@@ -238,22 +239,22 @@ class Rounds:
 
     def roster(self, round_id: int, device_id: bytes) -> bytes:
         """Return the roster of a device's group, once the first step is closed."""
-        with self._begun(round_id, Phase.SHARE) as (session, row):
+        with self._begun(round_id, Step.SHARE) as (session, row):
             return self._steps.sharing(session, row, device_id).roster_message
 
     def inbox(self, round_id: int, device_id: bytes) -> bytes:
         """Return what others dealt to a device, once the second step is closed."""
-        with self._begun(round_id, Phase.UPLOAD) as (session, row):
+        with self._begun(round_id, Step.UPLOAD) as (session, row):
             return self._steps.masking(session, row, device_id).inbox_message(device_id)
 
     def survivors(self, round_id: int, device_id: bytes) -> bytes:
         """Return who of a device's group uploaded, once that step is closed."""
-        with self._begun(round_id, Phase.CONFIRM) as (session, row):
+        with self._begun(round_id, Step.CONFIRM) as (session, row):
             return self._steps.confirming(session, row, device_id).survivors_message
 
     def signatures(self, round_id: int, device_id: bytes) -> bytes:
         """Return the group's signatures over its survivors, once that step is closed."""
-        with self._begun(round_id, Phase.UNMASK) as (session, row):
+        with self._begun(round_id, Step.UNMASK) as (session, row):
             return self._steps.unmasking(session, row, device_id).signatures_message
 
     def report(self, round_id: int, device_id: bytes, kind: Event, detail: str) -> None:
@@ -292,41 +293,41 @@ class Rounds:
         return None
 
     def _has_room(self, session: Session, row: RoundRow, device: DeviceRow) -> bool:
-        if row.phase != Phase.ADVERTISE:
+        if row.phase != Step.ADVERTISE:
             return False
         if device.last_round == row.round_id:
             # Killed after it was selected: it may join with new keys, unless it has already advertised some.
-            return session.get(MessageRow, (row.round_id, Phase.ADVERTISE, device.device_id)) is None
+            return session.get(MessageRow, (row.round_id, Step.ADVERTISE, device.device_id)) is None
         return selected(session, row.round_id) < row.max_phones
 
-    def _signer(self, session: Session, row: RoundRow, step: Phase, message: bytes, sender: bytes) -> bytes:
+    def _signer(self, session: Session, row: RoundRow, step: Step, message: bytes, sender: bytes) -> bytes:
         """Check a message of a step that is open; return the device id of who signed it."""
-        if step is Phase.ADVERTISE:  # who else has advertised is looked at under the database's lock, by `_accept`
+        if step is Step.ADVERTISE:  # who else has advertised is looked at under the database's lock, by `_accept`
             return phases.advertising(plan_of(row), self._authority, (), row.max_phones).check(message)
-        if step is Phase.SHARE:
+        if step is Step.SHARE:
             return self._steps.sharing(session, row, sender).check(message)
-        if step is Phase.UPLOAD:
+        if step is Step.UPLOAD:
             return self._steps.masking(session, row, sender).check(message)
-        if step is Phase.CONFIRM:
+        if step is Step.CONFIRM:
             return self._steps.confirming(session, row, sender).check(message)
         return self._steps.unmasking(session, row, sender).check(message)
 
     @contextmanager
-    def _begun(self, round_id: int, step: Phase) -> Iterator[tuple[Session, RoundRow]]:
+    def _begun(self, round_id: int, step: Step) -> Iterator[tuple[Session, RoundRow]]:
         """Yield a round that has come to a step, or is past it."""
         with self._database.read() as session:
             row = round_of(session, round_id)
-            if row.phase == Phase.ABANDONED:
+            if row.phase == Ended.ABANDONED:
                 raise GoneError(f"the round was abandoned: {row.reason}")
-            if row.phase in STEPS and STEPS.index(Phase(row.phase)) < STEPS.index(step):
+            if row.phase in STEPS and STEPS.index(Step(row.phase)) < STEPS.index(step):
                 raise NotYetError(f"the round is still at {row.phase!r}: ask again", _POLL_SECONDS)
             yield session, row
 
 
-def _must_be_at(row: RoundRow, step: Phase) -> None:
-    if row.phase == Phase.ABANDONED:
+def _must_be_at(row: RoundRow, step: Step) -> None:
+    if row.phase == Ended.ABANDONED:
         raise GoneError(f"the round was abandoned: {row.reason}")
-    if row.phase == Phase.FINISHED or STEPS.index(Phase(row.phase)) > STEPS.index(step):
+    if row.phase == Ended.FINISHED or STEPS.index(Step(row.phase)) > STEPS.index(step):
         raise GoneError(f"the round is past {step.value!r}: wait for the next one")
     if row.phase != step:
         raise NotYetError(f"the round is still at {row.phase!r}: ask again", _POLL_SECONDS)

@@ -55,7 +55,7 @@ class RoundRow(Base):
     """A round.
 
     Attributes:
-        phase: a `Phase`.
+        phase: a `federation.server.phases.Phase`.
         reason: why it was abandoned.
         plan, task: as phones get them, the plan signed.
         goal: phones wanted in the sum.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from federation.protocol.steps import Step
 from federation.rounds.server_optimizers import ServerOptimizer
 from federation.secure_aggregation import Authority
 from federation.server.coordinator.closing import Closing
@@ -19,9 +20,7 @@ from federation.server.coordinator.opening import Opening
 from federation.server.counting import Counting
 from federation.server.defence import Defence, Probe
 from federation.server.models import Gate, Models
-from federation.server.phases import Phase
 from federation.server.queries import active
-from federation.server.round_state import RoundState
 from federation.server.session_events import pseudonyms
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
@@ -104,15 +103,15 @@ class Coordinator:
         """Take the next step of the round that is running, or open one; return whether there was something to do."""
         with self._database.read() as session:
             row = active(session)
-            state = None if row is None else RoundState.of(session, row, self._settings.grace_seconds)
+            state = None if row is None else self._closing.state(session, row)
         if row is None or state is None:
             return self._opening.open()
-        if not self._closing.is_due(state):
+        if not state.is_over(self._clock()):
             return False
-        if state.phase is Phase.UNMASK and state.going_on:
+        if state.step is Step.UNMASK and state.going_on:
             self._finishing.finish(row, state)
         else:
-            self._closing.close(row.round_id, state.phase)
+            self._closing.close(row.round_id, state.step)
         return True
 
     def _sweep(self) -> None:

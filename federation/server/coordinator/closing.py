@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
+from federation.protocol.steps import Step
 from federation.secure_aggregation import groups
 from federation.secure_aggregation.errors import TooFewPhonesError
 from federation.server import phases
-from federation.server.phases import Phase
+from federation.server.phases import Ended
 from federation.server.round_state import GroupState, RoundState
 from federation.server.session_events import Event, record
 from federation.server.settings import RoundSettings
@@ -29,20 +30,22 @@ class Closing:
         self._settings = settings
         self._clock = clock
 
-    def is_due(self, state: RoundState) -> bool:
-        """Whether a round's step is over."""
-        now = self._clock()
-        return state.is_complete(now, self._settings.meeting_seconds) or now >= state.deadline
+    def state(self, session: Session, row: RoundRow) -> RoundState:
+        """Return where a round stands."""
+        settings = self._settings
+        times = {"meeting_seconds": settings.meeting_seconds, "grace_seconds": settings.grace_seconds}
+        return RoundState.of(session, row, **times)
 
-    def close(self, round_id: int, phase: Phase) -> None:
+    def close(self, round_id: int, step: Step) -> None:
         """Close a step if it is still open and over."""
+        now = self._clock()
         with self._database.write() as session:
             row = session.get(RoundRow, round_id)
-            if row is None or row.phase != phase:
+            if row is None or row.phase != step:
                 return
-            state = RoundState.of(session, row, self._settings.grace_seconds)
-            if self.is_due(state):
-                _close(session, row, state, self._clock())
+            state = self.state(session, row)
+            if state.is_over(now):
+                _close(session, row, state, now)
 
 
 def _close(session: Session, row: RoundRow, state: RoundState, now: float) -> None:
@@ -53,20 +56,20 @@ def _close(session: Session, row: RoundRow, state: RoundState, now: float) -> No
         return
     for reason in reasons:
         record(session, now, Event.LOST, round_id=row.round_id, detail=reason)
-    row.phase, row.phase_since = phases.after(state.phase), now
-    detail = f"{state.phase}: {state.present} phones"
+    row.phase, row.phase_since = phases.after(state.step), now
+    detail = f"{state.step}: {state.present} phones"
     parts = groups.count(state.present, row.group_phones)
-    if state.phase is Phase.ADVERTISE and parts > 1:
+    if state.step is Step.ADVERTISE and parts > 1:
         detail += f" in {parts} groups"
     record(session, now, Event.CLOSED, round_id=row.round_id, detail=detail)
 
 
 def abandon(session: Session, row: RoundRow, now: float, reason: str) -> None:
     """End a round without a model, in a writing session."""
-    row.phase, row.phase_since, row.ended, row.reason = Phase.ABANDONED, now, now, reason
+    row.phase, row.phase_since, row.ended, row.reason = Ended.ABANDONED, now, now, reason
     record(session, now, Event.ABANDONED, round_id=row.round_id, detail=reason)
 
 
 def _too_few(group: GroupState, state: RoundState) -> str:
-    needed = group.needed(state.phase, state.plan.minimum)
-    return str(TooFewPhonesError(state.phase.value, group.present(state.phase), needed))
+    step = state.step
+    return str(TooFewPhonesError(step.value, group.present(step), group.needed(step, state.rules)))

@@ -15,6 +15,7 @@ from federation.privacy.central import NoiseStream
 from federation.protocol import message_sizes
 from federation.protocol.message_sizes import Traffic
 from federation.protocol.plan import Mechanism, RoundPlan
+from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import TrainingTask
 from federation.robustness import Action, Memory, Outcome, counts
 from federation.rounds.server_optimizers import ServerOptimizer, ServerState
@@ -27,7 +28,7 @@ from federation.server.counting import Counting
 from federation.server.defence import Defence, GroupSum, SummedRound, garbage, remembered
 from federation.server.errors import UnknownError
 from federation.server.models import Gate, Models, Verdict
-from federation.server.phases import STEPS, Phase
+from federation.server.phases import Ended
 from federation.server.queries import bodies, uploads
 from federation.server.round_state import GroupState, RoundState
 from federation.server.session_events import Event, record
@@ -146,7 +147,7 @@ class Finishing:
         now = self._clock()
         with self._database.write() as session:
             fresh = session.get(RoundRow, row.round_id)
-            if fresh is None or fresh.phase != Phase.UNMASK:
+            if fresh is None or fresh.phase != Step.UNMASK:
                 return
             for reason in unmasked.lost:
                 record(session, now, Event.LOST, round_id=row.round_id, detail=reason)
@@ -159,7 +160,7 @@ class Finishing:
                 return
             detail = _insert(models, session, fresh, result, stored, now)
             noise.keep(session, fresh, unmasked.stream)
-            fresh.phase, fresh.phase_since, fresh.ended = Phase.FINISHED, now, now
+            fresh.phase, fresh.phase_since, fresh.ended = Ended.FINISHED, now, now
             detail += f", {unmasked.blamed} devices blamed"
             record(session, now, Event.FINISHED, round_id=row.round_id, detail=detail)
         noise.set_mark(self._noise_mark, fresh, unmasked.stream)
@@ -238,18 +239,18 @@ class Finishing:
     def _aggregate(self, row: RoundRow, plan: RoundPlan, group: GroupState) -> Aggregate:
         with self._database.read() as session:
             told = {
-                step: bodies(session, row.round_id, step, group.members) for step in STEPS if step is not Phase.UPLOAD
+                step: bodies(session, row.round_id, step, group.members) for step in STEPS if step is not Step.UPLOAD
             }
             names = uploads(session, row.round_id, group.members)
-        shares = phases.advertising(plan, self._authority, told[Phase.ADVERTISE]).close()
-        inputs = phases.masking(shares, told[Phase.SHARE])
+        shares = phases.advertising(plan, self._authority, told[Step.ADVERTISE]).close()
+        inputs = phases.masking(shares, told[Step.SHARE])
         vectors = map(self._blobs.get, names)
-        return phases.aggregate(inputs, vectors, told[Phase.CONFIRM], told[Phase.UNMASK])
+        return phases.aggregate(inputs, vectors, told[Step.CONFIRM], told[Step.UNMASK])
 
     def _give_up(self, round_id: int, reason: str) -> None:
         with self._database.write() as session:
             row = session.get(RoundRow, round_id)
-            if row is not None and row.phase == Phase.UNMASK:
+            if row is not None and row.phase == Step.UNMASK:
                 abandon(session, row, self._clock(), reason)
 
 

@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 from federation.privacy import noised_encoding
 from federation.privacy.central import exact_encoding
 from federation.protocol.plan import Mechanism, RoundPlan
+from federation.protocol.steps import Step
 from federation.protocol.task import TrainingTask
 from federation.server import noise
 from federation.server.counting import Counting
 from federation.server.models import Models, ModelVersion
-from federation.server.phases import Phase
 from federation.server.queries import active, coming, waiting
 from federation.server.session_events import Event, record
 from federation.server.settings import RoundSettings
@@ -73,7 +73,7 @@ class Opening:
             session.add(
                 RoundRow(
                     round_id=round_id,
-                    phase=Phase.ADVERTISE,
+                    phase=Step.ADVERTISE,
                     reason=None,
                     plan=plan.signed(self._key),
                     task=task.to_bytes(),

@@ -6,7 +6,8 @@ import pytest
 
 from federation.errors import ConfigError
 from federation.fleet.scenario import Availability, Clients, DropOut, PhoneClass, Rounds, Scenario
-from federation.protocol.message_sizes import STEPS, Traffic
+from federation.protocol.message_sizes import Traffic
+from federation.protocol.steps import STEPS
 from federation.protocol.task import ComputeBudget
 
 FLEET = 4000

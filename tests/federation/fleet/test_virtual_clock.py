@@ -1,29 +1,21 @@
-"""Rounds on the virtual clock, and that its rules are the round server's."""
+"""Rounds on the virtual clock."""
 
 import itertools
 from collections import Counter
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from federation.fleet.scenario import Availability, DropOut, PhoneClass, Rounds, Scenario
-from federation.fleet.virtual_clock import Played, RoundRules, VirtualClock
-from federation.protocol.message_sizes import STEPS, Step, Traffic
+from federation.fleet.virtual_clock import Played, VirtualClock
+from federation.protocol.message_sizes import Traffic
 from federation.protocol.plan import Deadlines
+from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import ComputeBudget
-from federation.secure_aggregation import min_threshold
-from federation.server.phases import STEPS as SERVER_STEPS
-from federation.server.phases import Phase
-from federation.server.round_state import GroupState, RoundState
-from tests.federation.protocol.test_plan import PLAN
 
 DEADLINES = Deadlines(100, 200, 300, 400, 500)
 FREE: dict[Step, Traffic] = dict.fromkeys(STEPS, Traffic(0, 0))
 QUICK = Scenario(rounds=Rounds(minimum=3, over_selection=1.3, meeting_seconds=10, grace_seconds=5, deadlines=DEADLINES))
-RULES = RoundRules(goal=6, most=9, minimum=4, meeting_seconds=10, grace_seconds=20, deadlines=DEADLINES)
 
 
 def clock(scenario: Scenario, fleet: int = 60, goal: int = 10, tokens: int = 1000, seed: int = 1) -> VirtualClock:
@@ -89,22 +81,6 @@ def test_whoever_is_later_than_the_deadline_is_cut_off() -> None:
             assert played.abandoned_in == "upload"
 
 
-def test_stragglers_have_a_grace_once_the_goal_is_reached() -> None:
-    arrivals = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 25.0, 27.0]
-    assert RULES.close("upload", 9, 9, arrivals) == (26.0, 7)
-    assert RULES.close("upload", 8, 9, arrivals) == (26.0, 7)
-    assert RULES.close("upload", 7, 9, arrivals[:7]) == (25.0, 7)
-    assert RULES.close("upload", 9, 9, arrivals[:5]) == (300.0, 5)
-
-
-def test_a_large_roster_needs_more_than_its_goal() -> None:
-    """Two thirds of 15 and one more must be left, although ten are wanted."""
-    rules = replace(RULES, goal=10, most=15, grace_seconds=0)
-    arrivals = [float(number) for number in range(1, 14)]
-    assert rules.close("upload", 15, 15, arrivals) == (11.0, 11)
-    assert rules.close("upload", 15, 15, arrivals[:10]) == (300.0, 10)
-
-
 def test_slow_networks_count() -> None:
     scenario = replace(QUICK, classes=(PhoneClass(name="far", share=1.0, upload_bytes_per_second=10),))
     traffic: dict[Step, Traffic] = {**FREE, "upload": Traffic(500, 0)}
@@ -130,7 +106,7 @@ def test_a_round_is_abandoned_in_the_step_in_which_too_many_vanish(step: Step) -
     for each in played:
         assert bool(each.contributed) == each.completed
         if not each.completed:
-            deadline = RULES.deadline_seconds(step)
+            deadline = getattr(DEADLINES, f"{step}_seconds")
             assert each.closed_seconds - each.opened_seconds == pytest.approx(deadline)
 
 
@@ -153,44 +129,3 @@ def test_over_selection_completes_more_rounds_under_drop_out() -> None:
     ]
     assert completed[0] < 60
     assert completed[1] > 95
-
-
-@st.composite
-def standings(draw: st.DrawFn) -> tuple[int, int, int]:
-    """A roster, how many of it took the step before, and how many are to come: no round that was abandoned before."""
-    roster = draw(st.integers(4, 9))
-    before = draw(st.integers(max(min_threshold(roster), 4), roster))
-    return roster, before, draw(st.integers(1, before))
-
-
-@given(standings(), st.sampled_from(STEPS), st.integers(0, 600), st.integers(0, 2**32 - 1))
-@settings(max_examples=300, deadline=None)
-def test_steps_close_when_the_round_server_closes_them(
-    counts: tuple[int, int, int], step: Step, now: int, seed: int
-) -> None:
-    """Against `federation.server`: at no moment is one content where the other still waits."""
-    roster, before, coming = counts
-    position = STEPS.index(step)
-    if position == 0:
-        roster = before = coming
-    elif position == 1:
-        before = roster
-    arrivals = np.sort(np.random.default_rng(seed).integers(0, 600, coming)).astype(float).tolist()
-    closes, in_time = RULES.close(step, before, roster, arrivals)
-
-    def standing(present: int) -> RoundState:
-        taken = {earlier: roster if number == 0 else before for number, earlier in enumerate(SERVER_STEPS[:position])}
-        group = GroupState(tuple(bytes([number]) for number in range(roster)), {**taken, Phase(step): present})
-        plan = replace(PLAN, encoding=replace(PLAN.encoding, phones=9), minimum=4, deadlines=DEADLINES)
-        reached = arrivals[5] if step == "upload" and present >= 6 else None
-        return RoundState(Phase(step), [group], plan, 6, 9, 0.0, reached, RULES.grace_seconds)
-
-    present = sum(arrival <= now for arrival in arrivals)
-    asked = standing(min(present, 9) if step == "advertise" else present)
-    closed = asked.is_complete(now, RULES.meeting_seconds) or now >= asked.deadline
-    assert closed == (now >= closes)
-    assert in_time <= sum(arrival <= closes for arrival in arrivals)
-    roster_then = in_time if step == "advertise" else roster
-    (group,) = standing(in_time).groups
-    assert group.needed(Phase(step), 4) == RULES.needed(step, roster_then)
-    assert step != "advertise" or RULES.needed(step, 0) == 4

@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 
 from federation.protocol import message_sizes
-from federation.protocol.message_sizes import STEPS, Traffic
+from federation.protocol.message_sizes import Traffic
 from federation.protocol.plan import PLAN_BYTES
+from federation.protocol.steps import STEPS
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from tests.federation.protocol.test_plan import PLAN, SUBSET
 from tests.federation.secure_aggregation.cohort import Session

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sql
 
 from federation.protocol.plan import Deadlines
-from federation.server.phases import Phase
+from federation.protocol.steps import Step
 from federation.server.settings import RoundSettings
 from federation.server.tables import DeviceRow, EventRow, MessageRow
 from tests.federation.server.phones import READY, Clock, Server
@@ -78,7 +78,7 @@ class Population:
             self.clock.now += 10.0
         with self.server.database.read() as session:
             closed = session.scalars(sql.select(EventRow.detail).where(EventRow.kind == "closed").order_by(EventRow.id))
-            rounds = [int(each.split()[1]) for each in closed if each.startswith(Phase.ADVERTISE)]
+            rounds = [int(each.split()[1]) for each in closed if each.startswith(Step.ADVERTISE)]
         return Outcome(rounds, self.idle_check_ins)
 
     def _check_in(self, phone: int) -> None:
@@ -89,7 +89,7 @@ class Population:
             self.come(now + answer.retry_after_seconds, phone)
             return
         with self.server.database.write() as session:
-            for step in (Phase.ADVERTISE, Phase.SHARE):
+            for step in (Step.ADVERTISE, Step.SHARE):
                 session.add(
                     MessageRow(
                         round_id=answer.round_id,

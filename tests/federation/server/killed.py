@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from federation.protocol.steps import Step
 from federation.server import store
 from federation.server.errors import UnavailableError
-from federation.server.phases import Phase
 from federation.server.settings import RoundSettings
 from tests.federation.server.phones import Clock, Server
 
@@ -130,5 +130,5 @@ def _coordinate(server: Server, between: Callable[[], None]) -> None:
         between()
 
 
-def _send(server: Server, round_id: int, step: Phase, message: bytes, sender: bytes) -> None:
+def _send(server: Server, round_id: int, step: Step, message: bytes, sender: bytes) -> None:
     server.rounds.receive(round_id, step, message, sender=sender)

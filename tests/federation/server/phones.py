@@ -10,6 +10,7 @@ import numpy as np
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import Credential, Issuer, Revocations
 from federation.protocol.plan import PLAN_BYTES, RoundPlan
+from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import TrainingTask
 from federation.robustness import DefenceSettings
 from federation.rounds.server_optimizers import ServerOptimizer, SgdMomentum
@@ -18,7 +19,6 @@ from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.server.coordinator import Coordinator, Partner
 from federation.server.defence import Probe
 from federation.server.models import Gate, Models, Verdict
-from federation.server.phases import STEPS, Phase
 from federation.server.rounds import Rounds
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
@@ -103,20 +103,20 @@ class Phone:
         server.rounds.admit(self.credential)
         return server.rounds.check_in(self.key.device_id, READY).round_id
 
-    def take(self, server: Server, round_id: int, step: Phase) -> bytes:
+    def take(self, server: Server, round_id: int, step: Step) -> bytes:
         """Take one step, and send its message."""
         message = self.make(server, round_id, step)
         self.send(server, round_id, step, message)
         return message
 
-    def send(self, server: Server, round_id: int, step: Phase, message: bytes) -> None:
+    def send(self, server: Server, round_id: int, step: Step, message: bytes) -> None:
         server.rounds.receive(round_id, step, message, sender=self.key.device_id)
 
-    def make(self, server: Server, round_id: int, step: Phase) -> bytes:
+    def make(self, server: Server, round_id: int, step: Step) -> bytes:
         """Take one step, and return its message."""
         rounds = server.rounds
         message: bytes
-        if step is Phase.ADVERTISE:
+        if step is Step.ADVERTISE:
             data = rounds.plan(round_id)
             public = SERVER_KEY.public_key().public_bytes_raw()
             self.plan = RoundPlan.from_signed(data[: PLAN_BYTES + SIGNATURE_BYTES], public)
@@ -124,12 +124,12 @@ class Phone:
             self.plan.check_model(server.models.weights(self.plan.model_sha256.hex()))
             start = phone.AdvertiseKeys(self.plan.session, self.device, ISSUER.authority)
             message, self.phase = start.advertise()
-        elif step is Phase.SHARE:
+        elif step is Step.SHARE:
             message, self.phase = self.phase.share(rounds.roster(round_id, self.key.device_id))
-        elif step is Phase.UPLOAD:
+        elif step is Step.UPLOAD:
             masking = self.phase.open(rounds.inbox(round_id, self.key.device_id))
             message, self.phase = masking.mask(self.plan.encode(self.update, digest("rounding", self.key.device_id)))
-        elif step is Phase.CONFIRM:
+        elif step is Step.CONFIRM:
             message, self.phase = self.phase.confirm(rounds.survivors(round_id, self.key.device_id))
         else:
             message = self.phase.unmask(rounds.signatures(round_id, self.key.device_id))

@@ -11,12 +11,13 @@ import sqlalchemy as sql
 
 from federation.errors import ConfigError
 from federation.protocol.plan import RoundPlan
+from federation.protocol.steps import STEPS, Step
 from federation.robustness import DefenceSettings, Memory, Reading
 from federation.secure_aggregation.vector import Vector
 from federation.server.defence import remembered
 from federation.server.errors import GoneError
 from federation.server.models import Verdict
-from federation.server.phases import STEPS, Phase
+from federation.server.phases import Ended
 from federation.server.round_state import RoundState
 from federation.server.settings import RoundSettings
 from federation.server.tables import EventRow, RoundRow
@@ -78,12 +79,12 @@ def begin(server: Server, clock: Clock, phones: list[Phone]) -> tuple[int, list[
     """Open a round, let all advertise, and return its groups."""
     round_id = gather(server, clock, phones)
     for phone in phones:
-        phone.take(server, round_id, Phase.ADVERTISE)
+        phone.take(server, round_id, Step.ADVERTISE)
     assert server.coordinator.tick()
     return round_id, groups_of(server, round_id, phones)
 
 
-def go_on(server: Server, round_id: int, phones: list[Phone], steps: Iterable[Phase] = STEPS[1:]) -> None:
+def go_on(server: Server, round_id: int, phones: list[Phone], steps: Iterable[Step] = STEPS[1:]) -> None:
     for step in steps:
         for phone in phones:
             phone.take(server, round_id, step)
@@ -105,7 +106,7 @@ def test_the_sum_over_groups_is_the_sum_over_phones(serve: Callable[..., Server]
     round_id, groups = begin(server, clock, phones)
     assert [len(group) for group in groups] == [4, 4, 4]
     go_on(server, round_id, phones)
-    assert phase_of(server, round_id) == (Phase.FINISHED, None)
+    assert phase_of(server, round_id) == (Ended.FINISHED, None)
     np.testing.assert_allclose(server.models.state(2).weights, weighted_mean(phones), atol=5e-3)
     metrics = server.models.version(2).metrics
     assert (metrics["groups"], metrics["phones"]) == (3, 12)
@@ -136,7 +137,7 @@ def test_phones_cannot_tell_their_group_before_they_have_joined(serve: Callable[
     orders = set()
     for _ in range(2):
         for phone in phones:
-            phone.take(server, round_id, Phase.ADVERTISE)
+            phone.take(server, round_id, Step.ADVERTISE)
         assert server.coordinator.tick()
         orders.add(
             tuple(tuple(phones.index(phone) for phone in group) for group in groups_of(server, round_id, phones))
@@ -151,18 +152,18 @@ def test_a_group_without_enough_phones_is_lost_and_the_others_count(serve: Calla
     server, phones = serve(), phones_for(12)
     round_id, groups = begin(server, clock, phones)
     first, *others = groups
-    go_on(server, round_id, phones, [Phase.SHARE])
+    go_on(server, round_id, phones, [Step.SHARE])
     left = [*first[:2], *(phone for group in others for phone in group)]
     for phone in left:
-        phone.take(server, round_id, Phase.UPLOAD)
+        phone.take(server, round_id, Step.UPLOAD)
     assert not server.coordinator.tick()
     clock.now += 1000
     assert server.coordinator.tick()
     with pytest.raises(GoneError, match="too few phones of the device's group"):
-        first[0].take(server, round_id, Phase.CONFIRM)
+        first[0].take(server, round_id, Step.CONFIRM)
     rest = left[2:]
     go_on(server, round_id, rest, STEPS[3:])
-    assert phase_of(server, round_id) == (Phase.FINISHED, None)
+    assert phase_of(server, round_id) == (Ended.FINISHED, None)
     np.testing.assert_allclose(server.models.state(2).weights, weighted_mean(rest), atol=5e-3)
     with server.database.read() as session:
         (lost,) = session.scalars(sql.select(EventRow.detail).where(EventRow.kind == "group lost"))
@@ -174,11 +175,11 @@ def test_a_round_is_abandoned_with_its_last_group(serve: Callable[..., Server], 
     round_id, groups = begin(server, clock, phones)
     for group in groups:
         for phone in group[:2]:
-            phone.take(server, round_id, Phase.SHARE)
+            phone.take(server, round_id, Step.SHARE)
     clock.now += 1000
     assert server.coordinator.tick()
     phase, reason = phase_of(server, round_id)
-    assert phase == Phase.ABANDONED
+    assert phase == Ended.ABANDONED
     assert reason is not None
     assert "share: 2 phones, but 3 are needed" in reason
 
@@ -228,11 +229,11 @@ def test_masked_garbage_costs_its_group_only(
     go_on(server, round_id, phones)
     phase, reason = phase_of(server, round_id)
     if not defence.enabled:  # one group
-        assert phase == Phase.ABANDONED
+        assert phase == Ended.ABANDONED
         assert reason is not None
         assert "some phone masked garbage" in reason
         return
-    assert phase == Phase.FINISHED
+    assert phase == Ended.FINISHED
     kept = [phone for group in groups if phones[5] not in group for phone in group]
     np.testing.assert_allclose(server.models.state(2).weights, weighted_mean(kept), atol=5e-3)
     assert "not finite" in decisions(server, round_id)[0][0]
@@ -257,7 +258,7 @@ def test_a_quarantined_phone_is_not_selected_until_its_time_is_over(serve: Calla
     round_id = gather(server, clock, others)
     assert all(phone.check_in(server) is None for phone in spoiled)
     for phone in others:
-        phone.take(server, round_id, Phase.ADVERTISE)
+        phone.take(server, round_id, Step.ADVERTISE)
     clock.now += 120
     assert server.coordinator.tick()
     go_on(server, round_id, others)
@@ -280,7 +281,7 @@ def test_a_refused_round_leaves_the_model_and_remembers_who_was_in_it(
     round_id, _ = begin(server, clock, phones)
     go_on(server, round_id, phones)
     phase, reason = phase_of(server, round_id)
-    assert phase == Phase.ABANDONED
+    assert phase == Ended.ABANDONED
     assert reason is not None
     assert reason.startswith("the defence refused the round: the loss on public text rises from 2.000 to 9.000")
     assert len(server.models.versions()) == 1

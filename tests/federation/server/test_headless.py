@@ -14,7 +14,7 @@ from federation.fleet.headless import HeadlessPhone, HeadlessSettings, TrainerPo
 from federation.fleet.scenario import Availability, DropOut, PhoneClass, Scenario
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason
-from federation.protocol.message_sizes import STEPS, Step
+from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import ComputeBudget, TrainingTask
 from federation.updates.update import Tally, Update
 from fedkey.cli import main

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sql
 
-from federation.server.phases import STEPS, Phase
+from federation.protocol.steps import STEPS, Step
+from federation.server.phases import Ended
 from federation.server.settings import RoundSettings
 from federation.server.tables import EventRow, MessageRow, RoundRow
 from tests.federation.server.killed import (
@@ -68,8 +69,8 @@ def test_a_coordinator_that_is_killed_at_every_point_finishes_the_round_once(pla
     rounds = {phone.check_in(place.server) for phone in place.phones}
     assert rounds == {1}
     place.clock.now += 61
-    told: dict[Phase, set[bytes]] = {Phase.CONFIRM: set(), Phase.UNMASK: set()}
-    asks = {Phase.CONFIRM: place.server.rounds.survivors, Phase.UNMASK: place.server.rounds.signatures}
+    told: dict[Step, set[bytes]] = {Step.CONFIRM: set(), Step.UNMASK: set()}
+    asks = {Step.CONFIRM: place.server.rounds.survivors, Step.UNMASK: place.server.rounds.signatures}
     for step in STEPS:
         for phone in place.phones:
             phone.take(place.server, 1, step)
@@ -77,11 +78,11 @@ def test_a_coordinator_that_is_killed_at_every_point_finishes_the_round_once(pla
         while not place.run(coordinate, kill_at):
             kill_at += 1
             for asked, ask in asks.items():
-                if place.phase(1) in {asked, *STEPS[STEPS.index(asked) + 1 :], Phase.FINISHED}:
+                if place.phase(1) in {asked, *STEPS[STEPS.index(asked) + 1 :], Ended.FINISHED}:
                     told[asked].update(ask(1, phone.key.device_id) for phone in place.phones)
         points += kill_at - 1
     assert points > 25
-    assert place.phase(1) == Phase.FINISHED
+    assert place.phase(1) == Ended.FINISHED
     place.check_model()
     assert [len(messages) for messages in told.values()] == [2, 2]  # one a group: no second unmasking is asked for
     assert place.server.blobs.list("rounds") == []
@@ -126,7 +127,7 @@ def test_two_coordinators_that_both_believe_in_their_lease_do_nothing_twice(plac
 
 def test_on_a_full_disk_nothing_is_accepted_and_nothing_is_lost(place: Place) -> None:
     round_id = gather(place.server, place.clock, place.phones)
-    full_for = {Phase.UPLOAD} if place.url.startswith("postgresql") else {Phase.ADVERTISE, Phase.UPLOAD}
+    full_for = {Step.UPLOAD} if place.url.startswith("postgresql") else {Step.ADVERTISE, Step.UPLOAD}
     for step in STEPS:
         for number, phone in enumerate(place.phones):
             message = phone.make(place.server, round_id, step)
@@ -135,11 +136,11 @@ def test_on_a_full_disk_nothing_is_accepted_and_nothing_is_lost(place: Place) ->
                 with place.server.database.read() as session:
                     assert session.get(MessageRow, (round_id, step, phone.key.device_id)) is None
                 left = [path.name for path in place.folder.glob("blobs/rounds/*/*")]
-                assert len(left) == (step is Phase.UPLOAD)
+                assert len(left) == (step is Step.UPLOAD)
             phone.send(place.server, round_id, step, message)
-        if step is Phase.UNMASK:
+        if step is Step.UNMASK:
             assert place.run(coordinate_without_room, 1000)
-            assert place.phase(round_id) == Phase.UNMASK
+            assert place.phase(round_id) == Step.UNMASK
             assert len(place.server.models.versions()) == 1
         assert place.run(coordinate, 0)
     place.check_model()

@@ -12,6 +12,7 @@ from federation.errors import ConfigError
 from federation.protocol import message_sizes
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import CredentialError, Revocations
+from federation.protocol.steps import STEPS, Step
 from federation.secure_aggregation import identity, messages
 from federation.secure_aggregation.errors import ConflictingMessageError, SecureAggregationError
 from federation.secure_aggregation.messages import Advertisement
@@ -26,7 +27,7 @@ from federation.server.errors import (
     status_of,
 )
 from federation.server.models import Verdict
-from federation.server.phases import STEPS, Phase
+from federation.server.phases import Ended
 from federation.server.settings import RoundSettings
 from federation.server.tables import EventRow, MessageRow
 from federation.updates.update import Tally
@@ -72,7 +73,7 @@ def test_a_round_adds_the_weighted_mean_to_the_model(server: Server, clock: Cloc
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
     take_all_steps(server, round_id, phones)
-    assert phase_of(server, round_id) == (Phase.FINISHED, None)
+    assert phase_of(server, round_id) == (Ended.FINISHED, None)
     found = server.models.state(2).weights
     np.testing.assert_allclose(found, weighted_mean(phones), atol=2e-3)
     assert np.abs(found).max() > 0.05
@@ -105,7 +106,7 @@ def test_phones_send_the_share_that_the_settings_say_and_strata_follow_the_last_
     clock.now += SETTINGS.separation_seconds
     again = gather(server, clock, phones)
     take_all_steps(server, again, phones)
-    assert phase_of(server, again) == (Phase.FINISHED, None)
+    assert phase_of(server, again) == (Ended.FINISHED, None)
     subset = phones[0].plan.subset
     assert subset is not None
     assert len(subset.strata) > 1
@@ -119,7 +120,7 @@ def test_no_settings_have_an_impossible_share(share: float) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS[1:])
-def test_a_phone_may_drop_out_at_any_step(server: Server, clock: Clock, step: Phase) -> None:
+def test_a_phone_may_drop_out_at_any_step(server: Server, clock: Clock, step: Step) -> None:
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
     for each in STEPS:
@@ -130,36 +131,34 @@ def test_a_phone_may_drop_out_at_any_step(server: Server, clock: Clock, step: Ph
         if not server.coordinator.tick():
             clock.now += 400
             assert server.coordinator.tick()
-            clock.now -= 400 if each is not Phase.UNMASK else 0
-    assert phase_of(server, round_id)[0] == Phase.FINISHED
-    counted = phones if step in {Phase.SHARE, Phase.UPLOAD} else [Phone(name) for name in range(6)]
+            clock.now -= 400 if each is not Step.UNMASK else 0
+    assert phase_of(server, round_id)[0] == Ended.FINISHED
+    counted = phones if step in {Step.SHARE, Step.UPLOAD} else [Phone(name) for name in range(6)]
     np.testing.assert_allclose(server.models.state(2).weights, weighted_mean(counted), atol=2e-3)
 
 
 def test_with_too_few_phones_the_round_is_abandoned_with_a_reason(server: Server, clock: Clock) -> None:
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
-    for step in (Phase.ADVERTISE, Phase.SHARE):
+    for step in (Step.ADVERTISE, Step.SHARE):
         for phone in phones:
             phone.take(server, round_id, step)
         server.coordinator.tick()
     for phone in phones[:3]:
-        phone.take(server, round_id, Phase.UPLOAD)
+        phone.take(server, round_id, Step.UPLOAD)
     clock.now += 1000
     assert server.coordinator.tick()
     phase, reason = phase_of(server, round_id)
-    assert phase == Phase.ABANDONED
+    assert phase == Ended.ABANDONED
     assert reason is not None
     assert "3" in reason
     assert server.models.current_version() == 1
     with pytest.raises(GoneError, match="abandoned"):
-        phones[3].take(server, round_id, Phase.UPLOAD)
+        phones[3].take(server, round_id, Step.UPLOAD)
 
 
 @pytest.mark.parametrize("after", STEPS)
-def test_a_server_that_restarts_after_any_step_goes_on(
-    serve: Callable[..., Server], clock: Clock, after: Phase
-) -> None:
+def test_a_server_that_restarts_after_any_step_goes_on(serve: Callable[..., Server], clock: Clock, after: Step) -> None:
     server = serve()
     phones = [Phone(name) for name in range(5)]
     round_id = gather(server, clock, phones)
@@ -173,24 +172,24 @@ def test_a_server_that_restarts_after_any_step_goes_on(
         clock.now += 11  # the lease of the one before runs out
         while not server.coordinator.tick():
             clock.now += 5
-    assert phase_of(server, round_id)[0] == Phase.FINISHED
+    assert phase_of(server, round_id)[0] == Ended.FINISHED
     np.testing.assert_allclose(server.models.state(2).weights, weighted_mean(phones), atol=2e-3)
 
 
 def test_a_message_may_be_resent_but_not_changed_and_counts_once(server: Server, clock: Clock) -> None:
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
-    first = phones[0].take(server, round_id, Phase.ADVERTISE)
-    server.rounds.receive(round_id, Phase.ADVERTISE, first, sender=phones[0].key.device_id)
+    first = phones[0].take(server, round_id, Step.ADVERTISE)
+    server.rounds.receive(round_id, Step.ADVERTISE, first, sender=phones[0].key.device_id)
     with pytest.raises((ConflictError, SecureAggregationError)):
-        phones[0].take(server, round_id, Phase.ADVERTISE)  # with new keys
+        phones[0].take(server, round_id, Step.ADVERTISE)  # with new keys
     with server.database.read() as session:
         assert session.scalar(sql.select(sql.func.count()).select_from(MessageRow)) == 1
 
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("stored", [False, True], ids=["new", "replayed"])
-def test_a_device_sends_messages_of_its_own_only(server: Server, clock: Clock, step: Phase, stored: bool) -> None:
+def test_a_device_sends_messages_of_its_own_only(server: Server, clock: Clock, step: Step, stored: bool) -> None:
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
     for each in STEPS[: STEPS.index(step)]:
@@ -213,15 +212,15 @@ def test_steps_out_of_order_are_refused(server: Server, clock: Clock) -> None:
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
     for phone in phones:
-        phone.take(server, round_id, Phase.ADVERTISE)
+        phone.take(server, round_id, Step.ADVERTISE)
     with pytest.raises(NotYetError):
         server.rounds.roster(round_id, phones[0].key.device_id)
     server.coordinator.tick()
     late = Phone(77)
     with pytest.raises(GoneError):
-        late.take(server, round_id, Phase.ADVERTISE)
+        late.take(server, round_id, Step.ADVERTISE)
     with pytest.raises(NotYetError):
-        server.rounds.receive(round_id, Phase.CONFIRM, b"early", sender=late.key.device_id)
+        server.rounds.receive(round_id, Step.CONFIRM, b"early", sender=late.key.device_id)
     with pytest.raises(UnknownError):
         server.rounds.plan(99)
 
@@ -237,7 +236,7 @@ def test_an_advertisement_costs_two_signature_checks_however_many_came_before(
             count = Mock(side_effect=identity.verifies)
             patch.setattr(identity, "verifies", count)  # certificates
             patch.setattr(messages, "verifies", count)  # messages
-            phone.send(server, round_id, Phase.ADVERTISE, phone.make(server, round_id, Phase.ADVERTISE))
+            phone.send(server, round_id, Step.ADVERTISE, phone.make(server, round_id, Step.ADVERTISE))
         counts.append(count.call_count)
     assert counts == [2] * 9
 
@@ -245,17 +244,17 @@ def test_an_advertisement_costs_two_signature_checks_however_many_came_before(
 def test_keys_of_another_phone_are_refused(server: Server, clock: Clock) -> None:
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
-    taken = Advertisement.parse(phones[0].take(server, round_id, Phase.ADVERTISE), phones[0].plan.hash)
+    taken = Advertisement.parse(phones[0].take(server, round_id, Step.ADVERTISE), phones[0].plan.hash)
     plan_hash = phones[0].plan.hash
     copied = Advertisement.sign(phones[1].device, plan_hash, taken.mask_key, bytes(range(32)), bytes(32))
     with pytest.raises(ConflictingMessageError, match="in use"):
-        phones[1].send(server, round_id, Phase.ADVERTISE, copied.to_bytes(plan_hash))
+        phones[1].send(server, round_id, Step.ADVERTISE, copied.to_bytes(plan_hash))
 
 
 def test_a_device_that_was_not_selected_cannot_advertise(server: Server, clock: Clock) -> None:
     round_id = gather(server, clock, [Phone(name) for name in range(6)])
     with pytest.raises(UnauthorisedError, match="not selected"):
-        Phone(50).take(server, round_id, Phase.ADVERTISE)
+        Phone(50).take(server, round_id, Step.ADVERTISE)
 
 
 def test_no_more_are_selected_than_the_plan_has_room_for(server: Server, clock: Clock) -> None:
@@ -345,7 +344,7 @@ def test_two_coordinators_do_nothing_twice(serve: Callable[..., Server], clock: 
         for number, phone in enumerate(phones):
             phone.take(servers[number % 2], round_id, step)
         assert sum(server.coordinator.tick() for server in servers) == 1
-    assert phase_of(servers[0], round_id)[0] == Phase.FINISHED
+    assert phase_of(servers[0], round_id)[0] == Ended.FINISHED
     assert len(servers[1].models.versions()) == 2
 
 
@@ -358,8 +357,8 @@ def test_masked_vectors_of_rounds_that_are_over_are_swept_away(
         for phone in phones:
             phone.take(server, round_id, step)
         server.coordinator.tick()
-    phones[0].take(server, round_id, Phase.UPLOAD)
-    late = phones[1].make(server, round_id, Phase.UPLOAD)
+    phones[0].take(server, round_id, Step.UPLOAD)
+    late = phones[1].make(server, round_id, Step.UPLOAD)
     for orphan in ("77", "12"):  # as a coordinator leaves them that is killed after its commit
         server.blobs.put(f"rounds/{orphan}", b"masked")
     assert server.coordinator.tick() is False
@@ -369,10 +368,10 @@ def test_masked_vectors_of_rounds_that_are_over_are_swept_away(
     assert not again.coordinator.tick()  # another's lease
     clock.now += 11
     assert again.coordinator.tick()
-    assert phase_of(server, round_id)[0] == Phase.ABANDONED
+    assert phase_of(server, round_id)[0] == Ended.ABANDONED
     assert again.blobs.list("rounds") == []
     with pytest.raises(GoneError):
-        phones[1].send(server, round_id, Phase.UPLOAD, late)
+        phones[1].send(server, round_id, Step.UPLOAD, late)
     server.blobs.put(f"rounds/{round_id}", late)  # by a worker that was past its check when the round was abandoned
     clock.now += 601
     again.coordinator.tick()
@@ -386,11 +385,11 @@ def test_a_round_whose_masked_vector_is_harmed_is_abandoned(server: Server, cloc
     for step in STEPS:
         for phone in phones:
             phone.take(server, round_id, step)
-        if step is Phase.UNMASK:
+        if step is Step.UNMASK:
             first, *_ = sorted(Path(server.blobs._root, "rounds", str(round_id)).iterdir())
             first.unlink() if harm == "lost" else first.write_bytes(first.read_bytes()[:-1] + b"\0")
         assert server.coordinator.tick()
-    assert phase_of(server, round_id)[0] == Phase.ABANDONED
+    assert phase_of(server, round_id)[0] == Ended.ABANDONED
     assert server.models.current_version() == 1
     assert len(server.models.versions()) == 1
 
@@ -421,11 +420,11 @@ def test_an_upload_counts_until_the_step_is_closed_whatever_the_workers_clock(
             phone.take(server, round_id, step)
         server.coordinator.tick()
     for phone in phones[:5]:
-        phone.take(skewed, round_id, Phase.UPLOAD)
+        phone.take(skewed, round_id, Step.UPLOAD)
     clock.now += 300  # past the deadline, and nobody has closed the step
-    late = phones[5].take(server, round_id, Phase.UPLOAD)
+    late = phones[5].take(server, round_id, Step.UPLOAD)
     assert server.coordinator.tick()
-    phones[5].send(skewed, round_id, Phase.UPLOAD, late)  # acknowledged again
+    phones[5].send(skewed, round_id, Step.UPLOAD, late)  # acknowledged again
     for step in STEPS[3:]:
         for phone in phones:
             phone.take(skewed, round_id, step)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from federation.protocol.plan import PLAN_BYTES, RoundPlan
+from federation.protocol.steps import STEPS
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.secure_aggregation.vector import Vector
-from federation.server.phases import STEPS
 from federation.updates.codec import COUNTERS
 from tests.federation.server.http import HttpPhone, Seen, Site, run
 from tests.federation.server.phones import Clock

@@ -1,0 +1,109 @@
+"""When steps of a round close, who is needed, and when a round is abandoned: for the round server and for simulations.
+
+A server lets in more phones than it wants, closes a step once nobody whom it needs is missing or the deadline has come,
+cuts off whoever is later, and gives up a group of which fewer are left than secure aggregation needs (Bonawitz et al.,
+Towards Federated Learning at Scale, MLSys 2019, https://arxiv.org/abs/1902.01046, section 4). It cannot tell a phone
+that vanished from one that is slow, and waits.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from federation.protocol.plan import Deadlines
+from federation.protocol.steps import Step
+from federation.secure_aggregation import min_threshold
+
+
+@dataclass(frozen=True)
+class GroupProgress:
+    """How far a group is in a step.
+
+    Attributes:
+        roster: Number of phones that advertised keys; in that step itself, as many as have so far.
+        before: Number of phones that took the step before.
+        present: Number of phones that took this step.
+    """
+
+    roster: int
+    before: int
+    present: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundRules:
+    """Rules of a round.
+
+    Attributes:
+        goal: Number of phones wanted in the sum.
+        max_phones: Number of phones let in.
+        minimum: Smallest number of phones in the sum of a group.
+        meeting_seconds: Time in which phones may join although enough are there.
+        grace_seconds: Time that stragglers have to upload once as many have as are wanted.
+        deadlines: Latest times of the steps.
+    """
+
+    goal: int
+    max_phones: int
+    minimum: int
+    meeting_seconds: float
+    grace_seconds: float
+    deadlines: Deadlines
+
+    def deadline_seconds(self, step: Step) -> int:
+        """Return when a step closes at the latest, in seconds after the opening."""
+        limits = self.deadlines
+        seconds: dict[Step, int] = {
+            Step.ADVERTISE: limits.advertise_seconds,
+            Step.SHARE: limits.share_seconds,
+            Step.UPLOAD: limits.upload_seconds,
+            Step.CONFIRM: limits.confirm_seconds,
+            Step.UNMASK: limits.unmask_seconds,
+        }
+        return seconds[step]
+
+    def needed(self, step: Step, roster: int) -> int:
+        """Return how many phones of a group have to take a step, without which it is given up."""
+        threshold = min_threshold(roster)
+        if step is Step.ADVERTISE:
+            return self.minimum
+        return threshold if step in {Step.CONFIRM, Step.UNMASK} else max(threshold, self.minimum)
+
+    def is_over(self, step: Step, groups: Sequence[GroupProgress], elapsed: float, goal_reached: float | None) -> bool:
+        """Whether a step closes.
+
+        Args:
+            step: the one that is open.
+            groups: those that have come so far.
+            elapsed: seconds since the opening.
+            goal_reached: when as many phones as are wanted had taken the step, likewise; None if they have not.
+        """
+        if elapsed >= self.deadline_seconds(step):
+            return True
+        present = sum(group.present for group in groups)
+        if step is Step.ADVERTISE:
+            return present >= self.max_phones or (present >= self.goal and elapsed >= self.meeting_seconds)
+        if all(group.present >= group.before for group in groups):
+            return True
+        waited = goal_reached is not None and elapsed >= goal_reached + self.grace_seconds
+        enough = all(group.present >= self.needed(step, group.roster) for group in groups)
+        return step is Step.UPLOAD and waited and enough
+
+    def close(self, step: Step, before: int, roster: int, arrivals: Sequence[float]) -> tuple[float, int]:
+        """Return when a step of a round of one group closes, and how many phones are in time.
+
+        Args:
+            step: of the round.
+            before: phones that took the step before.
+            roster: phones that advertised keys.
+            arrivals: seconds after the opening at which phones take the step, ascending.
+        """
+        reached = arrivals[self.goal - 1] if len(arrivals) >= self.goal else None
+        waits = [] if reached is None else [max(reached, self.meeting_seconds), reached + self.grace_seconds]
+        moments = sorted({*arrivals, *waits, float(self.deadline_seconds(step))})
+        for moment in moments:  # between two of these nothing changes
+            present = bisect_right(arrivals, moment)
+            known = reached if reached is not None and reached <= moment else None
+            if self.is_over(step, [GroupProgress(roster, before, present)], moment, known):
+                return moment, present
+        raise AssertionError("a step is over at its deadline")
