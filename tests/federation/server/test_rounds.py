@@ -115,7 +115,7 @@ def test_phones_send_the_share_that_the_settings_say_and_strata_follow_the_last_
 
 @pytest.mark.parametrize("share", [0.0, 1.1])
 def test_no_settings_have_an_impossible_share(share: float) -> None:
-    with pytest.raises(ConfigError, match="a share above 0"):
+    with pytest.raises(ConfigError, match="upload_share must be above 0"):
         replace(SETTINGS, upload_share=share)
 
 
