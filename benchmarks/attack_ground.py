@@ -8,7 +8,7 @@ import numpy as np
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.prepare import prepared
-from fedkey.cli.paths import cache
+from fedkey.paths import cache
 from model.batches import Rows
 from model.checkpoint import Checkpoint
 from model.engine import TRAINING_BATCH, Trainer

@@ -19,7 +19,7 @@ from benchmarks import attack_memorisation, attack_poisoning, attack_reconstruct
 from benchmarks.attack_ground import Ground
 from benchmarks.results import Figure, kept_figures, write
 from federation.simulation.adversaries import ATTACKS
-from fedkey.cli.paths import RUNS
+from fedkey.paths import RUNS
 
 PARTS = ("reconstruction", "memorisation", "poisoning")
 

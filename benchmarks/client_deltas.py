@@ -16,7 +16,7 @@ from federation.simulation.central import CentralTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort
 from federation.simulation.prepare import prepared
-from fedkey.cli.paths import cache
+from fedkey.paths import cache
 from model.checkpoint import Checkpoint
 from model.layout import Layout, NetworkConfig
 

@@ -22,7 +22,7 @@ from federation.protocol.plan import Mechanism, Privacy
 from federation.rounds.counting import CountingSettings, threshold
 from federation.simulation.counting import count
 from federation.simulation.evaluation import Evaluator
-from fedkey.cli.progress import words_bar
+from fedkey.progress import words_bar
 from model.checkpoint import Checkpoint
 from model.counts import CountedNgram, NgramList
 from model.evaluation import Evaluation, compare

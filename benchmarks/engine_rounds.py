@@ -10,7 +10,7 @@ from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.prepare import Prepared, prepared
 from federation.updates.update import Tally, Update
-from fedkey.cli.paths import cache
+from fedkey.paths import cache
 from model.batches import ROW_LENGTH, Rows
 from model.checkpoint import Checkpoint
 from model.engine import TRAINING_BATCH, Trainer

@@ -162,9 +162,10 @@ class _Training:
             self._thread = None
 
     def _run(self) -> None:
+        from federation.base import child_processes  # noqa: PLC0415
         from federation.protocol.conditions import Conditions  # noqa: PLC0415
         from federation.protocol.task import ComputeBudget, TrainingTask  # noqa: PLC0415
-        from keyboard_app import long_work, subprocesses  # noqa: PLC0415
+        from keyboard_app import long_work  # noqa: PLC0415
 
         budget = ComputeBudget(steps=100_000, seconds=3600)
         task = TrainingTask(
@@ -178,9 +179,9 @@ class _Training:
             needed=Conditions(),
             separation_seconds=0,
         )
-        with contextlib.suppress(subprocesses.InterruptedWorkError):
-            first = subprocesses.run(self._stop.is_set, first_weights, self._model)
-            subprocesses.run(self._stop.is_set, long_work.train, self._model, first, task, _TRAINED, "middle")
+        with contextlib.suppress(child_processes.InterruptedWorkError):
+            first = child_processes.run(self._stop.is_set, first_weights, self._model)
+            child_processes.run(self._stop.is_set, long_work.train, self._model, first, task, _TRAINED, "middle")
 
 
 def first_weights(model: Path) -> bytes:

@@ -23,8 +23,8 @@ from federation.simulation.evaluation import Evaluator
 from federation.simulation.mixing import with_fitted_mixture
 from federation.simulation.prepare import Prepared, prepared
 from federation.simulation.run import Run
-from fedkey.cli.paths import cache
-from fedkey.cli.progress import TrainingProgress, words_bar
+from fedkey.paths import cache
+from fedkey.progress import TrainingProgress, words_bar
 from model import public_start
 from model.batches import Rows, targets_in
 from model.checkpoint import Checkpoint

@@ -19,7 +19,7 @@ from rich.progress import track
 
 from benchmarks.results import Figure, write
 from federation.simulation.prepare import Prepared
-from fedkey.cli.progress import words_bar
+from fedkey.progress import words_bar
 from model.batches import pack
 from model.checkpoint import Checkpoint
 from model.engine import Trainer

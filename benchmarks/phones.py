@@ -19,6 +19,8 @@ import numpy as np
 from benchmarks.engine_rounds import Fleet as Clients
 from benchmarks.engine_rounds import recall_percent
 from benchmarks.results import Figure, write
+from federation.base.child_processes import serving
+from federation.fleet.enrolled_phones import enrolled_phones
 from federation.fleet.headless import AS_FAST_AS_THIS_MACHINE, Fleet, HeadlessSettings
 from federation.protocol.plan import Deadlines
 from federation.protocol.task import DEVICE_CLASSES
@@ -29,8 +31,6 @@ from federation.server.preparation import prepare
 from federation.server.settings import RoundSettings, ServerSettings
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort, Server
-from fedkey.cli.phones import headless
-from fedkey.cli.processes import running
 from model.batches import ROW_LENGTH
 from model.export import export
 from model.layout import FlatVector, Layout
@@ -103,8 +103,8 @@ def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple
     with_text = [user for number, user in enumerate(table.users) if table.messages(number)]
     people = [clients.ready.split.train[user] for user in with_text[:count]]
     command = ("serve", "--folder", folder / "server", "--authority", folder / "authority", "--workers", 1)
-    with running(*command, log=folder / "server.log") as url:
-        phones = headless(
+    with serving(*command, log=folder / "server.log") as url:
+        phones = enrolled_phones(
             people,
             server=url,
             export=exported,

@@ -39,8 +39,8 @@ from federation.simulation.fedavg import ClientTraining
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
 from federation.updates.frozen_rows import FrozenRows
-from fedkey.cli.paths import RUNS, cache
-from fedkey.cli.progress import TrainingProgress
+from fedkey.paths import RUNS, cache
+from fedkey.progress import TrainingProgress
 from model.checkpoint import Checkpoint
 from model.evaluation import Evaluation, compare
 from model.evaluation.plot import plot_tradeoff

@@ -23,8 +23,8 @@ from federation.simulation.config import SimulationConfig
 from federation.simulation.evaluation import Evaluator
 from federation.simulation.prepare import Prepared, prepared
 from federation.simulation.run import Run
-from fedkey.cli.paths import RUNS, cache
-from fedkey.cli.progress import TrainingProgress, words_bar
+from fedkey.paths import RUNS, cache
+from fedkey.progress import TrainingProgress, words_bar
 from model.batches import targets_in
 from model.checkpoint import Checkpoint
 from model.evaluation import METRICS, Evaluation, compare, table

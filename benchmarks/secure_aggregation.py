@@ -52,7 +52,7 @@ from federation.secure_aggregation.server import CollectAdvertisements
 from federation.updates.encoding import Encoding, ModularEncoding, PackedEncoding, choose
 from federation.updates.rotation import Rotation, padded
 from federation.updates.update import Tally, Update
-from fedkey.cli.paths import cache
+from fedkey.paths import cache
 
 FLOWER = "flwr==1.41.0"
 CLIP = 1.0

@@ -26,7 +26,7 @@ from federation.simulation.fedavg import ClientTraining, Cohort, Server
 from federation.simulation.prepare import prepared
 from federation.updates.encoding import NORM_GROWTH, Encoding, ModularEncoding, PackedEncoding
 from federation.updates.update import Tally, Update, clip
-from fedkey.cli.paths import cache
+from fedkey.paths import cache
 from model.batches import Rows
 from model.layout import FlatVector, FlatWeights, Layout, NetworkConfig
 

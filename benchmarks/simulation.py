@@ -26,7 +26,7 @@ from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import ClientTraining, Cohort, Server
 from federation.simulation.prepare import Prepared, prepared
-from fedkey.cli.paths import cache
+from fedkey.paths import cache
 from model.batches import pack
 from model.layout import NetworkConfig, initial_weights
 

@@ -1,4 +1,4 @@
-"""What is learned from messages, and whether a model is worth taking: long work, for `keyboard_app.subprocesses`."""
+"""Long work for `child_processes.run`: what is learned from messages, and whether a model is worth taking."""
 
 from collections.abc import Sequence
 from pathlib import Path

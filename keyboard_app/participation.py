@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import httpx
 import numpy as np
 
+from federation.base import child_processes
 from federation.device import (
     Anchors,
     Connection,
@@ -39,7 +40,7 @@ from federation.protocol.drop_reasons import DropReason
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
 from federation.updates.update import Update
-from keyboard_app import long_work, subprocesses
+from keyboard_app import long_work
 from keyboard_app.model_comparison import Verdict
 from keyboard_app.privacy import DELTA, MAX_BITS, MAX_CLIP, MAX_PARTICIPATIONS, epsilon, rho
 from keyboard_app.profile import DeviceConditions
@@ -254,10 +255,10 @@ class Participation:
         round_id = self._client.status.round_id if self._client else None
         self._do(f"Training for round {round_id}")
         try:
-            return subprocesses.run(
+            return child_processes.run(
                 should_stop, long_work.train, self._export.directory, weights, task, texts, "middle"
             )
-        except subprocesses.InterruptedWorkError as error:
+        except child_processes.InterruptedWorkError as error:
             for record in self._opened().rounds()[:1]:
                 self._note(record.number, reason=f"Training was broken off: {error}.")
             raise
@@ -322,7 +323,7 @@ class Participation:
         self._do("Comparing the new shared model with the old one")
         arguments = (self._export.directory, self._models.weights(old), new, texts)
         try:
-            return subprocesses.run(lambda: not self._wanted, long_work.compare_models, *arguments)
+            return child_processes.run(lambda: not self._wanted, long_work.compare_models, *arguments)
         except (FederationError, ValueError, OSError):
             return None
 

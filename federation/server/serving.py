@@ -6,9 +6,7 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from prometheus_client.multiprocess import mark_process_dead
 
+from federation.base.child_processes import Supervised
 from federation.base.rate_limits import Limits, RateLimits
 from federation.enrolment.authority import AuthorityFolder
 from federation.enrolment.service import create_desk
@@ -33,7 +32,6 @@ T = TypeVar("T")
 _LOG = logging.getLogger("fedkey.server")
 _THREADS = 8
 _TICK_SECONDS = 0.2
-_RESTART_SECONDS = 1.0
 
 
 def application(installation: Installation) -> Flask:
@@ -69,7 +67,7 @@ def serve(folder: Path, *, host: str, port: int, workers: int, coordinator: Sequ
     # Not a context manager: a worker that ends unwinds the stack that it was forked with, and would remove the folder.
     metrics = Path(tempfile.mkdtemp(prefix="fedkey-metrics-"))
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
-    running = _Supervised(coordinator)
+    running = Supervised(coordinator)
 
     def begun(arbiter: Arbiter) -> None:
         _end_in_order(arbiter)
@@ -191,31 +189,3 @@ class _Gunicorn(BaseApplication, Generic[T]):
     def load(self) -> Flask:
         """Open everything in the worker: connections must not be shared between processes."""
         return self._build(self._configured)
-
-
-class _Supervised:
-    """A process that is started again whenever it ends."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stopping = threading.Event()
-
-    def start(self) -> None:
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def renew(self) -> None:
-        """End the process, so that it is started anew."""
-        if self._process is not None:
-            self._process.terminate()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._process is not None:
-            self._process.terminate()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._process = subprocess.Popen([*self._command, "--parent", str(os.getpid())])  # noqa: S603
-            self._process.wait()
-            self._stopping.wait(_RESTART_SECONDS)

@@ -4,7 +4,6 @@ TFF's own helper starts the same C++ worker but lets it outlive Python and hold 
 grows over long runs. Here the worker dies with its parent, and is replaced when it has grown too large.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -20,13 +19,12 @@ import tensorflow_federated as tff
 from tensorflow_federated.python.core.environments.tensorflow_frontend import tensorflow_computation
 from tensorflow_federated.python.core.impl.context_stack import runtime_error_context
 
+from federation.base.child_processes import end_with_parent
 from federation.errors import WorkerError
 
 # Whatever computes outside a `Worker` fails at once instead of starting TFF's own worker, which nobody would stop.
 tff.framework.set_default_context(runtime_error_context.RuntimeErrorContext())
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG = 1
 _MESSAGE_BYTES = 2_000_000_000
 _CHANNEL_OPTIONS = [
     ("grpc.max_message_length", _MESSAGE_BYTES),
@@ -36,7 +34,7 @@ _CHANNEL_OPTIONS = [
 
 
 def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)
     # Ctrl-C is for Python, which stops the worker in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

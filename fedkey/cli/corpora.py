@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 import data
-from fedkey.cli import paths
+from fedkey import paths
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -6,7 +6,7 @@ import click
 
 from data import public_sources
 from data.stats import describe
-from fedkey.cli import paths
+from fedkey import paths
 from fedkey.cli.corpora import chosen, sampling
 from model.text import tokenise
 

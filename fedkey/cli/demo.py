@@ -12,15 +12,15 @@ import click
 from data.corpus import Split
 from federation.simulation.config import SimulationConfig
 from federation.simulation.evaluation import Evaluator
+from federation.simulation.mixed_rounds import mixed_rounds
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
 from federation.simulation.run_folder import FOLDER
 from federation.simulation.start import start_of
-from fedkey.cli import paths
+from fedkey import paths
 from fedkey.cli.corpora import HELP, say_left_out
 from fedkey.cli.keyboard import several
-from fedkey.cli.mixed import mixed_rounds
-from fedkey.cli.progress import TrainingProgress, megabytes, words_bar
+from fedkey.progress import TrainingProgress, megabytes, words_bar
 from model import folders
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTPredictor
@@ -114,9 +114,10 @@ def demo(
             federated,
             out,
             corpus=corpus,
-            phones=headless_phones,
+            people=list(ready.split.train.values())[-headless_phones:],
             rounds=phone_rounds,
             texts=_gate_texts(ready.split, judge),
+            show=click.echo,
         ).save(kept)
     with_phones = Checkpoint.load(kept)
     evaluations = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from fedkey.cli.errors import GROUP_OF
-from fedkey.cli.paths import cache
+from fedkey.paths import cache
 
 _MIN_FREE_BYTES = 2 << 30
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from federation.enrolment.authority import AuthorityFolder
-from fedkey.cli import paths
+from fedkey import paths
 from fedkey.cli.errors import UserErrors
 from model import files
 

@@ -8,9 +8,9 @@ import click
 
 from data.corpus import Users
 from federation.simulation.evaluation import Evaluator
-from fedkey.cli import paths
+from fedkey import paths
 from fedkey.cli.corpora import HELP, chosen, sampling
-from fedkey.cli.progress import words_bar
+from fedkey.progress import words_bar
 from model import folders
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTPredictor

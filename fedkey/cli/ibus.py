@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fedkey.cli import paths
+from fedkey import paths
 from keyboard_app.ibus.component import Component
 from keyboard_app.profile import Profile
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from fedkey.cli import paths
+from fedkey import paths
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 
@@ -59,7 +59,7 @@ def keyboard(
 
 def several(model: Path, folder: Path, count: int) -> None:
     """Open several phones in one window, with a round server of their own."""
-    from fedkey.cli import demonstration
+    from fedkey import demonstration
     from keyboard_app.ui.app import run
 
     with demonstration.local_server(folder, model, count) as url:
@@ -76,7 +76,7 @@ def _messages(corpus: str, user: str) -> list[str]:
 
 
 def _screenshots(model: Path, out: Path) -> None:
-    from fedkey.cli import demonstration
+    from fedkey import demonstration
     from keyboard_app.ui.screenshots import write_all
 
     with tempfile.TemporaryDirectory(prefix="fedkey-") as name:

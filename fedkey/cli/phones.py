@@ -1,25 +1,19 @@
 """`fedkey phones`: headless phones that type and take part in rounds."""
 
-import math
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from federation.device import Anchors, PhoneStore, enrol
-from federation.device.connection import Connection
-from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.emulation import DAY_SECONDS
-from federation.fleet.headless import Fleet, HeadlessPhone, HeadlessSettings, TrainerPool, Typist, outcome
+from federation.fleet.enrolled_phones import enrolled_phones
+from federation.fleet.headless import Fleet, HeadlessSettings, outcome
 from federation.fleet.scenario import DropOut, Scenario
-from federation.protocol.credentials import Credential
-from fedkey.cli import paths
+from fedkey import paths
 from fedkey.cli.corpora import chosen, sampling
 from model.engine import Export
 
-_DAYS = 365
 _LOOK_SECONDS = 0.5
 
 
@@ -88,7 +82,7 @@ def phones(
     if count > len(clients):
         raise click.UsageError(f"{corpus} has {len(clients)} clients: --count {len(clients)} at most")
     people = [texts for _, texts in clients[:count]]
-    fleet = headless(
+    fleet = enrolled_phones(
         people,
         server=server,
         export=export,
@@ -102,42 +96,3 @@ def phones(
             time.sleep(_LOOK_SECONDS)
             if len(running.problems) == 1 and not running.rounds and all(phone.problem for phone in fleet):
                 raise click.ClickException("; ".join(running.problems))
-
-
-def headless(
-    people: Sequence[Sequence[str]],
-    *,
-    server: str,
-    export: Export,
-    authority: Path,
-    out: Path,
-    settings: HeadlessSettings,
-    seed: int,
-    typed: float = 0.5,
-) -> list[HeadlessPhone]:
-    """Return a phone for each of some people, enrolled, who have typed a share of their messages already."""
-    pool = TrainerPool(export)
-
-    def credential(store: PhoneStore) -> Credential | None:
-        line = Connection(server, store)
-        url = line.facts().enrolment_url
-        line.close()
-        if not url:
-            return AuthorityFolder(authority).enrol(store.key.enrolment_request(), _DAYS)
-        enrol(url, store)
-        return None
-
-    return [
-        HeadlessPhone(
-            out / f"phone-{number:03}",
-            server,
-            enrol=credential,
-            typist=Typist(texts, at_first=math.ceil(typed * len(texts)), a_round=math.ceil(len(texts) / 20)),
-            pool=pool,
-            anchors=Anchors.of(export.manifest),
-            settings=settings,
-            seed=seed,
-            index=number,
-        )
-        for number, texts in enumerate(people)
-    ]

@@ -9,7 +9,7 @@ import click
 import data
 from data import public_text
 from federation.simulation.pretraining import Builder, Pretraining, PublicCorpus
-from fedkey.cli import paths
+from fedkey import paths
 from model.layout import SIZES
 
 

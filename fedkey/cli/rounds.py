@@ -8,7 +8,7 @@ import click
 from federation.server.history import RoundSummary, rounds_of, timeline
 from federation.server.installation import Installation
 from federation.server.models import ModelVersion
-from fedkey.cli import paths
+from fedkey import paths
 from fedkey.cli.errors import UserErrors
 
 _FOLDER = click.option(

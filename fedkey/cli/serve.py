@@ -19,7 +19,7 @@ from federation.server.serving import check_address
 from federation.server.serving import coordinate as run_coordinator
 from federation.server.serving import serve as run_server
 from federation.server.settings import ServerSettings
-from fedkey.cli import paths
+from fedkey import paths
 from model.engine import Export
 
 _GATE_MESSAGES = 2000

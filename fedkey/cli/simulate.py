@@ -11,9 +11,9 @@ from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
 from federation.simulation.run_folder import FOLDER
 from federation.simulation.start import start_of
-from fedkey.cli import paths
+from fedkey import paths
 from fedkey.cli.corpora import HELP, sampling, say_left_out
-from fedkey.cli.progress import TrainingProgress, megabytes
+from fedkey.progress import TrainingProgress, megabytes
 from model import folders
 
 

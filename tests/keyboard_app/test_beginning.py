@@ -38,7 +38,7 @@ def test_what_was_typed_is_logged_even_if_it_never_began(profile: Profile, expor
 
 
 def test_a_phone_without_server_loads_no_http() -> None:
-    code = "import sys, keyboard_app.phone, keyboard_app.subprocesses\n"
-    code += "print({'httpx', 'federation.device'} & set(sys.modules))"
+    code = "import sys, keyboard_app.phone, federation.base.child_processes\n"
+    code += "print({'http.client', 'httpx', 'federation.device'} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "set()"

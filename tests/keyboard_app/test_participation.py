@@ -10,12 +10,13 @@ import httpx
 import numpy as np
 import pytest
 
+from federation.base import child_processes
 from federation.base.rate_limits import RateLimits
 from federation.enrolment.service import create_desk
 from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol.conditions import Conditions
 from federation.server.settings import RoundSettings
-from keyboard_app import long_work, subprocesses
+from keyboard_app import long_work
 from keyboard_app.model_comparison import Measured, Verdict
 from keyboard_app.participation import Participation
 from keyboard_app.privacy import DELTA, epsilon, rho
@@ -132,7 +133,7 @@ def owner(tmp_path: Path) -> Owner:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train in this process: that it runs in another one is another test's business."""
-    monkeypatch.setattr(subprocesses, "run", lambda should_stop, work, *arguments: work(*arguments))  # noqa: ARG005
+    monkeypatch.setattr(child_processes, "run", lambda should_stop, work, *arguments: work(*arguments))  # noqa: ARG005
 
 
 @pytest.fixture
@@ -277,9 +278,9 @@ def test_training_that_is_broken_off_leaves_the_round_and_says_why(
         assert not should_stop()
         owner.device.conditions = Conditions()
         assert should_stop()
-        raise subprocesses.InterruptedWorkError("the phone is in use again")
+        raise child_processes.InterruptedWorkError("the phone is in use again")
 
-    monkeypatch.setattr(subprocesses, "run", in_use)
+    monkeypatch.setattr(child_processes, "run", in_use)
     run(site, participation, others, lambda: any("in use" in entry.reason for entry in participation.snapshot().rounds))
     (entry,) = participation.snapshot().rounds
     assert entry.outcome is Outcome.DROPPED

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from federation.base import child_processes
 from federation.device import TooLittleError
 from federation.protocol import model_codec as codec
 from federation.protocol.conditions import Conditions
 from federation.protocol.task import ComputeBudget, TrainingTask
-from keyboard_app import long_work, subprocesses
+from keyboard_app import long_work
 from keyboard_app.model_comparison import EngineWordModel, Measured, judge, measure
 from keyboard_app.shared_models import SharedModels
 from model.checkpoint import Checkpoint
@@ -48,18 +49,18 @@ def never() -> bool:
 
 class TestApart:
     def test_work_is_imported_and_run_in_another_process_with_the_lowest_priority(self) -> None:
-        priority, name = subprocesses.run(never, work.priority_and_name)
+        priority, name = child_processes.run(never, work.priority_and_name)
         assert priority == 19
         assert name != multiprocessing.current_process().name
         assert os.nice(0) < 19
 
     def test_it_computes_only_while_nobody_else_wants_to(self) -> None:
-        assert subprocesses.run(never, work.has_no_slices)
+        assert child_processes.run(never, work.has_no_slices)
 
     def test_it_is_ended_at_any_time(self) -> None:
         asked = iter([False, False, True])
-        with pytest.raises(subprocesses.InterruptedWorkError):
-            subprocesses.run(lambda: next(asked), work.sleep)
+        with pytest.raises(child_processes.InterruptedWorkError):
+            child_processes.run(lambda: next(asked), work.sleep)
         assert multiprocessing.active_children() == []
 
     def test_it_dies_with_the_app(self, tmp_path: Path) -> None:
@@ -73,21 +74,21 @@ class TestApart:
             assert alive.read() == b""
 
     def test_its_death_is_an_error_here(self) -> None:
-        with pytest.raises(subprocesses.FailedWorkError):
-            subprocesses.run(never, work.die)
+        with pytest.raises(child_processes.FailedWorkError):
+            child_processes.run(never, work.die)
 
     def test_its_errors_come_here(self, tmp_path: Path) -> None:
         with pytest.raises(TooLittleError, match="too little"):
-            subprocesses.run(never, work.refuse)
+            child_processes.run(never, work.refuse)
         with pytest.raises(ExportError):
-            subprocesses.run(never, long_work.compare_models, tmp_path, None, b"", ["text"])
+            child_processes.run(never, long_work.compare_models, tmp_path, None, b"", ["text"])
 
 
 class TestTraining:
     def test_the_update_points_to_what_was_typed(self, checkpoint: Checkpoint, exported: Export) -> None:
         start = Layout.of(checkpoint.network.layout).flatten(checkpoint.weights)
         texts = ["see you tomorrow then"] * 20
-        update = subprocesses.run(
+        update = child_processes.run(
             never, long_work.train, exported.directory, codec.to_bytes(start), TASK, texts, "middle"
         )
         assert update.tally.examples > 0
@@ -101,8 +102,10 @@ class TestTraining:
     def test_training_is_broken_off_in_the_middle(self, checkpoint: Checkpoint, exported: Export) -> None:
         start = codec.to_bytes(Layout.of(checkpoint.network.layout).flatten(checkpoint.weights))
         asked = iter([False] * 3 + [True])
-        with pytest.raises(subprocesses.InterruptedWorkError):
-            subprocesses.run(lambda: next(asked), long_work.train, exported.directory, start, TASK, TEXT * 500, "high")
+        with pytest.raises(child_processes.InterruptedWorkError):
+            child_processes.run(
+                lambda: next(asked), long_work.train, exported.directory, start, TASK, TEXT * 500, "high"
+            )
 
 
 class TestComparing:
@@ -119,7 +122,7 @@ class TestComparing:
         start = Layout.of(checkpoint.network.layout).flatten(checkpoint.weights)
         update = long_work.train(exported.directory, codec.to_bytes(start), TASK, TEXT * 20, "middle")
         trained = codec.to_bytes(start + update.delta)
-        better = subprocesses.run(never, long_work.compare_models, exported.directory, None, trained, TEXT * 3)
+        better = child_processes.run(never, long_work.compare_models, exported.directory, None, trained, TEXT * 3)
         assert better is not None
         assert not better.clearly_worse
         assert better.new.top1 > better.old.top1

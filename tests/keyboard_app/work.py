@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+from federation.base import child_processes
 from federation.device import TooLittleError
-from keyboard_app import subprocesses
 
 PRIORITY_AT_IMPORT = os.nice(0)
 
@@ -39,4 +39,4 @@ def live(path: str) -> None:
 
 
 def start(path: str) -> None:
-    subprocesses.run(lambda: False, live, path)
+    child_processes.run(lambda: False, live, path)

@@ -16,7 +16,7 @@ def corpus(name: str) -> str:
     """Return what `data.load` takes for a corpus named on the command line; TFF's corpora are fetched first."""
     if name not in _TFF_CORPORA:
         return name
-    from federation.simulation.tff_corpora import path_of
+    from federation.simulation.tff_corpora import path_of  # noqa: PLC0415 - it needs TFF
 
     return str(path_of(name, cache() / "tff"))
 

@@ -1,14 +1,14 @@
-"""Rounds of phones and simulated clients together, through a real server: the second half of `fedkey demo`."""
+"""Rounds of phones and simulated clients together, through a real server and HTTP."""
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import click
-
-import data
+from federation.base.child_processes import serving
+from federation.errors import FederationError
+from federation.fleet.enrolled_phones import enrolled_phones
 from federation.fleet.headless import Fleet, HeadlessSettings, outcome
 from federation.protocol.plan import Deadlines
 from federation.rounds.server_optimizers import OptimizerSettings
@@ -16,9 +16,6 @@ from federation.server.history import rounds_of
 from federation.server.installation import Installation
 from federation.server.preparation import prepare
 from federation.server.settings import RoundSettings, ServerSettings
-from fedkey.cli import paths
-from fedkey.cli.phones import headless
-from fedkey.cli.processes import running
 from model.checkpoint import Checkpoint
 from model.export import export as write_export
 from model.layout import Layout
@@ -27,17 +24,28 @@ _SIMULATED = 20
 
 
 def mixed_rounds(
-    model: Checkpoint, out: Path, *, corpus: str, phones: int, rounds: int, texts: Sequence[str]
+    model: Checkpoint,
+    out: Path,
+    *,
+    corpus: str,
+    people: Sequence[Sequence[str]],
+    rounds: int,
+    texts: Sequence[str],
+    show: Callable[[str], None],
 ) -> Checkpoint:
     """Train on with headless phones and a simulated cohort in the same rounds, and return the model after them.
 
     Args:
-        model: to start from.
-        out: folder for the server, the authority and the phones; what an earlier call left there is removed.
-        corpus: whose clients type.
-        phones: headless ones.
-        rounds: that they take part in.
-        texts: public, for the gate.
+        model: Model to start from.
+        out: Folder for the server, the authority and the phones; what an earlier call left there is removed.
+        corpus: Name of the corpus whose clients are simulated.
+        people: Messages that are typed on each of the headless phones.
+        rounds: Number of rounds.
+        texts: Public text for the gate.
+        show: Called with a line of the story at a time.
+
+    Raises:
+        FederationError: no phone can take part.
     """
     export, server, authority = out / "phone-export", out / "server", out / "authority"
     for folder in (export, server, authority, out / "phones"):
@@ -46,16 +54,15 @@ def mixed_rounds(
     prepare(
         server,
         model=export,
-        settings=_settings(phones),
+        settings=_settings(len(people)),
         public_text=lambda: texts,
         authority=authority,
     )
-    people = list(data.select(paths.corpus(corpus)).split.train.values())[-phones:]
     command = ("serve", "--folder", server, "--authority", authority, "--workers", 1)
-    click.echo(f"\n{phones} phones and {_SIMULATED} simulated clients in the same rounds, through a server:")
+    show(f"\n{len(people)} phones and {_SIMULATED} simulated clients in the same rounds, through a server:")
     simulated = ("--simulated-cohort", _SIMULATED, "--corpus", corpus)
-    with running(*command, *simulated, log=out / "server.log") as url:
-        fleet = headless(
+    with serving(*command, *simulated, log=out / "server.log") as url:
+        fleet = enrolled_phones(
             people,
             server=url,
             export=exported,
@@ -64,17 +71,17 @@ def mixed_rounds(
             settings=HeadlessSettings(),
             seed=1,
         )
-        with Fleet(fleet, lambda number, record: click.echo(f"   phone {number:>2}: {outcome(record)}")) as living:
+        with Fleet(fleet, lambda number, record: show(f"   phone {number:>2}: {outcome(record)}")) as living:
             installation = Installation.load(server)
             while sum(each.seconds is not None for each in rounds_of(installation.database)) < rounds:
                 time.sleep(0.5)
                 if all(phone.problem for phone in fleet):
-                    raise click.ClickException("; ".join(living.problems))
+                    raise FederationError("; ".join(living.problems))
     for each in rounds_of(installation.database)[:rounds]:
-        click.echo(f"   round {each.round_id}: {each.phones} phones, {each.bytes_up:,} bytes up, {each.outcome}")
+        show(f"   round {each.round_id}: {each.phones} phones, {each.bytes_up:,} bytes up, {each.outcome}")
     for version in installation.models.versions()[1:]:
         loss = version.metrics.get("gate_loss")
-        click.echo(f"   model {version.version}: {version.status}, loss on public text {loss:.4f}")
+        show(f"   model {version.version}: {version.status}, loss on public text {loss:.4f}")
     weights = installation.models.state(installation.models.current_version()).weights
     return replace(model, weights=list(Layout.of(model.network.layout).unflatten(weights).values()))
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import click
-
+from federation.base.child_processes import serving
+from federation.errors import FederationError
 from federation.protocol.plan import Deadlines
 from federation.server.preparation import prepare
 from federation.server.settings import RoundSettings, ServerSettings
-from fedkey.cli.processes import running
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.self_typing import SelfTyping
@@ -91,7 +90,7 @@ _LOOK_SECONDS = 0.1
 
 
 def server_settings(phones: int, enrolment_url: str) -> ServerSettings:
-    """Return rounds of so many phones, as fast as they can be."""
+    """Return settings of rounds with this number of phones, as fast as they can be."""
     rounds = RoundSettings(
         goal=phones,
         minimum=phones,
@@ -109,18 +108,18 @@ def local_server(folder: Path, model: Path, phones: int) -> Iterator[str]:
     """Run a round server and an enrolment desk on this machine; yield the server's URL.
 
     Args:
-        folder: of both; what is there goes on.
-        model: exported, the first of a new server.
-        phones: in a round.
+        folder: Folder of both; what is there goes on.
+        model: Folder of an exported model, the first of a new server.
+        phones: Number of phones in a round.
 
     Raises:
-        click.ClickException: they do not start.
+        StartError: they do not start.
     """
     authority = folder / "authority"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "server" / "server.toml").unlink(missing_ok=True)  # the desk's address changes
     log = folder / "server.log"
-    with running("enrol", "serve", "--authority", authority, log=log) as desk:
+    with serving("enrol", "serve", "--authority", authority, log=log) as desk:
         prepare(
             folder / "server",
             model=model if not (folder / "server").exists() else None,
@@ -130,7 +129,7 @@ def local_server(folder: Path, model: Path, phones: int) -> Iterator[str]:
             texts_are_given=False,
         )
         command = ("serve", "--folder", folder / "server", "--authority", authority, "--workers", 1)
-        with running(*command, log=log) as server:
+        with serving(*command, log=log) as server:
             yield server
 
 
@@ -165,10 +164,10 @@ def type_diaries(parent: Path, model: Path) -> None:
 
 
 def play_rounds(phones: Sequence[Phone], rounds: int) -> None:
-    """Wait until the first phone took part in so many rounds; in the middle it is strict once, and refuses one.
+    """Wait until the first phone took part in this number of rounds; in the middle it is strict once, and refuses one.
 
     Raises:
-        click.ClickException: they take too long.
+        FederationError: they take too long.
     """
     first = phones[0]
 
@@ -207,5 +206,5 @@ def _until(reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _ROUND_SECONDS
     while not reached():
         if time.monotonic() > deadline:
-            raise click.ClickException("the demonstration's rounds do not come together: see server.log in its folder")
+            raise FederationError("the demonstration's rounds do not come together: see server.log in its folder")
         time.sleep(_LOOK_SECONDS)
