@@ -68,7 +68,7 @@ def load(size: str, directory: Path | None = None) -> Checkpoint:
         described = document["networks"].get(size)
         if described is None:
             sizes = ", ".join(document["networks"])
-            raise CheckpointError(f"the public start in {directory} has no network of size {size!r}: it has {sizes}")
+            raise CheckpointError(f"the public start in {directory} has no network of size {size!r}, only {sizes}")
         vocabulary = Vocabulary.load(directory)
         network = NetworkConfig.named(size, vocabulary.size)
         vector = unpacked((directory / _weights(size)).read_bytes(), network, "int8")

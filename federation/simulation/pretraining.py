@@ -29,6 +29,7 @@ from model.ngram_building import Text, build
 from model.ngram_table import NgramTable
 from model.text import tokenise
 from model.vocabulary import Vocabulary, VocabularyError
+from model.widening import widened
 from model.word_list import common_words
 
 Encoded = list[list[int]]
@@ -42,12 +43,14 @@ class Pretraining:
     """How a public start is made.
 
     Attributes:
-        sizes: of the networks.
+        sizes: of the networks, smallest first. Only the first is trained from random weights: a larger one is widened
+            from it and trained on.
         vocabulary_size: pieces at most.
         min_occurrences: of a word of the public text that may be suggested, unless it is a common one.
         user_weight: how often public users' messages count, which are most like what phones type.
         max_grams: n-grams of two pieces or more that are kept.
-        training: of each network.
+        training: of the first network.
+        growth: rows, as a share of all, that a widened network is trained on.
         seed: everything random follows from it.
     """
 
@@ -59,6 +62,7 @@ class Pretraining:
     training: CentralTraining = field(
         default_factory=lambda: CentralTraining(epochs=1, learning_rate=3e-3, batch_rows=64, dropout=0.0)
     )
+    growth: float = 0.1
     seed: int = 1
 
 
@@ -132,8 +136,9 @@ class Builder:
         others = self._encoded(self._corpus.other_messages, vocabulary)
         blind = self._built(public, others, vocabulary.size)
         networks, figures = {}, {}
+        trained: Checkpoint | None = None
         for size in self._options.sizes:
-            trained = self._network(size, vocabulary, rows)
+            trained = self._network(size, vocabulary, rows, trained)
             weights = self._fitted(trained, blind)
             networks[size] = dataclasses.replace(trained, mixture=Mixture(weights, ngram))
             figures[size] = self._figures(networks[size])
@@ -165,15 +170,21 @@ class Builder:
         vocabulary.save(folder)
         return vocabulary
 
-    def _network(self, size: str, vocabulary: Vocabulary, rows: Rows) -> Checkpoint:
+    def _network(self, size: str, vocabulary: Vocabulary, rows: Rows, smaller: Checkpoint | None) -> Checkpoint:
+        """Return a network, trained from random weights or from those of a smaller one, or as it was kept."""
         folder = self._kept / size
         try:
             return Checkpoint.load(folder)
         except CheckpointError:
             pass
-        config = NetworkConfig.named(size, vocabulary.size)
-        steps = self._options.training.epochs * -(-len(rows) // self._options.training.batch_rows)
-        targets_a_step = targets_in(rows) * self._options.training.epochs / steps
+        config, options, start = NetworkConfig.named(size, vocabulary.size), self._options.training, None
+        if smaller is not None:
+            start = widened(smaller.weights, smaller.network, config, seed=self._options.seed)
+            chosen = np.random.default_rng([self._options.seed, config.hidden]).permutation(len(rows))
+            rows = rows[chosen[: max(1, round(self._options.growth * len(rows)))]]
+            options = dataclasses.replace(options, learning_rate=options.learning_rate / 3)
+        steps = options.epochs * -(-len(rows) // options.batch_rows)
+        targets_a_step = targets_in(rows) * options.epochs / steps
         losses: list[float] = []
         started = time.monotonic()
 
@@ -186,9 +197,10 @@ class Builder:
         weights = central.train(
             config,
             rows,
-            self._options.training,
+            options,
             seed=self._options.seed,
             progress=progress,
+            start=start,
             resume=self._kept / f"{size}.npz",
         )
         checkpoint = Checkpoint(config, weights, vocabulary)

@@ -17,7 +17,7 @@ from model.text import tokenise
 
 USERS = [[f"i like {noun} a lot", "see you tomorrow", f"do you like {noun}"] for noun in ("tea", "rice", "rain") * 4]
 OPTIONS = Pretraining(
-    sizes=("small",),
+    sizes=("small", "gboard"),
     vocabulary_size=90,
     min_occurrences=1,
     max_grams=200,
@@ -108,8 +108,14 @@ def test_a_damaged_start_is_refused(built: Path, tmp_path: Path, name: str) -> N
 
 
 def test_a_size_that_is_not_there_is_named(built: Path) -> None:
-    with pytest.raises(CheckpointError, match="gboard"):
-        public_start.load("gboard", built)
+    with pytest.raises(CheckpointError, match="'huge', only small, gboard"):
+        public_start.load("huge", built)
+
+
+def test_a_larger_network_goes_on_from_what_the_smaller_one_knows(built: Path) -> None:
+    figures = json.loads((built / public_start.DESCRIPTION).read_text())["made_from"]["networks"]
+    assert figures["gboard"]["loss"] < figures["small"]["loss"] + 0.05
+    assert public_start.load("gboard", built).network.hidden == 670
 
 
 def test_the_checkpoint_keeps_its_n_grams(built: Path, tmp_path: Path) -> None:
