@@ -13,6 +13,7 @@ from keyboard_app.rounds_thread import RoundsThread
 from keyboard_app.settings import Settings
 from keyboard_app.typing.learner import Learner
 from keyboard_app.typing.session import TypingSession
+from model.suggestions import word_files
 
 
 class OwnerData:
@@ -51,6 +52,7 @@ class OwnerData:
             "messages": [dataclasses.asdict(message) for message in self._learner.messages()],
             "learned words": [list(word) for word in learned.learned],
             "never suggested": list(learned.never),
+            "shortcuts": dict(learned.shortcuts),
             "keystrokes": [dataclasses.asdict(day) for day in learned.days],
             "rounds": [
                 {
@@ -71,6 +73,22 @@ class OwnerData:
         path = self._profile.exports / name
         path.parent.mkdir(mode=0o700, exist_ok=True)
         write_private(path, json.dumps(content, ensure_ascii=False, indent=1).encode())
+        return path
+
+    def export_words(self, kind: str) -> Path:
+        """Write the owner's words and shortcuts into a file that only the owner may read; return where it is.
+
+        Raises:
+            OSError: it cannot be written.
+            ValueError: there is no such kind of file.
+        """
+        learned = self._learner.learned
+        entries = [word_files.Entry(shown, count) for _, shown, count in learned.learned]
+        entries += [word_files.Entry(text, 1, short) for short, text in sorted(learned.shortcuts.items())]
+        content = word_files.write(entries, kind)
+        path = self._profile.exports / time.strftime("words-%Y-%m-%d-%H%M%S.txt", time.localtime(self._clock()))
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_private(path, content.encode())
         return path
 
     def wipe(self) -> None:

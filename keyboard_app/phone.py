@@ -61,6 +61,7 @@ class Phone:
         keys = keys or FileKeyStore(profile.key)
         self._learner = Learner(profile, model, keys, at_once=at_once, clock=clock, changed=self._tell)
         self.session = TypingSession(self._learner, lambda: self._settings, monotonic)
+        self._learner.configure(self._settings)
         self._conditions = conditions or SimulatedConditions(
             lambda: self._settings, lambda: self.session.last_key, monotonic
         )
@@ -91,6 +92,7 @@ class Phone:
         """Choose something else."""
         self.session.go_incognito(on=settings.incognito)
         self._settings = settings
+        self._learner.configure(settings)
         try:
             self._profile.keep(settings)
         except OSError as error:
@@ -106,7 +108,45 @@ class Phone:
         """Agree to learning, here and together, or withdraw. What is being typed at the moment is not learned."""
         self.session.keep_secret()
         self._learner.draft("")
-        self.change(replace(self.settings, consent=consent))
+        self.change(replace(self.settings, consent=consent, learn_here=False))
+
+    def learn_here(self) -> None:
+        """Learn on this phone only: nothing leaves it. What is being typed at the moment is not learned."""
+        self.agree(consent=False)
+        self.change(replace(self.settings, learn_here=True))
+
+    def add_word(self, word: str) -> None:
+        """Know a word from now on."""
+        self._learner.change_words(lambda personal: personal.add_word(word))
+
+    def add_shortcut(self, short: str, text: str) -> None:
+        """Write `text` where `short` is typed as a word."""
+        self._learner.change_words(lambda personal: personal.add_shortcut(short, text))
+
+    def remove_shortcut(self, short: str) -> None:
+        """Take `add_shortcut` back."""
+        self._learner.change_words(lambda personal: personal.remove_shortcut(short))
+
+    def import_words(self, path: Path) -> int:
+        """Learn the words and shortcuts of a file: one a line, or as Gboard or AOSP write them. Return how many.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: It is something else.
+        """
+        return self._learner.import_words(path.read_text("utf-8"))
+
+    def export_words(self, kind: str = "plain") -> Path:
+        """Write the owner's words and shortcuts into a file that only the owner may read; return where it is.
+
+        Args:
+            kind: One of `model.suggestions.word_files.KINDS`.
+
+        Raises:
+            OSError: It cannot be written.
+            ValueError: There is no such kind.
+        """
+        return self._data.export_words(kind)
 
     def forget(self, word: str) -> None:
         """Unlearn a word, with all messages that have it."""

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 
+from model.suggestions import Autocorrection
+
 
 @dataclass(frozen=True)
 class Settings:
     """The owner's choices.
 
     Attributes:
-        consent: Whether the owner agreed to learning; None before the question was answered.
+        consent: Whether the owner agreed to learning, here and together; None before the question was answered.
+        learn_here: Whether this phone learns for itself without consent to learning together.
+        autocorrection: `off`, `cautious` or `eager`.
+        suggestions: Whether the strip shows any.
         theme: `light` or `dark`.
         charging, idle, unmetered: Simulated switches of a desktop.
         epsilon_limit: Privacy budget over all rounds; infinite for none.
@@ -19,6 +24,9 @@ class Settings:
     """
 
     consent: bool | None = None
+    learn_here: bool = False
+    autocorrection: str = Autocorrection.EAGER.value
+    suggestions: bool = True
     theme: str = "light"
     charging: bool = True
     idle: bool = True
@@ -30,10 +38,19 @@ class Settings:
     min_phones: int = 5
 
     def __post_init__(self) -> None:
-        switches = (self.charging, self.idle, self.unmetered, self.incognito)
+        switches = (
+            self.charging, self.idle, self.unmetered, self.incognito, self.learn_here, self.suggestions
+        )  # fmt: skip
+        if self.autocorrection not in {strength.value for strength in Autocorrection}:
+            raise ValueError(f"there are no such settings: {self}")
         if self.theme not in {"light", "dark"} or self.consent not in {None, True, False}:
             raise ValueError(f"there are no such settings: {self}")
         if not all(isinstance(switch, bool) for switch in switches) or not self.epsilon_limit >= 0:
             raise ValueError(f"there are no such settings: {self}")
         if min(self.rest_seconds, self.min_examples) < 0 or self.min_phones < 2:
             raise ValueError(f"there are no such settings: {self}")
+
+    @property
+    def learns(self) -> bool:
+        """Whether this phone learns from what is typed: for itself alone, or together with others."""
+        return self.consent is True or self.learn_here

@@ -358,7 +358,11 @@ class EditorState:
 
     def take(self, offer: Offer) -> "EditorState":
         """Return the state with an offer; one that was made for another text is dropped."""
-        return replace(self, offer=offer) if offer.request == self.request else self
+        if offer.request != self.request:
+            return self
+        if offer.language in {"", self.language}:
+            return replace(self, offer=offer)
+        return _automatic_shift(replace(self, offer=offer, language=offer.language))
 
     @property
     def settled(self) -> str:

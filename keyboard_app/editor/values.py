@@ -92,11 +92,13 @@ class Offer:
         request: which.
         suggestions: best first.
         correction: what a finished word should be replaced with, if at all.
+        language: code of the model's; nothing if that is not known.
     """
 
     request: Request
     suggestions: tuple[Suggestion, ...] = ()
     correction: Suggestion | None = None
+    language: str = ""
 
 
 @dataclass(frozen=True)

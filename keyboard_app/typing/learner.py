@@ -6,13 +6,14 @@ Whatever is wrong with what is kept, there is a keyboard afterwards.
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from keyboard_app.editor.editor import Offer, Request
 from keyboard_app.profile import Profile
+from keyboard_app.settings import Settings
 from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import ModelEntry
 from keyboard_app.typing.own_words import Kept, OwnWords
@@ -20,7 +21,7 @@ from keyboard_app.typing.suggesting import Suggesting
 from keyboard_app.typing.typing_log import DayCount, Message
 from keyboard_app.typing.vault import KeyStore, Vault, VaultError, VaultFullError, set_aside
 from model.engine import Export, ExportError
-from model.suggestions import PersonalModel, Suggester
+from model.suggestions import Autocorrection, PersonalModel, Suggester, word_files
 from model.text import tokenise
 
 HELD_OUT = 5
@@ -40,6 +41,7 @@ class Learned:
         new_examples: Number of messages since the last training.
         days: Days on which something was typed, oldest first.
         learned, never, models: As `Status` has them.
+        shortcuts: What each short form stands for.
         problem: One sentence for the banner; empty if all is well.
     """
 
@@ -49,6 +51,7 @@ class Learned:
     days: Sequence[DayCount] = ()
     learned: Sequence[tuple[str, str, int]] = ()
     never: Sequence[str] = ()
+    shortcuts: Mapping[str, str] = field(default_factory=dict)
     models: Sequence[ModelEntry] = ()
     problem: str = ""
 
@@ -170,6 +173,38 @@ class Learner:
             self._own.save()
 
         self.do(changed)
+
+    def configure(self, settings: Settings) -> None:
+        """Suggest and correct as the owner chose."""
+
+        def configure() -> None:
+            if self._suggester is not None:
+                self._suggester.autocorrection = Autocorrection(settings.autocorrection)
+                self._suggester.suggests = settings.suggestions
+                self._ask_again()
+
+        self.do(configure)
+
+    def import_words(self, content: str) -> int:
+        """Learn the words and shortcuts of a file, in any of the formats of `model.suggestions.word_files`.
+
+        Returns:
+            How many there are.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        entries = word_files.read(content)
+
+        def add(personal: PersonalModel) -> None:
+            for entry in entries:
+                if entry.shortcut:
+                    personal.add_shortcut(entry.shortcut, entry.word)
+                else:
+                    personal.add_word(entry.word)
+
+        self.change_words(add)
+        return len(entries)
 
     def wipe(self) -> None:
         """Forget all words and messages, what was set aside as damaged too."""
@@ -312,6 +347,7 @@ class Learner:
             days=tuple(self._kept.log.days()),
             learned=tuple((word.word, word.shown, word.messages) for word in self._own.model.learned()),
             never=tuple(sorted(self._own.model.never)),
+            shortcuts=self._own.model.shortcuts,
             models=self.models.entries() if self.models else (),
         )
 

@@ -99,6 +99,10 @@ class OwnWords:
         for word in old.learned():
             if not self.model.knows(word.word):
                 self.model.add_word(word.shown)
+        for kept in old.kept:
+            self.model.keep(old.habit(kept) or kept)
+        for short, text in old.shortcuts.items():
+            self.model.add_shortcut(short, text)
         for never in old.never:
             self.model.never_suggest(never)
         self.save()

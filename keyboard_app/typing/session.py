@@ -6,6 +6,7 @@ The editor's state is shared with the thread that answers with suggestions, unde
 import threading
 from collections.abc import Callable, Sequence
 
+from keyboard_app.editor.characters import is_letter
 from keyboard_app.editor.editor import (
     After,
     Drafted,
@@ -13,6 +14,7 @@ from keyboard_app.editor.editor import (
     Effect,
     FieldKind,
     Finished,
+    Kept,
     Offer,
     Request,
     Sent,
@@ -24,6 +26,7 @@ from keyboard_app.typing import suggesting
 from keyboard_app.typing.learner import Learner
 
 _SENT_KEPT = 100
+_WAIT_SECONDS = 0.02  # at the end of a word, for what the model thinks of it
 
 
 class TypingSession:
@@ -60,10 +63,12 @@ class TypingSession:
 
     def press(self, key: Key) -> None:
         """Press a key."""
+        self._await_answer(key.types)
         self._type(lambda state: state.press(key, self._monotonic()))
 
     def type(self, characters: str) -> None:
         """Type characters as they are: of a long press, or of a physical keyboard."""
+        self._await_answer(characters)
         self._type(lambda state: state.type(characters, self._monotonic()))
 
     def backspace(self) -> None:
@@ -89,6 +94,14 @@ class TypingSession:
     def send(self) -> None:
         """Send the message."""
         self._type(EditorState.send)
+
+    def undo(self) -> None:
+        """Go back to how the text was before the latest word, mark, deletion or pasting."""
+        self._type(EditorState.undo)
+
+    def redo(self) -> None:
+        """Take `undo` back."""
+        self._type(EditorState.redo)
 
     def place(self, cursor: int, *, selecting: bool = False) -> None:
         """Put the cursor somewhere, or let the selection reach there."""
@@ -142,6 +155,14 @@ class TypingSession:
             self._state = EditorState()
             self._ask(again=True)
 
+    def _await_answer(self, characters: str) -> None:
+        """Give the model a moment for a word that is about to end: whoever types fast wants corrections, too."""
+        state = self._state
+        if characters and not all(map(is_letter, characters)) and state.composing:
+            answered = state.offer is not None and state.offer.request == state.request
+            if not answered and self._learner.opened.is_set():
+                self._learner.settle(_WAIT_SECONDS)
+
     def _type(self, event: Callable[[EditorState], After]) -> None:
         """Let an event happen; what follows from it is left to the other threads."""
         with self._lock:
@@ -153,12 +174,14 @@ class TypingSession:
         self._ask()
 
     def _follow(self, effect: Effect) -> None:
-        learning = self._settings().consent is True
+        learning = self._settings().learns
         match effect:
             case Drafted(text) if learning:
                 self._learner.draft(text)
             case Finished(text, keystrokes) if learning:
                 self._learner.finish(text, keystrokes)
+            case Kept(word):
+                self._learner.change_words(lambda personal: personal.keep(word))
             case Sent(text):
                 shown = "•" * len(text) if self._state.field is FieldKind.PASSWORD else text
                 self._sent = [*self._sent, shown][-_SENT_KEPT:]

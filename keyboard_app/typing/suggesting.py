@@ -93,7 +93,7 @@ def answer(suggester: Suggester, request: Request) -> Offer:
     """Return what a suggester has to say to a request."""
     suggestions = suggester.suggest(request.before, request.typed)
     correction = suggester.autocorrect(request.before, request.typed) if request.typed else None
-    return Offer(request, tuple(suggestions), correction)
+    return Offer(request, tuple(suggestions), correction, suggester.language.code)
 
 
 def why(suggestion: Suggestion | None) -> str:

@@ -6,7 +6,7 @@ A cache model (Kuhn and De Mori 1990) of the user's own n-grams. It holds what w
 import itertools
 import json
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +77,7 @@ class PersonalModel:
         self._written: dict[str, Counter[str]] = {}  # within sentences, where capitals tell something
         self._never: set[str] = set()
         self._kept: set[str] = set()  # wanted as typed
+        self._shortcuts: dict[str, str] = {}
         self.adaptation = Adaptation()
         self._ids: dict[str, int] = {}
         self._symbols: list[str] = []
@@ -97,6 +98,11 @@ class PersonalModel:
     def kept(self) -> frozenset[str]:
         """Words that the user wanted as typed, when the keyboard would have changed them."""
         return frozenset(self._kept)
+
+    @property
+    def shortcuts(self) -> Mapping[str, str]:
+        """What short forms, in lower case, stand for."""
+        return dict(self._shortcuts)
 
     @property
     def symbols(self) -> Sequence[str]:
@@ -135,6 +141,16 @@ class PersonalModel:
         if len(tokens) == 1 and self._is_new(tokens[0]):
             self._new_words[tokens[0].symbol] = max(LEARNING_THRESHOLD, self._new_words[tokens[0].symbol])
             self._written.setdefault(tokens[0].symbol, Counter())[word] += LEARNING_THRESHOLD
+
+    def add_shortcut(self, short: str, text: str) -> None:
+        """Write `text` where `short` is typed as a word; nothing if `short` is no single word."""
+        tokens = tokenise(short)
+        if len(tokens) == 1 and tokens[0].is_word and text.strip():
+            self._shortcuts[tokens[0].surface] = text.strip()
+
+    def remove_shortcut(self, short: str) -> None:
+        """Take `add_shortcut` back."""
+        self._shortcuts.pop(normalise(short), None)
 
     def keep(self, word: str) -> None:
         """Leave a word as the user wrote it from now on, and know it at once."""
@@ -186,6 +202,7 @@ class PersonalModel:
         self._never.clear()
         self.adaptation = Adaptation()
         self._kept.clear()
+        self._shortcuts.clear()
         self._count()
 
     def written(self, word: str) -> str | None:
@@ -255,6 +272,7 @@ class PersonalModel:
             "never": sorted(self._never),
             "adaptation": self.adaptation.to_json(),
             "kept": sorted(self._kept),
+            "shortcuts": self._shortcuts,
         }
         return json.dumps(state, ensure_ascii=False).encode()
 
@@ -278,6 +296,7 @@ class PersonalModel:
             if "adaptation" in state:
                 model.adaptation = Adaptation.from_json(state["adaptation"])
             model._kept = set(state.get("kept", ()))
+            model._shortcuts = {str(short): str(text) for short, text in state.get("shortcuts", {}).items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a personal model of this version: {error}") from error
         model._count()

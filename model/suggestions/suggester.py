@@ -81,6 +81,11 @@ class Suggester:
         personal: what the user typed; by default nothing.
         spoken: the language; by default that of the lexicon.
         keys: where the letters are; by default as usual in the language.
+
+    Attributes:
+        personal: what the user typed.
+        autocorrection: how much is corrected unasked.
+        suggests: whether there are suggestions at all.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class Suggester:
         self._model = model
         self.personal = personal or PersonalModel(model.words)
         self.autocorrection = Autocorrection.EAGER
+        self.suggests = True
         self.language = spoken or language(detect(dict.fromkeys(model.words, 1)).code)
         self.keys = keys or geometry(self.language.layout)
         self._corrections = Corrections(model.words)
@@ -142,7 +148,7 @@ class Suggester:
             count: how many at most.
         """
         letters = normalise(typed)
-        if letters and (letters[0].isdigit() or in_address(before)):
+        if not self.suggests or (letters and (letters[0].isdigit() or in_address(before))):
             return []
         candidates = self._candidates(before)
         blocked = self._blocked | self._filters.withheld(candidates.context)
@@ -173,6 +179,9 @@ class Suggester:
         Left alone are parts of addresses and the like, words with digits, in capitals or with inner capitals, what the
         user has learned or wanted once as typed, and names: a capital where none is due.
         """
+        expanded = self.personal.shortcuts.get(normalise(typed))
+        if expanded is not None and stands_alone(before):
+            return Suggestion(expanded, 1.0, Origin.PERSONAL)
         core = typed.rstrip(_APOSTROPHES)
         letters = normalise(core)
         if self.autocorrection is Autocorrection.OFF or not letters or len(letters) > _LONGEST_WORD:

@@ -475,3 +475,93 @@ def test_what_is_typed_is_in_no_file(open_phone: Open, profile: Profile) -> None
     phone.close()
     assert files_with(profile.folder, *CANARIES) == []
     assert profile.log.stat().st_size > 0
+
+
+class TestChoices:
+    def test_learning_here_is_an_answer_of_its_own(self, open_phone: Open) -> None:
+        phone = open_phone(Settings())
+        phone.learn_here()
+        say(phone, "meet at Zanzibar", "so Zanzibar it is")
+        assert learned(phone) == ["zanzibar"]
+        assert phone.settings.consent is False
+        assert not {condition.name: condition.holds for condition in phone.conditions()}["Consent"]
+        phone.agree(consent=False)
+        say(phone, "ask Zorba", "tell Zorba")
+        assert learned(phone) == ["zanzibar"]
+
+    def test_what_was_wanted_as_typed_is_known_also_without_learning(self, open_phone: Open) -> None:
+        phone = open_phone(Settings(consent=False))
+        phone.session.type("helko")
+        assert phone.settle()
+        before = phone.session.state.text
+        phone.session.type(" ")
+        if phone.session.state.text != before + " ":
+            phone.session.backspace()
+        else:
+            phone.add_word("helko")
+        assert phone.settle()
+        phone.close()
+        again = open_phone(None)
+        again.session.type("so helko")
+        assert again.settle()
+        again.session.type(" ")
+        assert again.session.state.text == "so helko "
+
+    def test_autocorrection_and_suggestions_can_be_off(self, open_phone: Open) -> None:
+        phone = open_phone()
+        phone.change(replace(phone.settings, autocorrection="off", suggestions=False))
+        assert phone.settle()
+        for text in ("i ", "dont ", "helo "):
+            for character in text:
+                phone.session.type(character)
+                assert phone.settle()
+        assert phone.session.state.text == "i dont helo "
+        assert phone.session.state.slots == (None, None, None)
+        phone.change(replace(phone.settings, autocorrection="eager", suggestions=True))
+        phone.session.type("dont")
+        assert phone.settle()
+        phone.session.type(" ")
+        assert phone.session.state.text.endswith("don't ")
+
+    def test_shortcuts_are_expanded_and_taken_back_like_corrections(self, open_phone: Open) -> None:
+        phone = open_phone()
+        phone.change(replace(phone.settings, autocorrection="off"))
+        phone.add_shortcut("omw", "on my way")
+        phone.session.type("omw")
+        assert phone.settle()
+        phone.session.type(" ")
+        assert phone.session.state.text == "on my way "
+        phone.session.backspace()
+        assert phone.session.state.text == "omw "
+
+    def test_words_go_from_one_phone_to_another(self, open_phone: Open, tmp_path: Path) -> None:
+        phone = open_phone()
+        phone.add_word("Zanzibar")
+        phone.add_shortcut("omw", "on my way")
+        assert phone.settle()
+        for kind in ("plain", "gboard", "aosp"):
+            path = phone.export_words(kind)
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert "Zanzibar" in path.read_text()
+        moved = tmp_path / "words.txt"
+        moved.write_text(phone.export_words("gboard").read_text())
+        phone.delete_everything()
+        assert phone.settle()
+        assert learned(phone) == []
+        assert phone.import_words(moved) == 2
+        assert phone.settle()
+        assert learned(phone) == ["zanzibar"]
+
+    def test_undoing_goes_back_word_by_word(self, open_phone: Open) -> None:
+        phone = open_phone()
+        for character in "so it is":
+            phone.session.type(character)
+        texts = []
+        for _ in range(6):
+            phone.session.undo()
+            texts.append(phone.session.state.text)
+        assert "so it " in texts
+        assert texts[-1] == ""
+        for _ in range(6):
+            phone.session.redo()
+        assert phone.session.state.text == "so it is"
