@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keyboard_app.editor.editor import Offer, Request
 from keyboard_app.owner_data import OwnerData
 from keyboard_app.profile import DeviceConditions, Profile, SimulatedConditions
 from keyboard_app.rounds_thread import RoundsThread
@@ -147,6 +148,15 @@ class Phone:
             ValueError: There is no such kind.
         """
         return self._data.export_words(kind)
+
+    def answer(self, before: str, typed: str, timeout_seconds: float) -> Offer | None:
+        """Wait for suggestions after a text and the first letters of a word; None if that takes too long."""
+        return self._learner.answer(Request(before, typed), timeout_seconds)
+
+    def learn(self, text: str) -> None:
+        """Learn a message that was typed elsewhere, if its owner agreed and is not incognito."""
+        if self._settings.consent is True and not self._settings.incognito:
+            self._learner.finish(text, keystrokes=0)
 
     def forget(self, word: str) -> None:
         """Unlearn a word, with all messages that have it."""

@@ -31,6 +31,7 @@ _COMMANDS = {
     "privacy": _Command("fedkey.cli.privacy", "privacy", "Account for differential privacy."),
     "rounds": _Command("fedkey.cli.rounds", "rounds", "Look at a server's rounds, and take one back."),
     "serve": _Command("fedkey.cli.serve", "serve", "Run rounds with phones over HTTP."),
+    "suggest": _Command("fedkey.cli.suggest", "suggest", "Suggest and learn for another keyboard, by JSON lines."),
     "simulate": _Command("fedkey.cli.simulate", "simulate", "Train by federated averaging over simulated clients."),
 }
 

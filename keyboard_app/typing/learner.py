@@ -5,6 +5,7 @@ Whatever is wrong with what is kept, there is a keyboard afterwards.
 """
 
 import contextlib
+import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from keyboard_app.profile import Profile
 from keyboard_app.settings import Settings
 from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import ModelEntry
+from keyboard_app.typing import suggesting
 from keyboard_app.typing.own_words import Kept, OwnWords
 from keyboard_app.typing.suggesting import Suggesting
 from keyboard_app.typing.typing_log import DayCount, Message
@@ -136,6 +138,19 @@ class Learner:
     def do(self, job: Callable[[], object]) -> None:
         """Do something with the log or the user's words, in their thread."""
         self._suggesting.do(lambda: self._guarded(job))
+
+    def answer(self, request: Request, timeout_seconds: float) -> Offer | None:
+        """Wait for what there is to suggest, after all that was asked for before; None if that takes too long."""
+        answered: queue.SimpleQueue[Offer] = queue.SimpleQueue()
+
+        def answer() -> None:
+            suggester = self._suggester
+            answered.put(Offer(request) if suggester is None else suggesting.answer(suggester, request))
+
+        self.do(answer)
+        with contextlib.suppress(queue.Empty):
+            return answered.get(timeout=timeout_seconds)
+        return None
 
     def draft(self, text: str) -> None:
         """Keep the finished words of the unsent message; none deletes the draft."""
