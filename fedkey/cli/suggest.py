@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from fedkey.cli import paths
+from fedkey import paths
 from keyboard_app.json_lines import JsonLines
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
