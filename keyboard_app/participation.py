@@ -375,7 +375,7 @@ def _reason(record: RoundRecord) -> str:
         return "It is running."
     if record.contributed:
         return "This phone took part."
-    told = record.reason.value
+    told = record.reason.sentence
     return f"{told[:1].upper()}{told[1:]}."
 
 

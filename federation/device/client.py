@@ -60,7 +60,7 @@ class Status:
         activity: `resting`, or what it does in a round: `joining`, `sharing keys`, `training`, `confirming`,
             `unmasking`.
         round_id: of the round it is in.
-        reason: why it is resting, in a sentence or a `DropReason`.
+        reason: Why it is resting, in a sentence.
         until: when it will ask again, seconds since 1970.
     """
 
@@ -262,7 +262,7 @@ class DeviceClient:
         if now > running.ends:
             raise _LeaveError(DropReason.LATE, "the round did not end in time")
         if not self._conditions().meet(running.task.needed):
-            raise _LeaveError(DropReason.CONDITIONS, DropReason.CONDITIONS.value)
+            raise _LeaveError(DropReason.CONDITIONS, DropReason.CONDITIONS.sentence)
         if running.outgoing is not None:
             step, message = running.outgoing
             path = f"/v1/rounds/{running.plan.round_id}/{step}"

@@ -6,10 +6,6 @@ it is text that was typed. Secrets of a round are never written: a phone that wa
 
 import io
 import secrets
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +13,9 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.base.files import write_private
+from federation.base.sqlite import Database
 from federation.device.errors import StoreError
+from federation.device.migrations import MIGRATIONS
 from federation.privacy import PrivacyBudget
 from federation.protocol.credentials import Credential
 from federation.protocol.drop_reasons import DropReason
@@ -28,18 +26,6 @@ from model.layout import FlatVector
 SHOWN_COORDINATES = 4096
 """Of its last update, a phone keeps so many to show its owner."""
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS requests (
-    id INTEGER PRIMARY KEY, at REAL NOT NULL, round_id INTEGER, what TEXT NOT NULL,
-    sent INTEGER NOT NULL, received INTEGER NOT NULL, era INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS eras (
-    era INTEGER PRIMARY KEY, instance BLOB NOT NULL UNIQUE, last_round_id INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS joined_rounds (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, era INTEGER NOT NULL, round_id INTEGER NOT NULL,
-    joined INTEGER NOT NULL, began REAL NOT NULL, ended REAL, contributed INTEGER, reason TEXT,
-    UNIQUE (era, round_id));
-"""
 _LEDGER_KEPT = 20_000
 _ROUNDS_KEPT = 5_000
 
@@ -132,13 +118,11 @@ class PhoneStore:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.key = _identity(folder / "identity.key")
-            self._database = sqlite3.connect(folder / "phone.sqlite", isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA busy_timeout=10000")
-            self._database.executescript(_TABLES)
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"the phone's records in {folder} cannot be used: {error}") from error
-        self._lock = threading.Lock()
+        except OSError as error:
+            raise self._unusable(error) from error
+        self._database = Database(
+            folder / "phone.sqlite", MIGRATIONS, explain=self._unusable, pragmas=["journal_mode=WAL"]
+        )
 
     def close(self) -> None:
         """Close the database."""
@@ -185,7 +169,7 @@ class PhoneStore:
 
     def last_round_of(self, instance: bytes) -> int:
         """Return the latest round of an instance of the server that keys were advertised for; 0 if none."""
-        with self._reading() as database:
+        with self._database.reading() as database:
             row = database.execute("SELECT last_round_id FROM eras WHERE instance = ?", (instance,)).fetchone()
         return 0 if row is None else int(row[0])
 
@@ -218,7 +202,7 @@ class PhoneStore:
         Returns:
             the round's number on this phone.
         """
-        with self._writing(durably=True) as database:
+        with self._database.writing(durably=True) as database:
             database.execute(_NEW_ERA, (instance,))
             database.execute("UPDATE eras SET last_round_id = ? WHERE instance = ?", (round_id, instance))
             (era,) = database.execute("SELECT era FROM eras WHERE instance = ?", (instance,)).fetchone()
@@ -239,7 +223,7 @@ class PhoneStore:
 
     def end_round(self, number: int, at: float, reason: DropReason) -> None:
         """Note how a round that was joined ended; without a reason the phone has contributed."""
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute(
                 "UPDATE joined_rounds SET ended = ?, contributed = ?, reason = ? WHERE number = ?",
                 (at, reason is DropReason.NONE, reason.value, number),
@@ -247,7 +231,7 @@ class PhoneStore:
 
     def refuse_round(self, round_id: int, at: float, reason: DropReason) -> None:
         """Note that the phone did not join a round; what is known of one that it did join stays."""
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute(
                 "INSERT INTO joined_rounds (era, round_id, joined, began, ended, contributed, reason) "  # noqa: S608
                 f"VALUES ({_ERA}, ?1, 0, ?2, ?2, 0, ?3) "
@@ -257,7 +241,7 @@ class PhoneStore:
 
     def rounds(self) -> list[RoundRecord]:
         """Return all rounds, latest first."""
-        with self._reading() as database:
+        with self._database.reading() as database:
             rows = database.execute(
                 "SELECT r.number, r.round_id, r.joined, r.began, r.ended, r.contributed, r.reason, "
                 "coalesce(sum(l.sent), 0), coalesce(sum(l.received), 0) "
@@ -265,13 +249,15 @@ class PhoneStore:
                 "GROUP BY r.number ORDER BY r.number DESC"
             ).fetchall()
         return [
-            RoundRecord(number, round_id, bool(joined), began, ended, bool(gave), DropReason(reason or ""), sent, got)
+            RoundRecord(
+                number, round_id, bool(joined), began, ended, bool(gave), DropReason.read(reason or ""), sent, got
+            )
             for number, round_id, joined, began, ended, gave, reason, sent, got in rows
         ]
 
     def record(self, at: float, round_id: int | None, what: str, *, sent: int, received: int) -> None:
         """Add a request to the ledger; the oldest entries make room."""
-        with self._writing() as database:
+        with self._database.writing() as database:
             row = database.execute(
                 f"INSERT INTO requests (at, round_id, what, sent, received, era) VALUES (?, ?, ?, ?, ?, {_ERA})",  # noqa: S608
                 (at, round_id, what, sent, received),
@@ -280,7 +266,7 @@ class PhoneStore:
 
     def ledger(self) -> list[RequestLogEntry]:
         """Return all requests, latest first."""
-        with self._reading() as database:
+        with self._database.reading() as database:
             query = "SELECT at, round_id, what, sent, received FROM requests ORDER BY id DESC"
             rows = database.execute(query).fetchall()
         return [RequestLogEntry(*row) for row in rows]
@@ -322,13 +308,16 @@ class PhoneStore:
                 path.unlink(missing_ok=True)
 
     def _get(self, name: str) -> bytes | None:
-        with self._reading() as database:
+        with self._database.reading() as database:
             row = database.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def _set(self, name: str, value: bytes) -> None:
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute(_SET, (name, value))
+
+    def _unusable(self, error: Exception) -> StoreError:
+        return StoreError(f"the phone's records in {self.folder} cannot be used: {error}")
 
     def _write(self, name: str, content: bytes) -> None:
         try:
@@ -336,36 +325,10 @@ class PhoneStore:
         except OSError as error:
             raise StoreError(f"the phone's records in {self.folder} cannot be written: {error}") from error
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _refusals(self.folder):
-            yield self._database
-
-    @contextmanager
-    def _writing(self, *, durably: bool = False) -> Iterator[sqlite3.Connection]:
-        with self._lock, _refusals(self.folder):
-            self._database.execute(f"PRAGMA synchronous={'FULL' if durably else 'NORMAL'}")
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
-
 
 _ERA = "coalesce((SELECT era FROM eras WHERE instance = (SELECT value FROM state WHERE name = 'instance')), 0)"
 _NEW_ERA = "INSERT INTO eras (instance, last_round_id) VALUES (?, 0) ON CONFLICT (instance) DO NOTHING"
 _SET = "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-
-
-@contextmanager
-def _refusals(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(f"the phone's records in {folder} cannot be used: {error}") from error
 
 
 def _identity(path: Path) -> DeviceKey:

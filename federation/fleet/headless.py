@@ -262,5 +262,5 @@ _STEPS: dict[str, Step] = {step: step for step in STEPS}
 
 def outcome(record: RoundRecord) -> str:
     """Say how a round ended for a phone."""
-    told = "took part" if record.reason is DropReason.NONE else record.reason.value
+    told = "took part" if record.reason is DropReason.NONE else record.reason.sentence
     return f"round {record.round_id}: {told}, {record.sent:,} bytes up, {record.received:,} down"

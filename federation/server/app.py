@@ -257,11 +257,11 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _reason(told: object) -> str:
-    """Return a reason of the fixed vocabulary: a trail has no room for what a phone writes freely."""
+    """Return a code of the fixed vocabulary: a trail has no room for what a phone writes freely."""
     try:
-        return DropReason(str(told)).value
+        return DropReason.read(told).value
     except ValueError as error:
-        raise BadRequestError(f"a reason is one of: {', '.join(DropReason)}") from error
+        raise BadRequestError(f"a reason is a code such as: {', '.join(filter(None, DropReason))}") from error
 
 
 def _json(content: Mapping[str, Any]) -> Response:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sql
 
+from federation.protocol.drop_reasons import DropReason
 from federation.protocol.steps import STEPS
 from federation.server.errors import UnknownError
 from federation.server.phases import Ended
@@ -101,9 +102,17 @@ def _trail(row: RoundRow, device: str, trail: Sequence[EventRow]) -> str:
         if event.size_bytes:
             step += f" ({event.size_bytes:,} B)"
         if event.kind in _FAILURES:
-            step = f"{event.kind.upper()} {_since(row, event)}: {event.detail}"
+            step = f"{event.kind.upper()} {_since(row, event)}: {_in_words(event)}"
         steps.append(step)
     return f"  {device}  {', '.join(steps)}"
+
+
+def _in_words(event: EventRow) -> str:
+    """Return why a phone failed: by the code that it told, or as the server, or an earlier version of it, wrote."""
+    try:
+        return DropReason.read(event.detail).sentence
+    except ValueError:
+        return event.detail
 
 
 def _shapes(trails: Iterable[Sequence[EventRow]]) -> list[str]:

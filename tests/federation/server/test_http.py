@@ -8,13 +8,15 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import sqlalchemy as sql
 
-from federation.device import DistrustError, UnreachableError
+from federation.device import DistrustError, ServerRefusedError, UnreachableError
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.plan import Deadlines
 from federation.protocol.policy import PhonePolicy
 from federation.server.settings import RoundSettings
+from federation.server.tables import EventRow
 from federation.updates.update import clip
 from tests.federation.server.http import HttpPhone, Site, run
 from tests.federation.server.phones import GROUPS_OF_FOUR, Clock
@@ -159,6 +161,19 @@ def test_a_plan_below_the_phones_policy_is_refused(site: Site, tmp_path: Path) -
     assert [record.reason for record in picky.store.rounds()] == [DropReason.POLICY]
     sent = [seen.path for seen in site.wire.seen if _is_of(seen, picky)]
     assert not any(path.endswith(("/advertise", "/upload")) for path in sent)
+
+
+def test_a_reason_of_a_later_version_is_kept_as_unknown_and_free_text_is_refused(
+    site: Site, phones: list[HttpPhone]
+) -> None:
+    run(site, phones, until=lambda: phones[0].client.status.round_id is not None)
+    path = f"/v1/rounds/{phones[0].client.status.round_id}/events"
+    with pytest.raises(ServerRefusedError, match="policy, budget"):
+        phones[0].connection.post_json(path, {"event": "failed", "reason": "I am writing to my mother"}, what="report")
+    phones[0].connection.post_json(path, {"event": "failed", "reason": "moon_phase"}, what="report")
+    with site.installation.database.read() as session:
+        (event,) = session.scalars(sql.select(EventRow).where(EventRow.kind == "failed"))
+        assert event.detail == DropReason.UNKNOWN
 
 
 def _is_of(seen: object, phone: HttpPhone) -> bool:
