@@ -1,6 +1,5 @@
 """What the defence decided, why, and how often."""
 
-import json
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ def counts(decisions: Iterable[Decision]) -> dict[str, float]:
 
 
 def log(round_number: int, decisions: Iterable[Decision]) -> None:
-    """Log each decision as one line of JSON."""
+    """Log each decision with its fields."""
     for decision in decisions:
         entry = {
             "round": round_number,
@@ -51,4 +50,4 @@ def log(round_number: int, decisions: Iterable[Decision]) -> None:
             "subject": decision.subject,
             "reason": decision.reason,
         }
-        _LOG.warning(json.dumps(entry))
+        _LOG.warning(entry)

@@ -287,7 +287,7 @@ def _immutable(content: bytes, etag: str) -> Response:
 def _refused(error: FederationError) -> Response:
     status = status_of(error)
     if status >= 500:
-        _LOG.warning(json.dumps({"status": status, "path": request.path, "error": str(error)}))
+        _LOG.warning({"status": status, "path": request.path, "error": str(error)})
     response = _json({"error": str(error)})
     response.status_code = status
     later = getattr(error, "retry_after_seconds", None)
@@ -309,7 +309,7 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _crashed(error: Exception) -> Response:
-    _LOG.error(json.dumps({"status": 500, "path": request.path, "error": type(error).__name__}), exc_info=error)
+    _LOG.error({"status": 500, "path": request.path, "error": type(error).__name__}, exc_info=error)
     response = _json({"error": "the server failed; its log says more"})
     response.status_code = 500
     return response

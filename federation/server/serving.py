@@ -15,9 +15,11 @@ from typing import Any, Generic, TypeVar
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
 from prometheus_client.multiprocess import mark_process_dead
 
 from federation.base.child_processes import Supervised
+from federation.base.logs import JsonFormatter
 from federation.base.rate_limits import Limits, RateLimits
 from federation.enrolment.authority import AuthorityFolder
 from federation.enrolment.service import create_desk
@@ -151,6 +153,16 @@ def coordinate(coordinator: Coordinator, parent: int | None = None) -> None:
             time.sleep(_TICK_SECONDS)
 
 
+class _Logger(Logger):
+    """Gunicorn's own lines, as JSON as well."""
+
+    def setup(self, cfg: Any) -> None:
+        """Set gunicorn's handlers up, and the way in which they write."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(JsonFormatter())
+
+
 class _Gunicorn(BaseApplication, Generic[T]):
     """Gunicorn, set up from here instead of from a command line.
 
@@ -182,6 +194,7 @@ class _Gunicorn(BaseApplication, Generic[T]):
             "graceful_timeout": 10,
             "keepalive": 15,
             "control_socket_disable": True,
+            "logger_class": _Logger,
         }
         for name, value in {**fixed, **self._options}.items():
             self.cfg.set(name, value)

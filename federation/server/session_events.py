@@ -5,7 +5,6 @@ As in Bonawitz et al. 2019, section 5: the shape of a trail tells what went wron
 
 import hashlib
 import hmac
-import json
 import logging
 from collections.abc import Callable
 from enum import StrEnum
@@ -67,6 +66,4 @@ def record(
         size: bytes that came with it.
     """
     session.add(EventRow(round_id=round_id, device=device, kind=kind, detail=detail[:200], size_bytes=size, at=at))
-    _LOG.info(
-        json.dumps({"at": at, "event": kind, "round": round_id, "device": device, "detail": detail, "bytes": size})
-    )
+    _LOG.info({"at": at, "event": kind, "round": round_id, "device": device, "detail": detail, "bytes": size})

@@ -7,7 +7,6 @@ advisory lock.
 
 import fcntl
 import hashlib
-import json
 import logging
 import os
 import sqlite3
@@ -232,5 +231,5 @@ def _answers(
     except but:
         raise
     except Exception as error:  # each kind of store has errors of its own; the log names them
-        _LOG.warning(json.dumps({"blob_store": type(error).__name__, "error": str(error)}))
+        _LOG.warning({"blob_store": type(error).__name__, "error": str(error)})
         raise UnavailableError(otherwise, 60) from error

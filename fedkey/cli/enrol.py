@@ -75,9 +75,11 @@ def list_devices(authority: Path) -> None:
 @_FOLDER
 def serve(host: str, port: int, days: int, authority: Path) -> None:
     """Enrol whoever asks over HTTP, for demonstrations; a real one puts an attestation of devices in front."""
+    from federation.base import logs
     from federation.server.serving import serve_desk
 
     AuthorityFolder.create(authority)
+    logs.to_stderr()
     serve_desk(authority, host=host, port=port, days=days)
 
 

@@ -1,6 +1,5 @@
 """`fedkey serve`: rounds with phones over HTTP."""
 
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ import click
 import tomli_w
 
 import data
+from federation.base import logs
 from federation.base.config import assigned
 from federation.server.coordinator import Partner
 from federation.server.gate import PublicTextGate
@@ -95,7 +95,7 @@ def serve(
     command = [sys.executable, "-m", "fedkey", "coordinate", "--folder", str(folder)]
     if simulated_cohort and corpus:
         command += ["--simulated-cohort", str(simulated_cohort), "--corpus", corpus]
-    _log_to_stderr()
+    logs.to_stderr()
     run_server(folder, host=host, port=port, workers=workers, coordinator=command)
 
 
@@ -106,7 +106,7 @@ def serve(
 @click.option("--parent", type=int, hidden=True, help="Process without which this one ends.")
 def coordinate(folder: Path, simulated_cohort: int, corpus: str | None, parent: int | None) -> None:
     """Move a server's rounds on; `fedkey serve` starts this beside its workers."""
-    _log_to_stderr()
+    logs.to_stderr()
     installation = Installation.load(folder)
     export = installation.export
     texts = (folder / PUBLIC_TEXT).read_text(encoding="utf-8").splitlines()
@@ -152,7 +152,3 @@ def _partner(
     )
     with begin(paths.corpus(corpus), export, training, size=simulated_cohort, weight_cap=rounds.weight_cap) as partner:
         yield partner
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -1,6 +1,5 @@
 """The whole defence against each attack, on vectors: a model is a point, its loss the distance from a goal."""
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -235,7 +234,8 @@ def test_decisions_are_counted_and_logged_with_their_reasons(caplog: pytest.LogC
     assert set(figures) == {action.value for action in Action}
     with caplog.at_level(logging.WARNING, "fedkey.defence"):
         log(3, outcome.decisions)
-    first = json.loads(caplog.records[0].message)
+    first = caplog.records[0].msg
+    assert isinstance(first, dict)
     assert first["round"] == 3
     assert first["action"] == "group_rejected"
     assert first["subject"] == "0"
