@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from federation.base.files import write_private
+from federation.base.sqlite import Database
 
 KEY_BYTES = 32
 MAX_BYTES = 64 << 20
@@ -32,10 +33,14 @@ IN_MEMORY = ":memory:"
 _NONCE_BYTES, _KEY_NAME_BYTES = 12, 4
 _PAGE_BYTES = 4096
 _PROBE = "probe"
-_TABLES = """
-CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, sealed BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, sealed BLOB NOT NULL);
-"""
+_PRAGMAS = ("journal_mode=WAL", "secure_delete=ON")
+_MIGRATIONS = (
+    (
+        """CREATE TABLE IF NOT EXISTS entries (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, sealed BLOB NOT NULL)""",
+        "CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, sealed BLOB NOT NULL)",
+    ),
+)
 
 
 class VaultError(Exception):
@@ -108,9 +113,9 @@ class Vault:
     method raises VaultError if the file cannot be used, and VaultFullError if there is no room; nothing changes then.
 
     Args:
-        path: of the SQLite file, or `IN_MEMORY`.
-        keys: where the keys are.
-        max_bytes: that the file may have.
+        path: SQLite file, or `IN_MEMORY`.
+        keys: Where the keys are.
+        max_bytes: Maximum size of the file.
 
     Raises:
         VaultError: the file is damaged, cannot be opened, or was sealed with other keys.
@@ -119,12 +124,12 @@ class Vault:
     def __init__(self, path: Path | str, keys: KeyStore, *, max_bytes: int = MAX_BYTES) -> None:
         self._keys = keys
         self._lock = threading.RLock()
-        self._stale = False  # whether the write-ahead log has what was deleted or replaced
-        with _explained():
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._stale = True  # whether the write-ahead log has what was deleted or replaced, as after a kill
+        pragmas = (*_PRAGMAS, f"max_page_count={max(1, max_bytes // _PAGE_BYTES)}")
+        self._database = Database(path, _MIGRATIONS, explain=_explained, pragmas=pragmas)
         try:
-            with _explained():
-                self._prepare(max_bytes)
+            self._check()
+            self._empty_write_ahead_log()
             self._ciphers = _ciphers(keys.load())
             if not self._ciphers:
                 first = [secrets.token_bytes(KEY_BYTES)]
@@ -151,23 +156,23 @@ class Vault:
 
     def entries(self, after: int = 0) -> list[tuple[int, float, bytes]]:
         """Return number, time and content of the entries with numbers above `after`, in order."""
-        with self._reading() as database:
+        with self._database.reading() as database:
             rows = database.execute("SELECT id, at, sealed FROM entries WHERE id > ? ORDER BY id", (after,)).fetchall()
             return [(number, at, self._open(_ENTRY, sealed)) for number, at, sealed in rows]
 
     def count(self, after: int = 0) -> int:
         """Return how many entries have numbers above `after`."""
-        with self._reading() as database:
+        with self._database.reading() as database:
             return int(database.execute("SELECT count(*) FROM entries WHERE id > ?", (after,)).fetchone()[0])
 
     def numbers(self) -> list[int]:
         """Return the numbers of all entries, in order."""
-        with self._reading() as database:
+        with self._database.reading() as database:
             return [row[0] for row in database.execute("SELECT id FROM entries ORDER BY id").fetchall()]
 
     def latest(self) -> int:
         """Return the largest number of any entry that there ever was; 0 if there was none."""
-        with self._reading() as database:
+        with self._database.reading() as database:
             row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
             return int(row[0]) if row else 0
 
@@ -198,13 +203,13 @@ class Vault:
 
     def get(self, name: str) -> bytes | None:
         """Return a document, if there is one."""
-        with self._reading() as database:
+        with self._database.reading() as database:
             row = database.execute("SELECT sealed FROM documents WHERE name = ?", (name,)).fetchone()
             return None if row is None else self._open(name.encode(), row[0])
 
     def names(self) -> list[str]:
         """Return the names of all documents, sorted."""
-        with self._reading() as database:
+        with self._database.reading() as database:
             rows = database.execute("SELECT name FROM documents WHERE name != ? ORDER BY name", (_PROBE,)).fetchall()
         return [row[0] for row in rows]
 
@@ -230,21 +235,11 @@ class Vault:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Make all writes within one transaction: all of them or, after an error, none."""
-        with self._lock, _explained():
-            if self._database.in_transaction:  # within another `writing`
-                yield self._database
-                return
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._database.execute("ROLLBACK")
-                raise
-            if self._stale:
-                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                self._stale = False
+        with self._lock:
+            with self._database.writing() as database:
+                yield database
+            if self._stale and not database.in_transaction:  # not within another `writing`
+                self._empty_write_ahead_log()
 
     @contextmanager
     def _erasing(self) -> Iterator[sqlite3.Connection]:
@@ -253,22 +248,15 @@ class Vault:
             self._stale = True
             yield database
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _explained():
-            yield self._database
+    def _check(self) -> None:
+        with self._database.reading() as database:
+            if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+                raise VaultError("the file is damaged")
 
-    def _prepare(self, max_bytes: int) -> None:
-        execute = self._database.execute
-        execute("PRAGMA busy_timeout=5000")
-        execute("PRAGMA journal_mode=WAL")
-        execute("PRAGMA synchronous=NORMAL")  # outlives the app; a power cut may take the last words
-        execute("PRAGMA secure_delete=ON")
-        execute(f"PRAGMA max_page_count={max(1, max_bytes // _PAGE_BYTES)}")
-        if execute("PRAGMA quick_check").fetchone()[0] != "ok":
-            raise VaultError("the file is damaged")
-        self._database.executescript(_TABLES)
-        execute("PRAGMA wal_checkpoint(TRUNCATE)")  # a process that was killed may have left what it had deleted
+    def _empty_write_ahead_log(self) -> None:
+        with self._database.reading() as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._stale = False
 
     def _seal_anew(self) -> None:
         with self._erasing() as database:
@@ -353,14 +341,9 @@ class _KeysInMemory:
         self._keys = list(keys)
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-        kind = VaultFullError if full else VaultError
-        raise kind("there is no room for it" if full else f"SQLite says: {error}") from error
+def _explained(error: sqlite3.Error) -> VaultError:
+    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return VaultFullError("there is no room for it") if full else VaultError(f"SQLite says: {error}")
 
 
 def _ciphers(keys: Sequence[bytes]) -> dict[bytes, AESGCM]:
