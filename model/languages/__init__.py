@@ -21,6 +21,7 @@ CODES = ("en", "es", "de", "fr", "hi")
 _NAME_LOG_PROBABILITY = math.log(1e-8)  # of a name that no word list has
 _CLITIC_LOG_PROBABILITY = math.log(0.02)  # of such as 's behind a word
 _COMMONER = 2.7  # nats by which a word with an apostrophe must be commoner than the one without, to be meant by it
+_POSSESSIVE = math.log(10**-5.0)  # a rarer form with 's is what a plural may look like
 _COMMON_ZIPF = 4.9  # of words that tell languages apart
 
 
@@ -167,8 +168,8 @@ def _language(code: str) -> Language:
     written |= {form.lower(): form for form in described["written"]}
     contractions = {
         word.replace("'", ""): word
-        for word in words
-        if "'" in word and not (word.endswith("'s") and word[:-2] in written)
+        for word, log_probability in words.items()
+        if "'" in word and not (word.endswith("'s") and (word[:-2] in written or log_probability < _POSSESSIVE))
     }
     contractions = {bare: word for bare, word in contractions.items() if words[word] - words.get(bare, -99) > _COMMONER}
     written = {word: form for word, form in written.items() if word not in contractions}

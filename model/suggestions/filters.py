@@ -13,7 +13,7 @@ from model.text import Token
 _SENSITIVE_FOR = 4  # tokens
 _COMMON = math.log(10**-5.0)  # of words that a form in no dictionary is taken for a slip of
 _COMMON_JOINED = math.log(10**-3.2)  # of one of the words that are written together by mistake
-_ONE_EDIT = 9.0  # nats that one slip costs at most
+_ONE_EDIT = 6.9  # nats that one slip costs at most; a letter too many may be an ending
 _AGAIN, _TWICE = 0.15, 0.02  # by which a word is damped that would repeat a pair, or itself
 
 

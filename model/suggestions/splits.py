@@ -10,6 +10,7 @@ _MIN_LETTERS, _MAX_LETTERS = 3, 24
 _SHORT = {1: math.log(10**-3.0), 2: math.log(10**-3.4), 3: math.log(10**-4.9)}
 """How frequent a word of few letters must be at least; others as in `_LONG`."""
 _LONG = math.log(10**-5.4)
+_FUNCTION_WORD, _NO_FUNCTION_WORD = math.log(10**-3.0), 3.0  # two rare words in one may be a name
 _MAX_WORDS = 3
 
 
@@ -52,6 +53,7 @@ def _splits(letters: str, log_probability: Callable[[str], float | None], words:
         for rest, cost in ((letters[end:], _MISSED), *([(letters[end + 1 :], _BESIDE_IT)] if beside else [])):
             second = _frequent(rest, log_probability)
             if second is not None:
+                cost += 0.0 if max(first, second) >= _FUNCTION_WORD else _NO_FUNCTION_WORD
                 found.append(Split((letters[:end], rest), first + second - cost, cost))
             elif words > 2:
                 found += [

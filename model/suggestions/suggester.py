@@ -226,6 +226,7 @@ class Suggester:
             if word != letters
             and word not in self._blocked
             and word.count("'") >= letters.count("'")
+            and word != f"{letters[:-1]}'s"  # a plural that no list has
             and not self._filters.is_misspelling(word)
         ]
         meant = self._log_probability(candidates, letters)

@@ -1,0 +1,212 @@
+"""What a keyboard leaves alone and what it mends: addresses, names, contractions, slips; beside a spelling dictionary.
+
+`uv run --with names==0.3.0 python -m benchmarks.typing`: every input is typed key by key through the editor, with the
+public start that comes with fedkey. Names are of the census of the United States, in the package `names`; the peer is
+hunspell with its English dictionary, if it is installed, as the engine of a keyboard that takes its first suggestion
+for every word that it does not know. `--sms FILE` types NUS SMS, too.
+"""
+
+import argparse
+import itertools
+import random
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import data
+from benchmarks.results import Figure, write
+from keyboard_app.editor.editor import DOUBLE_SPACE_SECONDS, EditorState
+from keyboard_app.typing.suggesting import answer
+from model import public_start
+from model.evaluation.typist import Typing, type_messages
+from model.export import export
+from model.languages import language
+from model.next_words import MixtureNextWords
+from model.suggestions import Autocorrection, Suggester
+from model.text import CLASSES, tokenise
+
+NAMES, ADDRESSES = 500, 300
+SLIP_RATE = 0.03
+TYPISTS, TYPED_MESSAGES = 40, 15
+KNOWN_WORDS = 10_000
+
+CONTRACTIONS = """
+aren't can't couldn't didn't doesn't don't hadn't hasn't haven't isn't mustn't shouldn't wasn't weren't won't wouldn't
+ain't I'm I've you're you've you'll they're they've they'll we've that's there's here's what's where's who's how's he's
+she's it'll that'll y'all o'clock ma'am could've should've would've you'd they'd
+"""
+"""Those whose letters alone are no word."""
+
+_FOLDERS = ("home", "etc", "usr", "docs", "photos", "wrok", "projcts", "src")
+_WORDS = ("teh", "frist", "abotu", "recieve", "hapy", "node", "jhon", "user", "becuase", "wiht", "mian", "tset", "lidl")
+_DOMAINS = ("com", "org", "net", "de", "io", "co.uk", "fr", "es", "app")
+
+
+def addresses(count: int, seed: int = 0) -> list[str]:
+    """Return URLs, e-mail addresses, handles, paths, names of files and identifiers full of what looks like slips."""
+    chance = random.Random(seed)
+
+    def word() -> str:
+        return chance.choice(_WORDS)
+
+    kinds: list[Callable[[], str]] = [
+        lambda: f"https://{word()}.{chance.choice(_DOMAINS)}/{word()}",
+        lambda: f"www.{word()}.{chance.choice(_DOMAINS)}",
+        lambda: f"{word()}.{chance.choice(_DOMAINS)}/{word()}?{word()}={word()}",
+        lambda: f"{word()}@{word()}.{chance.choice(_DOMAINS)}",
+        lambda: f"{word()}.{word()}+{word()}@{word()}.{chance.choice(_DOMAINS)}",
+        lambda: f"@{word()}",
+        lambda: f"#{word()}",
+        lambda: f"/{chance.choice(_FOLDERS)}/{word()}/{word()}.txt",
+        lambda: f"~/{word()}",
+        lambda: f"C:\\{word()}\\{word()}",
+        lambda: f"{word()}.{chance.choice(['py', 'js', 'pdf', 'txt', 'jpg'])}",
+        lambda: f"{word()}_{word()}",
+        lambda: f"--{word()}={word()}",
+        lambda: f"{word()}.{word()}()",
+    ]
+    return [kind() for kind in itertools.islice(itertools.cycle(kinds), count)]
+
+
+def census_names(count: int, seed: int = 0) -> list[str]:
+    """Return first names and surnames, those of few people as likely as those of many."""
+    import names  # noqa: PLC0415 - installed for this alone
+
+    found: list[str] = []
+    folder = Path(names.__file__).parent
+    for file in ("dist.male.first", "dist.female.first", "dist.all.last"):
+        lines = (folder / file).read_text().splitlines()
+        found += [line.split()[0].capitalize() for line in lines[:10_000]]
+    return random.Random(seed).sample(sorted({name for name in found if len(name) > 2}), count)
+
+
+def typed(suggester: Suggester, text: str) -> str:
+    """Return what stands in a field after some keys, slow enough for the model to answer."""
+    state = EditorState(language=suggester.language.code)
+    for number, character in enumerate(text):
+        if not character.isalnum() and state.request is not None:
+            state = state.take(answer(suggester, state.request))
+        state = state.type(character, number * 2 * DOUBLE_SPACE_SECONDS).state
+    return state.text
+
+
+def share(suggester: Suggester, inputs: Iterable[tuple[str, str]]) -> float:
+    """Return the percentage of inputs that come out as they should."""
+    right = [typed(suggester, keys) == wanted for keys, wanted in inputs]
+    return 100 * sum(right) / len(right)
+
+
+def peer() -> Callable[[Sequence[str]], list[str]] | None:
+    """Return what gives hunspell's first suggestions for words; None where it is not installed."""
+    if shutil.which("hunspell") is None:
+        return None
+
+    def first(words: Sequence[str]) -> list[str]:
+        text = "\n".join(f"^{word}" for word in words)
+        command = ["hunspell", "-a", "-d", "en_US", "-i", "utf-8"]
+        lines = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout.splitlines()[1:]
+        answers = [list(group) for full, group in itertools.groupby(lines, bool) if full]
+        return [_first(word, answer_) for word, answer_ in zip(words, answers, strict=True)]
+
+    return first
+
+
+def _first(word: str, answer_: list[str]) -> str:
+    return answer_[0].split(": ", 1)[1].split(", ")[0] if answer_[0].startswith("&") else word
+
+
+def _known(messages: Iterable[str], count: int) -> list[str]:
+    """Return messages that have about `count` words, all of them known."""
+    english, found, words = language("en"), [], 0
+    for message in messages:
+        tokens = tokenise(message)
+        own = [token.symbol for token in tokens if token.is_word and token.symbol not in CLASSES]
+        if words < count and own and all(english.knows(word) and word not in english.contractions for word in own):
+            found.append(message)
+            words += len(own)
+    return found
+
+
+def _words_changed(suggester: Suggester, messages: Sequence[str]) -> float:
+    """Return how many words of messages without a slip are changed, of 10,000."""
+    typing = type_messages(suggester, {"all": messages}, name="known", slip_rate=0.0)
+    return 100 * typing.rate("spoiled", "words")[0]
+
+
+def _slips(suggester: Suggester, users: dict[str, list[str]], strength: Autocorrection) -> Typing:
+    suggester.autocorrection = strength
+    found = type_messages(suggester, users, name=strength.value, slip_rate=SLIP_RATE)
+    suggester.autocorrection = Autocorrection.EAGER
+    return found
+
+
+def main() -> None:
+    """Measure everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sms", type=Path, help="The NUS SMS corpus.")
+    arguments = parser.parse_args()
+    checkpoint = public_start.load("small")
+    with tempfile.TemporaryDirectory() as folder:
+        exported = export(checkpoint, Path(folder) / "phone")
+        suggester = Suggester(MixtureNextWords(exported.predictor(), exported.vocabulary, exported.mixture))
+        figures = [*_left_alone(suggester), *_mended(suggester)]
+        corpora = {"chitchat": "chitchat"} | ({"nus_sms": str(arguments.sms)} if arguments.sms else {})
+        for name, corpus in corpora.items():
+            held_out = data.split(data.load(corpus)).held_out
+            users = {user: list(texts)[-TYPED_MESSAGES:] for user, texts in list(held_out.items())[:TYPISTS]}
+            figures += _typists(suggester, name, users)
+        write("typing", figures)
+
+
+def _left_alone(suggester: Suggester) -> list[Figure]:
+    first = peer()
+    people = census_names(NAMES)
+    inputs = [f"see {address} now" for address in addresses(ADDRESSES)]
+    figures = [Figure("address_untouched_percent", share(suggester, zip(inputs, inputs, strict=True)), "%")]
+    kept = None
+    if first is not None:
+        kept = 100 * sum(one == other for one, other in zip(people, first(people), strict=True)) / len(people)
+    within = [f"ask {name} about it " for name in people]
+    beginning = [f"{name} said so " for name in people]
+    peers = ("hunspell", kept) if kept is not None else ("", None)
+    for name, texts in (("names_kept_percent", within), ("names_kept_at_beginning_percent", beginning)):
+        figures.append(Figure(name, share(suggester, zip(texts, texts, strict=True)), "%", *peers))
+    return figures
+
+
+def _mended(suggester: Suggester) -> list[Figure]:
+    first = peer()
+    wanted = CONTRACTIONS.split()
+    bare = [word.replace("'", "") for word in wanted]
+    inputs = [(f"and {one} ", f"and {other} ") for one, other in zip(bare, wanted, strict=True)]
+    fixed = None
+    if first is not None:
+        fixed = 100 * sum(one == other for one, other in zip(first(bare), wanted, strict=True)) / len(bare)
+    found = share(suggester, inputs)
+    return [Figure("contractions_fixed_percent", found, "%", "hunspell" if first else "", fixed)]
+
+
+def _typists(suggester: Suggester, corpus: str, users: dict[str, list[str]]) -> list[Figure]:
+    known = _known(itertools.chain.from_iterable(users.values()), KNOWN_WORDS)
+    eager, off = (_slips(suggester, users, strength) for strength in (Autocorrection.EAGER, Autocorrection.OFF))
+    return [
+        Figure(f"{corpus}_known_words_changed_per_10000", _words_changed(suggester, known), "words"),
+        Figure(f"{corpus}_slips_corrected_percent", eager.rate("corrected", "slipped")[0], "%"),
+        Figure(f"{corpus}_right_words_spoiled_percent", eager.rate("spoiled", "words")[0], "%"),
+        Figure(
+            f"{corpus}_keystrokes_saved_percent", eager.saving()[0], "%", "with autocorrection off", off.saving()[0]
+        ),
+        Figure(
+            f"{corpus}_words_wrong_percent",
+            eager.rate("wrong_at_the_end", "words")[0],
+            "%",
+            "with autocorrection off",
+            off.rate("wrong_at_the_end", "words")[0],
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    main()
