@@ -46,8 +46,9 @@ BRANDS = frozenset(
 )  # fmt: skip
 SLANG = frozenset(
     [
-        "bff", "brb", "btw", "dm", "dms", "fyi", "gf", "bf", "haha", "hbu", "heh", "hehe", "idk", "imo", "irl", "jk", "lmao", "lol",
-        "nvm", "ok", "omg", "pls", "rofl", "smh", "tbh", "thx", "ur", "wbu", "wifi", "wtf", "xoxo",
+        "bff", "brb", "btw", "dm", "dms", "fyi", "gf", "bf", "haha", "hbu", "heh", "hehe", "idk", "imo", "irl",
+        "jk", "lmao", "lol", "nvm", "ok", "omg", "pls", "rofl", "smh", "tbh", "thx", "ur", "wbu", "wifi", "wtf",
+        "xoxo",
     ]
 )  # fmt: skip
 COMMONER = {1: 9.0, 2: 9.0, 3: 3.3, 4: 2.5}  # powers of ten by which a word must be commoner than its misspelling

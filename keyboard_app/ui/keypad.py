@@ -323,13 +323,14 @@ class _Popup:
         self._keypad, self._palette = keypad, palette
         self._left = self._wide = 0.0
         self._shades: list[Color] = []
+        self._order: list[int] = []  # of the texts, from left to right
         self.chosen = 0
 
     def show(self, texts: list[str], middle: tuple[float, float], row: float) -> None:
         """Show texts beside each other above a key.
 
         Args:
-            texts: one or several; the one nearest to the key is chosen first.
+            texts: one or several; the first, which the key's corner shows, stands above it and is chosen first.
             middle: of the key.
             row: height of a row of keys.
         """
@@ -339,6 +340,8 @@ class _Popup:
         total = self._wide * len(texts)
         most = keypad.right - total - dp(4)
         self._left = min(max(keypad.x + dp(4), middle[0] - self._wide / 2), most)
+        right_of_it = len(texts) - self._place(middle[0], len(texts))
+        self._order = [*range(right_of_it, len(texts)), *range(right_of_it)]
         bottom = middle[1] + row / 2 + dp(2)
         after = keypad.canvas.after
         after.clear()
@@ -350,7 +353,7 @@ class _Popup:
             )
             Color(*rgba(self._palette.key_special))
             RoundedRectangle(pos=(self._left, bottom), size=(total, high), radius=[dp(8)])
-            for i, text in enumerate(texts):
+            for i, text in enumerate(texts[number] for number in self._order):
                 self._shades.append(Color(*rgba(self._palette.key_special)))
                 x = self._left + i * self._wide
                 RoundedRectangle(pos=(x, bottom), size=(self._wide, high), radius=[dp(8)])
@@ -365,11 +368,16 @@ class _Popup:
 
     def choose(self, x: float) -> int:
         """Point at the text nearest to `x`; return its index."""
-        self.chosen = min(len(self._shades) - 1, max(0, int((x - self._left) / self._wide)))
+        place = self._place(x, len(self._shades))
+        self.chosen = self._order[place]
         if len(self._shades) > 1:
             for i, shade in enumerate(self._shades):
-                shade.rgba = rgba(self._palette.key_pressed if i == self.chosen else self._palette.key_special)
+                shade.rgba = rgba(self._palette.key_pressed if i == place else self._palette.key_special)
         return self.chosen
+
+    def _place(self, x: float, count: int) -> int:
+        """Return which of so many places, from the left, is nearest to `x`."""
+        return min(count - 1, max(0, int((x - self._left) / self._wide)))
 
     def hide(self) -> None:
         """Show nothing."""

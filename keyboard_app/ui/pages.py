@@ -12,6 +12,7 @@ from kivy.uix.widget import Widget
 from keyboard_app.editor.editor import FieldKind
 from keyboard_app.ui import round_pages
 from keyboard_app.ui.screen import Screen
+from keyboard_app.ui.typing_page import typing_card
 from keyboard_app.ui.widgets import Bars, Card, Column, Meter, PushButton, Row, SwitchRow, Text, Touchable, fact, ground
 
 _CONSENT = {
@@ -56,17 +57,18 @@ def _consent(view: Screen) -> list[Widget]:
         for title, detail in _CONSENT.items()
     ]
 
-    def answer(*, on: bool) -> Callable[[], None]:
+    def answer(choose: Callable[..., None], **chosen: bool) -> Callable[[], None]:
         def answered() -> None:
-            phone.agree(consent=on)
+            choose(**chosen)
             view.show("typing")
 
         return answered
 
     note = "This is off until you turn it on, and one touch turns it off again. The keyboard works the same either way."
-    yes = PushButton("Yes, take part", answer(on=True), palette, "contributing")
-    no = PushButton("No, keep it off", answer(on=False), palette)
-    return [*cards, Text(note, palette.muted, size=14), Row(no, yes)]
+    yes = PushButton("Yes, take part", answer(phone.agree, consent=True), palette, "contributing")
+    here = PushButton("Learn on this phone only", answer(phone.learn_here), palette)
+    no = PushButton("No, keep it off", answer(phone.agree, consent=False), palette)
+    return [*cards, Text(note, palette.muted, size=14), Column(Row(no, yes), here, space=8)]
 
 
 def _menu(view: Screen) -> list[Widget]:
@@ -321,6 +323,7 @@ def _settings(view: Screen) -> list[Widget]:
         for limit in _LIMITS
     ]
     return [
+        typing_card(view),
         Card(
             palette,
             SwitchRow(

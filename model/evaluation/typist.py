@@ -20,9 +20,9 @@ from model.text import tokenise
 COUNTS = ("words", "slipped", "corrected", "spoiled", "wrong_at_the_end", "characters", "keystrokes")
 """What is counted of every user.
 
-A missing apostrophe that is put in counts as right. `slipped`: words in which a slip was drawn. `corrected`: of those, the ones that came out right. `spoiled`: words typed
-right that autocorrection changed. `wrong_at_the_end`: words that came out wrong. `characters`: of what was meant, with
-marks and spaces; `keystrokes`: what it took, undoing included.
+`slipped`: words in which a slip was drawn. `corrected`: of those, the ones that came out right. `spoiled`: words typed
+right that autocorrection changed. `wrong_at_the_end`: words that came out wrong. Apostrophes that are put in count as
+right. `characters`: of what was meant, with marks and spaces; `keystrokes`: what it took, undoing included.
 """
 
 _OMITTED, _DOUBLED, _SWAPPED = 0.1, 0.1, 0.1  # shares of slips; the others hit a neighbouring key

@@ -53,8 +53,8 @@ def _splits(letters: str, log_probability: Callable[[str], float | None], words:
         for rest, cost in ((letters[end:], _MISSED), *([(letters[end + 1 :], _BESIDE_IT)] if beside else [])):
             second = _frequent(rest, log_probability)
             if second is not None:
-                cost += 0.0 if max(first, second) >= _FUNCTION_WORD else _NO_FUNCTION_WORD
-                found.append(Split((letters[:end], rest), first + second - cost, cost))
+                both = cost + (0.0 if max(first, second) >= _FUNCTION_WORD else _NO_FUNCTION_WORD)
+                found.append(Split((letters[:end], rest), first + second - both, both))
             elif words > 2:
                 found += [
                     Split((letters[:end], *more.words), first + more.score - cost, more.cost + cost)

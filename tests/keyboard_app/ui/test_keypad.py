@@ -13,6 +13,7 @@ from keyboard_app.editor.keys import (
     REPEAT_EVERY_SECONDS,
     SLIDE_DP,
     Action,
+    Key,
     Layer,
 )
 from keyboard_app.ui.keypad import Keypad
@@ -113,6 +114,17 @@ def test_alternatives_at_the_edge_stay_on_the_screen(typist: Typist) -> None:
     assert popup._left >= 0
     assert popup._left + popup._wide * len(popup._shades) <= SIZE[0]
     touch.touch_up()
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in LAYOUTS[Layer.LETTERS] if key.alternatives], ids=lambda key: f"U+{ord(key.types):04X}"
+)
+def test_a_long_press_gives_what_the_corner_shows(typist: Typist, key: Key) -> None:
+    typist.keypad.show(EditorState(shift=Shift.OFF))
+    touch = typist.screen.touch(typist.at(key.types))
+    typist.screen.wait(LONG_PRESS_SECONDS + 0.05)
+    touch.touch_up()
+    assert typist.said == [key.alternatives[0]]
 
 
 def test_backspace_repeats_while_it_is_held(typist: Typist) -> None:
