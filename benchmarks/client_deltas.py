@@ -13,8 +13,9 @@ import numpy as np
 
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
+from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort
+from federation.simulation.fedavg import Cohort
 from federation.simulation.prepare import prepared
 from fedkey.paths import cache
 from model.checkpoint import Checkpoint
@@ -46,8 +47,7 @@ def main() -> None:
         cohort = Cohort(network, ROW_LENGTH, ClientTraining())
         for number, client in enumerate(chosen):
             result = cohort.train(weights, [rows.train[client]])
-            # The simulation's deltas are weights before minus after, times the client's weight.
-            deltas[number] = layout.flatten(result.delta_sum) / -max(result.weight, 1e-12)
+            deltas[number] = layout.flatten(result.delta_sum) / max(result.weight, 1e-12)
     np.save(arguments.file, deltas)
     print(f"{deltas.shape} in {arguments.file}, norms {np.linalg.norm(deltas, axis=1).round(3).tolist()}")
 

@@ -165,16 +165,14 @@ class _Training:
         from federation.base import child_processes  # noqa: PLC0415
         from federation.protocol.conditions import Conditions  # noqa: PLC0415
         from federation.protocol.task import ComputeBudget, TrainingTask  # noqa: PLC0415
+        from federation.protocol.training_settings import TrainingSettings  # noqa: PLC0415
         from keyboard_app import long_work  # noqa: PLC0415
 
         budget = ComputeBudget(steps=100_000, seconds=3600)
         task = TrainingTask(
             nonce=bytes(32),
             model_version=1,
-            learning_rate=0.1,
-            epochs=10_000,
-            gradient_norm=1.0,
-            dropout=0.25,
+            training=TrainingSettings(learning_rate=0.1, epochs=10_000, gradient_norm=1.0, dropout=0.25),
             budgets={"low": budget, "middle": budget, "high": budget},
             needed=Conditions(),
             separation_seconds=0,

@@ -35,7 +35,6 @@ from model.mixture import Mixture
 SETTINGS = Path(__file__).parent / "mixture.toml"
 SHOWN = ("top1", "top3", "ksr")
 LIST_LENGTH = 600_000
-FITTED_EVERY = 4  # every so many-th client fits the weights: they are three numbers
 SHORTER_LISTS = (200_000,)
 
 
@@ -63,7 +62,7 @@ class Ground:
         config = dataclasses.replace(SimulationConfig.beginning("public", settings), corpus=corpus)
         start = public_start.load(config.size)
         ready = prepared(corpus, cache(), vocabulary=start.vocabulary)
-        validation = list(ready.rows(config.row_length).validation)[::FITTED_EVERY]
+        validation = list(ready.rows(config.row_length).validation)
         return cls(config, start, ready, validation, out)
 
     def counted(self, length: int) -> CountedNgram:
@@ -101,7 +100,7 @@ class Ground:
             return Checkpoint.load(path)
         federated_rows = self.ready.rows(self.config.row_length)
         rows = self.ready.central_rows(self.config.row_length)
-        visits = self.config.rounds * self.config.cohort * self.config.local_epochs / len(federated_rows.train)
+        visits = self.config.rounds * self.config.cohort * self.config.client.epochs / len(federated_rows.train)
         epochs = max(1, round(visits * sum(map(targets_in, federated_rows.train)) / targets_in(rows)))
         options = CentralTraining(epochs=epochs, learning_rate=1e-3, batch_rows=32, dropout=0.2)
         weights = central.train(

@@ -24,13 +24,15 @@ from federation.fleet.enrolled_phones import enrolled_phones
 from federation.fleet.headless import AS_FAST_AS_THIS_MACHINE, Fleet, HeadlessSettings
 from federation.protocol.plan import Deadlines
 from federation.protocol.task import DEVICE_CLASSES
+from federation.protocol.training_settings import TrainingSettings
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.server.history import RoundSummary, rounds_of
 from federation.server.installation import Installation
 from federation.server.preparation import prepare
 from federation.server.settings import RoundSettings, ServerSettings
+from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort, Server
+from federation.simulation.fedavg import Cohort, Server
 from model.batches import ROW_LENGTH
 from model.export import export
 from model.layout import FlatVector, Layout
@@ -84,8 +86,7 @@ def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple
             minimum=count,
             over_selection=1.0,
             clip=20.0,
-            learning_rate=LEARNING_RATE,
-            dropout=DROPOUT,
+            training=TrainingSettings(learning_rate=LEARNING_RATE, dropout=DROPOUT),
             budgets=dict.fromkeys(DEVICE_CLASSES, AS_FAST_AS_THIS_MACHINE.budget),
             deadlines=Deadlines(120, 180, 600, 660, 720),
             separation_seconds=1,
@@ -103,7 +104,7 @@ def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple
     with_text = [user for number, user in enumerate(table.users) if table.messages(number)]
     people = [clients.ready.split.train[user] for user in with_text[:count]]
     command = ("serve", "--folder", folder / "server", "--authority", folder / "authority", "--workers", 1)
-    with serving(*command, "--admin-port", 0, log=folder / "server.log") as url:
+    with serving(*command, log=folder / "server.log") as url:
         phones = enrolled_phones(
             people,
             server=url,

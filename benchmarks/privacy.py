@@ -33,9 +33,9 @@ from federation.privacy.toeplitz import Buffers, banded_square_root, prefix_vari
 from federation.privacy.training import BY_CLIENTS, BY_SERVER, PrivateTraining, RunRecord
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.central import CentralTraining
+from federation.simulation.client_training import ClientTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.evaluation import Evaluator
-from federation.simulation.fedavg import ClientTraining
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
 from federation.updates.frozen_rows import FrozenRows

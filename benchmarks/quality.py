@@ -108,7 +108,7 @@ def _central(config: SimulationConfig, ready: Prepared, out: Path) -> Checkpoint
     federated_rows = ready.rows(config.row_length)
     rows = ready.central_rows(config.row_length)
     client_targets = sum(targets_in(own) for own in federated_rows.train)
-    visits = config.rounds * config.cohort * config.local_epochs
+    visits = config.rounds * config.cohort * config.client.epochs
     budget = client_targets * visits / len(federated_rows.train)
     budget += targets_in(federated_rows.seed) * config.warm_start.epochs
     epochs = max(1, round(budget / targets_in(rows)))

@@ -21,8 +21,9 @@ from federation.protocol.plan import Deadlines, RoundPlan
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
+from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort, Server
+from federation.simulation.fedavg import Cohort, Server
 from federation.simulation.prepare import prepared
 from federation.updates.encoding import NORM_GROWTH, Encoding, ModularEncoding, PackedEncoding
 from federation.updates.update import Tally, Update, clip
@@ -160,10 +161,9 @@ def _train(
         updates = []
         for client in chosen.of_round(number):
             result = cohort.train(state.weights, [client])
-            delta = layout.flatten(result.delta_sum) / -np.float32(max(result.weight, 1e-12))
+            delta = layout.flatten(result.delta_sum) / np.float32(max(result.weight, 1e-12))
             updates.append(Update(delta, Tally(round(result.weight))))
-        # The server's deltas are weights before minus after.
-        mean = layout.unflatten(-averages.mean(updates))
+        mean = layout.unflatten(averages.mean(updates))
         state = server.apply(state, list(mean.values()), central.cosine((number + 1) / chosen.rounds, MIN_RATE))
     return state.weights
 

@@ -23,8 +23,9 @@ import tensorflow_federated as tff
 
 from benchmarks.results import Figure, write
 from federation.rounds.server_optimizers import OptimizerSettings
+from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort, Server
+from federation.simulation.fedavg import Cohort, Server
 from federation.simulation.prepare import Prepared, prepared
 from fedkey.paths import cache
 from model.batches import pack

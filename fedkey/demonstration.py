@@ -9,6 +9,7 @@ from pathlib import Path
 from federation.base.child_processes import serving
 from federation.errors import FederationError
 from federation.protocol.plan import Deadlines
+from federation.protocol.training_settings import TrainingSettings
 from federation.server.preparation import prepare
 from federation.server.settings import RoundSettings, ServerSettings
 from keyboard_app.phone import Phone
@@ -96,7 +97,7 @@ def server_settings(phones: int, enrolment_url: str) -> ServerSettings:
         minimum=phones,
         over_selection=1.0,
         deadlines=Deadlines(20, 30, 90, 100, 110),
-        epochs=4,
+        training=TrainingSettings(epochs=4),
         separation_seconds=0,
         meeting_seconds=2,
     )
@@ -128,7 +129,7 @@ def local_server(folder: Path, model: Path, phones: int) -> Iterator[str]:
             authority=authority,
             texts_are_given=False,
         )
-        command = ("serve", "--folder", folder / "server", "--authority", authority, "--workers", 1, "--admin-port", 0)
+        command = ("serve", "--folder", folder / "server", "--authority", authority, "--workers", 1)
         with serving(*command, log=log) as server:
             yield server
 

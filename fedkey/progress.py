@@ -8,7 +8,7 @@ from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from federation.simulation.run import RoundReport, Watcher
+from federation.simulation.report import RoundReport, Watcher
 
 _PLAIN_SECONDS = 15.0
 

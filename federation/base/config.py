@@ -13,7 +13,13 @@ from federation.errors import ConfigError
 
 T = TypeVar("T")
 
-_RENAMED = {"gate_loss": ("max_relative_gate_loss", "max_gate_loss_nats")}
+_RENAMED = {
+    "gate_loss": ("max_relative_gate_loss", "max_gate_loss_nats"),
+    "local_epochs": ("client.epochs",),
+    **{name: (f"training.{name}",) for name in ("learning_rate", "epochs", "gradient_norm", "dropout")},
+}
+"""New names of settings of earlier versions; a dotted one has moved into a table."""
+
 _RENAMED_PREFIXES = {"least_": "min_", "smallest_": "min_", "most_": "max_", "largest_": "max_"}
 
 
@@ -66,7 +72,7 @@ def build(kind: type[T], table: dict[str, Any], where: str) -> T:
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(table) - set(hints))
     if unknown:
-        new = next((name for name in _new_names(unknown[0]) if name in hints), None)
+        new = next((name for name in _new_names(unknown[0]) if name.split(".")[0] in hints), None)
         if new:
             raise ConfigError(f"{where}: {unknown[0]} is called {new} now: rename it")
         raise ConfigError(f"{where}: unknown setting {unknown[0]!r}; known are {', '.join(hints)}")

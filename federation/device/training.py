@@ -76,21 +76,21 @@ class LocalTraining:
         """Return how many different rows were trained on, and their totals before."""
         budget = task.budgets[self._device_class]
         ends = self._monotonic() + budget.seconds
-        batches = task.epochs * -(-len(rows) // TRAINING_BATCH)
-        most = min(budget.steps, self._max_steps(batches, task.epochs * targets_in(rows)))
+        batches = task.training.epochs * -(-len(rows) // TRAINING_BATCH)
+        most = min(budget.steps, self._max_steps(batches, task.training.epochs * targets_in(rows)))
         chosen = rows[random.permutation(len(rows))[: most * TRAINING_BATCH]]
         before = self._trainer.evaluate(chosen)
         steps = 0
-        for _ in range(task.epochs):
+        for _ in range(task.training.epochs):
             order = random.permutation(len(chosen))
             for first in range(0, len(order), TRAINING_BATCH):
                 if steps == most or self._monotonic() >= ends:
                     return min(steps * TRAINING_BATCH, len(chosen)), before
                 self._trainer.train(
                     chosen[order[first : first + TRAINING_BATCH]],
-                    learning_rate=task.learning_rate,
-                    gradient_norm=task.gradient_norm,
-                    dropout=task.dropout,
+                    learning_rate=task.training.learning_rate,
+                    gradient_norm=task.training.gradient_norm,
+                    dropout=task.training.dropout,
                     random=random,
                 )
                 steps += 1

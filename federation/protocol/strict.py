@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 T = TypeVar("T")
 
@@ -21,16 +20,16 @@ def strictly(kind: type[T], values: Mapping[str, Any], **converted: Any) -> T:
     Raises:
         TypeError, ValueError: a value is missing, unknown, not finite or of another type.
     """
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if not isinstance(values, dict) or set(values) != names:
-        raise TypeError(f"{kind.__name__} has the values {', '.join(sorted(names))}")
-    for field in fields(kind):  # type: ignore[arg-type]
-        accepted = _ACCEPTED.get(field.type) if isinstance(field.type, type) else None
-        value = values[field.name]
-        if field.name in converted or accepted is None:
+    hints = get_type_hints(kind)
+    if not isinstance(values, dict) or set(values) != set(hints):
+        raise TypeError(f"{kind.__name__} has the values {', '.join(sorted(hints))}")
+    for name, hint in hints.items():
+        accepted = _ACCEPTED.get(hint) if isinstance(hint, type) else None
+        value = values[name]
+        if name in converted or accepted is None:
             continue
-        if not isinstance(value, accepted) or isinstance(value, bool) != (field.type is bool):
-            raise TypeError(f"{field.name} is no {field.type}")
+        if not isinstance(value, accepted) or isinstance(value, bool) != (hint is bool):
+            raise TypeError(f"{name} is no {hint}")
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{field.name} is not finite")
+            raise ValueError(f"{name} is not finite")
     return kind(**{**values, **converted})

@@ -6,7 +6,6 @@ every key of the round is bound to the task as well: phones that were told to tr
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Self, get_args
 
@@ -17,6 +16,7 @@ from federation.protocol.commitments import Commitments
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import RoundPlan
 from federation.protocol.strict import strictly
+from federation.protocol.training_settings import TrainingSettings
 from federation.secure_aggregation.errors import PlanRefusedError
 
 _LABEL = b"fedkey task v1\0"
@@ -62,10 +62,7 @@ class TrainingTask:
     Attributes:
         nonce: 32 random bytes, so that no two rounds have the same rotation.
         model_version: that is trained.
-        learning_rate: of gradient descent.
-        epochs: passes over the phone's rows.
-        gradient_norm: L2 norm to which a longer gradient is cut; 0 leaves it.
-        dropout: share of units set to zero.
+        training: Settings of local training.
         budgets: by class of device.
         needed: conditions of phones.
         separation_seconds: between two participations of a phone, at least.
@@ -78,10 +75,7 @@ class TrainingTask:
 
     nonce: bytes
     model_version: int
-    learning_rate: float
-    epochs: int
-    gradient_norm: float
-    dropout: float
+    training: TrainingSettings
     budgets: dict[DeviceClass, ComputeBudget]
     needed: Conditions
     separation_seconds: int
@@ -93,12 +87,9 @@ class TrainingTask:
     def __post_init__(self) -> None:
         if len(self.nonce) != 32 or set(self.budgets) != set(DEVICE_CLASSES):
             raise ValueError(f"a task has a nonce of 32 bytes and a budget for each of {', '.join(DEVICE_CLASSES)}")
-        numbers = (self.learning_rate, self.gradient_norm, self.dropout)
-        if not all(math.isfinite(number) and number >= 0 for number in numbers) or self.dropout >= 1:
-            raise ValueError(f"learning rate, gradient norm and dropout are finite and not negative: {self}")
         if not 0 <= self.min_frequency < 1:
             raise ValueError(f"a share of public text is at least 0 and below 1, not {self.min_frequency}")
-        if self.epochs < 1 or self.separation_seconds < 0 or self.model_version < 0:
+        if self.separation_seconds < 0 or self.model_version < 0:
             raise ValueError(f"no task has these numbers: {self}")
 
     def to_bytes(self) -> bytes:
@@ -125,6 +116,7 @@ class TrainingTask:
             inner = {
                 "nonce": bytes.fromhex(values["nonce"]),
                 "needed": strictly(Conditions, values["needed"]),
+                "training": strictly(TrainingSettings, values["training"]),
                 "budgets": {name: strictly(ComputeBudget, told) for name, told in values["budgets"].items()},
                 "central": CentralNoise(**values["central"]),
                 "counting": None if values["counting"] is None else strictly(CountingTask, values["counting"]),

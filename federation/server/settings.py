@@ -10,13 +10,14 @@ from typing import Annotated, Any, Self
 import tomli_w
 
 from federation.base.config import build, parse
-from federation.base.ranges import Count, Decay, Natural, NonNegative, Positive, Range, Ranged, Rate, Share
+from federation.base.ranges import Count, Decay, Natural, NonNegative, Positive, Range, Ranged, Share
 from federation.base.rate_limits import RateLimits
 from federation.errors import ConfigError
 from federation.protocol.central_noise import CentralNoise
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import Deadlines, Mechanism, Privacy
 from federation.protocol.task import DEVICE_CLASSES, ComputeBudget, DeviceClass
+from federation.protocol.training_settings import TrainingSettings
 from federation.robustness import DefenceSettings
 from federation.rounds.counting import CountingSettings
 from federation.rounds.pace import JITTER
@@ -47,7 +48,8 @@ class RoundSettings(Ranged):
         weight_cap: examples that count at most.
         privacy: noise that phones add.
         deadlines: of the steps.
-        learning_rate, epochs, gradient_norm, dropout, budgets: of local training; see `TrainingTask`.
+        training: Settings of local training.
+        budgets: Most that phones spend on training, by class of device.
         needed: conditions of phones.
         grace_seconds: that stragglers have to upload once as many have as are wanted.
         separation_seconds: between two participations of a phone, at least.
@@ -67,10 +69,7 @@ class RoundSettings(Ranged):
     weight_cap: Count = 512
     privacy: Privacy = field(default_factory=Privacy)
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(120, 150, 330, 360, 390))
-    learning_rate: Rate = 0.5
-    epochs: Count = 1
-    gradient_norm: NonNegative = 1.0
-    dropout: Decay = 0.25
+    training: TrainingSettings = field(default_factory=TrainingSettings)
     budgets: dict[DeviceClass, ComputeBudget] = field(default_factory=_budgets)
     needed: Conditions = field(default_factory=lambda: Conditions(idle=True, charging=True, unmetered=True))
     grace_seconds: Natural = 10
@@ -140,23 +139,6 @@ class RoundSettings(Ranged):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetentionSettings(Ranged):
-    """How long what is kept; 0 days is for ever.
-
-    Attributes:
-        events_days: Days of session trails, under pseudonyms; counters go on.
-        messages_days: Days of the protocol's messages after their round has ended, but for who uploaded.
-        devices_days: Days since a device's last check-in.
-        models: Number of latest versions whose weights are kept, beside the first and the current one.
-    """
-
-    events_days: NonNegative = 30.0
-    messages_days: NonNegative = 7.0
-    devices_days: NonNegative = 180.0
-    models: Count = 100
-
-
-@dataclass(frozen=True, kw_only=True)
 class ServerSettings(Ranged):
     """What `server.toml` says.
 
@@ -168,7 +150,6 @@ class ServerSettings(Ranged):
         max_relative_gate_loss: Largest relative rise of the loss on public text in a new model.
         rounds: Settings of every round.
         rates: Limits of requests.
-        retention: How long what is kept.
         optimizer: Server optimizer.
     """
 
@@ -179,7 +160,6 @@ class ServerSettings(Ranged):
     max_relative_gate_loss: NonNegative = 0.01
     rounds: RoundSettings = field(default_factory=RoundSettings)
     rates: RateLimits = field(default_factory=RateLimits)
-    retention: RetentionSettings = field(default_factory=RetentionSettings)
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(momentum=0.0))
 
     def __post_init__(self) -> None:

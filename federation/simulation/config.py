@@ -26,7 +26,7 @@ from federation.privacy.training import PrivateTraining
 from federation.robustness import DefenceSettings
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.central import CentralTraining
-from federation.simulation.fedavg import ClientTraining
+from federation.simulation.client_training import ClientTraining
 
 Schedule = Literal["constant", "cosine"]
 Size = Literal["small", "gboard"]
@@ -53,7 +53,6 @@ class SimulationConfig(Ranged):
         row_length: targets in a packed row.
         rounds: of federated averaging.
         cohort: clients in a round.
-        local_epochs: passes of a client over its rows in a round.
         client_rows: at most so many rows of a client are used in a round; 0 is no limit.
         schedule: of the server's learning rate over the rounds; `cosine` falls to a fiftieth.
         evaluate_every: rounds between federated evaluations.
@@ -78,7 +77,6 @@ class SimulationConfig(Ranged):
     row_length: Annotated[int, Range(1, MAX_ROW_LENGTH)] = 20
     rounds: Count = 200
     cohort: Count = 20
-    local_epochs: Count = 1
     client_rows: Natural = 0
     schedule: Schedule = "cosine"
     evaluate_every: Count = 20

@@ -4,22 +4,21 @@ A round has two halves that know nothing of each other. `Cohort` broadcasts the 
 client and returns the weighted *sum* of their deltas. `Server` turns a mean delta into the next model. What phones
 send is a weighted sum as well, so it is added between the halves and enters the same server state.
 
-TFF's delta is initial minus final weights, so that the server optimizer can treat it as a gradient.
+A delta is weights after training minus before, as everywhere; TFF's is the other way round and is turned here.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from federation.base.ranges import Count, Decay, NonNegative, Ranged, Rate
-from federation.fleet.scenario import Weighting
 from federation.rounds.server_optimizers import OptimizerSettings
+from federation.simulation.client_training import ClientTraining
+from federation.simulation.report import FederatedEvaluation
+from federation.simulation.states import ServerState
 from federation.updates.update import Tally, Update
 from federation.updates.weighted_sum import WeightedSum
 from model.batches import Rows
@@ -28,53 +27,24 @@ from model.layout import FlatWeights, Layout, NetworkConfig
 from model.network import dropout_noise, loss_and_hits
 
 
-@dataclass(frozen=True)
-class ClientTraining(Ranged):
-    """What a client does with its rows.
+class CohortResult(NamedTuple):
+    """What a cohort sends together.
 
     Attributes:
-        learning_rate: of plain SGD on the mean loss of a batch.
-        batch_rows: rows in a batch.
-        gradient_norm: a batch's gradient is scaled down to this L2 norm; 0 leaves it.
-        dropout: share of the embedded inputs and of the outputs set to zero.
-        weighting: clients count by their trained rows, or all alike.
-        proximal_strength: FedProx's mu (Li et al. 2020); 0 is FedAvg.
+        delta_sum: Sum of the clients' deltas, weights after training minus before, times their weights.
+        weight: Sum of the clients' weights.
+        training: Totals of local training.
     """
-
-    learning_rate: Rate = 2.0
-    batch_rows: Count = 8
-    gradient_norm: NonNegative = 1.0
-    dropout: Decay = 0.25
-    weighting: Weighting = "examples"
-    proximal_strength: NonNegative = 0.0
-
-
-class CohortResult(NamedTuple):
-    """The weighted sum of a cohort's deltas (initial minus final), the sum of weights, and training totals."""
 
     delta_sum: FlatWeights
     weight: float
     training: Totals
 
-    def weighted_sum(self, layout: Layout, phones: int) -> WeightedSum:
-        """Return it as the sum of so many phones, with deltas that are weights after minus before."""
+    def weighted_sum(self, layout: Layout, phones: int, *, epochs: int = 1) -> WeightedSum:
+        """Return it as the sum of so many phones, whose rows count once however many epochs they were trained."""
         totals = self.training
-        tally = Tally(round(self.weight), round(totals.targets), totals.loss, round(totals.hits))
-        return WeightedSum(-layout.flatten(self.delta_sum), tally, phones)
-
-
-class FederatedEvaluation(NamedTuple):
-    """Sums over clients, and how many of them have which accuracy; both are sums, as phones could send them."""
-
-    totals: Totals
-    spread: Spread
-
-
-class ServerState(NamedTuple):
-    """The one global state: model weights in layout order, and what the server optimizer remembers."""
-
-    weights: FlatWeights
-    optimizer: list[npt.NDArray[Any]]
+        tally = Tally(round(self.weight / epochs), round(totals.targets), totals.loss, round(totals.hits))
+        return WeightedSum(layout.flatten(self.delta_sum) / np.float32(epochs), tally, phones)
 
 
 def _batch_spec(row_length: int) -> tuple[tf.TensorSpec, tf.TensorSpec]:
@@ -236,13 +206,12 @@ class Cohort:
     def train(self, weights: FlatWeights, clients: Sequence[Rows]) -> CohortResult:
         """Train every client on its rows, in order, from `weights`; a client without rows adds nothing."""
         delta_sum, weight, measurements = self._train(self._initial_state(), _model_weights(weights), list(clients))
-        return CohortResult([np.asarray(d) for d in delta_sum], float(weight), _totals(measurements))
+        return CohortResult([-np.asarray(delta) for delta in delta_sum], float(weight), _totals(measurements))
 
     def updates(self, weights: FlatWeights, clients: Sequence[Rows]) -> tuple[list[Update], Totals]:
         """Train every client as `train` does and return each one's own update, in order, as a phone would have it.
 
-        An update is weights after training minus before, the other way round than TFF's deltas. Its examples are the
-        client's weight; a client whose training diverged has none and a delta of zero.
+        Its examples are the client's weight; a client whose training diverged has none and a delta of zero.
         """
         results, measurements = self._train_each(self._initial_state(), _model_weights(weights), list(clients))
         updates = []
@@ -291,10 +260,10 @@ class Server:
         return ServerState(list(weights), [np.asarray(x) for x in tf.nest.flatten(self._structure())])
 
     def apply(self, state: ServerState, mean_delta: FlatWeights, learning_rate: float) -> ServerState:
-        """Take one step of the server optimizer along `mean_delta` (initial minus final)."""
+        """Take one step of the server optimizer along `mean_delta`, weights after training minus before."""
         structure = tf.nest.pack_sequence_as(self._structure(), state.optimizer)
         structure[tff.learning.optimizers.LEARNING_RATE_KEY] = np.float32(learning_rate)
-        output = self._finalizer.next(structure, _model_weights(state.weights), tuple(mean_delta))
+        output = self._finalizer.next(structure, _model_weights(state.weights), tuple(-delta for delta in mean_delta))
         return ServerState(
             [np.asarray(w) for w in output.result.trainable], [np.asarray(x) for x in tf.nest.flatten(output.state)]
         )

@@ -11,6 +11,7 @@ from federation.errors import FederationError
 from federation.fleet.enrolled_phones import enrolled_phones
 from federation.fleet.headless import Fleet, HeadlessSettings, outcome
 from federation.protocol.plan import Deadlines
+from federation.protocol.training_settings import TrainingSettings
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.server.history import rounds_of
 from federation.server.installation import Installation
@@ -58,7 +59,7 @@ def mixed_rounds(
         public_text=lambda: texts,
         authority=authority,
     )
-    command = ("serve", "--folder", server, "--authority", authority, "--workers", 1, "--admin-port", 0)
+    command = ("serve", "--folder", server, "--authority", authority, "--workers", 1)
     show(f"\n{len(people)} phones and {_SIMULATED} simulated clients in the same rounds, through a server:")
     simulated = ("--simulated-cohort", _SIMULATED, "--corpus", corpus)
     with serving(*command, *simulated, log=out / "server.log") as url:
@@ -95,7 +96,7 @@ def _settings(phones: int) -> ServerSettings:
             minimum=5,
             over_selection=phones / max(5, phones - 2),
             weight_cap=128,
-            learning_rate=1.0,
+            training=TrainingSettings(learning_rate=1.0),
             deadlines=Deadlines(60, 90, 180, 210, 240),
             separation_seconds=1,
             meeting_seconds=5,

@@ -7,7 +7,7 @@ from pathlib import Path
 import data
 from data.corpus import CorpusError, Split, Users
 from data.tokens import TokenTable, prepare
-from federation.simulation.run import FederatedRows
+from federation.simulation.rows import FederatedRows
 from model.batches import Rows, pack
 from model.text import Token, tokenise
 from model.vocabulary import Vocabulary

@@ -1,4 +1,4 @@
-"""Means of clients' updates with differential privacy: by noise of the clients, as phones make it, or of the server.
+"""Sums of clients' updates with differential privacy: by noise of the clients, as phones make it, or of the server.
 
 Clients: `RoundPlan.encode`, `phone_noise`, a modular sum and `RoundPlan.decode` are what phones and the round server
 call; only masks are left out, which cancel exactly.
@@ -26,28 +26,36 @@ from federation.privacy.central import NoiseStream, exact_encoding, sensitivity
 from federation.privacy.mechanisms import wide_gaussian
 from federation.privacy.toeplitz import Buffers
 from federation.privacy.training import BY_CLIENTS, COUNT_NOISE_SHARE, PrivateTraining
+from federation.protocol.plan import RoundPlan
 from federation.updates.rotation import Rotation, padded
-from federation.updates.update import Update, clip
+from federation.updates.update import Tally, Update, clip
 from federation.updates.weighted_sum import WeightedSum
-from model.layout import FlatVector
 
 MeanState = list[npt.NDArray[Any]]
 """What a mean remembers from round to round, as arrays to store; whoever reads it can tell noise by the server."""
 
 
-class PrivateMean(Protocol):
-    """A way to average the updates of a cohort."""
+class Aggregation(Protocol):
+    """A way to add up the updates of a group of clients.
+
+    Attributes:
+        minimum: Smallest number of clients in a sum; with fewer the group is given up.
+    """
+
+    minimum: int
 
     def initialize(self) -> MeanState:
         """Return the state before the first round."""
         ...
 
-    def mean(self, state: MeanState, updates: Sequence[Update], number: int) -> tuple[FlatVector, MeanState]:
-        """Return the mean of the updates of round `number`, and the state after it."""
+    def apply(
+        self, state: MeanState, updates: Sequence[Update], number: int, group: int = 0
+    ) -> tuple[WeightedSum, MeanState]:
+        """Return the sum of the updates of a group in round `number`, and the state after it."""
         ...
 
 
-def private_mean(
+def aggregation(
     settings: PrivateTraining,
     *,
     cohort: int,
@@ -55,8 +63,8 @@ def private_mean(
     uniform: bool,
     secret: bytes,
     buffers: Buffers | None = None,
-) -> PrivateMean:
-    """Return the mean that the settings ask for.
+) -> Aggregation:
+    """Return the aggregation that the settings ask for.
 
     Args:
         settings: how updates are bounded and noised.
@@ -78,11 +86,13 @@ def private_mean(
 
 
 class Clipped:
-    """Without noise: the mean of clipped updates, weighted by their examples.
+    """Without noise: the sum of clipped updates, weighted by their examples.
 
     Args:
         bound: L2 norm of an update; infinite for none.
     """
+
+    minimum = 1
 
     def __init__(self, bound: float) -> None:
         self._bound = bound
@@ -91,10 +101,16 @@ class Clipped:
         """Return nothing: there is nothing to remember."""
         return []
 
-    def mean(self, state: MeanState, updates: Sequence[Update], number: int) -> tuple[FlatVector, MeanState]:  # noqa: ARG002 - no noise to tell apart
-        """See `PrivateMean`."""
-        total = sum((_weighted(update, self._bound) for update in updates[1:]), _weighted(updates[0], self._bound))
-        return total.mean, state
+    def apply(
+        self,
+        state: MeanState,
+        updates: Sequence[Update],
+        number: int,  # noqa: ARG002 - no noise to tell apart
+        group: int = 0,  # noqa: ARG002
+    ) -> tuple[WeightedSum, MeanState]:
+        """See `Aggregation`."""
+        first, *others = (_weighted(update, self._bound) for update in updates)
+        return sum(others, first), state
 
 
 def _weighted(update: Update, bound: float) -> WeightedSum:
@@ -104,7 +120,7 @@ def _weighted(update: Update, bound: float) -> WeightedSum:
 class ClientNoise:
     """Each client adds its share of the noise to its own rounded update; the server sees the modular sum.
 
-    Args: see `private_mean`.
+    Args: see `aggregation`.
 
     Raises:
         ConfigError: no round of phones has these settings.
@@ -113,14 +129,16 @@ class ClientNoise:
     def __init__(self, settings: PrivateTraining, cohort: int, dimension: int, secret: bytes, *, uniform: bool) -> None:
         self._settings, self._cohort, self._dimension = settings, cohort, dimension
         self._secret, self._uniform = secret, uniform
-        self._plan(1)
+        self.minimum = self._plan(1).minimum
 
     def initialize(self) -> MeanState:
         """Return nothing: noise is fresh every round."""
         return []
 
-    def mean(self, state: MeanState, updates: Sequence[Update], number: int) -> tuple[FlatVector, MeanState]:
-        """See `PrivateMean`.
+    def apply(
+        self, state: MeanState, updates: Sequence[Update], number: int, group: int = 0
+    ) -> tuple[WeightedSum, MeanState]:
+        """See `Aggregation`.
 
         Raises:
             ValueError: fewer clients are left than the noise was sized for: the round is abandoned.
@@ -129,21 +147,23 @@ class ClientNoise:
         if len(updates) < plan.minimum:
             raise ValueError(f"{len(updates)} clients are left, and the noise is sized for {plan.minimum}: abandon it")
         total = plan.session.vector.zeros()
-        for index, update in enumerate(updates):
+        for index, update in enumerate(updates, group << 32):
             noise = phone_noise(plan, _derived(self._secret, b"noise", number, index))
             total.add(plan.encode(update, _derived(self._secret, b"rounding", number, index), noise))
-        return plan.decode(total, len(updates)).mean, state
+        return plan.decode(total, len(updates)), state
 
-    def _plan(self, number: int) -> Any:
+    def _plan(self, number: int) -> RoundPlan:
         seed = hashlib.sha256(b"rotation" + number.to_bytes(8, "little")).digest()
         return self._settings.plan(number, self._cohort, self._dimension, seed, uniform=self._uniform)
 
 
 class ServerNoise:
-    """The server clips, sums and adds noise.
+    """The server clips, sums and adds noise, to the sum of a whole cohort.
 
-    Args: see `private_mean`.
+    Args: see `aggregation`.
     """
+
+    minimum = 1
 
     def __init__(self, settings: PrivateTraining, cohort: int, dimension: int, secret: bytes, buffers: Buffers) -> None:
         self._settings, self._cohort, self._dimension = settings, cohort, dimension
@@ -154,8 +174,14 @@ class ServerNoise:
         held = NoiseStream.begin(self._buffers, self._dimension).held
         return [np.array(self._settings.clip), np.array(0), held]
 
-    def mean(self, state: MeanState, updates: Sequence[Update], number: int) -> tuple[FlatVector, MeanState]:
-        """See `PrivateMean`; examples do not count."""
+    def apply(
+        self,
+        state: MeanState,
+        updates: Sequence[Update],
+        number: int,
+        group: int = 0,  # noqa: ARG002 - there is one
+    ) -> tuple[WeightedSum, MeanState]:
+        """See `Aggregation`; examples do not count, and the sum is one of a whole cohort."""
         bound, rounds, held = float(state[0]), int(state[1]), state[2]
         encoding = exact_encoding(max(self._cohort, len(updates)), bound, self._dimension)
         rotation = Rotation(hashlib.sha256(b"rotation" + number.to_bytes(8, "little")).digest(), self._dimension)
@@ -171,8 +197,8 @@ class ServerNoise:
             rotated, rounds, held = noised.dequantise(encoding, len(updates)), stream.rounds, stream.held
         else:
             rotated = encoding.dequantise(total, len(updates))
-        mean = rotation.invert(rotated) / np.float32(self._cohort)
-        return mean, [np.array(self._next_clip(bound, updates, number)), np.array(rounds), held]
+        noisy = WeightedSum(rotation.invert(rotated), Tally(self._cohort), len(updates))
+        return noisy, [np.array(self._next_clip(bound, updates, number)), np.array(rounds), held]
 
     def _next_clip(self, bound: float, updates: Sequence[Update], number: int) -> float:
         """Return the clip that follows the quantile of norms, told by a noisy count of the updates that are within."""

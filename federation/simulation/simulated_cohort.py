@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import numpy as np
 
 import data
+from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort
+from federation.simulation.fedavg import Cohort
 from federation.updates.weighted_sum import WeightedSum
 from model.batches import ROW_LENGTH, Rows, pack
 from model.engine import Export
@@ -24,21 +25,25 @@ class SimulatedCohort:
         clients: rows of each.
         size: clients in a round.
         weight_cap: examples that count at most.
+        epochs: passes of a client over its rows.
     """
 
-    def __init__(self, cohort: Cohort, layout: Layout, clients: Sequence[Rows], size: int, weight_cap: int) -> None:
+    def __init__(
+        self, cohort: Cohort, layout: Layout, clients: Sequence[Rows], size: int, weight_cap: int, epochs: int = 1
+    ) -> None:
         self._cohort = cohort
         self._layout = layout
         self._clients = clients
         self._size = min(size, len(clients))
         self._weight_cap = weight_cap
+        self._epochs = epochs
 
     def train(self, round_id: int, weights: FlatVector) -> WeightedSum:
         """Return the sum of the cohort's updates; the same for the same round and weights."""
         drawn = np.random.default_rng(round_id).choice(len(self._clients), self._size, replace=False)
-        rows = [self._clients[client][: self._weight_cap] for client in drawn]
+        rows = [np.tile(self._clients[client][: self._weight_cap], (self._epochs, 1)) for client in drawn]
         result = self._cohort.train(list(self._layout.unflatten(weights).values()), rows)
-        return result.weighted_sum(self._layout, self._size)
+        return result.weighted_sum(self._layout, self._size, epochs=self._epochs)
 
 
 @contextmanager
@@ -60,4 +65,4 @@ def simulated_cohort(
     network = export.manifest.network
     with Worker():
         cohort = Cohort(network, ROW_LENGTH, training)
-        yield SimulatedCohort(cohort, Layout.of(network.layout), clients, size, weight_cap)
+        yield SimulatedCohort(cohort, Layout.of(network.layout), clients, size, weight_cap, training.epochs)

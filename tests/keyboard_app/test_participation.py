@@ -15,6 +15,7 @@ from federation.base.rate_limits import RateLimits
 from federation.enrolment.service import create_desk
 from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol.conditions import Conditions
+from federation.protocol.training_settings import TrainingSettings
 from federation.server.settings import RoundSettings
 from keyboard_app import long_work
 from keyboard_app.model_comparison import Measured, Verdict
@@ -29,7 +30,7 @@ from tests.federation.server.http import URL, HttpPhone, Site
 from tests.federation.server.phones import Clock
 from tests.keyboard_app.conftest import AGREED
 
-SETTINGS = RoundSettings(goal=3, minimum=3, over_selection=1.0, clip=2.0, epochs=1)
+SETTINGS = RoundSettings(goal=3, minimum=3, over_selection=1.0, clip=2.0, training=TrainingSettings(epochs=1))
 CANARY = "xylopharnix"
 READY = Conditions(idle=True, charging=True, unmetered=True)
 

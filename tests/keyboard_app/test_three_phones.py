@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from federation.protocol.training_settings import TrainingSettings
 from federation.server.settings import RoundSettings
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
@@ -21,8 +22,7 @@ SETTINGS = RoundSettings(
     minimum=3,
     over_selection=1.0,
     clip=20.0,
-    epochs=10,
-    dropout=0.0,
+    training=TrainingSettings(epochs=10, dropout=0.0),
     meeting_seconds=1,
     separation_seconds=1,
 )

@@ -14,6 +14,7 @@ from federation.device import TooLittleError
 from federation.protocol import model_codec as codec
 from federation.protocol.conditions import Conditions
 from federation.protocol.task import ComputeBudget, TrainingTask
+from federation.protocol.training_settings import TrainingSettings
 from keyboard_app import long_work
 from keyboard_app.model_comparison import EngineWordModel, Measured, judge, measure
 from keyboard_app.shared_models import SharedModels
@@ -29,10 +30,7 @@ from tests.keyboard_app.conftest import TEXT
 TASK = TrainingTask(
     nonce=bytes(32),
     model_version=1,
-    learning_rate=0.5,
-    epochs=20,
-    gradient_norm=1.0,
-    dropout=0.0,
+    training=TrainingSettings(learning_rate=0.5, epochs=20, gradient_norm=1.0, dropout=0.0),
     budgets={
         "low": ComputeBudget(steps=1, seconds=60),
         "middle": ComputeBudget(steps=100, seconds=600),

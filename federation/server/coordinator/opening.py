@@ -144,10 +144,7 @@ class Opening:
         return TrainingTask(
             nonce=secrets.token_bytes(32),
             model_version=version,
-            learning_rate=settings.learning_rate,
-            epochs=settings.epochs,
-            gradient_norm=settings.gradient_norm,
-            dropout=settings.dropout,
+            training=settings.training,
             budgets=settings.budgets,
             needed=settings.needed,
             separation_seconds=settings.separation_seconds,

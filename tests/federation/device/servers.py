@@ -16,6 +16,7 @@ from federation.protocol.commitments import Commitments
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.protocol.task import DEVICE_CLASSES, ComputeBudget, TrainingTask
+from federation.protocol.training_settings import TrainingSettings
 from federation.updates.encoding import choose
 from federation.updates.update import Tally, Update
 from tests.federation.server.phones import ISSUER, READY, SERVER_KEY, Clock
@@ -29,10 +30,7 @@ LATER = json.dumps({"round_id": None, "retry_after_seconds": 5, "reason": "later
 TASK = TrainingTask(
     nonce=bytes(32),
     model_version=1,
-    learning_rate=0.1,
-    epochs=1,
-    gradient_norm=1.0,
-    dropout=0.0,
+    training=TrainingSettings(learning_rate=0.1, epochs=1, gradient_norm=1.0, dropout=0.0),
     budgets={name: ComputeBudget(steps=10, seconds=10) for name in DEVICE_CLASSES},
     needed=READY,
     separation_seconds=0,

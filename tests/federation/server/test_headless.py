@@ -16,6 +16,7 @@ from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import ComputeBudget, TrainingTask
+from federation.protocol.training_settings import TrainingSettings
 from federation.updates.update import Tally, Update
 from fedkey.cli import main
 from model.engine import TRAINING_BATCH, Export
@@ -128,10 +129,7 @@ def test_an_old_phone_trains_as_much_as_it_can(site: Site, tmp_path: Path) -> No
     task = TrainingTask(
         nonce=bytes(32),
         model_version=1,
-        learning_rate=0.1,
-        epochs=1,
-        gradient_norm=1.0,
-        dropout=0.0,
+        training=TrainingSettings(learning_rate=0.1, epochs=1, gradient_norm=1.0, dropout=0.0),
         budgets=SETTINGS.budgets,
         needed=READY,
         separation_seconds=0,

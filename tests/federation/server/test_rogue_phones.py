@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from federation.protocol.steps import Step
 from federation.secure_aggregation import Vector
-from federation.server.phases import Phase
 from federation.server.settings import RoundSettings
 from tests.federation.server.phones import (
     Clock,
@@ -34,8 +34,8 @@ class Rogue(Phone):
         super().__init__(name)
         self._edit = edit
 
-    def make(self, server: Server, round_id: int, step: Phase) -> bytes:
-        if step is not Phase.UPLOAD:
+    def make(self, server: Server, round_id: int, step: Step) -> bytes:
+        if step is not Step.UPLOAD:
             return super().make(server, round_id, step)
         masking = self.phase.open(server.rounds.inbox(round_id, self.key.device_id))
         message, self.phase = masking.mask(self._edit(self.plan.encode(self.update, os.urandom(32))))

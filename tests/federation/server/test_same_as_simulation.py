@@ -8,8 +8,9 @@ import pytest
 from federation.device import LocalTraining
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.server.settings import RoundSettings
+from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort, Server
+from federation.simulation.fedavg import Cohort, Server
 from model.batches import ROW_LENGTH, pack
 from model.engine import Export
 from model.layout import Layout

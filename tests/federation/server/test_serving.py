@@ -73,16 +73,7 @@ class Process:
             *(sys.executable, "-m", "fedkey", "serve", "--folder", str(self._folder / "server")),
             *("--model", str(self._exported), "--settings", str(self._folder / "server.toml")),
             *("--public-text", str(self._folder / "public.txt")),
-            *(
-                "--authority",
-                str(self._folder / "authority"),
-                "--port",
-                str(self._port),
-                "--workers",
-                "2",
-                "--admin-port",
-                "0",
-            ),
+            *("--authority", str(self._folder / "authority"), "--port", str(self._port), "--workers", "2"),
         ]
 
     @property

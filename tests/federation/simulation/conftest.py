@@ -11,11 +11,12 @@ import pytest
 
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.central import CentralTraining
+from federation.simulation.client_training import ClientTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining
 from federation.simulation.prepare import prepared
-from federation.simulation.run import RoundReport, Run, Watcher
+from federation.simulation.report import RoundReport, Watcher
+from federation.simulation.run import Run
 from model.checkpoint import Checkpoint
 
 ROUNDS = 5

@@ -8,8 +8,9 @@ import pytest
 from federation.fleet.scenario import Clients, DropOut, PhoneClass, Scenario
 from federation.protocol.task import ComputeBudget
 from federation.robustness import Action, DefenceSettings
-from federation.simulation.fedavg import ClientTraining
-from federation.simulation.run import RoundReport, Run, Watcher
+from federation.simulation.client_training import ClientTraining
+from federation.simulation.report import RoundReport, Watcher
+from federation.simulation.run import Run
 from model.checkpoint import Checkpoint
 from tests.federation.simulation.conftest import same, train_and_keep
 
@@ -54,7 +55,7 @@ def test_a_defended_run_that_was_stopped_ends_as_one_that_was_not(make: Callable
     header = (again.directory / "metrics.csv").read_text().splitlines()[0]
     assert "group_rejected" in header
     assert "rolled_back" in header
-    latest = again._latest()
+    latest = again._states.latest()
     assert latest is not None
     best = latest[1].memory.best
     assert best is not None
@@ -63,7 +64,8 @@ def test_a_defended_run_that_was_stopped_ends_as_one_that_was_not(make: Callable
 
 def test_a_run_whose_model_gets_worse_returns_to_the_best_one(make: Callable[..., Run]) -> None:
     strict = replace(DEFENCE, max_gate_loss_nats=0.0, canary_jump=0.0, rollback_loss=1e-6)
-    wild = ClientTraining(learning_rate=-2.0, batch_rows=2, dropout=0.0)
+    wild = ClientTraining(batch_rows=2, dropout=0.0)
+    object.__setattr__(wild, "learning_rate", -0.05)  # up the loss, which no setting allows
     decisions: list[str] = []
 
     def watch(report: RoundReport) -> None:

@@ -7,8 +7,9 @@ import tensorflow_federated as tff
 
 from federation.errors import ConfigError
 from federation.rounds.server_optimizers import OptimizerSettings
+from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort, Server, build_server_optimizer, client_work
+from federation.simulation.fedavg import Cohort, Server, build_server_optimizer, client_work
 from model.batches import Rows
 from model.evaluation import Spread
 from model.layout import FlatWeights, NetworkConfig, initial_weights
@@ -66,7 +67,7 @@ def mean(delta_sum: FlatWeights, weight: float) -> FlatWeights:
 
 
 def test_a_client_alone_lowers_its_own_loss(cohort: Cohort, weights: FlatWeights) -> None:
-    """Pins the sign: TFF's delta is initial minus final."""
+    """Pins the sign: a delta is final minus initial."""
     rows = CLIENTS[0]
     result = cohort.train(weights, [rows])
     server = Server(NETWORK, PLAIN)
@@ -141,7 +142,7 @@ def test_uniform_weighting_counts_clients_alike(weights: FlatWeights) -> None:
     result = Cohort(NETWORK, LENGTH, replace(TRAINING, weighting="uniform")).train(weights, CLIENTS)
     assert result.weight == len(CLIENTS)
     trained = [trained_by_hand(weights, rows) for rows in CLIENTS]
-    expected = [w - sum(parts) / len(parts) for w, *parts in zip(weights, *trained, strict=True)]
+    expected = [sum(parts) / len(parts) - w for w, *parts in zip(weights, *trained, strict=True)]
     close(mean(result.delta_sum, result.weight), expected)
 
 
@@ -182,7 +183,7 @@ def test_every_server_optimizer_follows_the_delta_and_its_rate(name: str, weight
     server = Server(NETWORK, OptimizerSettings(name=name))  # type: ignore[arg-type]
     delta = [np.ones_like(w) for w in weights]
     state = server.initialize(weights)
-    assert all(np.all(new < old) for new, old in zip(server.apply(state, delta, 0.1).weights, weights, strict=True))
+    assert all(np.all(new > old) for new, old in zip(server.apply(state, delta, 0.1).weights, weights, strict=True))
     close(server.apply(state, delta, 0.0).weights, weights)
 
 

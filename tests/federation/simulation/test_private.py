@@ -13,7 +13,7 @@ from federation.errors import ConfigError
 from federation.privacy import NoiseScale, phone_noise
 from federation.privacy.toeplitz import Buffers
 from federation.privacy.training import PrivateTraining
-from federation.simulation.private import PrivateMean, private_mean
+from federation.simulation.private import Aggregation, MeanState, aggregation
 from federation.updates.update import Tally, Update, clip
 
 DIMENSION = 5000
@@ -29,14 +29,19 @@ def updates(count: int = COHORT, norm: float = 1.0) -> list[Update]:
     return [Update(delta, Tally(index + 1)) for index, delta in enumerate(deltas)]
 
 
-def make(settings: PrivateTraining, *, uniform: bool = True, secret: bytes = SECRET) -> PrivateMean:
+def make(settings: PrivateTraining, *, uniform: bool = True, secret: bytes = SECRET) -> Aggregation:
     buffers = PAIR if settings.mechanism == "blt" else Buffers()
-    return private_mean(settings, cohort=COHORT, dimension=DIMENSION, uniform=uniform, secret=secret, buffers=buffers)
+    return aggregation(settings, cohort=COHORT, dimension=DIMENSION, uniform=uniform, secret=secret, buffers=buffers)
 
 
 def one(settings: PrivateTraining, cohort: list[Update], number: int = 1, secret: bytes = SECRET) -> np.ndarray:
-    mean = make(settings, secret=secret)
-    return mean.mean(mean.initialize(), cohort, number)[0]
+    chosen = make(settings, secret=secret)
+    return applied(chosen, chosen.initialize(), cohort, number)[0]
+
+
+def applied(chosen: Aggregation, state: MeanState, cohort: list[Update], number: int) -> tuple[np.ndarray, MeanState]:
+    total, after = chosen.apply(state, cohort, number)
+    return total.mean, after
 
 
 def alike(cohort: list[Update]) -> list[Update]:
@@ -125,7 +130,7 @@ def test_updates_come_through_the_noise_of_clients() -> None:
     cohort = [Update(update.delta, Tally(3 * update.tally.examples)) for update in updates()]
     settings = PrivateTraining("skellam", 0.01, clip=2.0, weight_cap=12)
     mean = make(settings, uniform=False)
-    found, _ = mean.mean(mean.initialize(), cohort, 1)
+    found, _ = applied(mean, mean.initialize(), cohort, 1)
     weights = np.minimum([update.tally.examples for update in cohort], 12)
     expected = np.average([update.delta for update in cohort], axis=0, weights=weights)
     # Noise on the sum has z * clip * cap; the sum is over all examples.
@@ -144,7 +149,7 @@ def test_correlated_noise_leaves_on_the_sum_of_rounds_what_its_buffers_say() -> 
     mean = make(PrivateTraining("blt", 2.0, clip=0.5))
     state, total = mean.initialize(), np.zeros(DIMENSION)
     for number, expected in enumerate(PAIR.prefix_variances(6), start=1):
-        noise, state = mean.mean(state, silence(), number)
+        noise, state = applied(mean, state, silence(), number)
         total += noise
         near(float(np.var(total)), expected * (2.0 * 0.5 / COHORT) ** 2)
 
@@ -156,10 +161,10 @@ def test_noise_follows_from_the_secret_and_the_round(mechanism: str) -> None:
     assert np.array_equal(first, one(settings, silence()))
     assert not np.array_equal(first, one(settings, silence(), secret=bytes(32)))
     mean = make(settings)
-    _, state = mean.mean(mean.initialize(), silence(), 1)
-    second, _ = mean.mean(state, silence(), 2)
+    _, state = applied(mean, mean.initialize(), silence(), 1)
+    second, _ = applied(mean, state, silence(), 2)
     assert abs(np.corrcoef(first, second)[0, 1]) < (1 if mechanism == "blt" else 5 / math.sqrt(DIMENSION))
-    again, _ = make(settings).mean([array.copy() for array in state], silence(), 2)  # as stored and read
+    again, _ = applied(make(settings), [array.copy() for array in state], silence(), 2)  # as stored and read
     assert np.array_equal(second, again)
 
 
@@ -168,7 +173,7 @@ def test_an_adaptive_clip_follows_the_quantile_of_norms() -> None:
     mean = make(PrivateTraining("gaussian", 0.0, clip=0.1, adaptive_quantile=0.5, clip_learning_rate=0.5))
     state = mean.initialize()
     for number in range(1, 40):
-        found, state = mean.mean(state, cohort, number)
+        found, state = applied(mean, state, cohort, number)
     # Half of the norms 1 to 8 are below a clip of 4 to 5.
     norms = np.minimum(range(1, 9), 4.5)
     assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(norms) / 8, rel=0.1)

@@ -14,9 +14,11 @@ from federation.errors import ConfigError, DivergedError
 from federation.fleet.scenario import DropOut, PhoneClass, Scenario
 from federation.privacy.participation import Participation
 from federation.privacy.training import PrivateTraining, RunRecord
-from federation.simulation.fedavg import ClientTraining, ServerOptimizer
+from federation.rounds.server_optimizers import OptimizerSettings
+from federation.simulation.client_training import ClientTraining
 from federation.simulation.participation import choose_cohorts
-from federation.simulation.run import RoundReport, Run, Watcher
+from federation.simulation.report import RoundReport, Watcher
+from federation.simulation.run import Run
 from fedkey.cli import main
 from model.checkpoint import Checkpoint
 from tests.federation.simulation.conftest import same, train_and_keep
@@ -101,7 +103,7 @@ def test_the_private_run_of_the_readme_works_and_is_accounted_for(
 
 def test_a_run_that_comes_apart_stops_with_a_sentence(make: Callable[..., Run]) -> None:
     privacy = PrivateTraining("gaussian", 50.0, clip=2.0)
-    changes = {"client": UNIFORM, "privacy": privacy, "rounds": 30, "server": ServerOptimizer("sgd")}
+    changes = {"client": UNIFORM, "privacy": privacy, "rounds": 30, "server": OptimizerSettings(name="sgd")}
     run = make("apart", **changes)
     assert run.noise_over_clip > 100
     with pytest.raises(DivergedError, match=r"came apart by round \d+: .* lower the noise multiplier") as stopped:

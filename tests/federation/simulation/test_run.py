@@ -10,7 +10,8 @@ from federation.errors import ConfigError
 from federation.fleet.scenario import PhoneClass, Scenario
 from federation.protocol.task import ComputeBudget
 from federation.simulation.config import SimulationConfig
-from federation.simulation.run import RoundReport, Run, Watcher
+from federation.simulation.report import RoundReport, Watcher
+from federation.simulation.run import Run
 from model.checkpoint import Checkpoint
 from tests.federation.simulation.conftest import NewRun, StoppedError, same, stop_after
 

@@ -12,6 +12,7 @@ from federation.protocol import model_codec
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.protocol.task import DEVICE_CLASSES, ComputeBudget, TrainingTask
+from federation.protocol.training_settings import TrainingSettings
 from federation.updates.encoding import ModularEncoding
 from federation.updates.frozen_rows import FrozenRows
 from federation.updates.update import Tally, Update
@@ -104,10 +105,7 @@ def test_a_phone_that_types_a_rare_word_sends_nothing_of_its_row(vocabulary: Voc
         task = TrainingTask(
             nonce=bytes(32),
             model_version=1,
-            learning_rate=0.5,
-            epochs=1,
-            gradient_norm=0.0,
-            dropout=0.0,
+            training=TrainingSettings(learning_rate=0.5, epochs=1, gradient_norm=0.0, dropout=0.0),
             budgets=dict.fromkeys(DEVICE_CLASSES, ComputeBudget(steps=10, seconds=600)),
             needed=Conditions(),
             separation_seconds=0,

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from federation.protocol.training_settings import TrainingSettings
 from federation.server.settings import RoundSettings
 from keyboard_app.editor.editor import FieldKind
 from keyboard_app.editor.keys import Action
@@ -39,8 +40,7 @@ SETTINGS = RoundSettings(
     minimum=3,
     over_selection=1.0,
     clip=20.0,
-    epochs=2,
-    dropout=0.0,
+    training=TrainingSettings(epochs=2, dropout=0.0),
     meeting_seconds=1,
     separation_seconds=1,
 )

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from federation.robustness import Action, DefenceSettings, Memory, Outcome
+from federation.robustness import Action, DefenceSettings, Outcome
 from federation.robustness.probe import EngineProbe
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.adversaries import ATTACKS, Attack, Attacker, Backdoor, garbage
-from federation.simulation.defended import Client, DefendedRounds, pseudonym, reading
+from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
-from federation.simulation.fedavg import ClientTraining, Cohort, CohortResult, Server, ServerState
+from federation.simulation.fedavg import Cohort, CohortResult, Server
+from federation.simulation.rounds import Client, Rounds, pseudonym, reading
+from federation.simulation.states import Progress, ServerState
 from model.batches import Rows, pack
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTTrainer
@@ -59,8 +61,8 @@ def test_without_attackers_a_defended_round_is_a_plain_one(
 ) -> None:
     state = server.initialize(weights)
     lax = replace(SETTINGS, norm_factor=0.0, clip_factor=0.0, min_agreement=-1.0)
-    rounds = DefendedRounds(cohort, server, NETWORK, lax, PUBLIC)
-    outcome, totals = rounds.round(state, Memory(), CLIENTS[:11], number=1, made_by=0, learning_rate=1.0, seed=SEED)
+    rounds = Rounds(cohort, server, NETWORK, defence=lax, public=PUBLIC)
+    outcome, _, totals = rounds.round(Progress(state, []), CLIENTS[:11], number=1, learning_rate=1.0, seed=SEED)
     result = cohort.train(weights, [client.rows for client in CLIENTS[:11]])
     plain = server.apply(state, [delta / result.weight for delta in result.delta_sum], 1.0)
     for found, expected in zip(outcome.state.weights, plain.weights, strict=True):
@@ -88,15 +90,15 @@ class Spoiled:
         if not any(rows is self._client.rows for rows in clients):
             return result
         planted = Layout.of(NETWORK.layout).unflatten(self._sends(weights)).values()
-        return result._replace(delta_sum=[d - p for d, p in zip(result.delta_sum, planted, strict=True)])
+        return result._replace(delta_sum=[d + p for d, p in zip(result.delta_sum, planted, strict=True)])
 
 
 def after_a_round(
     cohort: Cohort | Spoiled, server: Server, weights: FlatWeights, settings: DefenceSettings
 ) -> Outcome[ServerState]:
-    rounds = DefendedRounds(cohort, server, NETWORK, settings, PUBLIC)  # type: ignore[arg-type]
+    rounds = Rounds(cohort, server, NETWORK, defence=settings, public=PUBLIC)  # type: ignore[arg-type]
     state = server.initialize(weights)
-    return rounds.round(state, Memory(), CLIENTS, number=1, made_by=0, learning_rate=1.0, seed=SEED)[0]
+    return rounds.round(Progress(state, []), CLIENTS, number=1, learning_rate=1.0, seed=SEED)[0]
 
 
 def test_a_spoiled_group_is_left_out_of_the_round(cohort: Cohort, server: Server, weights: FlatWeights) -> None:
