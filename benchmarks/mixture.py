@@ -35,6 +35,7 @@ from model.mixture import Mixture
 SETTINGS = Path(__file__).parent / "mixture.toml"
 SHOWN = ("top1", "top3", "ksr")
 LIST_LENGTH = 600_000
+FITTED_EVERY = 4  # every so many-th client fits the weights: they are three numbers
 SHORTER_LISTS = (200_000,)
 
 
@@ -62,7 +63,7 @@ class Ground:
         config = dataclasses.replace(SimulationConfig.beginning("public", settings), corpus=corpus)
         start = public_start.load(config.size)
         ready = prepared(corpus, cache(), vocabulary=start.vocabulary)
-        validation = list(ready.rows(config.row_length).validation)
+        validation = list(ready.rows(config.row_length).validation)[::FITTED_EVERY]
         return cls(config, start, ready, validation, out)
 
     def counted(self, length: int) -> CountedNgram:

@@ -104,7 +104,7 @@ def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple
     with_text = [user for number, user in enumerate(table.users) if table.messages(number)]
     people = [clients.ready.split.train[user] for user in with_text[:count]]
     command = ("serve", "--folder", folder / "server", "--authority", folder / "authority", "--workers", 1)
-    with serving(*command, log=folder / "server.log") as url:
+    with serving(*command, "--admin-port", 0, log=folder / "server.log") as url:
         phones = enrolled_phones(
             people,
             server=url,

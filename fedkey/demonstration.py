@@ -129,7 +129,7 @@ def local_server(folder: Path, model: Path, phones: int) -> Iterator[str]:
             authority=authority,
             texts_are_given=False,
         )
-        command = ("serve", "--folder", folder / "server", "--authority", authority, "--workers", 1)
+        command = ("serve", "--folder", folder / "server", "--authority", authority, "--workers", 1, "--admin-port", 0)
         with serving(*command, log=log) as server:
             yield server
 

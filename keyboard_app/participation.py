@@ -105,6 +105,7 @@ class Participation:
         texts: What is learned from.
         transport: What carries requests; httpx's own if there is none.
         clock: Returns seconds since 1970.
+        run: What trains and compares.
     """
 
     def __init__(
@@ -117,7 +118,9 @@ class Participation:
         *,
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.time,
+        run: child_processes.Runner = child_processes.run,
     ) -> None:
+        self._run = run
         self._url, self._folder, self._transport, self._clock = url, folder, transport, clock
         self._export, self._models, self._owner, self._texts = models.export, models, owner, texts
         self._closing = threading.Event()
@@ -255,9 +258,7 @@ class Participation:
         round_id = self._client.status.round_id if self._client else None
         self._do(f"Training for round {round_id}")
         try:
-            return child_processes.run(
-                should_stop, long_work.train, self._export.directory, weights, task, texts, "middle"
-            )
+            return self._run(should_stop, long_work.train, self._export.directory, weights, task, texts, "middle")
         except child_processes.InterruptedWorkError as error:
             for record in self._opened().rounds()[:1]:
                 self._note(record.number, reason=f"Training was broken off: {error}.")
@@ -323,7 +324,7 @@ class Participation:
         self._do("Comparing the new shared model with the old one")
         arguments = (self._export.directory, self._models.weights(old), new, texts)
         try:
-            return child_processes.run(lambda: not self._wanted, long_work.compare_models, *arguments)
+            return self._run(lambda: not self._wanted, long_work.compare_models, *arguments)
         except (FederationError, ValueError, OSError):
             return None
 

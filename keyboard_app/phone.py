@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from federation.base import child_processes
 from keyboard_app.editor.editor import Offer, Request
 from keyboard_app.owner_data import OwnerData
 from keyboard_app.profile import DeviceConditions, Profile, SimulatedConditions
@@ -38,6 +39,7 @@ class Phone:
             suggestions.
         clock: Returns seconds since 1970.
         monotonic: Returns seconds of a steady clock.
+        run: What trains and compares models; by default another process, which Android does not allow.
 
     Attributes:
         session: What one types.
@@ -55,6 +57,7 @@ class Phone:
         at_once: bool = True,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        run: child_processes.Runner = child_processes.run,
     ) -> None:
         self._profile, self._server, self._clock = profile, server, clock
         self._listeners: list[Callable[[], object]] = []
@@ -75,6 +78,7 @@ class Phone:
             transport=transport,
             clock=clock,
             changed=self._tell,
+            run=run,
         )
         self._data = OwnerData(profile, self.session, self._learner, self._rounds, clock=clock)
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from federation.base import child_processes
 from keyboard_app.privacy import DELTA, MAX_PARTICIPATIONS
 from keyboard_app.profile import DeviceConditions, Profile
 from keyboard_app.settings import Settings
@@ -34,6 +35,7 @@ class RoundsThread:
         transport: What carries requests; httpx's own if there is none.
         clock: Returns seconds since 1970.
         changed: Called, in the thread, when there is something new to show.
+        run: What trains and compares models.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class RoundsThread:
         transport: "httpx.BaseTransport | None",
         clock: Callable[[], float],
         changed: Callable[[], None],
+        run: child_processes.Runner,
     ) -> None:
+        self._run_work = run
         self._profile, self._server, self._learner = profile, server, learner
         self._settings, self._conditions, self._changed = settings, conditions, changed
         self._transport, self._clock = transport, clock
@@ -143,4 +147,5 @@ class RoundsThread:
             self._learner,
             transport=self._transport,
             clock=self._clock,
+            run=self._run_work,
         )

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 from federation.errors import FederationError
 
@@ -44,6 +44,15 @@ class FailedWorkError(FederationError):
 
 class StartError(FederationError):
     """A service does not start; the message says which file tells why."""
+
+
+class Runner(Protocol):
+    """What does long work, here or elsewhere, and breaks it off; `run` is one."""
+
+    def __call__(
+        self, should_stop: Callable[[], bool], work: Callable[[*_Arguments], _Result], /, *arguments: *_Arguments
+    ) -> _Result:
+        """Return what `work` returns; see `run`."""
 
 
 def run(should_stop: Callable[[], bool], work: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:

@@ -29,6 +29,7 @@ from federation.protocol.steps import STEPS, Step
 from federation.secure_aggregation import MAX_COHORT
 from federation.server.errors import (
     BadRequestError,
+    RevokedError,
     TooLargeError,
     UnauthorisedError,
     UnknownError,
@@ -46,6 +47,7 @@ _SHARE_BODY = 1024
 _MODEL_SECONDS = 30 * 86400
 _DELTAS_KEPT = 8
 _MAX_ID = (1 << 63) - 1
+_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
 _LOG = logging.getLogger("fedkey.http")
 
@@ -94,7 +96,8 @@ def create_app(site: Site) -> Flask:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers[request_signing.TIME_HEADER] = str(int(site.clock()))
         route = request.url_rule.rule if request.url_rule else "none"
-        site.metrics.observe(route, request.method, response.status_code, time.perf_counter() - g.began)
+        method = request.method if request.method in _METHODS else "other"  # invented ones would grow without bound
+        site.metrics.observe(route, method, response.status_code, time.perf_counter() - g.began)
         return response
 
     return app
@@ -108,10 +111,6 @@ def _public(site: Site) -> Blueprint:
     def health() -> Response:
         site.models.current_version()
         return _json({"status": "ok"})
-
-    @pages.get("/metrics")
-    def metrics() -> Response:
-        return Response(site.metrics.exposition(), content_type=site.metrics.content_type)
 
     @pages.get("/openapi.json")
     def openapi() -> Response:
@@ -149,7 +148,11 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
             )
         except CredentialError as error:
             raise UnauthorisedError(str(error)) from error
-        site.rounds.admit(signed.credential)
+        try:
+            site.rounds.admit(signed.credential)
+        except RevokedError:
+            site.metrics.refused("revoked")
+            raise
         site.limits.check_device(signed.credential.device_id)
         g.signed = signed
 
@@ -182,7 +185,7 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
     def take(round_id: int, step: str) -> Response:
         _known(round_id)
         largest = site.max_upload if step == Step.UPLOAD else SMALL_BODY + _SHARE_BODY * MAX_COHORT
-        site.rounds.receive(round_id, Step(step), _body(largest), sender=_device())
+        site.rounds.receive(round_id, Step(step), _body(largest), sender=_device(), digest=g.signed.body_sha256)
         return Response(status=204)
 
     @phones.get("/rounds/<int:round_id>/roster")

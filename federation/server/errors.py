@@ -5,6 +5,7 @@ In brackets the HTTP status::
     ServerError
     +-- BadRequestError        [400]
     +-- UnauthorisedError      [401] no credential, or one that does not let the device in
+    |   +-- RevokedError       [401] whose device the authority vouches for no longer
     |   +-- ForbiddenError     [403] let in, but not for this
     +-- UnknownError           [404]
     +-- ConflictError          [409] differs from what the device sent before
@@ -46,6 +47,10 @@ class UnauthorisedError(ServerError):
     """A device that is not let in."""
 
     status = 401
+
+
+class RevokedError(UnauthorisedError):
+    """A device that was revoked."""
 
 
 class ForbiddenError(UnauthorisedError):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import sqlalchemy as sql
 
 from federation.protocol.drop_reasons import DropReason
-from federation.protocol.steps import STEPS
+from federation.protocol.steps import STEPS, Step
 from federation.server.errors import UnknownError
 from federation.server.phases import Ended
 from federation.server.session_events import Event
 from federation.server.store import Database
-from federation.server.tables import EventRow, RoundRow
+from federation.server.tables import EventRow, MessageRow, ModelRow, RoundRow
 
 _FAILURES = frozenset({Event.REFUSED, Event.FAILED, Event.REJECTED})
 
@@ -27,6 +27,7 @@ class RoundSummary:
         opened: seconds since 1970.
         seconds: that it took, if it has ended.
         phones: whose masked update was accepted.
+        simulated: clients that were simulated beside them.
         bytes_up: of all accepted messages.
         outcome: its phase, or why it was abandoned.
     """
@@ -36,6 +37,7 @@ class RoundSummary:
     opened: float
     seconds: float | None
     phones: int
+    simulated: int
     bytes_up: int
     outcome: str
 
@@ -50,7 +52,13 @@ def rounds_of(database: Database, *, last: int | None = None) -> list[RoundSumma
                 EventRow.round_id, EventRow.kind
             )
         ).all()
-    uploads = {round_id: count for round_id, kind, count, _ in counted if kind == Event.UPLOADED}
+        numbers = [row.round_id for row in rows]
+        # Who uploaded is kept when trails are not.
+        stored = sql.select(MessageRow.round_id, sql.func.count()).where(MessageRow.step == Step.UPLOAD)
+        by_round = stored.where(MessageRow.round_id.in_(numbers)).group_by(MessageRow.round_id)
+        uploads: dict[int, int] = dict(session.execute(by_round).all())
+        made = sql.select(ModelRow.round_id, ModelRow.metrics).where(ModelRow.round_id.in_(numbers))
+        simulated = {round_id: int(found.get("simulated_clients", 0)) for round_id, found in session.execute(made)}
     sizes: dict[int | None, int] = {}
     for round_id, _, _, size in counted:
         sizes[round_id] = sizes.get(round_id, 0) + size
@@ -61,6 +69,7 @@ def rounds_of(database: Database, *, last: int | None = None) -> list[RoundSumma
             row.opened,
             None if row.ended is None else row.ended - row.opened,
             uploads.get(row.round_id, 0),
+            simulated.get(row.round_id, 0),
             sizes.get(row.round_id, 0),
             f"abandoned: {row.reason}" if row.phase == Ended.ABANDONED else row.phase,
         )
@@ -91,7 +100,9 @@ def timeline(database: Database, round_id: int) -> list[str]:
             trails.setdefault(event.device, []).append(event)
     lines += ["", f"{len(trails)} devices, by pseudonym"]
     lines += [_trail(row, device, trail) for device, trail in trails.items()]
-    lines += ["", *_shapes(trails.values())]
+    lines += ["", *_shapes(trails.values(), running=row.phase in STEPS)]
+    if not events:
+        lines.append("its trails are no longer kept: see [retention] in server.toml")
     return lines
 
 
@@ -102,20 +113,20 @@ def _trail(row: RoundRow, device: str, trail: Sequence[EventRow]) -> str:
         if event.size_bytes:
             step += f" ({event.size_bytes:,} B)"
         if event.kind in _FAILURES:
-            step = f"{event.kind.upper()} {_since(row, event)}: {_in_words(event)}"
+            step = f"{event.kind.upper()} {_since(row, event)}: {in_words(event.detail)}"
         steps.append(step)
     return f"  {device}  {', '.join(steps)}"
 
 
-def _in_words(event: EventRow) -> str:
+def in_words(detail: str) -> str:
     """Return why a phone failed: by the code that it told, or as the server, or an earlier version of it, wrote."""
     try:
-        return DropReason.read(event.detail).sentence
+        return DropReason.read(detail).sentence
     except ValueError:
-        return event.detail
+        return detail
 
 
-def _shapes(trails: Iterable[Sequence[EventRow]]) -> list[str]:
+def _shapes(trails: Iterable[Sequence[EventRow]], *, running: bool) -> list[str]:
     """Count how far devices came, as in table 1 of Bonawitz et al. 2019."""
     counts: dict[str, int] = {}
     for trail in trails:
@@ -124,7 +135,8 @@ def _shapes(trails: Iterable[Sequence[EventRow]]) -> list[str]:
             shape = "came to the end"
         else:
             reached = [event.kind for event in trail if event.kind not in _FAILURES]
-            shape = f"went no further than {reached[-1]!r}" if reached else "failed at once"
+            so_far = "is at" if running else "went no further than"
+            shape = f"{so_far} {reached[-1]!r}" if reached else "failed at once"
         counts[shape] = counts.get(shape, 0) + 1
     return [f"{count:>4}  {shape}" for shape, count in sorted(counts.items(), key=lambda item: -item[1])]
 

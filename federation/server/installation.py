@@ -12,6 +12,7 @@
 Several machines may serve one database and one blob store: give each a copy of all but the database and blobs.
 """
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from federation.server.coordinator import Coordinator, Partner
 from federation.server.counting import Counting
 from federation.server.defence import Probe
 from federation.server.models import Gate, Kind, Models
+from federation.server.retention import Retention
 from federation.server.rounds import Rounds
 from federation.server.settings import ServerSettings
 from federation.server.store import Blobs, Database
@@ -166,12 +168,28 @@ class Installation:
             partner,
             probe,
             counting,
+            self.retention,
         )
+
+    @cached_property
+    def retention(self) -> Retention:
+        """Removes what is too old."""
+        return Retention(self.database, self.blobs, self.settings.retention, self.clock)
 
     def begin(self, weights: FlatVector) -> None:
         """Bring the database to this version of fedkey, and make these weights version 1 if there is none."""
         self.database.migrate()
         self.models.begin(self.settings.optimizer.optimizer.initialize(weights), self.clock())
+
+    @cached_property
+    def _revoked(self) -> Callable[[Path, tuple[int, ...]], Revocations]:
+        """Reads a list, once while its file does not change: that of a fleet takes longer than a request."""
+
+        @functools.lru_cache(maxsize=1)
+        def read(path: Path, _changed: tuple[int, ...]) -> Revocations:
+            return Revocations.from_signed(path.read_bytes(), self.authority)
+
+        return read
 
     def revocations(self) -> Revocations:
         """Return the list as it is now.
@@ -181,8 +199,10 @@ class Installation:
         """
         if not self.settings.revoked:
             return Revocations()
+        path = Path(self.settings.revoked)
         try:
-            return Revocations.from_signed(Path(self.settings.revoked).read_bytes(), self.authority)
+            told = path.stat()
+            return self._revoked(path, (told.st_mtime_ns, told.st_size, told.st_ino))
         except OSError as error:
             raise CredentialError(f"the list of revoked devices cannot be read: {error}") from error
 

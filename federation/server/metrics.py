@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 
 import sqlalchemy as sql
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest, values
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest, values
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from federation.protocol.steps import STEPS
 from federation.server.store import Database
-from federation.server.tables import CurrentRow, DeviceRow, EventRow, ModelRow, RoundRow
+from federation.server.tables import CounterRow, CurrentRow, DeviceRow, ModelRow, RoundRow
 
 _HOUR = 3600.0
 
@@ -37,6 +37,9 @@ class Metrics:
         self._requests = Histogram(
             "fedkey_request_seconds", "Time to answer a request.", ("route", "method", "status"), registry=own
         )
+        self._refused = Counter(
+            "fedkey_refused_devices", "Requests of devices that are not let in.", ("reason",), registry=own
+        )
         self._registry = own
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             self._registry = CollectorRegistry()
@@ -46,6 +49,10 @@ class Metrics:
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request."""
         self._requests.labels(route, method, str(status)).observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        """Count a request of a device that is not let in."""
+        self._refused.labels(reason).inc()
 
     def exposition(self) -> bytes:
         """Return all metrics."""
@@ -64,9 +71,7 @@ class _OfDatabase(Collector):
         """Read the figures."""
         with self._database.read() as session:
             rounds = session.execute(sql.select(RoundRow.phase, sql.func.count()).group_by(RoundRow.phase)).all()
-            events = session.execute(
-                sql.select(EventRow.kind, sql.func.count(), sql.func.sum(EventRow.size_bytes)).group_by(EventRow.kind)
-            ).all()
+            events = session.execute(sql.select(CounterRow.kind, CounterRow.events, CounterRow.size_bytes)).all()
             seen = session.scalar(
                 sql.select(sql.func.count()).select_from(DeviceRow).where(DeviceRow.last_seen >= time.time() - _HOUR)
             )

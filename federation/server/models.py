@@ -154,6 +154,8 @@ class Models:
         with self._database.read() as session:
             row = self._row(session, version)
             names = row.weights, row.optimizer
+        if not names[0]:
+            raise UnknownError(f"the weights of version {version} are no longer kept: see [retention] in server.toml")
         weights = codec.from_bytes(self._blobs.get(names[0]))
         return ServerState.of(weights, self._blobs.get(names[1]))
 
@@ -189,6 +191,8 @@ class Models:
             row = self._row(session, number)
             if row.status != "accepted":
                 raise BadRequestError(f"the gate rejected version {number}: promote another one")
+            if not row.weights:
+                raise BadRequestError(f"the weights of version {number} are no longer kept: promote another one")
             session.merge(CurrentRow(id=self._current, version=number))
         return self.version(number)
 
@@ -199,8 +203,9 @@ class Models:
             UnknownError: there are none.
         """
         with self._database.read() as session:
-            name = session.scalar(sql.select(ModelRow.weights).where(ModelRow.sha256 == sha256).limit(1))
-        if name is None:
+            kept = sql.select(ModelRow.weights).where(ModelRow.sha256 == sha256, ModelRow.weights != "")
+            name = session.scalar(kept.limit(1))
+        if not name:
             raise UnknownError(f"there is no model {sha256[:16]}: check in again")
         return self._blobs.get(name)
 

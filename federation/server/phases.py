@@ -10,7 +10,7 @@ from enum import StrEnum
 from federation.protocol.plan import RoundPlan
 from federation.protocol.steps import STEPS, Step
 from federation.secure_aggregation import Authority, Roster
-from federation.secure_aggregation.messages import Survivors
+from federation.secure_aggregation.messages import Advertisement, Survivors
 from federation.secure_aggregation.server import (
     Aggregate,
     CollectAdvertisements,
@@ -60,6 +60,12 @@ def advertising(
     for message in stored:
         phase.restore(message)
     return phase
+
+
+def advertised_keys(plan: RoundPlan, message: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the public keys of an advertisement that was checked."""
+    phone = Advertisement.parse(message, plan.session.plan_hash)
+    return phone.identity_key, phone.mask_key, phone.share_key
 
 
 def masking(shares: CollectShares, messages: Iterable[bytes]) -> CollectMaskedInputs:

@@ -8,8 +8,9 @@ import sqlalchemy as sql
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from federation.protocol.steps import STEPS, Step
+from federation.secure_aggregation.errors import ConflictingMessageError, WindowClosedError
 from federation.server.errors import UnknownError
-from federation.server.tables import DeviceRow, MessageRow, RoundRow
+from federation.server.tables import DeviceRow, JoinedKeyRow, MessageRow, RoundRow
 
 T = TypeVar("T")
 
@@ -57,9 +58,26 @@ def coming(session: Session, begin: float, end: float) -> int:
     return session.scalar(query) or 0
 
 
-def selected(session: Session, round_id: int) -> int:
-    """Return how many devices were selected for a round."""
-    return session.scalar(sql.select(sql.func.count()).where(DeviceRow.last_round == round_id)) or 0
+def join(session: Session, row: RoundRow, device_id: bytes, keys: Collection[bytes]) -> None:
+    """Take a phone into a round, in a writing session; the time does not depend on how many are in it.
+
+    Args:
+        session: a writing one.
+        row: of the round.
+        device_id: of the phone.
+        keys: that it advertises, which nobody else in the round may have.
+
+    Raises:
+        WindowClosedError: the round is full.
+        ConflictingMessageError: a key is in use.
+    """
+    if row.joined >= row.max_phones:
+        raise WindowClosedError("the roster is complete: wait for the next round")
+    known = sql.select(sql.func.count()).where(JoinedKeyRow.round_id == row.round_id, JoinedKeyRow.key.in_(keys))
+    if len(set(keys)) < len(keys) or session.scalar(known):
+        raise ConflictingMessageError("advertised keys that are in use", device_id)
+    session.execute(sql.insert(JoinedKeyRow), [{"round_id": row.round_id, "key": key} for key in keys])
+    row.joined += 1
 
 
 def is_stored(session: Session, round_id: int, step: Step, device_id: bytes, digest: bytes) -> bool:

@@ -20,6 +20,9 @@ from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.server.phases import Phase, phase_of
 from federation.server.tables import MessageRow, RoundRow
 
+_CLOCK_SECONDS = 60.0
+"""That the clocks of several machines may differ by."""
+
 
 @dataclass(frozen=True)
 class GroupState:
@@ -124,8 +127,19 @@ class RoundState:
         """Phones that took the step."""
         return sum(group.present(self.step) for group in self.left)
 
+    def clock_was_set_back(self, now: float) -> bool:
+        """Whether a time in seconds since 1970 is long before the round was opened."""
+        return now < self.opened - _CLOCK_SECONDS
+
+    @property
+    def deadline(self) -> float:
+        """When the step closes at the latest, seconds since 1970."""
+        return self.opened + self.rules.deadline_seconds(self.step)
+
     def is_over(self, now: float) -> bool:
         """Whether the step closes, at a time in seconds since 1970."""
+        if self.clock_was_set_back(now):
+            return True  # it would take as long as that until a deadline comes
         progress = [group.progress(self.step) for group in self.left]
         reached = None if self.goal_reached is None else self.goal_reached - self.opened
         return self.rules.is_over(self.step, progress, now - self.opened, reached)

@@ -4,9 +4,11 @@ Stateless but for caches: whatever a phone was told is stored first, and where a
 """
 
 import hashlib
+import json
+import logging
 import math
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,16 +26,20 @@ from federation.server.errors import (
     ForbiddenError,
     GoneError,
     NotYetError,
+    RevokedError,
     UnauthorisedError,
+    UnavailableError,
 )
 from federation.server.group_steps import GroupSteps
 from federation.server.phases import Ended
-from federation.server.queries import active, bodies, is_stored, round_of, selected, waiting
+from federation.server.queries import active, is_stored, join, round_of, waiting
 from federation.server.round_state import plan_of
 from federation.server.session_events import Event, pseudonyms, record
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.server.tables import DeviceRow, MessageRow, RoundRow
+
+_LOG = logging.getLogger("fedkey.server")
 
 _POLL_SECONDS = 1.0
 _COUNT_SECONDS = 1.0
@@ -121,8 +127,13 @@ class Rounds:
             credential.check(self._authority, self._clock())
         except CredentialError as error:
             raise UnauthorisedError(str(error)) from error
-        if credential.device_id in self._revocations().devices:
-            raise UnauthorisedError("this device was revoked: enrol it anew")
+        try:
+            revoked = self._revocations().devices
+        except CredentialError as error:
+            raise UnavailableError(f"nobody is let in for now: {error}", 60) from error
+        if credential.device_id in revoked:
+            _LOG.info(json.dumps({"event": "revoked", "device": self._pseudonym(credential.device_id)}))
+            raise RevokedError("this device was revoked: enrol it anew")
 
     def check_in(self, device_id: bytes, conditions: Conditions) -> CheckedIn:
         """Select a device for the round that is filling, or say when to come back."""
@@ -139,6 +150,7 @@ class Rounds:
             filling = active(session)
             refusal = self._refusal(device, conditions, now, None if filling is None else filling.round_id)
             if refusal is None and filling is not None and self._has_room(session, filling, device):
+                filling.selected += device.last_round != filling.round_id
                 device.waiting_since, device.due, device.last_round = None, None, filling.round_id
                 record(session, now, Event.SELECTED, round_id=filling.round_id, device=name)
                 return CheckedIn(filling.round_id)
@@ -166,7 +178,7 @@ class Rounds:
             row = round_of(session, round_id)
             return row.plan + row.task
 
-    def receive(self, round_id: int, step: Step, message: bytes, *, sender: bytes) -> None:
+    def receive(self, round_id: int, step: Step, message: bytes, *, sender: bytes, digest: bytes | None = None) -> None:
         """Take a message of the protocol; once this returns, it is stored and counts.
 
         Args:
@@ -174,6 +186,7 @@ class Rounds:
             step: that the message is of.
             message: signed by the device that sends it.
             sender: device id of who asks.
+            digest: SHA-256 of the message, if it is known; a message may be megabytes.
 
         Raises:
             ForbiddenError: another device signed the message.
@@ -183,17 +196,18 @@ class Rounds:
             SecureAggregationError: the message is wrong; its type says how.
             UnavailableError: it could not be stored.
         """
-        digest = hashlib.sha256(message).digest()
+        digest = digest or hashlib.sha256(message).digest()
         with self._database.read() as session:
             row = round_of(session, round_id)
             if is_stored(session, round_id, step, sender, digest):
                 return
             _must_be_at(row, step)
             signer = self._signer(session, row, step, message, sender)
+            keys = phases.advertised_keys(plan_of(row), message) if step is Step.ADVERTISE else ()
         if signer != sender:
             raise ForbiddenError("another device signed this message: a device sends its own")
-        blob = self._blobs.put(f"rounds/{round_id}", message) if step is Step.UPLOAD else None
-        self._accept(round_id, step, sender, digest, message if blob is None else None, blob, len(message))
+        blob = self._blobs.put(f"rounds/{round_id}", message, digest) if step is Step.UPLOAD else None
+        self._accept(round_id, step, sender, digest, message if blob is None else None, blob, len(message), keys)
 
     def _accept(
         self,
@@ -204,6 +218,7 @@ class Rounds:
         body: bytes | None,
         blob: str | None,
         size: int,
+        keys: Collection[bytes],
     ) -> None:
         now = self._clock()
         with self._database.write() as session:
@@ -214,13 +229,11 @@ class Rounds:
             if known is not None:
                 raise ConflictError("the device sent something else before: resend the first message unchanged")
             _must_be_at(row, step)
-            if step is Step.ADVERTISE and body is not None:
-                # Of each other, keys must not repeat, nor the cohort overflow; the signatures have been checked.
-                joined = bodies(session, round_id, Step.ADVERTISE)
-                phases.advertising(plan_of(row), self._authority, joined, row.max_phones).restore(body)
+            if step is Step.ADVERTISE:
                 device = session.get(DeviceRow, device_id)
                 if device is None or device.last_round != round_id:
                     raise ForbiddenError("the device was not selected for this round: check in")
+                join(session, row, device_id, keys)
                 device.joined = now
             session.add(
                 MessageRow(
@@ -287,7 +300,8 @@ class Rounds:
         if not conditions.meet(settings.needed):
             reason = "the device must be idle, charging and on an unmetered network as the plan says"
             return _Refusal(reason, likely_able_then=False)
-        if device.joined is not None and now - device.joined < settings.separation_seconds:
+        # A clock that was set back leaves times in the future; nobody has to wait for those.
+        if device.joined is not None and 0 <= now - device.joined < settings.separation_seconds:
             wait = settings.separation_seconds - (now - device.joined)
             return _Refusal("the device took part a short while ago", at_least_seconds=wait)
         return None
@@ -298,7 +312,7 @@ class Rounds:
         if device.last_round == row.round_id:
             # Killed after it was selected: it may join with new keys, unless it has already advertised some.
             return session.get(MessageRow, (row.round_id, Step.ADVERTISE, device.device_id)) is None
-        return selected(session, row.round_id) < row.max_phones
+        return row.selected < row.max_phones
 
     def _signer(self, session: Session, row: RoundRow, step: Step, message: bytes, sender: bytes) -> bytes:
         """Check a message of a step that is open; return the device id of who signed it."""

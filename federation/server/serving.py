@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from federation.enrolment.service import create_desk
 from federation.errors import ConfigError, FederationError
 from federation.server.app import Site, create_app
 from federation.server.coordinator import Coordinator
+from federation.server.dashboard import Access, create_dashboard
+from federation.server.dashboard.runs import StoredRun
 from federation.server.installation import Installation
 from federation.server.metrics import Metrics
 
@@ -52,7 +55,7 @@ def application(installation: Installation) -> Flask:
     return create_app(site)
 
 
-def serve(folder: Path, *, host: str, port: int, workers: int, coordinator: Sequence[str]) -> None:
+def serve(folder: Path, *, host: str, port: int, workers: int, beside: Sequence[Sequence[str]]) -> None:
     """Answer phones until a signal ends it.
 
     Args:
@@ -60,7 +63,7 @@ def serve(folder: Path, *, host: str, port: int, workers: int, coordinator: Sequ
         host: address to listen on.
         port: to listen on; 0 for any.
         workers: processes.
-        coordinator: command that coordinates; it is started again whenever it ends.
+        beside: commands that coordinate and show; each is started again whenever it ends.
 
     Raises:
         ConfigError: the address cannot be listened on.
@@ -69,14 +72,20 @@ def serve(folder: Path, *, host: str, port: int, workers: int, coordinator: Sequ
     # Not a context manager: a worker that ends unwinds the stack that it was forked with, and would remove the folder.
     metrics = Path(tempfile.mkdtemp(prefix="fedkey-metrics-"))
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
-    running = Supervised(coordinator)
+    running = [Supervised(command) for command in beside]
 
     def begun(arbiter: Arbiter) -> None:
         _end_in_order(arbiter)
-        running.start()
+        for process in running:
+            process.start()
+
+    def renewed(_: Arbiter) -> None:
+        for process in running:
+            process.renew()
 
     def ended(_: Arbiter) -> None:
-        running.stop()
+        for process in running:
+            process.stop()
         shutil.rmtree(metrics, ignore_errors=True)
 
     _Gunicorn(
@@ -85,10 +94,58 @@ def serve(folder: Path, *, host: str, port: int, workers: int, coordinator: Sequ
         bind=_bind(host, port),
         workers=workers,
         when_ready=begun,
-        on_reload=lambda _: running.renew(),
+        on_reload=renewed,
         on_exit=ended,
         child_exit=lambda _, worker: mark_process_dead(worker.pid),  # type: ignore[no-untyped-call]
     ).run()
+
+
+def serve_dashboard(
+    shown: Installation | Sequence[Path], access: Access, *, host: str, port: int, parent: int | None = None
+) -> None:
+    """Show a server or runs until a signal ends it.
+
+    Args:
+        shown: a server, or folders of runs.
+        access: who may see it.
+        host: address to listen on.
+        port: to listen on.
+        parent: process without which this one ends too.
+
+    Raises:
+        ConfigError: the address cannot be listened on, or there is no run in a folder.
+    """
+    if not isinstance(shown, Installation):
+        for folder in shown:
+            StoredRun.load(folder)
+    check_address(host, port)
+
+    def begun(_: Arbiter) -> None:
+        if parent is not None:
+            threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+    _Gunicorn(
+        lambda: shown,
+        lambda seen: create_dashboard(seen, access),
+        bind=_bind(host, port),
+        workers=1,
+        when_ready=begun,
+        loglevel="warning",
+    ).run()
+
+
+def free_port(host: str) -> int:
+    """Return a port that nobody listens on now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as free:
+        found: int = free.getsockname()[1]
+        return found
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def serve_desk(authority: Path, *, host: str, port: int, days: int) -> None:

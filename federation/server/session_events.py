@@ -9,11 +9,12 @@ import logging
 from collections.abc import Callable
 from enum import StrEnum
 
+import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
 from federation.protocol.drop_reasons import DeviceEvent
-from federation.server.tables import EventRow
+from federation.server.tables import CounterRow, EventRow
 
 _LOG = logging.getLogger("fedkey.server")
 
@@ -65,5 +66,9 @@ def record(
         detail: of a fixed vocabulary or numbers, at most 200 characters.
         size: bytes that came with it.
     """
+    counted = sql.update(CounterRow).where(CounterRow.kind == kind)
+    more = counted.values(events=CounterRow.events + 1, size_bytes=CounterRow.size_bytes + size)
+    if not session.execute(more, execution_options={"synchronize_session": False}).rowcount:  # type: ignore[attr-defined]
+        session.execute(sql.insert(CounterRow).values(kind=kind, events=1, size_bytes=size))
     session.add(EventRow(round_id=round_id, device=device, kind=kind, detail=detail[:200], size_bytes=size, at=at))
     _LOG.info({"at": at, "event": kind, "round": round_id, "device": device, "detail": detail, "bytes": size})

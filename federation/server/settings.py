@@ -139,6 +139,23 @@ class RoundSettings(Ranged):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RetentionSettings(Ranged):
+    """How long what is kept; 0 days is for ever.
+
+    Attributes:
+        events_days: Days of session trails, under pseudonyms; counters go on.
+        messages_days: Days of the protocol's messages after their round has ended, but for who uploaded.
+        devices_days: Days since a device's last check-in.
+        models: Number of latest versions whose weights are kept, beside the first and the current one.
+    """
+
+    events_days: NonNegative = 30.0
+    messages_days: NonNegative = 7.0
+    devices_days: NonNegative = 180.0
+    models: Count = 100
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerSettings(Ranged):
     """What `server.toml` says.
 
@@ -150,6 +167,7 @@ class ServerSettings(Ranged):
         max_relative_gate_loss: Largest relative rise of the loss on public text in a new model.
         rounds: Settings of every round.
         rates: Limits of requests.
+        retention: How long what is kept.
         optimizer: Server optimizer.
     """
 
@@ -160,6 +178,7 @@ class ServerSettings(Ranged):
     max_relative_gate_loss: NonNegative = 0.01
     rounds: RoundSettings = field(default_factory=RoundSettings)
     rates: RateLimits = field(default_factory=RateLimits)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(momentum=0.0))
 
     def __post_init__(self) -> None:

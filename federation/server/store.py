@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -30,6 +31,10 @@ from model import files
 _LOG = logging.getLogger("fedkey.store")
 
 _BUSY_SECONDS = 30.0
+_TURN_SECONDS = 10.0
+WRITERS_IN_LINE = 6
+"""Threads of a process that may wait to write; a worker has more, so that some are left for what only reads."""
+
 _ONE_STATE = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _LOCK_NUMBER = 0x6665646B  # any constant: whoever writes to a fedkey database takes it
 
@@ -52,6 +57,7 @@ class Database:
                 "database in server.toml is a URL such as sqlite:////path/to/file or postgresql://user@host/name"
             ) from error
         self._is_sqlite = self._engine.dialect.name == "sqlite"
+        self._line, self._first = threading.BoundedSemaphore(WRITERS_IN_LINE), threading.Lock()
         if self._is_sqlite:
             sql.event.listen(self._engine, "connect", _prepare_sqlite)
             sql.event.listen(self._engine, "begin", _begin_sqlite)
@@ -98,6 +104,22 @@ class Database:
         if not self._is_sqlite:
             yield
             return
+        if not self._line.acquire(blocking=False):
+            raise UnavailableError("too many write to the database at once: try again", 2)
+        try:
+            # Of one process one waits for the file; the others give up after a while if it never gets it.
+            if not self._first.acquire(timeout=_TURN_SECONDS):
+                raise UnavailableError("somebody else writes to the database for long: try again", 10)
+            try:
+                with self._locked():
+                    yield
+            finally:
+                self._first.release()
+        finally:
+            self._line.release()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         try:
             descriptor = os.open(f"{self._engine.url.database}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -159,13 +181,18 @@ class Blobs:
         except (ImportError, ValueError) as error:
             raise ConfigError(f"blobs in server.toml is a folder or a URL like s3://bucket/name: {error}") from error
 
-    def put(self, prefix: str, data: bytes) -> str:
+    def put(self, prefix: str, data: bytes, digest: bytes | None = None) -> str:
         """Store bytes under a name made of their hash, and return it. A name exists only with all of its bytes.
+
+        Args:
+            prefix: of the name.
+            data: may be megabytes.
+            digest: its SHA-256, if it is known.
 
         Raises:
             UnavailableError: there is no room; nothing was stored.
         """
-        name = f"{prefix}/{hashlib.sha256(data).hexdigest()}"
+        name = f"{prefix}/{(digest or hashlib.sha256(data).digest()).hex()}"
         with _answers("the blob store has no room or does not answer: try again", but=()):
             self._put(self._path(name), data)
         return name

@@ -63,6 +63,7 @@ class RoundRow(Base):
         group_phones: in a group, at least; see `standing`.
         group_seed: 32 random bytes that the groups follow from, known to the server alone.
         phase_since: when the phase began.
+        selected, joined: phones that were told to join, and that did, counted as they come.
         noise_stream: of the server's noise, if it adds any.
         noise_time: how many rounds of that stream were noised before this one, once it is.
     """
@@ -80,6 +81,8 @@ class RoundRow(Base):
     group_seed: Mapped[bytes] = mapped_column(LargeBinary(32))
     opened: Mapped[float]
     phase_since: Mapped[float]
+    selected: Mapped[int] = mapped_column(default=0)
+    joined: Mapped[int] = mapped_column(default=0)
     ended: Mapped[float | None]
     noise_stream: Mapped[int | None]
     noise_time: Mapped[int | None] = mapped_column(BigInteger)
@@ -169,7 +172,24 @@ class EventRow(Base):
     kind: Mapped[str] = mapped_column(String(24), index=True)
     detail: Mapped[str] = mapped_column(String(200))
     size_bytes: Mapped[int]
-    at: Mapped[float]
+    at: Mapped[float] = mapped_column(index=True)
+
+
+class CounterRow(Base):
+    """How often an event has happened, and the bytes that came with it; trails go, this stays."""
+
+    __tablename__ = "counters"
+    kind: Mapped[str] = mapped_column(String(24), primary_key=True)
+    events: Mapped[int] = mapped_column(BigInteger)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class JoinedKeyRow(Base):
+    """A public key that a phone advertised in a round that is running: no two phones may have the same."""
+
+    __tablename__ = "joined_keys"
+    round_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    key: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
 
 
 class LeaseRow(Base):

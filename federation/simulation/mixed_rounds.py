@@ -59,7 +59,7 @@ def mixed_rounds(
         public_text=lambda: texts,
         authority=authority,
     )
-    command = ("serve", "--folder", server, "--authority", authority, "--workers", 1)
+    command = ("serve", "--folder", server, "--authority", authority, "--workers", 1, "--admin-port", 0)
     show(f"\n{len(people)} phones and {_SIMULATED} simulated clients in the same rounds, through a server:")
     simulated = ("--simulated-cohort", _SIMULATED, "--corpus", corpus)
     with serving(*command, *simulated, log=out / "server.log") as url:

@@ -17,6 +17,7 @@ class _Command(NamedTuple):
 
 _COMMANDS = {
     "coordinate": _Command("fedkey.cli.serve", "coordinate", "Move a server's rounds on, beside `serve`."),
+    "dashboard": _Command("fedkey.cli.dashboard", "dashboard", "Show a server or runs in a browser."),
     "data": _Command("fedkey.cli.data", "corpus", "Look at corpora."),
     "demo": _Command("fedkey.cli.demo", "demo", "Train on real chat, judge the result, and try it."),
     "doctor": _Command("fedkey.cli.doctor", "doctor", "Say what is missing on this machine and what mends it."),

@@ -26,7 +26,8 @@ def rounds() -> None:
 @_FOLDER
 def list_rounds(last: int, folder: Path) -> None:
     """Print the latest rounds."""
-    click.echo(f"{'round':>6}  {'opened':<19}  {'seconds':>7}  {'phones':>6}  {'bytes up':>12}  outcome")
+    heads = ("round", f"{'opened':<19}", "seconds", "phones", "simulated", f"{'bytes up':>12}", "outcome")
+    click.echo(" " + "  ".join(heads))
     for each in rounds_of(Installation.load(folder).database, last=last):
         click.echo(_line(each))
 
@@ -91,7 +92,8 @@ def promote(number: int, folder: Path) -> None:
 def _line(each: RoundSummary) -> str:
     opened = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(each.opened))
     seconds = "" if each.seconds is None else f"{each.seconds:.1f}"
-    return f"{each.round_id:>6}  {opened}  {seconds:>7}  {each.phones:>6}  {each.bytes_up:>12,}  {each.outcome}"
+    counts = f"{each.phones:>6}  {each.simulated:>9}  {each.bytes_up:>12,}"
+    return f"{each.round_id:>6}  {opened}  {seconds:>7}  {counts}  {each.outcome}"
 
 
 def _described(version: ModelVersion) -> str:

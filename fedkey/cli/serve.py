@@ -15,7 +15,7 @@ from federation.server.coordinator import Partner
 from federation.server.gate import PublicTextGate
 from federation.server.installation import Installation
 from federation.server.preparation import PUBLIC_TEXT, prepare
-from federation.server.serving import check_address
+from federation.server.serving import check_address, free_port
 from federation.server.serving import coordinate as run_coordinator
 from federation.server.serving import serve as run_server
 from federation.server.settings import ServerSettings
@@ -58,6 +58,10 @@ _COHORT = click.option(
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1))
+@click.option("--admin-host", default="127.0.0.1", show_default=True, help="Address of the dashboard and /metrics.")
+@click.option(
+    "--admin-port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="Likewise; 0 for any."
+)
 @_COHORT
 @_CORPUS
 def serve(
@@ -70,6 +74,8 @@ def serve(
     host: str,
     port: int,
     workers: int,
+    admin_host: str,
+    admin_port: int,
     simulated_cohort: int,
     corpus: str | None,
 ) -> None:
@@ -77,6 +83,7 @@ def serve(
     if simulated_cohort and not corpus:
         raise click.UsageError("--simulated-cohort needs --corpus: whose clients it simulates")
     check_address(host, port)
+    check_address(admin_host, admin_port)
     prepare(
         folder,
         model=model,
@@ -92,11 +99,13 @@ def serve(
             f"noise on a round's mean is {noise:.2g} times as long as the longest update; "
             "well above 1 it hides what a round learns"
         )
-    command = [sys.executable, "-m", "fedkey", "coordinate", "--folder", str(folder)]
+    fedkey = [sys.executable, "-m", "fedkey"]
+    command = [*fedkey, "coordinate", "--folder", str(folder)]
+    show = [*fedkey, "dashboard", str(folder), "--host", admin_host, "--port", str(admin_port or free_port(admin_host))]
     if simulated_cohort and corpus:
         command += ["--simulated-cohort", str(simulated_cohort), "--corpus", corpus]
     logs.to_stderr()
-    run_server(folder, host=host, port=port, workers=workers, coordinator=command)
+    run_server(folder, host=host, port=port, workers=workers, beside=[command, show])
 
 
 @click.command()

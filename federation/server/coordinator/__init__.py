@@ -21,6 +21,7 @@ from federation.server.counting import Counting
 from federation.server.defence import Defence, Probe
 from federation.server.models import Gate, Models
 from federation.server.queries import active
+from federation.server.retention import Retention
 from federation.server.session_events import pseudonyms
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
@@ -47,6 +48,7 @@ class Coordinator:
         partner: simulated clients, if there are any.
         probe: measures models for the defence, if there is one that asks for it.
         counting: counting rounds, if there are any.
+        retention: removes what is too old, now and then.
 
     Raises:
         ConfigError: the defence measures models, but there is nothing that could.
@@ -67,6 +69,7 @@ class Coordinator:
         partner: Partner | None = None,
         probe: Probe | None = None,
         counting: Counting | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -88,6 +91,7 @@ class Coordinator:
             partner,
             counting,
         )
+        self._retention = retention
         self._sweeps = 0.0
 
     def tick(self) -> bool:
@@ -95,9 +99,16 @@ class Coordinator:
         if not self._lease.held():
             return False
         acted = self._advance()
-        if acted or self._clock() >= self._sweeps:
+        if self._retention is not None and self._is_time_to_sweep:
+            self._retention.sweep()
+        if acted or self._is_time_to_sweep:
             self._sweep()
         return acted
+
+    @property
+    def _is_time_to_sweep(self) -> bool:
+        """Whether a while has passed, or the clock was set back."""
+        return not self._sweeps - _SWEEP_SECONDS <= self._clock() < self._sweeps
 
     def _advance(self) -> bool:
         """Take the next step of the round that is running, or open one; return whether there was something to do."""

@@ -49,6 +49,9 @@ class Closing:
 
 
 def _close(session: Session, row: RoundRow, state: RoundState, now: float) -> None:
+    if state.clock_was_set_back(now):
+        abandon(session, row, now, "the server's clock was set back")
+        return
     lost = [group for group in state.left if group not in state.going_on]
     reasons = [_too_few(group, state) for group in lost]
     if not state.going_on:

@@ -269,8 +269,10 @@ def _insert(
     )
     if outcome.rollback_to is not None:
         models.return_to(session, outcome.rollback_to, instead_of=version)
-    clients = 0 if outcome.total is None else outcome.total.phones
-    return f"{clients} clients, model {version} {'accepted' if passed else 'rejected by the gate'}"
+    phones = 0 if outcome.total is None else outcome.total.phones
+    simulated = int(result.verdict.metrics.get("simulated_clients", 0))
+    beside = f" and {simulated} simulated clients" if simulated else ""
+    return f"{phones} phones{beside}, model {version} {'accepted' if passed else 'rejected by the gate'}"
 
 
 def _counted(row: RoundRow, state: RoundState, unmasked: _Unmasked, counting: Counting) -> _Result:

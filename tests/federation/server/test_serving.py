@@ -73,7 +73,16 @@ class Process:
             *(sys.executable, "-m", "fedkey", "serve", "--folder", str(self._folder / "server")),
             *("--model", str(self._exported), "--settings", str(self._folder / "server.toml")),
             *("--public-text", str(self._folder / "public.txt")),
-            *("--authority", str(self._folder / "authority"), "--port", str(self._port), "--workers", "2"),
+            *(
+                "--authority",
+                str(self._folder / "authority"),
+                "--port",
+                str(self._port),
+                "--workers",
+                "2",
+                "--admin-port",
+                "0",
+            ),
         ]
 
     @property

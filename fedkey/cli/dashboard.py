@@ -1,0 +1,27 @@
+"""`fedkey dashboard`: a server's rounds, or runs on disk, in a browser."""
+
+from pathlib import Path
+
+import click
+
+from federation.server.dashboard import Access
+from federation.server.installation import Installation
+from federation.server.serving import free_port, serve_dashboard
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="0 for any that is free.")
+@click.option("--parent", type=int, hidden=True, help="Process without which this one ends.")
+def dashboard(folders: tuple[Path, ...], host: str, port: int, parent: int | None) -> None:
+    """Show FOLDERS in a browser: the folder of one server, or those of simulated runs, side by side.
+
+    `fedkey serve` starts this beside its workers. The address that is printed has the token in it.
+    """
+    shown = Installation.load(folders[0]) if len(folders) == 1 and (folders[0] / "server.toml").exists() else folders
+    access = Access.of(folders[0])
+    port = port or free_port(host)
+    place = f"[{host}]" if ":" in host else host
+    click.echo(f"dashboard: http://{place}:{port}/?token={access.token}", err=True)
+    serve_dashboard(shown, access, host=host, port=port, parent=parent)
