@@ -36,6 +36,7 @@ Fitted to clients' later messages, ChitChat and NUS SMS together, so that likeli
 """
 
 _MAX_WEIGHT = 0.95
+_HABIT, _HABIT_CONTEXT = 2, 2  # times, and tokens before, from which on a word is sure to stand on the strip
 _UNKNOWN = RESERVED
 _WITHIN = ",'’&/"
 """Marks after which a sentence goes on; after others, such as a colon or a bullet, a capital may be one that is due."""
@@ -82,6 +83,8 @@ class PersonalModel:
         self._ids: dict[str, int] = {}
         self._symbols: list[str] = []
         self._ngram: KneserNey | None = None
+        self._followed: dict[tuple[str, ...], Counter[str]] = {}  # what came after two tokens
+        self._opened: dict[tuple[str, ...], Counter[str]] = {}  # what came after the first token, or none
         self._seen: Counter[tuple[str, ...]] = Counter()  # what stood before a token: nothing, one token, two
 
     @property
@@ -247,6 +250,18 @@ class PersonalModel:
             weight += most * times / (times + half)
         return min(_MAX_WEIGHT, weight * self.adaptation.own_factor)
 
+    def habits(self, context: Sequence[Token]) -> list[str]:
+        """Return the words with which the user mostly went on from here before, at least twice; the commonest first.
+
+        Two tokens of context decide, or the whole of a message that has fewer.
+        """
+        place = tuple(token.symbol for token in context[-_HABIT_CONTEXT:])
+        followed = self._followed.get(place, Counter())
+        if len(context) < _HABIT_CONTEXT:
+            followed = self._opened.get(place, Counter())
+        total = followed.total()
+        return [word for word, count in followed.most_common(2) if count >= _HABIT and 2 * count > total]
+
     def observe(self, message: Sequence[Token], shared: Floats) -> None:
         """Note how well the user's n-grams expected a message that is to be learned.
 
@@ -332,7 +347,14 @@ class PersonalModel:
         """Count anew what predictions need."""
         if not self._messages:
             self._ids, self._symbols, self._ngram, self._seen = {}, [], None, Counter()
+            self._followed, self._opened = {}, {}
             return
+        self._followed, self._opened = {}, {}
+        for message in self._messages:
+            for at, symbol in enumerate(message):
+                if symbol[0].isalnum() and symbol not in CLASSES:
+                    places = self._opened if at < _HABIT_CONTEXT else self._followed
+                    places.setdefault(message[max(0, at - _HABIT_CONTEXT) : at], Counter())[symbol] += 1
         self._seen = Counter(
             message[at - length : at]
             for message in self._messages

@@ -160,6 +160,7 @@ class Suggester:
                 for word, probability, origin in candidates.best("", count + _MORE, blocked)
             ]
             ranked.sort(key=lambda candidate: -candidate[1])
+        ranked = self._with_habits(candidates, ranked, letters, count, blocked)
         at_start = starts_sentence(before, self.language)
         suggestions: list[Suggestion] = []
         for word, probability, origin in ranked:
@@ -172,6 +173,19 @@ class Suggester:
             if all(shown != other.text for other in suggestions):
                 suggestions.append(Suggestion(shown, min(1.0, probability), origin, written))
         return suggestions
+
+    def _with_habits(
+        self, candidates: Candidates, ranked: Ranked, letters: str, count: int, blocked: frozenset[str]
+    ) -> Ranked:
+        """Return the words with one that the user mostly goes on with here among the first ones, in the last place."""
+        first = {word for word, _, _ in ranked[: count - 1]}
+        for word in self.personal.habits(candidates.context):
+            if word.startswith(letters) and word not in {letters, *first, *blocked}:
+                probability = float(np.exp(candidates.log_probabilities([word])[0]))
+                own = (word, probability, Origin.PERSONAL)
+                others = [candidate for candidate in ranked if candidate[0] != word]
+                return [*others[: count - 1], own, *others[count - 1 :]]
+        return ranked
 
     def autocorrect(self, before: str, typed: str) -> Suggestion | None:
         """Return the word that should replace a finished one, if it is far likelier to have been meant.

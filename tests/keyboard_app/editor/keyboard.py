@@ -157,6 +157,12 @@ class Keyboard:
         self.ask()
         return self
 
+    def at(self, text: str) -> "Keyboard":
+        """Have a field with a text in it, the cursor at its end."""
+        self.state = EditorState(language=self.state.language).type(text, 0).state
+        self.ask()
+        return self
+
     def ask(self) -> None:
         if self.state.request is not None:
             self.state = self.state.take(answer(self.suggester, self.state.request))

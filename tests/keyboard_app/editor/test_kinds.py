@@ -391,6 +391,25 @@ def test_16_but_words_stay_whole(word: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "phrase",
+    [
+        "see you at Zanzibar", "call mum about dinner", "running late again mate", "on my way home",
+        "tell Siobhan the news",
+        "best regards Zorba", "gym at seven then", "love you loads", "the new Xylo album", "back in ten minutes",
+        "feed the cat please", "ask Nguyen for notes", "team standup is moved", "our usual place tonight",
+        "pick up Kwame after school",
+        "send the quarterly figures", "water the plants upstairs", "good luck with everything",
+        "meet outside the library", "bring your own cup",
+    ],
+)  # fmt: skip
+def test_17_own_phrases_stand_on_the_strip_from_the_third_time_on(phrase: str) -> None:
+    keyboard = Keyboard().learn(phrase, phrase)
+    words = phrase.split(" ")
+    for end in range(1, len(words)):
+        assert words[end] in keyboard.at(" ".join(words[:end]) + " ").strip
+
+
+@pytest.mark.parametrize(
     ("code", "text", "capital"),
     [
         ("en", "e.g. ", False), ("en", "i.e. ", False), ("en", "with Dr. ", False), ("en", "Wait... ", False),
