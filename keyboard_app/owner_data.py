@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from federation.base.files import write_private
+from keyboard_app.deletion import PARTS, Deletion
 from keyboard_app.profile import Profile, plain
 from keyboard_app.rounds_thread import RoundsThread
 from keyboard_app.settings import Settings
@@ -38,6 +39,7 @@ class OwnerData:
     ) -> None:
         self._profile, self._session, self._learner, self._rounds = profile, session, learner, rounds
         self._clock = clock
+        self._deletion = Deletion(profile)
 
     def export(self, settings: Settings) -> Path:
         """Write everything into a file that only the owner may read; return where it is.
@@ -97,8 +99,16 @@ class OwnerData:
         self._learner.wipe()
 
     def delete(self) -> None:
-        """Delete all of it, exports and the identity in rounds included."""
+        """Delete all of it, exports and the identity in rounds included.
+
+        What is not gone when the phone is killed is deleted at its next start, before anything is opened.
+        """
+        learned, exports, identity = PARTS
+        self._deletion.begin()
         self._session.clear()
-        self.wipe()
+        self._session.keep_secret()
+        self._learner.wipe(lambda: self._deletion.done(learned))
+        self._rounds.delete(lambda: self._deletion.done(identity))
         shutil.rmtree(self._profile.exports, ignore_errors=True)
-        self._rounds.delete()
+        if not self._profile.exports.exists():
+            self._deletion.done(exports)

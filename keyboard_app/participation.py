@@ -7,6 +7,7 @@ in another process, which is killed as soon as the phone is in use, the owner wi
 import contextlib
 import io
 import json
+import logging
 import math
 import shutil
 import threading
@@ -48,6 +49,8 @@ from keyboard_app.settings import Settings
 from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import BudgetStatus, Outcome, RoundEntry, Snapshot
 from keyboard_app.typing.vault import Vault, VaultError
+
+_LOG = logging.getLogger("fedkey.keyboard")
 
 _REST_SECONDS = 60.0  # after a problem that time alone may not mend
 _LONGEST_WAIT_SECONDS = 5.0  # switches and settings are looked at so often
@@ -148,8 +151,12 @@ class Participation:
         except UnreachableError as error:
             self.activity, wait = f"Waiting: {error}", _LONGEST_WAIT_SECONDS
         except (PhoneError, VaultError, OSError) as error:
-            self._hang_up()
-            self.activity, self.problem, wait = "Stopped", str(error), _REST_SECONDS
+            self._stopped(str(error))
+            wait = _REST_SECONDS
+        except Exception as error:  # noqa: BLE001 - the thread outlives what nobody thought of
+            _LOG.exception("an error in taking part")
+            self._stopped(f"Something unexpected happened ({type(error).__name__}): the phone tries again soon.")
+            wait = _REST_SECONDS
         else:
             waiting = client.status.round_id is None and self._too_little
             self.activity = "Waiting: too little new text to train on" if waiting else _sentence(client)
@@ -164,10 +171,19 @@ class Participation:
         """Do what `close` asked for; in the thread of `step`."""
         self._hang_up()
 
+    def _stopped(self, problem: str) -> None:
+        self.activity, self.problem = "Stopped", problem
+        self._hang_up()
+
     def delete(self) -> None:
-        """Delete the device's identity and records; in the thread of `step`. The server knows no more of it."""
-        self.end()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Delete the device's identity and records; in the thread of `step`. The server knows no more of it.
+
+        Raises:
+            OSError: something of it cannot be deleted.
+        """
+        self._hang_up()
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
         self.activity, self.problem = "Off", ""
 
     def snapshot(self) -> Snapshot:
@@ -338,11 +354,13 @@ class Participation:
         self._connection = None
 
     def _hang_up(self) -> None:
-        """Leave the round, and close what is open."""
-        self._leave()
-        if self._store is not None:
-            self._store.close()
-        self._store = None
+        """Leave the round, and close what is open, whatever state it is in."""
+        for let_go in (self._leave, lambda: self._store.close() if self._store else None):
+            try:
+                let_go()
+            except Exception:  # noqa: BLE001
+                _LOG.exception("an error in letting go")
+        self._client = self._connection = self._store = None
 
     def _facts(self) -> dict[str, dict[str, float | str]]:
         found: dict[str, dict[str, float | str]] = json.loads(self._texts.vault.get(_FACTS) or b"{}")

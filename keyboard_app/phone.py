@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from federation.base import child_processes
+from keyboard_app.deletion import Deletion
 from keyboard_app.editor.editor import Offer, Request
 from keyboard_app.owner_data import OwnerData
 from keyboard_app.profile import DeviceConditions, Profile, SimulatedConditions
@@ -61,6 +62,7 @@ class Phone:
     ) -> None:
         self._profile, self._server, self._clock = profile, server, clock
         self._listeners: list[Callable[[], object]] = []
+        Deletion(profile).finish()
         self._settings = profile.settings()
         keys = keys or FileKeyStore(profile.key)
         self._learner = Learner(profile, model, keys, at_once=at_once, clock=clock, changed=self._tell)
@@ -192,8 +194,8 @@ class Phone:
 
     def delete_everything(self) -> None:
         """Delete all that this phone keeps of its owner, its identity in rounds included."""
-        self.change(Settings())
         self._data.delete()
+        self.change(Settings())
 
     # What one sees.
 

@@ -108,7 +108,7 @@ class Profile:
     def settings(self) -> Settings:
         """Return what the owner chose; what cannot be read is as at the first start, with consent unanswered."""
         try:
-            values = json.loads(self._settings.read_text())
+            values = json.loads(self.settings_file.read_text())
             known = {field.name for field in dataclasses.fields(Settings)}
             chosen = {name: value for name, value in values.items() if name in known}
             limit = chosen.get("epsilon_limit")
@@ -122,10 +122,11 @@ class Profile:
         Raises:
             OSError: it cannot be written; what was chosen before stays.
         """
-        write_private(self._settings, json.dumps(plain(settings), indent=1).encode())
+        write_private(self.settings_file, json.dumps(plain(settings), indent=1).encode())
 
     @property
-    def _settings(self) -> Path:
+    def settings_file(self) -> Path:
+        """What the owner chose."""
         return self.folder / "settings.json"
 
 

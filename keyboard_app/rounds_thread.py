@@ -1,10 +1,12 @@
 """The thread that takes part in rounds: one small step after another, and jobs that others put between them."""
 
 import contextlib
+import logging
 import queue
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from federation.base import child_processes
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from keyboard_app.participation import Participation
 
 _CLOSING_SECONDS = 10.0
+_AFTER_AN_ERROR_SECONDS = 5.0
+_LOG = logging.getLogger("fedkey.keyboard")
 
 
 class RoundsThread:
@@ -58,6 +62,7 @@ class RoundsThread:
         self._snapshot = Snapshot("Waiting", "", (), BudgetStatus(0.0, float("inf"), DELTA, 0, MAX_PARTICIPATIONS))
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._closing = False
+        self._wait: float | None = None
         self._participation: Participation | None = None
         self._thread = threading.Thread(target=self._run, name="participation", daemon=True)
         self._thread.start()
@@ -81,16 +86,23 @@ class RoundsThread:
         """Look at the settings again now."""
         self._jobs.put(lambda: None)
 
-    def delete(self) -> None:
-        """Delete the device's identity and records, and the models that came to it."""
+    def delete(self, then: Callable[[], None] = lambda: None) -> None:
+        """Delete the device's identity and records, and the models that came to it; then call `then` in the thread."""
 
         def delete() -> None:
             if self._participation is not None:
                 self._participation.delete()
+            elif self._profile.device.exists():
+                shutil.rmtree(self._profile.device)
             self._learner.use_model(0)
-            shutil.rmtree(self._profile.models, ignore_errors=True)
+            if self._profile.models.exists():
+                shutil.rmtree(self._profile.models)
+            then()
 
-        self._jobs.put(delete)
+        if self._thread.is_alive():
+            self._jobs.put(delete)
+        else:
+            self._outliving(delete)
 
     def stop(self) -> None:
         """Stop training and leave the round; the thread ends soon."""
@@ -115,19 +127,35 @@ class RoundsThread:
 
     def _run(self) -> None:
         self._learner.opened.wait()
-        self._participation = self._take_part()
+        self._outliving(self._begin)
         while not self._closing:
-            wait = None
-            if self._participation is not None:
-                wait = self._participation.step()
-            self.show()
+            self._wait = None if self._participation is None else _AFTER_AN_ERROR_SECONDS
+            self._outliving(self._step)
             with contextlib.suppress(queue.Empty):
-                job = self._jobs.get(timeout=wait)
+                job = self._jobs.get(timeout=self._wait)
                 if job is None:
                     break
-                job()
+                self._outliving(job)
         if self._participation is not None:
             self._participation.end()
+
+    def _begin(self) -> None:
+        self._participation = self._take_part()
+
+    def _step(self) -> None:
+        if self._participation is not None:
+            self._wait = self._participation.step()
+        self.show()
+
+    def _outliving(self, job: Callable[[], object]) -> None:
+        """Do something, and go on after any error, which the screens show: a thread that has died deletes nothing."""
+        try:
+            job()
+        except Exception as error:  # noqa: BLE001
+            _LOG.exception("an error in the thread that takes part")
+            problem = f"Something unexpected happened ({type(error).__name__}: {error}). The phone goes on."
+            self._snapshot = replace(self._snapshot, problem=problem)
+            self._changed()
 
     def _take_part(self) -> "Participation | None":
         models = self._learner.models

@@ -21,7 +21,7 @@ from keyboard_app.typing import suggesting
 from keyboard_app.typing.own_words import Kept, OwnWords
 from keyboard_app.typing.suggesting import Suggesting
 from keyboard_app.typing.typing_log import DayCount, Message
-from keyboard_app.typing.vault import KeyStore, Vault, VaultError, VaultFullError, set_aside
+from keyboard_app.typing.vault import KeyStore, Vault, VaultError, VaultFullError
 from model.engine import Export, ExportError
 from model.suggestions import Autocorrection, PersonalModel, Suggester, word_files
 from model.text import tokenise
@@ -113,7 +113,7 @@ class Learner:
             self._changed()
 
         self._ask_again = ask_again
-        self._suggesting = Suggesting(self._open, show)
+        self._suggesting = Suggesting(self._open, show, self._failed)
 
     def begin(self) -> None:
         """Read the model and what is kept, if that was not done at once."""
@@ -221,14 +221,14 @@ class Learner:
         self.change_words(add)
         return len(entries)
 
-    def wipe(self) -> None:
-        """Forget all words and messages, what was set aside as damaged too."""
+    def wipe(self, then: Callable[[], None] = lambda: None) -> None:
+        """Forget all words and messages, what was set aside as damaged too, and call `then` in the thread."""
 
         def wipe() -> None:
             self._own.model.wipe()
-            self._kept.vault.wipe()
-            for path in set_aside(self._profile.log):
-                path.unlink(missing_ok=True)
+            self._kept.wipe()
+            self._words_of = {}
+            then()
             self.trouble("")
             self._personal_changed()
 
@@ -337,6 +337,12 @@ class Learner:
             self._kept.vault.close()
             self.trouble(self._open_kept() or "What was learned could not be written once; it is in use again.")
             self._changed()
+
+    def _failed(self, error: Exception) -> None:
+        """Say that something happened that nobody thought of; the thread goes on."""
+        self.trouble(f"Something unexpected happened ({type(error).__name__}: {error}). The keyboard goes on.")
+        self.opened.set()  # rounds and deletions must not wait for ever
+        self._changed()
 
     def _save(self) -> None:
         self._own.save()

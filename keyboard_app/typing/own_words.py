@@ -4,11 +4,12 @@ Everything here happens in the learner's thread, and raises what the vault raise
 """
 
 import contextlib
+import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from keyboard_app.typing.typing_log import TypingLog
-from keyboard_app.typing.vault import KeyStore, Vault, open_or_replace
+from keyboard_app.typing.vault import KEY_BYTES, KeyStore, Vault, VaultError, open_or_replace, set_aside
 from model.suggestions import PersonalModel
 
 _DAY = 86400
@@ -36,6 +37,19 @@ class Kept:
         self.vault, problem = open_or_replace(self._path, self._keys)
         self.log = TypingLog(self.vault, clock=self._clock)
         return problem
+
+    def wipe(self) -> None:
+        """Forget everything and the keys that it was sealed with, also if it cannot be read or written any more."""
+        try:
+            self.vault.wipe()
+        except VaultError:
+            self.vault.close()
+            for suffix in ("", "-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            self._keys.save([secrets.token_bytes(KEY_BYTES)])
+            self.open()
+        for path in set_aside(self._path):
+            path.unlink(missing_ok=True)
 
 
 class OwnWords:

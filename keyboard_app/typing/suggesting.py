@@ -4,14 +4,18 @@ A key is painted first and predicted from afterwards. All that touches the sugge
 this one thread, in order: predictions first, since somebody waits for them, then what was put into the queue.
 """
 
+import contextlib
+import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from keyboard_app.editor.editor import Offer, Request
 from model.suggestions import Origin, Suggester, Suggestion
 
 Job = Callable[[], None]
+
+_LOG = logging.getLogger("fedkey.keyboard")
 
 
 class Suggesting:
@@ -20,11 +24,18 @@ class Suggesting:
     Args:
         offered: called in it with every answer that is still wanted.
         load: returns the suggester, the first thing that the thread does; None types without suggestions.
+        failed: called in it with an error of a job or an answer, after which it goes on.
     """
 
-    def __init__(self, load: Callable[[], Suggester | None], offered: Callable[[Offer], None]) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Suggester | None],
+        offered: Callable[[Offer], None],
+        failed: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
         self._load = load
         self._offered = offered
+        self._failed = failed
         self._suggester: Suggester | None = None
         self._changed = threading.Condition()
         self._generation = 0
@@ -67,7 +78,8 @@ class Suggesting:
         self._thread.join()
 
     def _run(self) -> None:
-        self._suggester = self._load()
+        with self._outliving():
+            self._suggester = self._load()
         while True:
             with self._changed:
                 self._busy = False
@@ -79,14 +91,24 @@ class Suggesting:
                 job = self._jobs.popleft() if request is None and self._jobs else None
                 if request is None and job is None:
                     return
-            if job is not None:
-                job()
-            if request is not None and self._suggester is not None:
-                offer = answer(self._suggester, request)
-                with self._changed:
-                    stale = generation != self._generation
-                if not stale:
-                    self._offered(offer)
+            with self._outliving():
+                if job is not None:
+                    job()
+                if request is not None and self._suggester is not None:
+                    offer = answer(self._suggester, request)
+                    with self._changed:
+                        stale = generation != self._generation
+                    if not stale:
+                        self._offered(offer)
+
+    @contextlib.contextmanager
+    def _outliving(self) -> Iterator[None]:
+        """Go on after any error: a thread that has died learns nothing, and deletes nothing either."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            _LOG.exception("an error in the thread that predicts and learns")
+            self._failed(error)
 
 
 def answer(suggester: Suggester, request: Request) -> Offer:
