@@ -28,12 +28,13 @@ from federation.protocol.training_settings import TrainingSettings
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.server.history import RoundSummary, rounds_of
 from federation.server.installation import Installation
-from federation.server.preparation import prepare
+from federation.server.preparation import EXPORT, prepare
 from federation.server.settings import RoundSettings, ServerSettings
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server
 from model.batches import ROW_LENGTH
+from model.engine.exported import TRUST
 from model.export import export
 from model.layout import FlatVector, Layout
 
@@ -113,6 +114,7 @@ def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple
             out=folder / "phones",
             settings=HeadlessSettings(),
             seed=1,
+            trust=folder / "server" / EXPORT / TRUST,
             typed=1.0,
         )
         installation = Installation.load(folder / "server")

@@ -10,13 +10,14 @@ from federation.base.child_processes import serving
 from federation.errors import FederationError
 from federation.protocol.plan import Deadlines
 from federation.protocol.training_settings import TrainingSettings
-from federation.server.preparation import prepare
+from federation.server.preparation import EXPORT, prepare
 from federation.server.settings import RoundSettings, ServerSettings
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.self_typing import SelfTyping
 from keyboard_app.settings import Settings
 from keyboard_app.status import Outcome
+from model.engine.exported import TRUST
 
 PUBLIC_TEXT = (
     "how are you today",
@@ -139,14 +140,21 @@ def demonstration_settings(phones: int) -> Settings:
     return Settings(rest_seconds=2.0, min_examples=2, min_phones=phones)
 
 
-def open_phones(parent: Path, count: int, model: Path, server: str, *, at_once: bool = True) -> list[Phone]:
-    """Open the demonstration's phones, each with a profile in `parent`; see `Phone` for `at_once`."""
+def trust_of(folder: Path) -> Path:
+    """Return the keys that phones of `local_server` come with."""
+    return folder / "server" / EXPORT / TRUST
+
+
+def open_phones(
+    parent: Path, count: int, model: Path, server: str, trust: Path, *, at_once: bool = True
+) -> list[Phone]:
+    """Open the demonstration's phones, each with a profile in `parent`; see `Phone` for `trust` and `at_once`."""
     phones = []
     for number in range(count):
         profile = Profile.named(NAMES[number] if number < len(NAMES) else f"Phone-{number + 1}", parent)
         if profile.settings() == Settings():  # its first start
             profile.keep(demonstration_settings(count))
-        phones.append(Phone(profile, model=model, server=server, at_once=at_once))
+        phones.append(Phone(profile, model=model, server=server, trust=trust, at_once=at_once))
     return phones
 
 

@@ -22,11 +22,9 @@ import numpy as np
 
 from federation.base import child_processes
 from federation.device import (
-    Anchors,
     Connection,
     Contribution,
     DeviceClient,
-    DistrustError,
     PhoneError,
     PhoneStore,
     RoundRecord,
@@ -40,6 +38,7 @@ from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
+from federation.protocol.trust import Anchors
 from federation.updates.update import Update
 from keyboard_app import long_work
 from keyboard_app.model_comparison import Verdict
@@ -106,6 +105,7 @@ class Participation:
         models: The shared models, and the network that they are weights of.
         owner: Who decides.
         texts: What is learned from.
+        trust: File of the keys that the app brings; by default that of the exported model.
         transport: What carries requests; httpx's own if there is none.
         clock: Returns seconds since 1970.
         run: What trains and compares.
@@ -119,11 +119,14 @@ class Participation:
         owner: Owner,
         texts: Texts,
         *,
+        trust: Path | None = None,
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.time,
         run: child_processes.Runner = child_processes.run,
     ) -> None:
         self._run = run
+        self._trust = trust
+        self._anchors: Anchors | None = None
         self._url, self._folder, self._transport, self._clock = url, folder, transport, clock
         self._export, self._models, self._owner, self._texts = models.export, models, owner, texts
         self._closing = threading.Event()
@@ -150,7 +153,7 @@ class Participation:
             self._look_at_model()
         except UnreachableError as error:
             self.activity, wait = f"Waiting: {error}", _LONGEST_WAIT_SECONDS
-        except (PhoneError, VaultError, OSError) as error:
+        except (FederationError, VaultError, OSError) as error:
             self._stopped(str(error))
             wait = _REST_SECONDS
         except Exception as error:  # noqa: BLE001 - the thread outlives what nobody thought of
@@ -158,7 +161,7 @@ class Participation:
             self._stopped(f"Something unexpected happened ({type(error).__name__}): the phone tries again soon.")
             wait = _REST_SECONDS
         else:
-            waiting = client.status.round_id is None and self._too_little
+            waiting = client.status.round_id is None and self._waits_for_text
             self.activity = "Waiting: too little new text to train on" if waiting else _sentence(client)
             self.problem = ""
         return min(wait, _LONGEST_WAIT_SECONDS)
@@ -213,7 +216,7 @@ class Participation:
             record.began,
             _outcome(record),
             known.get("reason") or _reason(record),
-            phones=self._owner.settings.min_phones if record.contributed else 0,
+            phones=record.phones if record.contributed else 0,
             bytes_up=record.sent,
             bytes_down=record.received,
             epsilon=known.get("epsilon"),
@@ -224,13 +227,11 @@ class Participation:
     def _begun(self) -> DeviceClient:
         """Return the client; the first time, enrol the device."""
         if self._client is None:
-            store = self._opened()
+            anchors, store = self._anchored(), self._opened()
             self._connection = Connection(self._url, store, transport=self._transport, clock=self._clock)
+            store.anchor(anchors)
             if store.credential is None:
-                facts = self._connection.facts()
-                if facts.vocabulary != self._export.manifest.vocabulary:
-                    raise DistrustError("the server trains a model with another vocabulary: update the app")
-                enrol(facts.enrolment_url or self._url, store, transport=self._transport)
+                enrol(anchors.enrolment_url or self._url, store, transport=self._transport)
             settings = self._owner.settings
             self._client = DeviceClient(
                 store,
@@ -238,11 +239,19 @@ class Participation:
                 policy=PhonePolicy(settings.min_phones, 0.0, MAX_CLIP, MAX_BITS),
                 train=self._train,
                 conditions=self._conditions,
-                anchors=Anchors.of(self._export.manifest),
+                anchors=anchors,
+                needed=Conditions(idle=True, charging=True, unmetered=True),
+                shipped=lambda: self._export.trainer().weights(),
                 budget=PrivacyBudget(rho(settings.epsilon_limit), MAX_PARTICIPATIONS),
                 clock=self._clock,
             )
         return self._client
+
+    def _anchored(self) -> Anchors:
+        """Return what the app brings along."""
+        if self._anchors is None:
+            self._anchors = Anchors.read(self._export.directory, self._export.manifest, self._trust)
+        return self._anchors
 
     def _opened(self) -> PhoneStore:
         if self._store is None:
@@ -252,13 +261,18 @@ class Participation:
     def _conditions(self) -> Conditions:
         """Say how the device is. Outside a round, one that has too little to train on says that it is not ready."""
         in_round = self._client is not None and self._client.status.round_id is not None
-        if not self._wanted or (not in_round and self._too_little):
+        if not self._wanted or (not in_round and self._waits_for_text):
             return Conditions()
         return self._owner.conditions.now()
 
     @property
     def _wanted(self) -> bool:
         return self._owner.settings.consent is True and not self._closing.is_set()
+
+    @property
+    def _waits_for_text(self) -> bool:
+        """Whether the phone stays away; under noise it comes whatever was typed, and sends zeros if it is nothing."""
+        return self._too_little and self._anchored().profile.min_noise_multiplier == 0
 
     @property
     def _too_little(self) -> bool:
@@ -288,7 +302,7 @@ class Participation:
     def _limit_budget(self) -> None:
         """Hold the device to the limit that its owner chose last."""
         store = self._opened()
-        limit = rho(self._owner.settings.epsilon_limit)
+        limit = rho(min(self._owner.settings.epsilon_limit, self._anchored().profile.epsilon_limit))
         if store.budget is not None and store.budget.limit_rho != limit:
             store.budget = replace(store.budget, limit_rho=limit)
 

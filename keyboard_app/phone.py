@@ -33,6 +33,7 @@ class Phone:
         profile: Where its things are.
         model: Folder of an exported model; without one the keyboard types and suggests nothing.
         server: URL of the round server; empty for none.
+        trust: File of the keys that the app brings; by default that beside the model.
         transport: What carries requests; httpx's own if there is none.
         keys: Keys of what is kept; by default in a file.
         conditions: How the device is; by default the simulated switches of the settings.
@@ -52,6 +53,7 @@ class Phone:
         *,
         model: Path | None = None,
         server: str = "",
+        trust: Path | None = None,
         transport: "httpx.BaseTransport | None" = None,
         keys: KeyStore | None = None,
         conditions: DeviceConditions | None = None,
@@ -77,6 +79,7 @@ class Phone:
             self._learner,
             lambda: self._settings,
             self._conditions,
+            trust=trust,
             transport=transport,
             clock=clock,
             changed=self._tell,

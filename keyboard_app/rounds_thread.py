@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from federation.base import child_processes
@@ -36,6 +37,7 @@ class RoundsThread:
         learner: The texts to train on, and the models.
         settings: Returns what the owner chose.
         conditions: How the device is.
+        trust: File of the keys that the app brings; None for that of the exported model.
         transport: What carries requests; httpx's own if there is none.
         clock: Returns seconds since 1970.
         changed: Called, in the thread, when there is something new to show.
@@ -50,6 +52,7 @@ class RoundsThread:
         settings: Callable[[], Settings],
         conditions: DeviceConditions,
         *,
+        trust: Path | None,
         transport: "httpx.BaseTransport | None",
         clock: Callable[[], float],
         changed: Callable[[], None],
@@ -58,7 +61,7 @@ class RoundsThread:
         self._run_work = run
         self._profile, self._server, self._learner = profile, server, learner
         self._settings, self._conditions, self._changed = settings, conditions, changed
-        self._transport, self._clock = transport, clock
+        self._trust, self._transport, self._clock = trust, transport, clock
         self._snapshot = Snapshot("Waiting", "", (), BudgetStatus(0.0, float("inf"), DELTA, 0, MAX_PARTICIPATIONS))
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._closing = False
@@ -173,6 +176,7 @@ class RoundsThread:
             models,
             self,
             self._learner,
+            trust=self._trust,
             transport=self._transport,
             clock=self._clock,
             run=self._run_work,

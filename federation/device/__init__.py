@@ -4,7 +4,6 @@
 one server, `LocalTraining` makes updates of text.
 """
 
-from federation.device.anchors import Anchors
 from federation.device.client import DeviceClient, Status
 from federation.device.connection import Connection, enrol
 from federation.device.errors import (
@@ -18,7 +17,6 @@ from federation.device.store import Contribution, PhoneStore, Pins, RequestLogEn
 from federation.device.training import LocalTraining
 
 __all__ = [
-    "Anchors",
     "Connection",
     "Contribution",
     "DeviceClient",

@@ -11,11 +11,10 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from federation.device.anchors import Anchors
 from federation.device.answers import CheckedIn
 from federation.device.connection import Connection
 from federation.device.errors import (
@@ -35,11 +34,14 @@ from federation.protocol.drop_reasons import DeviceEvent, DropReason
 from federation.protocol.plan import PLAN_BYTES, Mechanism, RoundPlan
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
+from federation.protocol.trust import Anchors
 from federation.secure_aggregation import Authority, Device, phone
 from federation.secure_aggregation.errors import PlanRefusedError, RefusedError, SecureAggregationError
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
-from federation.updates.update import Update
+from federation.updates.update import Tally, Update
+from model.layout import FlatVector
 
+_NOTHING = Conditions()
 Train = Callable[[bytes, TrainingTask], Update]
 """Trains from weights as a task says; may raise TooLittleError."""
 
@@ -104,6 +106,8 @@ class DeviceClient:
         train: makes an update.
         conditions: how the device is at the moment.
         anchors: what the app brings and no server may change.
+        needed: conditions that the owner asks for, whatever the task does.
+        shipped: returns the weights that the app came with; needed if the policy bounds how far models may move.
         budget: of privacy, for a device that has none yet.
         clock: seconds since 1970.
         uniform: random, 0 to 1.
@@ -118,17 +122,21 @@ class DeviceClient:
         train: Train,
         conditions: Callable[[], Conditions],
         anchors: Anchors,
+        needed: Conditions = _NOTHING,
+        shipped: Callable[[], FlatVector] | None = None,
         budget: PrivacyBudget | None = None,
         clock: Callable[[], float] = time.time,
         uniform: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
         self._connection = connection
-        self._policy = policy
+        self._policy = policy.within(anchors.profile)
+        self._needed = needed
         self._train = train
         self._conditions = conditions
         self._anchors = anchors
-        self._models = ModelSource(store, connection, anchors.dimension)
+        self._models = ModelSource(store, connection, anchors, self._policy, shipped)
+        store.anchor(anchors)
         self._clock = clock
         self._uniform = uniform
         self._round: _Round | None = None
@@ -197,53 +205,34 @@ class DeviceClient:
             if (facts.vocabulary, facts.dimension) != (self._anchors.vocabulary, self._anchors.dimension):
                 raise DistrustError("the server trains a model with another vocabulary or size: update the app")
             self._authority = Authority(facts.pins.authority_key)
-        content = {"conditions": vars(self._conditions())}
+        conditions = self._conditions()
+        if not conditions.meet(self._needed):
+            conditions = _NOTHING  # not ready, whatever the task would do with
+        content = {"conditions": vars(conditions)}
         told = CheckedIn.from_bytes(self._connection.post_json("/v1/check-in", content, what="check-in"))
         self._reason = told.reason
         if told.round_id is not None:
             self._join(told.round_id)
             return 0.0
-        assert self._store.pins is not None  # noqa: S101 - `facts` has pinned them
-        self._models.follow(self._store.pins.server_key)
+        self._models.follow(self._anchors.server_key)
         return min(max(told.retry_after_seconds, _POLL_SECONDS), _LONGEST_REST_SECONDS)
 
     def _join(self, round_id: int) -> None:
         """Look at a round's plan, and advertise keys if it is acceptable."""
-        signed = self._connection.get(f"/v1/rounds/{round_id}/plan", what="plan", round_id=round_id)
-        assert self._store.pins is not None  # noqa: S101
-        assert self._authority is not None  # noqa: S101
         credential = self._store.credential
         if credential is None:
             raise DistrustError("this device is not enrolled: enrol it first")
-        end = PLAN_BYTES + SIGNATURE_BYTES
+        assert self._authority is not None  # noqa: S101 - known since the first contact
+        plan, task = self._read_plan(round_id)
+        budget = self._agreed(plan, task)
         try:
-            plan = RoundPlan.from_signed(signed[:end], self._store.pins.server_key)
-            task = TrainingTask.of_plan(signed[end:], plan)
+            weights = self._models.fetched(plan.model_sha256.hex(), task.model_version, round_id)
         except PlanRefusedError as error:
-            self._refuse(round_id, DropReason.SIGNATURE, str(error))
-            return
-        if plan.round_id != round_id:
-            self._refuse(round_id, DropReason.SIGNATURE, "the plan is another round's: do not take part")
-            return
-        if plan.dimension != self._anchors.dimension:
-            self._refuse(round_id, DropReason.INCOMPATIBLE, "the plan's model has another size than this app's")
-            return
-        try:
-            latest = self._store.last_round_of(task.commitments.instance)
-            self._policy.check(plan, latest)
-            budget = replace(self._store.budget or _UNLIMITED, last_round_id=latest).join(plan)
-        except PlanRefusedError as error:
-            self._refuse(round_id, DropReason.POLICY, str(error))
-            return
-        except (BudgetError, NoiseError) as error:
-            self._refuse(round_id, DropReason.BUDGET, str(error))
-            return
-        weights = self._models.fetched(plan.model_sha256.hex(), round_id)
+            self._refuse(round_id, DropReason.POLICY, error)
         if len(weights) != 4 * plan.dimension:
             self._refuse(round_id, DropReason.INCOMPATIBLE, "the model has another size than the plan says")
-            return
         now = self._clock()
-        number = self._store.begin_round(round_id, now, budget, task.commitments.instance)
+        number = self._store.begin_round(round_id, now, budget, task.commitments.instance, plan.model_sha256)
         start = phone.AdvertiseKeys(
             plan.session, Device(self._store.key, credential.certificate), self._authority, os.urandom
         )
@@ -254,6 +243,34 @@ class DeviceClient:
         )
         self._report(round_id, DeviceEvent.PLAN, DropReason.NONE)
 
+    def _read_plan(self, round_id: int) -> tuple[RoundPlan, TrainingTask]:
+        """Fetch a round's plan and task, and leave unless the server signed them for this round and this app."""
+        signed = self._connection.get(f"/v1/rounds/{round_id}/plan", what="plan", round_id=round_id)
+        end = PLAN_BYTES + SIGNATURE_BYTES
+        try:
+            plan = RoundPlan.from_signed(signed[:end], self._anchors.server_key)
+            task = TrainingTask.of_plan(signed[end:], plan)
+        except PlanRefusedError as error:
+            self._refuse(round_id, DropReason.SIGNATURE, error)
+        if plan.round_id != round_id:
+            self._refuse(round_id, DropReason.SIGNATURE, "the plan is another round's: do not take part")
+        if plan.dimension != self._anchors.dimension:
+            self._refuse(round_id, DropReason.INCOMPATIBLE, "the plan's model has another size than this app's")
+        return plan, task
+
+    def _agreed(self, plan: RoundPlan, task: TrainingTask) -> PrivacyBudget:
+        """Return the privacy budget after a round, or leave if its plan asks for more than the owner agrees to."""
+        latest = self._store.last_round_of(task.commitments.instance)
+        try:
+            self._policy.check(plan, latest)
+            self._policy.check_task(task)
+            self._policy.check_history(*self._store.uploads(self._clock(), plan.model_sha256))
+            return replace(self._store.budget or _UNLIMITED, last_round_id=latest).join(plan)
+        except PlanRefusedError as error:
+            self._refuse(plan.round_id, DropReason.POLICY, error)
+        except (BudgetError, NoiseError) as error:
+            self._refuse(plan.round_id, DropReason.BUDGET, error)
+
     def _go_on(self, running: _Round) -> float:
         """Send what waits to be sent; then take the round's next step."""
         now = self._clock()
@@ -261,7 +278,8 @@ class DeviceClient:
         running.seen = now
         if now > running.ends:
             raise _LeaveError(DropReason.LATE, "the round did not end in time")
-        if not self._conditions().meet(running.task.needed):
+        conditions = self._conditions()
+        if not (conditions.meet(running.task.needed) and conditions.meet(self._needed)):
             raise _LeaveError(DropReason.CONDITIONS, DropReason.CONDITIONS.sentence)
         if running.outgoing is not None:
             step, message = running.outgoing
@@ -293,6 +311,7 @@ class DeviceClient:
                 sent_bytes=len(message),
             )
         )
+        self._store.upload_round(running.number, self._clock())
         running.outgoing = ("upload", message)
         running.activity, running.next_step = "confirming", self._confirm
         self._report(plan.round_id, DeviceEvent.TRAINED, DropReason.NONE)
@@ -302,6 +321,8 @@ class DeviceClient:
         try:
             update = self._train(running.weights, running.task)
         except TooLittleError as error:
+            if running.plan.codec.noised:  # whether it stays away must not depend on what was typed
+                return Update(np.zeros(running.plan.dimension, np.float32), Tally(0))
             raise _LeaveError(DropReason.TOO_LITTLE, str(error)) from error
         except Exception as error:  # weights of a server's choice went through a whole engine
             raise _LeaveError(DropReason.TRAINING, f"training failed: {error}") from error
@@ -311,6 +332,7 @@ class DeviceClient:
 
     def _confirm(self, running: _Round) -> float:
         message, running.phase = running.phase.confirm(self._awaited(running, "survivors"))
+        self._store.count_phones(running.number, running.phase.phones)
         running.outgoing = ("confirm", message)
         running.next_step = self._unmask
         return 0.0
@@ -329,11 +351,11 @@ class DeviceClient:
         round_id = running.plan.round_id
         return self._connection.get(f"/v1/rounds/{round_id}/{name}", what=name, round_id=round_id)
 
-    def _refuse(self, round_id: int, reason: DropReason, message: str) -> None:
+    def _refuse(self, round_id: int, reason: DropReason, message: object) -> NoReturn:
         """Do not join a round."""
         self._store.refuse_round(round_id, self._clock(), reason)
         self._report(round_id, DeviceEvent.REFUSED, reason)
-        raise _LeaveError(reason, message)
+        raise _LeaveError(reason, str(message))
 
     def _leave(self, reason: DropReason, message: str) -> float:
         if self._round is not None and reason is not DropReason.LATE:

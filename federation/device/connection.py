@@ -64,25 +64,23 @@ class Connection:
         self._client.close()
 
     def facts(self) -> ServerFacts:
-        """Ask the server who it is, and pin its keys at the first contact.
+        """Ask the server who it is, and compare: nothing that it says of itself is taken from it.
 
         Raises:
-            DistrustError: it is not the server of the first contact, or none of ours.
+            DistrustError: the app brings no keys, or other ones.
             UnreachableError: it does not answer, or something else answers in its place.
         """
         known = self._store.pins
+        if known is None:
+            raise DistrustError("this app brings no keys of a round server, and takes none from a server")
         try:
             facts = ServerFacts.from_bytes(self._request("GET", "/v1/server", what="server", signed=False))
         except (UnreadableError, ServerRefusedError) as error:
-            if known is not None:  # there was a server once: a network's login page is in the way, or a proxy
-                raise UnreadableError(f"{self.url} does not answer as a round server does") from error
-            raise DistrustError(f"{self.url} is no round server of this protocol: check the address") from error
-        if known is None:
-            self._store.pins = facts.pins
-        elif known != facts.pins:
-            raise DistrustError(
-                f"{self.url} has other keys than at the first contact: ask its operator, or enrol the device anew"
-            )
+            raise UnreadableError(
+                f"{self.url} does not answer as a round server does: check the address, or sign in to the network"
+            ) from error
+        if known != facts.pins:
+            raise DistrustError(f"{self.url} has other keys than this app brings: it is not the server of this app")
         return facts
 
     def get(self, path: str, *, what: str, round_id: int | None = None) -> bytes:

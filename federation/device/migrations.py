@@ -47,4 +47,12 @@ _SECOND = (
     *(f"UPDATE joined_rounds SET reason = '{code}' WHERE reason = '{text}'" for text, code in _CODES.items()),  # noqa: S608
 )
 
-MIGRATIONS = (_FIRST, _SECOND)
+# What was sent, trained from which model, so that a phone can say when it was enough; and how many were in the sum.
+_THIRD = (
+    "ALTER TABLE joined_rounds ADD COLUMN model BLOB",
+    "ALTER TABLE joined_rounds ADD COLUMN uploaded REAL",
+    "ALTER TABLE joined_rounds ADD COLUMN phones INTEGER NOT NULL DEFAULT 0",
+    "UPDATE joined_rounds SET uploaded = began WHERE contributed",
+)
+
+MIGRATIONS = (_FIRST, _SECOND, _THIRD)

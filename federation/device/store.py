@@ -5,6 +5,7 @@ it is text that was typed. Secrets of a round are never written: a phone that wa
 """
 
 import io
+import math
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.base.files import write_private
 from federation.base.sqlite import Database
-from federation.device.errors import StoreError
+from federation.device.errors import DistrustError, StoreError
 from federation.device.migrations import MIGRATIONS
 from federation.privacy import PrivacyBudget
 from federation.protocol.credentials import Credential
 from federation.protocol.drop_reasons import DropReason
+from federation.protocol.trust import Anchors
 from federation.secure_aggregation import DeviceKey
 from federation.secure_aggregation.identity import DEVICE_ID_BYTES
 from model.layout import FlatVector
@@ -28,11 +30,12 @@ SHOWN_COORDINATES = 4096
 
 _LEDGER_KEPT = 20_000
 _ROUNDS_KEPT = 5_000
+_WEEK_SECONDS = 7 * 86400.0
 
 
 @dataclass(frozen=True)
 class Pins:
-    """Keys that a phone trusts, from its first contact or from the app.
+    """Keys that a phone trusts: those that came with the app.
 
     Attributes:
         server_key: raw Ed25519 public key of the round server.
@@ -73,6 +76,7 @@ class RoundRecord:
         contributed: whether the phone's update was in the sum as far as it can know.
         reason: why it was not.
         sent, received: bytes.
+        phones: in the sum, if this one signed who is.
     """
 
     number: int
@@ -84,6 +88,7 @@ class RoundRecord:
     reason: DropReason
     sent: int
     received: int
+    phones: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,13 +145,29 @@ class PhoneStore:
 
     @property
     def pins(self) -> Pins | None:
-        """Keys that it trusts, once it was told any."""
+        """Keys that it trusts, once an app brought any."""
         data = self._get("pins")
         return None if data is None else Pins(data[:32], data[32:])
 
     @pins.setter
     def pins(self, pins: Pins) -> None:
         self._set("pins", pins.server_key + pins.authority_key)
+
+    def anchor(self, anchors: Anchors) -> None:
+        """Trust the keys that an app brings along; once a phone has some, only those.
+
+        Raises:
+            DistrustError: they are other keys, or another publisher's.
+        """
+        pins = Pins(anchors.server_key, anchors.authority_key)
+        publisher = self._get("publisher")
+        if (self.pins or pins) != pins or (publisher and publisher != anchors.publisher):
+            raise DistrustError(
+                "this app brings other keys than those that this phone enrolled with: delete its data to begin anew"
+            )
+        self.pins = pins
+        if anchors.publisher:
+            self._set("publisher", anchors.publisher)
 
     @property
     def budget(self) -> PrivacyBudget | None:
@@ -190,7 +211,9 @@ class PhoneStore:
         self._write("model.weights", weights)
         self._set("model version", str(version).encode())
 
-    def begin_round(self, round_id: int, at: float, budget: PrivacyBudget, instance: bytes = b"") -> int:
+    def begin_round(
+        self, round_id: int, at: float, budget: PrivacyBudget, instance: bytes = b"", model: bytes = b""
+    ) -> int:
         """Note that the phone joins a round, and the budget after it, so that this outlives a power cut.
 
         Args:
@@ -198,6 +221,7 @@ class PhoneStore:
             at: seconds since 1970.
             budget: after the round.
             instance: of the server, under which its rounds are counted.
+            model: SHA-256 of the one that is trained.
 
         Returns:
             the round's number on this phone.
@@ -214,12 +238,37 @@ class PhoneStore:
             )
             database.execute("DELETE FROM joined_rounds WHERE era = ? AND round_id = ?", (era, round_id))
             number = database.execute(
-                "INSERT INTO joined_rounds (era, round_id, joined, began) VALUES (?, ?, 1, ?)", (era, round_id, at)
+                "INSERT INTO joined_rounds (era, round_id, joined, began, model) VALUES (?, ?, 1, ?, ?)",
+                (era, round_id, at, model),
             ).lastrowid
             database.execute("DELETE FROM joined_rounds WHERE number <= ?", ((number or 0) - _ROUNDS_KEPT,))
             database.execute(_SET, ("budget", budget.to_json().encode()))
             database.execute(_SET, ("instance", instance))
         return int(number or 0)
+
+    def upload_round(self, number: int, at: float) -> None:
+        """Note that an update is about to be sent: from now on the phone may be in a sum, whatever follows."""
+        with self._database.writing(durably=True) as database:
+            database.execute("UPDATE joined_rounds SET uploaded = ? WHERE number = ?", (at, number))
+
+    def count_phones(self, number: int, phones: int) -> None:
+        """Note how many phones are in a round's sum."""
+        with self._database.writing() as database:
+            database.execute("UPDATE joined_rounds SET phones = ? WHERE number = ?", (phones, number))
+
+    def uploads(self, now: float, model: bytes) -> tuple[int, int, float]:
+        """Return what the phone sent: rounds of a model, rounds of the last seven days, seconds since the latest.
+
+        A time in the future, of a clock that was set back, counts as now.
+        """
+        with self._database.reading() as database:
+            (of_model,) = database.execute(
+                "SELECT count(*) FROM joined_rounds WHERE uploaded IS NOT NULL AND model = ?", (model,)
+            ).fetchone()
+            in_week, latest = database.execute(
+                "SELECT count(*), max(uploaded) FROM joined_rounds WHERE uploaded > ?", (now - _WEEK_SECONDS,)
+            ).fetchone()
+        return int(of_model), int(in_week), math.inf if latest is None else max(now - latest, 0.0)
 
     def end_round(self, number: int, at: float, reason: DropReason) -> None:
         """Note how a round that was joined ended; without a reason the phone has contributed."""
@@ -244,15 +293,13 @@ class PhoneStore:
         with self._database.reading() as database:
             rows = database.execute(
                 "SELECT r.number, r.round_id, r.joined, r.began, r.ended, r.contributed, r.reason, "
-                "coalesce(sum(l.sent), 0), coalesce(sum(l.received), 0) "
+                "coalesce(sum(l.sent), 0), coalesce(sum(l.received), 0), r.phones "
                 "FROM joined_rounds r LEFT JOIN requests l ON l.round_id = r.round_id AND l.era = r.era "
                 "GROUP BY r.number ORDER BY r.number DESC"
             ).fetchall()
         return [
-            RoundRecord(
-                number, round_id, bool(joined), began, ended, bool(gave), DropReason.read(reason or ""), sent, got
-            )
-            for number, round_id, joined, began, ended, gave, reason, sent, got in rows
+            RoundRecord(number, round_id, bool(joined), began, ended, bool(gave), DropReason.read(reason or ""), *rest)
+            for number, round_id, joined, began, ended, gave, reason, *rest in rows
         ]
 
     def record(self, at: float, round_id: int | None, what: str, *, sent: int, received: int) -> None:

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from federation.device import Anchors, PhoneStore, enrol
-from federation.device.connection import Connection
+from federation.device import PhoneStore, enrol
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.headless import HeadlessPhone, HeadlessSettings, TrainerPool, Typist
 from federation.protocol.credentials import Credential
+from federation.protocol.trust import Anchors
 from model.engine import Export
 
 _DAYS = 365
@@ -23,6 +23,7 @@ def enrolled_phones(
     out: Path,
     settings: HeadlessSettings,
     seed: int,
+    trust: Path | None = None,
     typed: float = 0.5,
 ) -> list[HeadlessPhone]:
     """Return a phone for each of some people.
@@ -31,21 +32,21 @@ def enrolled_phones(
         people: Messages of each, oldest first.
         server: URL of the round server.
         export: Network and vocabulary that the phones come with.
-        authority: Folder of the authority, unless the server names an enrolment service.
+        authority: Folder of the authority, unless the app names an enrolment service.
         out: Folder of the phones' stores.
         settings: How the phones behave.
         seed: Seed of what is random about them.
+        trust: File of the keys that the phones come with; by default that beside the export.
         typed: Fraction of their messages that the people have typed already.
     """
     pool = TrainerPool(export)
 
+    anchors = Anchors.read(export.directory, export.manifest, trust)
+
     def credential(store: PhoneStore) -> Credential | None:
-        line = Connection(server, store)
-        url = line.facts().enrolment_url
-        line.close()
-        if not url:
+        if not anchors.enrolment_url:
             return AuthorityFolder(authority).enrol(store.key.enrolment_request(), _DAYS)
-        enrol(url, store)
+        enrol(anchors.enrolment_url, store)
         return None
 
     return [
@@ -55,7 +56,7 @@ def enrolled_phones(
             enrol=credential,
             typist=Typist(texts, at_first=math.ceil(typed * len(texts)), a_round=math.ceil(len(texts) / 20)),
             pool=pool,
-            anchors=Anchors.of(export.manifest),
+            anchors=anchors,
             settings=settings,
             seed=seed,
             index=number,

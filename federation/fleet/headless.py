@@ -14,7 +14,6 @@ from typing import Self
 
 import httpx
 
-from federation.device.anchors import Anchors
 from federation.device.client import DeviceClient, Train
 from federation.device.connection import Connection
 from federation.device.errors import PhoneError
@@ -27,8 +26,10 @@ from federation.protocol.drop_reasons import DropReason
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import ComputeBudget, TrainingTask
+from federation.protocol.trust import Anchors
 from federation.updates.update import Update
 from model.engine import Export, Trainer
+from model.layout import FlatVector
 
 DEFAULT_POLICY = PhonePolicy(min_phones=5, min_noise_multiplier=0.0, max_clip=100.0, max_bits=64.0)
 AS_FAST_AS_THIS_MACHINE = PhoneClass(
@@ -76,6 +77,11 @@ class TrainerPool:
         self._vocabulary = export.vocabulary
         self._trainer: Trainer = export.trainer()
         self._lock = threading.Lock()
+        self._shipped = self._trainer.weights()
+
+    def shipped(self) -> FlatVector:
+        """Return the weights that the app came with."""
+        return self._shipped
 
     def training(self, texts: Callable[[], Sequence[str]], device: Device) -> Train:
         """Return the training of one phone."""
@@ -142,6 +148,7 @@ class HeadlessPhone:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = PhoneStore(folder)
+        self.store.anchor(anchors)
         if self.store.credential is None:
             credential = enrol(self.store)
             if credential is not None:
@@ -153,6 +160,7 @@ class HeadlessPhone:
         self._train = SlowTraining(pool.training(typist.texts, self._device), self._device, self._stop.wait)
         self._conditions = Hours(self._device, settings.day_seconds, clock)
         self._anchors = anchors
+        self._shipped = pool.shipped
         self._settings = settings
         self._transport, self._clock = transport, clock
         self._connection, self._client = self._started()
@@ -202,6 +210,7 @@ class HeadlessPhone:
             train=self._train,
             conditions=self._conditions,
             anchors=self._anchors,
+            shipped=self._shipped,
             clock=self._clock,
         )
         return connection, client

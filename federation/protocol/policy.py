@@ -9,7 +9,7 @@ from federation.protocol.trust import TrustProfile
 from federation.secure_aggregation.errors import PlanRefusedError
 
 MAX_ROUND_SECONDS = 24 * 3600
-MAX_EPOCHS, MAX_STEPS, MAX_TRAINING_SECONDS = 100, 1 << 20, 1 << 20
+MAX_EPOCHS, MAX_STEPS, MAX_TRAINING_SECONDS = 100, 1 << 20, 6 * 3600
 MAX_LEARNING_RATE = 100.0
 
 
@@ -27,6 +27,7 @@ class PhonePolicy:
         rounds_per_week: that it sends an update to.
         min_separation_seconds: between two of them.
         max_step: L2 distance between two consecutive versions of the model.
+        max_drift: L2 distance of any version from the model that the app came with.
     """
 
     min_phones: int
@@ -38,6 +39,7 @@ class PhonePolicy:
     rounds_per_week: int = 1 << 20
     min_separation_seconds: float = 0.0
     max_step: float = math.inf
+    max_drift: float = math.inf
 
     def within(self, profile: TrustProfile) -> "PhonePolicy":
         """Return what both this policy and a profile agree to."""
@@ -51,6 +53,7 @@ class PhonePolicy:
             min(self.rounds_per_week, profile.rounds_per_week),
             self.min_separation_seconds,
             min(self.max_step, profile.max_step),
+            min(self.max_drift, profile.max_drift),
         )
 
     def check(self, plan: RoundPlan, last_round_id: int) -> None:
@@ -109,20 +112,28 @@ class PhonePolicy:
         ]
         _refuse_any(refusals)
 
-    def check_step(self, distance: float, versions: int, of: str) -> None:
+    @property
+    def bounds_models(self) -> bool:
+        """Whether it matters how far a model is from others."""
+        return min(self.max_step, self.max_drift) < math.inf
+
+    def check_distance(self, distance: float, versions: int, *, of_app: bool) -> None:
         """Check how far a model is from an older one.
 
         Args:
             distance: L2, of their weights.
             versions: between them.
-            of: what the older one is.
+            of_app: whether the older one is the app's, and not the one that the phone had last.
 
         Raises:
             PlanRefusedError: no rounds lead from one to the other.
         """
-        if not distance <= self.max_step * max(versions, 1):
+        bound = self.max_step * max(versions, 1)
+        bound = min(bound, self.max_drift) if of_app else bound
+        if not distance <= bound:
+            older = "the app's own" if of_app else "the one before"
             raise PlanRefusedError(
-                f"the model is {distance:.3g} away from {of}, farther than {versions} rounds can have moved it: "
+                f"the model is {distance:.3g} away from {older}, and rounds can have moved it by {bound:.3g} at most: "
                 "it was not taken"
             )
 

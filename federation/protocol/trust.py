@@ -1,7 +1,7 @@
 """What an app brings along and no server may change: whose rounds, which model, and how far the operator is trusted.
 
-A publisher writes it beside an exported model as `trust.json` and signs it. A phone takes none of it from a server, whose
-own statement must agree.
+A publisher writes it beside an exported model as `trust.json` and signs it. A phone takes none of it from a server,
+whose own statement must agree.
 """
 
 import hashlib
@@ -18,9 +18,8 @@ from federation.errors import FederationError
 from federation.protocol.strict import strictly
 from federation.secure_aggregation.identity import SIGNATURE_BYTES, verifies
 from model.engine import Manifest
-from model.engine.exported import MANIFEST
+from model.engine.exported import MANIFEST, TRUST
 
-FILE = "trust.json"
 _LABEL = b"fedkey trust v1\0"
 _KEY_BYTES = 32
 
@@ -42,6 +41,7 @@ class TrustProfile:
         rounds_per_model: that a phone sends an update to, trained from one version of the model.
         rounds_per_week: that a phone sends an update to.
         max_step: L2 distance between two consecutive versions of the model.
+        max_drift: L2 distance of any version from the model that the app came with.
     """
 
     name: str
@@ -52,10 +52,11 @@ class TrustProfile:
     rounds_per_model: int
     rounds_per_week: int
     max_step: float
+    max_drift: float
 
     def __post_init__(self) -> None:
         counts = (self.min_phones, self.rounds_per_model, self.rounds_per_week)
-        numbers = (self.epsilon_limit, self.max_step)
+        numbers = (self.epsilon_limit, self.max_step, self.max_drift)
         if min(counts) < 1 or not all(number > 0 for number in numbers) or not 0 < self.counted_share <= 1:
             raise ValueError(f"no profile has these numbers: {self}")
         if not (math.isfinite(self.min_noise_multiplier) and self.min_noise_multiplier >= 0):
@@ -87,7 +88,8 @@ class TrustProfile:
         Raises:
             AttributeError, TypeError, ValueError: it is none.
         """
-        unlimited = {name: math.inf for name in ("epsilon_limit", "max_step") if values.get(name, 0) is None}
+        limits = ("epsilon_limit", "max_step", "max_drift")
+        unlimited = {name: math.inf for name in limits if values.get(name, 0) is None}
         return strictly(cls, values, **unlimited)
 
 
@@ -100,6 +102,7 @@ UNTRUSTED = TrustProfile(
     rounds_per_model=1,
     rounds_per_week=7,
     max_step=1.0,
+    max_drift=60.0,
 )
 """The default of an export for others. With noise of multiplier 0.1 nothing was read out of the sum of a crafted model;
 the epsilon of such noise is too large to promise that by itself."""
@@ -113,6 +116,7 @@ TRUSTED = TrustProfile(
     rounds_per_model=1 << 20,
     rounds_per_week=1 << 20,
     max_step=math.inf,
+    max_drift=math.inf,
 )
 """Families, tests and the demo: secure aggregation alone."""
 
@@ -200,7 +204,7 @@ class Anchors:
         Raises:
             TrustError: there is none, its publisher did not sign it, or it is another model's.
         """
-        path = path or folder / FILE
+        path = path or folder / TRUST
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             text, publisher = str(told["trust"]), bytes.fromhex(told["publisher"])

@@ -360,6 +360,11 @@ class Unmask(_Phase):
         self._sets = sets
         self._chosen = chosen
 
+    @property
+    def phones(self) -> int:
+        """How many phones are in the sum, as this phone signed."""
+        return len(self._sets.survivors)
+
     def unmask(self, signatures_message: bytes) -> bytes:
         """Return one share of each phone that shared keys, once enough phones signed the same survivors.
 

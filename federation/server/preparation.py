@@ -6,10 +6,12 @@ from pathlib import Path
 
 from federation.enrolment.authority import AuthorityFolder
 from federation.errors import ConfigError
+from federation.protocol.trust import TRUSTED, Anchors
 from federation.server.installation import Installation
 from federation.server.settings import ServerSettings
 from model import files
 from model.engine import Export
+from model.engine.exported import MANIFEST, TRUST
 
 EXPORT, PUBLIC_TEXT, SETTINGS = "export", "public.txt", "server.toml"
 _MARK = "server.key"
@@ -51,7 +53,24 @@ def prepare(
         installation = _made(folder, model, fresh, public_text, vouching)
     installation.revocations()  # before the first phone comes
     installation.begin(installation.export.trainer().weights())
+    _write_trust(installation)
     return installation
+
+
+def _write_trust(installation: Installation) -> None:
+    """Write what phones of this server's own operator bring along, unless the export has what a publisher signed."""
+    path = installation.folder / EXPORT / TRUST
+    public = installation.public_key
+    if path.exists() and Anchors.read(path.parent, installation.export.manifest).publisher != public:
+        return
+    anchors = Anchors.of(
+        installation.export.manifest,
+        public,
+        installation.authority.public_key,
+        enrolment_url=installation.settings.enrolment_url,
+        profile=TRUSTED,
+    )
+    anchors.write(path, path.parent / MANIFEST, installation.key)
 
 
 def _made(

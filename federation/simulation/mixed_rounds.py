@@ -15,9 +15,10 @@ from federation.protocol.training_settings import TrainingSettings
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.server.history import rounds_of
 from federation.server.installation import Installation
-from federation.server.preparation import prepare
+from federation.server.preparation import EXPORT, prepare
 from federation.server.settings import RoundSettings, ServerSettings
 from model.checkpoint import Checkpoint
+from model.engine.exported import TRUST
 from model.export import export as write_export
 from model.layout import Layout
 
@@ -71,6 +72,7 @@ def mixed_rounds(
             out=out / "phones",
             settings=HeadlessSettings(),
             seed=1,
+            trust=server / EXPORT / TRUST,
         )
         with Fleet(fleet, lambda number, record: show(f"   phone {number:>2}: {outcome(record)}")) as living:
             installation = Installation.load(server)

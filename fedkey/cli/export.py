@@ -3,17 +3,22 @@
 from pathlib import Path
 
 import click
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from federation.protocol.trust import PROFILES, Anchors, TrustProfile
+from fedkey.cli import paths
 from fedkey.cli.corpora import chosen, sampling
 from model import folders
 from model.checkpoint import Checkpoint
-from model.engine.exported import FOLDER
+from model.engine import Export
+from model.engine.exported import FOLDER, MANIFEST, TRUST
 from model.export import export as write_export
 from model.export import inference_file, relative_perplexity
 from model.text import tokenise
 
 _MAX_LOSS = 0.001  # of perplexity, relative, that a smaller file may cost
 _MESSAGES = 2000
+_KEY_BYTES = 32
 
 
 @click.command()
@@ -28,6 +33,25 @@ _MESSAGES = 2000
     help="auto measures 8 bits on the corpus's public users, and takes them if perplexity rises by 0.1 % at most.",
 )
 @click.option("--corpus", help="Whose public users --inference auto measures on; that of the model's run, or chitchat.")
+@click.option(
+    "--sign",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Private key of the publisher, 32 raw bytes: say in trust.json whose rounds phones take part in, and sign it.",
+)
+@click.option(
+    "--server",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=paths.SERVER,
+    show_default=True,
+    help="Folder of the round server whose public keys phones come with; with --sign.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(sorted(PROFILES)),
+    default="untrusted",
+    show_default=True,
+    help="How far phones trust the operator; with --sign.",
+)
 @sampling
 def export(
     model: Path,
@@ -35,6 +59,9 @@ def export(
     version: int,
     inference: str,
     corpus: str | None,
+    sign: Path | None,
+    server: Path,
+    profile: str,
     min_messages: int | None,
     max_users: int | None,
 ) -> None:
@@ -56,4 +83,26 @@ def export(
     written = write_export(checkpoint, out, version=version, inference=inference)
     for name, file in written.manifest.files.items():
         click.echo(f"{file.size_bytes:>10,}  {file.sha256[:16]}  {name}")
+    if sign is not None:
+        _sign(written, sign, server, PROFILES[profile])
     click.echo(f"written: {out}, model version {written.manifest.version}")
+
+
+def _sign(written: Export, key: Path, server: Path, profile: TrustProfile) -> None:
+    """Write what phones bring along, and say it."""
+    content = key.read_bytes()
+    if len(content) != _KEY_BYTES:
+        raise click.UsageError(f"{key} is no private key: one has {_KEY_BYTES} raw bytes")
+    from federation.server.installation import Installation
+
+    installation = Installation.load(server)
+    anchors = Anchors.of(
+        written.manifest,
+        installation.public_key,
+        installation.authority.public_key,
+        enrolment_url=installation.settings.enrolment_url,
+        profile=profile,
+    )
+    folder = written.directory
+    anchors.write(folder / TRUST, folder / MANIFEST, Ed25519PrivateKey.from_private_bytes(content))
+    click.echo(f"signed: {folder / TRUST}, {profile.name}. {profile.says}")

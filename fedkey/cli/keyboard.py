@@ -63,7 +63,11 @@ def several(model: Path, folder: Path, count: int) -> None:
     from keyboard_app.ui.app import run
 
     with demonstration.local_server(folder, model, count) as url:
-        run(demonstration.open_phones(folder / "phones", count, model, url, at_once=False))
+        run(
+            demonstration.open_phones(
+                folder / "phones", count, model, url, demonstration.trust_of(folder), at_once=False
+            )
+        )
 
 
 def _messages(corpus: str, user: str) -> list[str]:
@@ -84,7 +88,7 @@ def _screenshots(model: Path, out: Path) -> None:
         demonstration.type_diaries(folder / "phones", model)
         count = len(demonstration.DIARIES)
         with demonstration.local_server(folder, model, count) as url:
-            phones = demonstration.open_phones(folder / "phones", count, model, url)
+            phones = demonstration.open_phones(folder / "phones", count, model, url, demonstration.trust_of(folder))
             try:
                 demonstration.play_rounds(phones, 4)
                 for phone, text in zip(phones, _BEGINNINGS, strict=True):

@@ -18,6 +18,9 @@ from model.mixture import Mixture, MixtureError
 from model.vocabulary import Vocabulary, VocabularyError
 
 MANIFEST = "manifest.json"
+TRUST = "trust.json"
+"""Keys of the rounds that an app takes part in, signed by its publisher; not in the manifest, which it names."""
+
 VOCABULARY_FILES = ("sentencepiece.model", "lexicon.json")
 
 _FORMAT = 1
@@ -27,7 +30,7 @@ FOLDER = folders.Kind(
     "an export",
     MANIFEST,
     frozenset({"format", "network", "files"}),
-    (MANIFEST, *_KINDS_OF_FILE, *VOCABULARY_FILES, *MIXTURE_FILES),
+    (MANIFEST, TRUST, *_KINDS_OF_FILE, *VOCABULARY_FILES, *MIXTURE_FILES),
 )
 
 

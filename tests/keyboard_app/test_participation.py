@@ -145,7 +145,7 @@ def participation(network: Network, site: Site, owner: Owner, exported: Export, 
 def started(network: Network, site: Site, owner: Owner, exported: Export) -> Participation:
     models = SharedModels(owner.folder / "models", exported)
     owner.participation = Participation(
-        URL, owner.folder / "device", models, owner, owner, transport=network, clock=site.clock
+        URL, owner.folder / "device", models, owner, owner, trust=site.trust(), transport=network, clock=site.clock
     )
     return owner.participation
 

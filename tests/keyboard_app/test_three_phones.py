@@ -45,7 +45,7 @@ def phones(tmp_path: Path, exported: Export, network: Network) -> Iterator[list[
     for name in ("anna", "ben", "cleo"):
         profile = Profile.named(name, tmp_path / "phones")
         profile.keep(AGREED)
-        opened.append(Phone(profile, model=exported.directory, server=URL, transport=network))
+        opened.append(Phone(profile, model=exported.directory, server=URL, trust=site.trust(), transport=network))
     yield opened
     for phone in opened:
         phone.close()

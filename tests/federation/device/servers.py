@@ -9,14 +9,16 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from federation.device import Anchors, Connection, DeviceClient, PhoneStore
+from federation.device import Connection, DeviceClient, PhoneStore
 from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol import model_codec
 from federation.protocol.commitments import Commitments
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import Deadlines, RoundPlan
+from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import DEVICE_CLASSES, ComputeBudget, TrainingTask
 from federation.protocol.training_settings import TrainingSettings
+from federation.protocol.trust import TRUSTED, Anchors
 from federation.updates.encoding import choose
 from federation.updates.update import Tally, Update
 from tests.federation.server.phones import ISSUER, READY, SERVER_KEY, Clock
@@ -25,7 +27,14 @@ URL = "http://127.0.0.1"
 DIMENSION = 64
 WEIGHTS = np.linspace(-1, 1, DIMENSION, dtype=np.float32).tobytes()
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
-ANCHORS = Anchors(vocabulary="words", dimension=DIMENSION)
+ANCHORS = Anchors(
+    vocabulary="words",
+    dimension=DIMENSION,
+    version=1,
+    server_key=SERVER_KEY.public_key().public_bytes_raw(),
+    authority_key=ISSUER.authority.public_key,
+    profile=TRUSTED,
+)
 LATER = json.dumps({"round_id": None, "retry_after_seconds": 5, "reason": "later"}).encode()
 TASK = TrainingTask(
     nonce=bytes(32),
@@ -110,7 +119,16 @@ class Scripted(httpx.BaseTransport):
 class ScriptedPhone:
     """A device client whose server is `Scripted`."""
 
-    def __init__(self, folder: Path, server: httpx.BaseTransport, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: httpx.BaseTransport,
+        clock: Clock,
+        *,
+        policy: PhonePolicy = DEFAULT_POLICY,
+        anchors: Anchors = ANCHORS,
+        conditions: Conditions = READY,
+    ) -> None:
         self.store = PhoneStore(folder)
         self.store.credential = ISSUER.issue(self.store.key.enrolment_request(), int(clock.now) + 86400 * 365)
         self.clock = clock
@@ -118,10 +136,12 @@ class ScriptedPhone:
         self.client = DeviceClient(
             self.store,
             self.connection,
-            policy=DEFAULT_POLICY,
+            policy=policy,
             train=lambda *_: Update(np.zeros(DIMENSION, np.float32), Tally(1)),
-            conditions=lambda: Conditions(idle=True, charging=True, unmetered=True),
-            anchors=ANCHORS,
+            conditions=lambda: conditions,
+            anchors=anchors,
+            needed=Conditions(idle=True, charging=True),
+            shipped=lambda: np.frombuffer(WEIGHTS, np.float32),
             clock=clock,
             uniform=lambda: 0.5,
         )

@@ -7,19 +7,22 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from federation.device import Anchors, Connection, DeviceClient, PhoneStore
+from federation.device import Connection, DeviceClient, PhoneStore
 from federation.device.client import Train
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol.conditions import Conditions
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
+from federation.protocol.trust import TRUSTED, Anchors, TrustProfile
 from federation.server.history import rounds_of, timeline
 from federation.server.installation import Installation
 from federation.server.models import Gate, Verdict
 from federation.server.serving import application
 from federation.server.settings import RoundSettings, ServerSettings
 from federation.updates.update import Tally, Update
+from model.engine.exported import MANIFEST
+from tests.federation.secure_aggregation.cohort import private_key
 from tests.federation.server.phones import READY, Clock
 
 URL = "http://127.0.0.1"
@@ -118,6 +121,18 @@ class Site:
         self._application = None
         self.installation.__dict__.pop("rounds", None)
 
+    def anchors(self, profile: TrustProfile = TRUSTED) -> Anchors:
+        """Return what an app of this server brings along."""
+        keys = self.installation.public_key, self.authority.authority.public_key
+        return Anchors.of(self.installation.export.manifest, *keys, profile=profile)
+
+    def trust(self, profile: TrustProfile = TRUSTED) -> Path:
+        """Write what an app of this server brings along, signed by a publisher, and return the file."""
+        path = self.folder.parent / "trust.json"
+        manifest = self.installation.export.directory / MANIFEST
+        self.anchors(profile).write(path, manifest, private_key("publisher"))
+        return path
+
     @property
     def story(self) -> str:
         """What happened in all rounds."""
@@ -140,6 +155,7 @@ class HttpPhone:
     number: int
     conditions: Conditions = READY
     policy: PhonePolicy = DEFAULT_POLICY
+    profile: TrustProfile = TRUSTED
     learns: Train | None = None
     update: Update = field(init=False)
 
@@ -162,7 +178,8 @@ class HttpPhone:
             policy=self.policy,
             train=self.learns or self.train,
             conditions=lambda: self.conditions,
-            anchors=Anchors.of(self.site.installation.export.manifest),
+            anchors=self.site.anchors(self.profile),
+            shipped=lambda: self.site.installation.export.trainer().weights(),
             clock=self.site.clock,
             uniform=lambda: 0.5,
         )

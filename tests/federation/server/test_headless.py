@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from federation.device.anchors import Anchors
 from federation.fleet.emulation import Hours, SlowNetwork, SlowTraining
 from federation.fleet.headless import HeadlessPhone, HeadlessSettings, TrainerPool, Typist
 from federation.fleet.scenario import Availability, DropOut, PhoneClass, Scenario
@@ -86,7 +85,7 @@ def headless(site: Site, folder: Path, scenario: Scenario, index: int) -> Headle
         enrol=lambda store: site.authority.enrol(store.key.enrolment_request(), 1),
         typist=Typist(TEXT * 40, at_first=200, a_round=1),
         pool=TrainerPool(export),
-        anchors=Anchors.of(export.manifest),
+        anchors=site.anchors(),
         settings=HeadlessSettings(scenario=scenario),
         seed=1,
         index=index,

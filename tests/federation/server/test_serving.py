@@ -17,12 +17,12 @@ import httpx
 import numpy as np
 import pytest
 
-from federation.device.anchors import Anchors
 from federation.device.store import RoundRecord
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.headless import Fleet, HeadlessPhone, HeadlessSettings, TrainerPool, Typist
 from federation.fleet.scenario import DropOut
 from federation.protocol.plan import Deadlines
+from federation.protocol.trust import Anchors
 from federation.server.history import RoundSummary, rounds_of, timeline
 from federation.server.installation import Installation
 from federation.server.settings import RoundSettings, ServerSettings
@@ -152,7 +152,7 @@ def fleet(
             enrol=lambda store: authority.enrol(store.key.enrolment_request(), 1),
             typist=Typist(TEXT * 4, at_first=10, a_round=1),
             pool=pool,
-            anchors=Anchors.of(export.manifest),
+            anchors=Anchors.read(export.directory, export.manifest),
             settings=HeadlessSettings(scenario=replace(HeadlessSettings().scenario, drop_out=DropOut.of_round(flaky))),
             seed=1,
             index=number,

@@ -129,7 +129,14 @@ class SearchedPhones:
     def _open(self, name: str, folder: Path, model: Path) -> Phone:
         profile = Profile.named(name, folder / "phones")
         profile.keep(AGREED)
-        return Phone(profile, model=model, server=URL, transport=self.network, monotonic=lambda: self.screen.now)
+        return Phone(
+            profile,
+            model=model,
+            server=URL,
+            trust=self.site.trust(),
+            transport=self.network,
+            monotonic=lambda: self.screen.now,
+        )
 
     def write(self, *messages: str) -> None:
         for message in messages:
