@@ -6,7 +6,7 @@ import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.protocol.trust import PROFILES, Anchors, TrustProfile
-from fedkey.cli import paths
+from fedkey import paths
 from fedkey.cli.corpora import chosen, sampling
 from model import folders
 from model.checkpoint import Checkpoint
