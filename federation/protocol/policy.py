@@ -87,8 +87,11 @@ class PhonePolicy:
         """
         budgets = task.budgets.values()
         refusals = [
-            (task.epochs > MAX_EPOCHS, f"{task.epochs} passes over the text are too many"),
-            (task.learning_rate > MAX_LEARNING_RATE, f"a learning rate of {task.learning_rate:g} is too large"),
+            (task.training.epochs > MAX_EPOCHS, f"{task.training.epochs} passes over the text are too many"),
+            (
+                task.training.learning_rate > MAX_LEARNING_RATE,
+                f"a learning rate of {task.training.learning_rate:g} is too large",
+            ),
             (any(budget.steps > MAX_STEPS for budget in budgets), "the training has too many steps"),
             (any(budget.seconds > MAX_TRAINING_SECONDS for budget in budgets), "the training lasts too long"),
         ]

@@ -151,8 +151,8 @@ def test_an_untrusted_operator_gets_no_update_below_the_floor(
 @pytest.mark.parametrize(
     "task",
     [
-        replace(TASK, epochs=10**9),
-        replace(TASK, learning_rate=1e30),
+        replace(TASK, training=replace(TASK.training, epochs=10**9)),
+        replace(TASK, training=replace(TASK.training, learning_rate=999.0)),
         replace(TASK, budgets=TASK.budgets | {"middle": ComputeBudget(steps=2**31 - 1, seconds=10)}),
         replace(TASK, budgets=TASK.budgets | {"middle": ComputeBudget(steps=10, seconds=2**31 - 1)}),
     ],
