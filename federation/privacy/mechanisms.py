@@ -210,18 +210,25 @@ class _Table(NamedTuple):
         first: the smallest value.
         below: Python integers; `below[k]` is the probability of at most `first + k`, the last value left out.
         high: uint64, their upper halves.
+        before: how many values lie below each bucket of upper halves, and in all.
     """
 
     first: int
     below: list[int]
     high: npt.NDArray[np.uint64]
+    before: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, first: int, below: list[int]) -> Self:
+        """Return the table of a cumulative distribution."""
+        high = np.array([min(value, (1 << _BITS) - 1) >> 64 for value in below], np.uint64)
+        edges = np.arange(1 << _BUCKET_BITS, dtype=np.uint64) << np.uint64(64 - _BUCKET_BITS)
+        return cls(first, below, high, np.append(np.searchsorted(high, edges), len(high)))
 
     def invert(self, words: npt.NDArray[np.uint64]) -> Levels:
         """Return the value at each uniform 128-bit integer of uint64[count, 2], whose upper half is first."""
         values = np.empty(len(words), np.int64)
-        # How many values lie below each bucket of upper halves; a bucket in which none ends is decided by its number.
-        edges = np.arange(1 << _BUCKET_BITS, dtype=np.uint64) << np.uint64(64 - _BUCKET_BITS)
-        before = np.append(np.searchsorted(self.high, edges), len(self.high))
+        before = self.before  # a bucket in which no value ends is decided by its number
         for start in range(0, len(words), _CHUNK):
             upper = words[start : start + _CHUNK, 0]
             bucket = (upper >> np.uint64(64 - _BUCKET_BITS)).astype(np.intp)
@@ -242,7 +249,7 @@ def _cumulative(first: int, weights: list[int]) -> _Table:
     for weight in weights[:-1]:
         running += weight
         below.append((running << _BITS) // total)
-    return _Table(first, below, np.array([min(value, (1 << _BITS) - 1) >> 64 for value in below], np.uint64))
+    return _Table.of(first, below)
 
 
 @lru_cache(maxsize=4)

@@ -1,11 +1,14 @@
 """`fedkey privacy`: what a training run costs a phone, and what noise a target asks for."""
 
+import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from federation.errors import ConfigError
 from fedkey.cli.errors import UserErrors
 
 if TYPE_CHECKING:
@@ -178,6 +181,39 @@ def _table(found: "list[Proposal]") -> Iterator[str]:
         for buffers in (Buffers(), row.buffers):
             line += f"  {row.multiplier(buffers):10.3g}  {row.on_models(buffers):12.3g}"
         yield line
+
+
+@privacy.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--canaries", type=click.IntRange(100), default=600, show_default=True, help="Half of them take part.")
+@click.option("--delta", type=float, help="Probability that the bound may fail; that of the run.")
+def audit(run: Path, canaries: int, delta: float | None) -> None:
+    """Try the noise of RUN, the folder of a simulated run, with canaries: what an attacker tells of them.
+
+    The mechanism noises the run's rounds once more, with clients that are known and in or out by chance. An attacker
+    who sees all that is released sets a lower bound, which has to lie below what the account claims. Exits with 1 if it
+    does not.
+    """
+    from federation.privacy.training import RunRecord
+    from federation.simulation.audit import audit as tried
+
+    record = RunRecord.load(run)
+    if delta is not None:
+        record = record.with_delta(delta)
+    account = record.account()
+    with click.progressbar(length=1000, label="trials", file=sys.stderr) as bar:
+        found = tried(record, canaries=canaries, progress=lambda done, all_: bar.update(1000 * done // all_ - bar.pos))
+    claimed = math.sqrt(2 * account.rho)
+    click.echo(f"mechanism    {record.mechanism}")
+    click.echo(f"canaries     {len(found.inside)} in the run, {len(found.outside)} out of it")
+    click.echo(f"claim        epsilon {account.epsilon:.3g} at delta {account.delta:.3g}; mu {claimed:.3g}")
+    click.echo(
+        f"at least     epsilon {found.epsilon_of_mu(account.delta):.3g}; mu {found.least_mu:.3g}, "
+        f"estimated {found.mu:.3g}, if what the attacker sees is normal"
+    )
+    click.echo(f"             epsilon {found.epsilon_of_guesses:.3g} from right guesses alone, whatever the noise")
+    if found.least_mu > claimed or found.epsilon_of_guesses > account.epsilon:
+        raise ConfigError("the noise is weaker than the account says: do not rely on this run's epsilon")
 
 
 @privacy.command()

@@ -51,7 +51,7 @@ def test_the_discrete_gaussian_table_is_the_discrete_gaussian(variance: float) -
 def test_all_128_bits_of_a_draw_count(uniform: list[int]) -> None:
     # Thresholds that share their upper halves with each other and with the draws.
     below = sorted({*uniform, *(min(value + 1, 2**128 - 1) for value in uniform)})
-    table = _Table(-3, below, np.array([value >> 64 for value in below], np.uint64))
+    table = _Table.of(-3, below)
     words = np.array([(value >> 64, value % 2**64) for value in uniform], np.uint64)
     expected = [sum(threshold <= value for threshold in below) - 3 for value in uniform]
     assert table.invert(words).tolist() == expected
