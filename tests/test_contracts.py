@@ -27,6 +27,7 @@ BROKEN_BY = {
         "import flask",
     ),
     "Kivy has a room of its own": ("federation/device/intruder.py", "import kivy"),
+    "What only a desktop or only Android has stays in their rooms": ("keyboard_app/typing/intruder.py", "import gi"),
     "The keyboard knows neither servers nor simulations nor corpora": (
         "keyboard_app/intruder.py",
         "import federation.simulation.run",
