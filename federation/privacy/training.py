@@ -134,6 +134,19 @@ class PrivateTraining:
         participations = min(self.max_participations or fits, fits)
         return optimised(Participation(rounds, participations, min(self.minimum_separation, rounds)))
 
+    def check_groups(self, minimum: int) -> None:
+        """Raise ConfigError if sums of groups, with at least `minimum` clients in each, cannot be private so."""
+        if self.mechanism in BY_SERVER:
+            raise ConfigError(
+                "the server's noise is on the sum of a cohort and too little for a group: leave out defence.enabled, "
+                "or let clients make the noise (privacy.mechanism)"
+            )
+        if self.mechanism in BY_CLIENTS and not 0 < self.minimum <= minimum:
+            raise ConfigError(
+                f"clients size their noise for privacy.minimum: set it to 1 to defence.group_phones of {minimum}, "
+                f"not {self.minimum}"
+            )
+
     def check_scenario(self, minimum: int) -> None:
         """Raise ConfigError if rounds of a scenario, with at least `minimum` phones in a sum, cannot be private so."""
         if self.minimum_separation > 1 or self.max_participations:

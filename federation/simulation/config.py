@@ -100,11 +100,8 @@ class SimulationConfig(Ranged):
                 f"a round of {self.cohort} clients never has the scenario's minimum of {self.scenario.rounds.minimum}: "
                 "raise cohort or lower rounds.minimum"
             )
-        if self.defence.enabled and self.privacy.changes_updates:
-            raise ConfigError(
-                "the defence works on sums of groups and privacy on the sum of a cohort, whose noise is too little for "
-                "a group: leave out defence.enabled or [privacy]"
-            )
+        if self.defence.enabled:
+            self.privacy.check_groups(self.defence.group_phones)
         if self.scenario is not None:
             self.privacy.check_scenario(self.scenario.rounds.minimum)
 

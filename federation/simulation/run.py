@@ -79,7 +79,9 @@ class Run:
         self._validation = [rows.validation[client] for client in order[: config.evaluate_clients]]
         privacy, uniform = config.privacy, config.client.weighting == "uniform"
         size = self._max_in_sum if privacy.mechanism in BY_CLIENTS else min(config.cohort, len(rows.train))
-        privacy.check_cohort(size, uniform=uniform)
+        # In one sum: secure aggregation's sums are those of groups, where there is a defence.
+        summed = min(size, 2 * config.defence.group_phones - 1) if config.defence.enabled else size
+        privacy.check_cohort(summed, uniform=uniform)
         if self._clock is None:
             self._cohorts = choose_cohorts(
                 len(rows.train),
@@ -95,13 +97,13 @@ class Run:
         if self.rounds_done > config.rounds:
             raise ConfigError(f"{directory} has done {self.rounds_done} rounds already: ask for more with --rounds")
         buffers = privacy.buffers(config.rounds, len(rows.train), size)
-        self._record = RunRecord(privacy, size, uniform, self._layout.dimension, buffers=buffers)
+        self._record = RunRecord(privacy, summed, uniform, self._layout.dimension, buffers=buffers)
         if self.rounds_done and privacy.mechanism != "none":
             self._record = RunRecord.load(directory)
         secret = noise_seed(directory) if privacy.mechanism != "none" else b""
         self._aggregation = aggregation(
             privacy,
-            cohort=size,
+            cohort=summed,
             dimension=self._layout.dimension,
             uniform=uniform,
             secret=secret,

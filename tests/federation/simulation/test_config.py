@@ -1,9 +1,14 @@
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from federation.errors import ConfigError
 from federation.fleet.scenario import Scenario
+from federation.privacy.training import PrivateTraining
+from federation.robustness import DefenceSettings
 from federation.simulation.config import SimulationConfig
 
 
@@ -68,3 +73,22 @@ def test_a_scenario_brings_its_weighting() -> None:
 def test_what_is_written_down_can_be_read_again() -> None:
     config = SimulationConfig().with_options({"server.name": "adagrad"})
     assert SimulationConfig().with_options(config.to_dict()) == config
+
+
+def test_noise_goes_with_a_defence_where_the_round_server_has_both() -> None:
+    groups = DefenceSettings(enabled=True, group_phones=5)
+    skellam = PrivateTraining("skellam", 0.5, clip=1.0, minimum=5)
+    assert SimulationConfig(defence=groups, privacy=skellam).privacy == skellam
+    for privacy in (
+        replace(skellam, minimum=6),
+        replace(skellam, minimum=0),
+        PrivateTraining("gaussian", 0.5, clip=1.0),
+    ):
+        with pytest.raises(ConfigError, match="group"):
+            SimulationConfig(defence=groups, privacy=privacy)
+
+
+@pytest.mark.parametrize("module", ["fedkey.cli.evaluate", "federation.simulation.config"])
+def test_whoever_only_evaluates_or_reads_settings_does_without_tff(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('tensorflow_federated' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

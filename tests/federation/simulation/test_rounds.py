@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from federation.privacy.training import PrivateTraining
 from federation.robustness import Action, DefenceSettings, Outcome
 from federation.robustness.probe import EngineProbe
 from federation.rounds.server_optimizers import OptimizerSettings
@@ -12,6 +13,7 @@ from federation.simulation.adversaries import ATTACKS, Attack, Attacker, Backdoo
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, CohortResult, Server
+from federation.simulation.private import aggregation
 from federation.simulation.rounds import Client, Rounds, pseudonym, reading
 from federation.simulation.states import Progress, ServerState
 from model.batches import Rows, pack
@@ -71,6 +73,35 @@ def test_without_attackers_a_defended_round_is_a_plain_one(
     assert outcome.total is not None
     assert (outcome.total.phones, outcome.total.tally.examples) == (11, result.weight)
     assert set(outcome.memory.standings) == {pseudonym(number) for number in range(11)}
+
+
+def test_groups_are_defended_under_the_noise_of_their_clients(
+    cohort: Cohort, server: Server, weights: FlatWeights
+) -> None:
+    """As in a round server whose phones make noise: each group has its own, sized for its smallest number."""
+    lax = replace(SETTINGS, norm_factor=0.0, clip_factor=0.0, min_agreement=-1.0)
+    dimension = Layout.of(NETWORK.layout).dimension
+    noise = PrivateTraining("skellam", 0.05, clip=2.0, weight_cap=9, minimum=3)
+    noised = aggregation(noise, cohort=5, dimension=dimension, uniform=False, secret=SEED)
+    state, means = server.initialize(weights), []
+    for chosen in (noised, None):
+        rounds = Rounds(cohort, server, NETWORK, defence=lax, public=PUBLIC, aggregation=chosen)
+        outcome, *_ = rounds.round(Progress(state, []), CLIENTS[:11], number=1, learning_rate=1.0, seed=SEED)
+        assert outcome.total is not None
+        assert outcome.total.phones == 11
+        means.append(outcome.total.mean)
+    assert 0 < np.std(means[0] - means[1]) < 4 * 0.05 * 2.0 * 9 * 3**0.5 / outcome.total.tally.examples
+
+
+def test_a_group_with_too_few_for_its_noise_is_given_up(cohort: Cohort, server: Server, weights: FlatWeights) -> None:
+    noise = PrivateTraining("skellam", 0.05, clip=2.0, minimum=3)
+    dimension = Layout.of(NETWORK.layout).dimension
+    noised = aggregation(noise, cohort=5, dimension=dimension, uniform=False, secret=SEED)
+    rounds = Rounds(cohort, server, NETWORK, defence=SETTINGS, public=PUBLIC, aggregation=noised)
+    state = server.initialize(weights)
+    outcome, *_ = rounds.round(Progress(state, []), CLIENTS[:2], number=1, learning_rate=1.0, seed=SEED)
+    assert outcome.total is None
+    assert outcome.state is state
 
 
 class Spoiled:
