@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sql
 from click.testing import CliRunner
 
 from federation.errors import ConfigError
@@ -16,6 +17,7 @@ from federation.protocol.plan import PLAN_BYTES, Mechanism, Privacy, RoundPlan
 from federation.server.noise import buffers_of
 from federation.server.privacy_report import spent
 from federation.server.settings import ServerSettings
+from federation.server.tables import CurrentRow, ModelRow
 from federation.updates.encoding import PackedEncoding
 from federation.updates.update import clip as clipped
 from fedkey.cli import main
@@ -128,3 +130,27 @@ def test_settings_of_noise_come_back_from_the_servers_file() -> None:
     assert ServerSettings.from_toml(ServerSettings(rounds=rounds).to_toml()).rounds == rounds
     defended = replace(SETTINGS, minimum=4, defence=GROUPS_OF_FOUR)
     assert ServerSettings.from_toml(ServerSettings(rounds=defended).to_toml()).rounds == defended
+
+
+@pytest.mark.parametrize("groups", [0, 1, 4])
+def test_others_than_the_server_see_the_noise_of_all_groups(tmp_path: Path, exported: Path, groups: int) -> None:
+    """With one group they see what the server sees; a round that made no model shows them nothing."""
+    site = Site(tmp_path, exported, Clock(), NOISY)
+    phones = [HttpPhone(site, tmp_path, number) for number in range(6)]
+    run(site, phones, until=lambda: versions(site) == 2)
+    with site.installation.database.write() as session:
+        row = session.scalars(sql.select(ModelRow).where(ModelRow.round_id == 1)).one()
+        if groups:
+            row.metrics = {**row.metrics, "groups": float(groups)}
+        else:
+            session.delete(session.get_one(CurrentRow, 1))
+            session.flush()
+            session.delete(row)
+    account = spent(site.installation.database, DELTA).account
+    assert account.others is not None
+    rho, epsilon = account.others
+    assert rho == pytest.approx(account.rho / groups if groups else 0.0, rel=0.02)
+    assert epsilon == pytest.approx(epsilon_of_rho(rho, DELTA, whole_orders=True))
+    told = CliRunner().invoke(main, ["privacy", "report", str(site.folder)], catch_exceptions=False)
+    assert "that is against the server" in told.output
+    assert "against everybody else" in told.output
