@@ -197,6 +197,8 @@ def _report(corpus: str, rows: dict[str, Evaluation], ground: Ground, every: int
     ]
     for name, bases in against.items():
         for base in bases:
+            if name not in rows or base not in rows:
+                continue
             for metric in SHOWN:
                 found = compare(rows[base], rows[name], metric)
                 label = f"{name}_over_{base}_{metric}"
