@@ -26,11 +26,13 @@ from federation.device.errors import (
     TooLittleError,
     UnreachableError,
 )
+from federation.device.log_watch import LogWatch
 from federation.device.models import ModelSource
 from federation.device.store import SHOWN_COORDINATES, Contribution, PhoneStore
 from federation.privacy import BudgetError, NoiseError, PrivacyBudget, phone_noise
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DeviceEvent, DropReason
+from federation.protocol.log import LogError
 from federation.protocol.plan import PLAN_BYTES, Mechanism, RoundPlan
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
@@ -136,6 +138,7 @@ class DeviceClient:
         self._conditions = conditions
         self._anchors = anchors
         self._models = ModelSource(store, connection, anchors, self._policy, shipped)
+        self._log = LogWatch(store, connection, required=self._policy.bounds_models)
         store.anchor(anchors)
         self._clock = clock
         self._uniform = uniform
@@ -225,6 +228,10 @@ class DeviceClient:
         assert self._authority is not None  # noqa: S101 - known since the first contact
         plan, task = self._read_plan(round_id)
         budget = self._agreed(plan, task)
+        try:
+            self._log.go_on(task.commitments, plan.model_sha256, round_id)
+        except LogError as error:
+            self._refuse(round_id, DropReason.SIGNATURE, error)
         try:
             weights = self._models.fetched(plan.model_sha256.hex(), task.model_version, round_id)
         except PlanRefusedError as error:

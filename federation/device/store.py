@@ -344,6 +344,16 @@ class PhoneStore:
         """Keep nothing of the last update: an app may want it sealed, or gone."""
         (self.folder / "contribution.npz").unlink(missing_ok=True)
 
+    def log(self, name: str) -> tuple[bytes, bytes]:
+        """Return what is known of a log of models, if anything: its edge, and the models that it accepted."""
+        return self._get(name) or b"", self._get(f"{name} models") or b""
+
+    def keep_log(self, name: str, edge: bytes, models: bytes) -> None:
+        """Keep how far a log was seen, in place of what was known."""
+        with self._database.writing(durably=True) as database:
+            database.execute(_SET, (name, edge))
+            database.execute(_SET, (f"{name} models", models))
+
     def partial(self, name: str) -> Path:
         """Return where a download is kept until it is complete."""
         return self.folder / f"{name}.part"

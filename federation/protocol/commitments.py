@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from federation.protocol.log import EMPTY_ROOT, HASH_BYTES
+
 INSTANCE_BYTES = 16
 
 
@@ -17,17 +19,22 @@ class Commitments:
     Attributes:
         instance: 16 random bytes of the server's database; a server that lost or restored its database draws others,
             and counts its rounds anew.
+        log_size, log_root: head of the log of models, which has the model of the round.
     """
 
     instance: bytes = bytes(INSTANCE_BYTES)
+    log_size: int = 0
+    log_root: bytes = EMPTY_ROOT
 
     def __post_init__(self) -> None:
-        if len(self.instance) != INSTANCE_BYTES:
-            raise ValueError(f"a server's instance has {INSTANCE_BYTES} bytes")
+        if len(self.instance) != INSTANCE_BYTES or len(self.log_root) != HASH_BYTES:
+            raise ValueError(f"an instance has {INSTANCE_BYTES} bytes, and the head of a log {HASH_BYTES}")
+        if isinstance(self.log_size, bool) or not isinstance(self.log_size, int) or not 0 <= self.log_size < 1 << 31:
+            raise ValueError("a log has from 0 to 2^31 entries")
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as a task has them."""
-        return {"instance": self.instance.hex()}
+        return {"instance": self.instance.hex(), "log_size": self.log_size, "log_root": self.log_root.hex()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -36,4 +43,8 @@ class Commitments:
         Raises:
             KeyError, TypeError, ValueError: it is none.
         """
-        return cls(instance=bytes.fromhex(values["instance"]))
+        return cls(
+            instance=bytes.fromhex(values["instance"]),
+            log_size=values["log_size"],
+            log_root=bytes.fromhex(values["log_root"]),
+        )

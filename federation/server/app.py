@@ -120,6 +120,10 @@ def _public(site: Site) -> Blueprint:
     def about() -> Response:
         return _json({**site.about, "time": site.clock()})
 
+    @pages.get("/v1/log/<int:first>")
+    def log(first: int) -> Response:
+        return _bytes(site.models.log(_known(first)))
+
     @pages.get("/v1/models/current")
     def current() -> Response:
         return _json(_described(site.models.version(site.models.current_version())))

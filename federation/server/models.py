@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from federation.protocol import model_codec as codec
 from federation.rounds.server_optimizers import ServerState
+from federation.server import transparency
 from federation.server.errors import BadRequestError, UnknownError
 from federation.server.store import Blobs, Database
 from federation.server.tables import CurrentRow, ModelRow
@@ -97,22 +98,22 @@ class Models:
         """
         sha256, weights, optimizer = stored
         version = (session.scalar(sql.select(sql.func.max(ModelRow.version))) or 0) + 1
-        session.add(
-            ModelRow(
-                version=version,
-                kind=self._kind,
-                parent=parent,
-                sha256=sha256,
-                signature=self._key.sign(codec.signed_part(version, sha256)),
-                status="accepted" if verdict.passed else "rejected",
-                round_id=round_id,
-                weights=weights,
-                optimizer=optimizer,
-                metrics=dict(verdict.metrics),
-                created=now,
-            )
+        model = ModelRow(
+            version=version,
+            kind=self._kind,
+            parent=parent,
+            sha256=sha256,
+            signature=self._key.sign(codec.signed_part(version, sha256)),
+            status="accepted" if verdict.passed else "rejected",
+            round_id=round_id,
+            weights=weights,
+            optimizer=optimizer,
+            metrics=dict(verdict.metrics),
+            created=now,
         )
+        session.add(model)
         session.flush()
+        transparency.append(session, model)
         current = session.get(CurrentRow, self._current)
         if verdict.passed and (current is None or current.version == parent):
             session.merge(CurrentRow(id=self._current, version=version))
@@ -208,6 +209,11 @@ class Models:
         if not name:
             raise UnknownError(f"there is no model {sha256[:16]}: check in again")
         return self._blobs.get(name)
+
+    def log(self, first: int) -> bytes:
+        """Return the log of models from an entry on; see `federation.protocol.log.unpack`."""
+        with self._database.read() as session:
+            return transparency.packed(session, first)
 
     def delta(self, old: str, new: str) -> bytes:
         """Return what turns the weights of one hash into those of another."""

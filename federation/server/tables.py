@@ -199,3 +199,23 @@ class LeaseRow(Base):
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     owner: Mapped[str] = mapped_column(String(64))
     renewals: Mapped[int] = mapped_column(BigInteger)
+
+
+class LogRow(Base):
+    """An entry of the log, which nothing changes: `federation.protocol.log.LoggedModel` as bytes.
+
+    Attributes:
+        id: place in the log, from 0.
+    """
+
+    __tablename__ = "log"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    entry: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class InstanceRow(Base):
+    """Which database this is, one row with id 1: drawn anew when it was lost, or put back from a copy."""
+
+    __tablename__ = "instance"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    value: Mapped[bytes] = mapped_column(LargeBinary(16))

@@ -15,7 +15,7 @@ from federation.privacy.central import exact_encoding
 from federation.protocol.plan import Mechanism, RoundPlan
 from federation.protocol.steps import Step
 from federation.protocol.task import TrainingTask
-from federation.server import noise
+from federation.server import noise, transparency
 from federation.server.counting import Counting
 from federation.server.models import Models, ModelVersion
 from federation.server.queries import active, coming, waiting
@@ -68,6 +68,9 @@ class Opening:
             round_id = _next_round(session)
         version, task, plan = self._planned(round_id)
         with self._database.write() as session:
+            mark = self._noise_mark.with_name("instance.mark")
+            task = replace(task, commitments=transparency.commitments(session, mark))
+            plan = replace(plan, rotation_seed=task.rotation_seed)
             if active(session) is not None or _next_round(session) != round_id:
                 return False
             session.add(
@@ -94,6 +97,7 @@ class Opening:
             if settings.max_phones >= 2 * settings.group_phones:
                 detail += f", groups of {settings.group_phones} to {settings.max_group}"
             record(session, now, Event.OPENED, round_id=round_id, detail=detail)
+        transparency.set_mark(mark, task.commitments.instance, round_id)
         return True
 
     def _planned(self, round_id: int) -> tuple[int, TrainingTask, RoundPlan]:

@@ -14,6 +14,7 @@ from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol import model_codec
 from federation.protocol.commitments import Commitments
 from federation.protocol.conditions import Conditions
+from federation.protocol.log import Edge, LoggedModel, pack
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import DEVICE_CLASSES, ComputeBudget, TrainingTask
@@ -36,7 +37,9 @@ ANCHORS = Anchors(
     profile=TRUSTED,
 )
 LATER = json.dumps({"round_id": None, "retry_after_seconds": 5, "reason": "later"}).encode()
+FIRST_ENTRY = LoggedModel(version=1, parent=None, sha256=SHA256, accepted=True).to_bytes()
 TASK = TrainingTask(
+    commitments=Commitments(log_size=1, log_root=Edge.of([FIRST_ENTRY]).root),
     nonce=bytes(32),
     model_version=1,
     training=TrainingSettings(learning_rate=0.1, epochs=1, gradient_norm=1.0, dropout=0.0),
@@ -73,6 +76,7 @@ class Scripted(httpx.BaseTransport):
     Attributes:
         round_id: that phones are called to.
         plan: of that round.
+        log: of models.
         instead: returns another answer for a path, or nothing.
         paths: that were asked for.
     """
@@ -80,6 +84,7 @@ class Scripted(httpx.BaseTransport):
     round_id: object = None
     plan: bytes = b""
     instead: Callable[[str], httpx.Response | bytes | None] = lambda _: None
+    log: list[bytes] = field(default_factory=lambda: [FIRST_ENTRY])
     paths: list[str] = field(default_factory=list)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -94,7 +99,7 @@ class Scripted(httpx.BaseTransport):
             return httpx.Response(404, json={"error": "there is none"})
         return httpx.Response(200, content=content)
 
-    def _honest(self, path: str) -> bytes | None:
+    def _honest(self, path: str) -> bytes | None:  # noqa: PLR0911 - one for each endpoint
         if path == "/v1/server":
             facts = {
                 "server_key": SERVER_KEY.public_key().public_bytes_raw().hex(),
@@ -111,6 +116,8 @@ class Scripted(httpx.BaseTransport):
             return json.dumps({"version": 1, "sha256": SHA256, "signature": signature}).encode()
         if path.endswith("/plan"):
             return self.plan
+        if path.startswith("/v1/log/"):
+            return pack(self.log[int(path.rsplit("/", 1)[1]) :])
         if path.endswith(("/advertise", "/share", "/events")):
             return b""
         return WEIGHTS if path == f"/v1/models/{SHA256}" else None
@@ -153,4 +160,4 @@ class ScriptedPhone:
 
 
 def of_instance(number: int) -> TrainingTask:
-    return replace(TASK, commitments=Commitments(instance=bytes([number]) * 16))
+    return replace(TASK, commitments=replace(TASK.commitments, instance=bytes([number]) * 16))
