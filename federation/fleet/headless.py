@@ -172,6 +172,16 @@ class HeadlessPhone:
         """Of the round that it is in."""
         return self._client.status.round_id
 
+    @property
+    def activity(self) -> str:
+        """What it does now, or waits for."""
+        if self.problem:
+            return f"wait: {self.problem}"
+        status = self._client.status
+        if status.round_id is not None:
+            return f"in round {status.round_id}"
+        return f"wait: {status.reason}" if status.reason else "wait for a round"
+
     def run(self, show: Callable[[RoundRecord], None]) -> None:
         """Live until `stop`; show every round that ended."""
         while not self._stop.is_set():

@@ -43,12 +43,11 @@ def prepare(
     vouching = AuthorityFolder.create(authority)
     fresh = settings or ServerSettings(revoked=str(vouching.revocations.resolve()))
     if (folder / _MARK).exists():
-        if public_text is not None and not (folder / PUBLIC_TEXT).exists():
-            files.write(folder / PUBLIC_TEXT, _lines(public_text()))
-        _must_agree(folder, model, settings, public_text if texts_are_given else None)
+        _must_agree(folder, model, settings)
         if (folder / "authority.pub").read_bytes() != vouching.authority.public_key:
             raise ConfigError(f"{folder} serves devices of another authority than {authority}: give that one's folder")
         installation = Installation.create(folder, fresh, vouching.authority)
+        _keep_public_text(folder, public_text, texts_are_given=texts_are_given)
     else:
         installation = _made(folder, model, fresh, public_text, vouching)
     installation.revocations()  # before the first phone comes
@@ -94,30 +93,30 @@ def _made(
     return Installation.load(folder)
 
 
-def _must_agree(
-    folder: Path,
-    model: Path | None,
-    settings: ServerSettings | None,
-    public_text: Callable[[], Sequence[str]] | None,
-) -> None:
+def _must_agree(folder: Path, model: Path | None, settings: ServerSettings | None) -> None:
     """Refuse to go on with something else than what was asked for."""
-
-    def refuse(what: str, option: str) -> None:
-        raise ConfigError(f"{folder} has {what} already, and not these: leave {option} out, or choose another --folder")
-
     if model is not None and Export.load(model).manifest.files != Export.load(folder / EXPORT).manifest.files:
-        refuse("its first model", "--model")
+        raise _contradiction(folder, "its first model", "--model")
     path = folder / SETTINGS
-    if (
-        settings is not None
-        and path.exists()
-        and settings != ServerSettings.from_toml(path.read_text(encoding="utf-8"))
-    ):
-        refuse("its settings in server.toml", "--settings and --set")
-    if not (folder / PUBLIC_TEXT).exists():
-        raise ConfigError(f"{folder} has no public text for the gate any more: give it with --public-text FILE")
-    if public_text is not None and _lines(public_text()) != (folder / PUBLIC_TEXT).read_text(encoding="utf-8"):
-        refuse("its public text", "--public-text")
+    if settings is None or not path.exists():
+        return
+    if settings != ServerSettings.from_toml(path.read_text(encoding="utf-8")):
+        raise _contradiction(folder, "its settings in server.toml", "--settings and --set")
+
+
+def _keep_public_text(folder: Path, public_text: Callable[[], Sequence[str]] | None, *, texts_are_given: bool) -> None:
+    """Write the public text of a folder that has none; refuse another than what is there."""
+    path = folder / PUBLIC_TEXT
+    if not path.exists():
+        if public_text is None:
+            raise ConfigError(f"{folder} has no public text for the gate any more: give it with --public-text FILE")
+        files.write(path, _lines(public_text()))
+    elif public_text is not None and texts_are_given and _lines(public_text()) != path.read_text(encoding="utf-8"):
+        raise _contradiction(folder, "its public text", "--public-text")
+
+
+def _contradiction(folder: Path, what: str, option: str) -> ConfigError:
+    return ConfigError(f"{folder} has {what} already, and not these: leave {option} out, or choose another --folder")
 
 
 def _lines(texts: Sequence[str]) -> str:

@@ -7,6 +7,8 @@ send is a weighted sum as well, so it is added between the halves and enters the
 A delta is weights after training minus before, as everywhere; TFF's is the other way round and is turned here.
 """
 
+import functools
+import operator
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -26,6 +28,9 @@ from model.evaluation import ACCURACY_BINS, Spread, Totals
 from model.layout import FlatWeights, Layout, NetworkConfig
 from model.network import dropout_noise, loss_and_hits
 
+PART_CLIENTS = 20
+"""Clients in one call of TFF."""
+
 
 class CohortResult(NamedTuple):
     """What a cohort sends together.
@@ -39,6 +44,12 @@ class CohortResult(NamedTuple):
     delta_sum: FlatWeights
     weight: float
     training: Totals
+
+    def __add__(self, other: object) -> "CohortResult":
+        if not isinstance(other, CohortResult):
+            return NotImplemented
+        delta_sum = [one + another for one, another in zip(self.delta_sum, other.delta_sum, strict=True)]
+        return CohortResult(delta_sum, self.weight + other.weight, _added(self.training, other.training))
 
     def weighted_sum(self, layout: Layout, phones: int, *, epochs: int = 1) -> WeightedSum:
         """Return it as the sum of so many phones, whose rows count once however many epochs they were trained."""
@@ -204,7 +215,14 @@ class Cohort:
         self._work_state: Any = None
 
     def train(self, weights: FlatWeights, clients: Sequence[Rows]) -> CohortResult:
-        """Train every client on its rows, in order, from `weights`; a client without rows adds nothing."""
+        """Train every client on its rows, in order, from `weights`; a client without rows adds nothing.
+
+        TFF holds 10 MB a client that it computes in one call, so a large cohort is summed in parts of one size: memory
+        does not grow with it.
+        """
+        return functools.reduce(operator.add, (self._train_part(weights, part) for part in _parts(clients)))
+
+    def _train_part(self, weights: FlatWeights, clients: Sequence[Rows]) -> CohortResult:
         delta_sum, weight, measurements = self._train(self._initial_state(), _model_weights(weights), list(clients))
         return CohortResult([-np.asarray(delta) for delta in delta_sum], float(weight), _totals(measurements))
 
@@ -213,12 +231,14 @@ class Cohort:
 
         Its examples are the client's weight; a client whose training diverged has none and a delta of zero.
         """
-        results, measurements = self._train_each(self._initial_state(), _model_weights(weights), list(clients))
-        updates = []
-        for result in results:
-            delta = self._layout.flatten([np.asarray(part) for part in result.update])
-            updates.append(Update(-delta, Tally(round(float(result.update_weight)))))
-        return updates, _totals(measurements)
+        updates, totals = [], Totals(0.0, 0.0, 0.0)
+        for part in _parts(clients):
+            results, measurements = self._train_each(self._initial_state(), _model_weights(weights), list(part))
+            totals = _added(totals, _totals(measurements))
+            for result in results:
+                delta = self._layout.flatten([np.asarray(part) for part in result.update])
+                updates.append(Update(-delta, Tally(round(float(result.update_weight)))))
+        return updates, totals
 
     def evaluate(self, weights: FlatWeights, clients: Sequence[Rows]) -> FederatedEvaluation:
         """Return the sums over all clients' rows, each computed on its client."""
@@ -229,6 +249,14 @@ class Cohort:
         if self._work_state is None:
             self._work_state = self._work.initialize()
         return self._work_state
+
+
+def _parts(clients: Sequence[Rows]) -> list[Sequence[Rows]]:
+    return [clients[start : start + PART_CLIENTS] for start in range(0, max(len(clients), 1), PART_CLIENTS)]
+
+
+def _added(one: Totals, another: Totals) -> Totals:
+    return Totals(*(a + b for a, b in zip(one, another, strict=True)))
 
 
 def _totals(measurements: Any) -> Totals:

@@ -32,6 +32,7 @@ _COMMANDS = {
     "privacy": _Command("fedkey.cli.privacy", "privacy", "Account for differential privacy."),
     "rounds": _Command("fedkey.cli.rounds", "rounds", "Look at a server's rounds, and take one back."),
     "serve": _Command("fedkey.cli.serve", "serve", "Run rounds with phones over HTTP."),
+    "sweep": _Command("fedkey.cli.sweep", "sweep", "Train runs that differ in some settings."),
     "suggest": _Command("fedkey.cli.suggest", "suggest", "Suggest and learn for another keyboard, by JSON lines."),
     "simulate": _Command("fedkey.cli.simulate", "simulate", "Train by federated averaging over simulated clients."),
 }

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -12,17 +13,31 @@ from fedkey.cli.errors import GROUP_OF
 from fedkey.paths import cache
 
 _MIN_FREE_BYTES = 2 << 30
+_KEY_PACKAGE = {"simulation": "tensorflow_federated", "server": "flask", "report": "matplotlib"}
+"""Without which a group of dependencies is not installed at all."""
+
+_FOR = {"simulation": "`fedkey simulate` and `fedkey demo`", "server": "`fedkey serve`", "report": "plots and reports"}
 
 
 @click.command()
 def doctor() -> None:
-    """Check this machine; exit with 1 if something that `fedkey demo` needs is missing."""
-    problems = [*_python(), *_packages(), *_worker(), *_disk()]
+    """Check this machine; exit with 1 if something is missing of what is installed.
+
+    The phone's install has no more than the keyboard needs: what it leaves out is named, and nothing is wrong with it.
+    """
+    absent = [group for group, package in _KEY_PACKAGE.items() if not _is_here(package)]
+    problems = [*_python(), *_packages(absent), *_worker(), *_disk()]
     for problem, remedy in problems:
         click.echo(f"missing: {problem}\n   mend: {remedy}")
     if problems:
         raise click.exceptions.Exit(1)
-    click.echo("everything that fedkey needs is here")
+    for group in absent:
+        click.echo(f"not installed: what {_FOR[group]} needs; `uv sync --group {group}` in a checkout brings it")
+    click.echo("everything that this install of fedkey needs is here")
+
+
+def _is_here(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _python() -> list[tuple[str, str]]:
@@ -31,11 +46,12 @@ def _python() -> list[tuple[str, str]]:
     return [(f"Python 3.11 (this is {sys.version.split()[0]})", "uv python install 3.11 && uv sync")]
 
 
-def _packages() -> list[tuple[str, str]]:
+def _packages(absent: Collection[str]) -> list[tuple[str, str]]:
+    """Return what is missing of groups that are installed."""
     return [
         (f"the package {name}", f"uv sync --group {group}")
         for name, group in GROUP_OF.items()
-        if importlib.util.find_spec(name) is None
+        if group not in absent and not _is_here(name)
     ]
 
 

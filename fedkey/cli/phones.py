@@ -1,6 +1,8 @@
 """`fedkey phones`: headless phones that type and take part in rounds."""
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import click
 
 from federation.fleet.emulation import DAY_SECONDS
 from federation.fleet.enrolled_phones import enrolled_phones
-from federation.fleet.headless import Fleet, HeadlessSettings, outcome
+from federation.fleet.headless import Fleet, HeadlessPhone, HeadlessSettings, outcome
 from federation.fleet.scenario import DropOut, Scenario
 from fedkey import paths
 from fedkey.cli.corpora import chosen, sampling
@@ -92,7 +94,18 @@ def phones(
         seed=seed,
     )
     with Fleet(fleet, lambda number, record: click.echo(f"phone {number:>3}: {outcome(record)}")) as running:
+        waits = ""
         while rounds is None or running.rounds < rounds:
             time.sleep(_LOOK_SECONDS)
+            waits = say_waits(fleet, waits)
             if len(running.problems) == 1 and not running.rounds and all(phone.problem for phone in fleet):
                 raise click.ClickException("; ".join(running.problems))
+
+
+def say_waits(fleet: Sequence[HeadlessPhone], said: str) -> str:
+    """Say what phones do and wait for, if that is something else than was said last; return it."""
+    doing = Counter(phone.activity for phone in fleet)
+    now = ", ".join(f"{count} {what}" for what, count in sorted(doing.items()))
+    if now != said:
+        click.echo(f"phones: {now}")
+    return now

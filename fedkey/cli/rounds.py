@@ -1,7 +1,10 @@
 """`fedkey rounds` and `fedkey models`: what a server did, and taking it back."""
 
+import json
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,10 +13,15 @@ from federation.server.installation import Installation
 from federation.server.models import ModelVersion
 from fedkey import paths
 from fedkey.cli.errors import UserErrors
+from model import folders
+from model.checkpoint import FOLDER, Checkpoint
+from model.layout import Layout
 
 _FOLDER = click.option(
     "--folder", type=click.Path(path_type=Path), default=paths.SERVER, show_default=True, help="The server's folder."
 )
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(cls=UserErrors)
@@ -24,8 +32,13 @@ def rounds() -> None:
 @rounds.command("list")
 @click.option("--last", default=20, show_default=True, type=click.IntRange(1), help="So many.")
 @_FOLDER
-def list_rounds(last: int, folder: Path) -> None:
+@_JSON
+def list_rounds(last: int, folder: Path, *, as_json: bool) -> None:
     """Print the latest rounds."""
+    if as_json:
+        found = rounds_of(Installation.load(folder).database, last=last)
+        click.echo(json.dumps([asdict(each) for each in found], indent=1))
+        return
     heads = ("round", f"{'opened':<19}", "seconds", "phones", "simulated", f"{'bytes up':>12}", "outcome")
     click.echo(" " + "  ".join(heads))
     for each in rounds_of(Installation.load(folder).database, last=last):
@@ -61,8 +74,13 @@ def models() -> None:
 
 @models.command("list")
 @_FOLDER
-def list_models(folder: Path) -> None:
+@_JSON
+def list_models(folder: Path, *, as_json: bool) -> None:
     """Print all versions of the model."""
+    if as_json:
+        versions = Installation.load(folder).models.versions()
+        click.echo(json.dumps([_plain(version) for version in versions], indent=1))
+        return
     for version in Installation.load(folder).models.versions():
         click.echo(_described(version))
 
@@ -70,9 +88,13 @@ def list_models(folder: Path) -> None:
 @models.command("show")
 @click.argument("number", type=int, metavar="VERSION")
 @_FOLDER
-def show_model(number: int, folder: Path) -> None:
+@_JSON
+def show_model(number: int, folder: Path, *, as_json: bool) -> None:
     """Print all that is known of a version."""
     version = Installation.load(folder).models.version(number)
+    if as_json:
+        click.echo(json.dumps(_plain(version), indent=1))
+        return
     click.echo(_described(version))
     click.echo(f"sha-256    {version.sha256}")
     click.echo(f"signature  {version.signature.hex()}")
@@ -81,12 +103,31 @@ def show_model(number: int, folder: Path) -> None:
         click.echo(f"{name:<20} {value:.6g}")
 
 
+@models.command("export")
+@click.argument("number", type=int, metavar="VERSION")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@_FOLDER
+def export_model(number: int, out: Path, folder: Path) -> None:
+    """Write VERSION as a model that `fedkey evaluate`, `fedkey export` and `fedkey simulate --start` take."""
+    folders.check(out, FOLDER)
+    installation = Installation.load(folder)
+    export = installation.export
+    weights = Layout.of(export.manifest.network.layout).unflatten(installation.models.state(number).weights)
+    Checkpoint(export.manifest.network, list(weights.values()), export.vocabulary, export.mixture).save(out)
+    click.echo(f"written: {out}, version {number}")
+
+
 @models.command()
 @click.argument("number", type=int, metavar="VERSION")
 @_FOLDER
 def promote(number: int, folder: Path) -> None:
     """Make VERSION the one that phones get and train, also an earlier one."""
     click.echo(f"current: {_described(Installation.load(folder).models.promote(number))}")
+
+
+def _plain(version: ModelVersion) -> dict[str, Any]:
+    """Return what JSON can say of a version."""
+    return asdict(version) | {"signature": version.signature.hex(), "metrics": dict(version.metrics)}
 
 
 def _line(each: RoundSummary) -> str:

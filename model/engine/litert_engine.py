@@ -4,6 +4,10 @@ Every predictor and every trainer is an interpreter of its own with one thread, 
 training.
 """
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ai_edge_litert
@@ -21,6 +25,9 @@ from model.vocabulary import PAD
 VERSION: str = ai_edge_litert.__version__
 
 _NO_CLIPPING = np.float32(3e38)
+
+_STDERR = 2
+_NOTICES = threading.Lock()
 
 
 class LiteRTPredictor(Predictor):
@@ -115,11 +122,26 @@ def _batch(rows: Rows) -> Rows:
 
 def _interpreter(file: bytes) -> Interpreter:
     try:
-        interpreter = Interpreter(model_content=file, num_threads=1)
-        interpreter.allocate_tensors()
+        with _without_notices():
+            interpreter = Interpreter(model_content=file, num_threads=1)
+            interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise ExportError("LiteRT cannot read the model: download or export it again") from error
     return interpreter
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """Send the process's stderr nowhere: LiteRT says there that it made a delegate, and cannot be asked not to."""
+    with _NOTICES:
+        kept, nowhere = os.dup(_STDERR), os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, _STDERR)
+            yield
+        finally:
+            os.dup2(kept, _STDERR)
+            os.close(kept)
+            os.close(nowhere)
 
 
 def _runner(interpreter: Interpreter, name: str) -> Any:

@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import subprocess
@@ -53,6 +54,27 @@ def test_doctor_names_what_is_missing_and_its_remedy(monkeypatch: pytest.MonkeyP
     assert result.exit_code == 1
     assert "no_such_package" in result.output
     assert "uv sync --group simulation" in result.output
+
+
+def test_doctor_is_content_with_a_phones_install_and_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = importlib.util.find_spec
+
+    def only_phones(name: str, package: str | None = None) -> object:
+        return None if name in GROUP_OF else here(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", only_phones)
+    result = fedkey("doctor")
+    assert result.exit_code == 0, result.output
+    assert "missing" not in result.output
+    for group in ("simulation", "server", "report"):
+        assert f"uv sync --group {group}" in result.output
+
+
+def test_tensorboard_starts() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tensorboard.main", "--version_tb"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_stats_of_a_corpus(corpus: Path) -> None:

@@ -7,6 +7,7 @@ import tensorflow_federated as tff
 
 from federation.errors import ConfigError
 from federation.rounds.server_optimizers import OptimizerSettings
+from federation.simulation import fedavg
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server, build_server_optimizer, client_work
@@ -64,6 +65,25 @@ def close(found: FlatWeights, expected: FlatWeights, tolerance: float = 2e-6) ->
 
 def mean(delta_sum: FlatWeights, weight: float) -> FlatWeights:
     return [delta / weight for delta in delta_sum]
+
+
+def test_a_large_cohort_is_summed_in_parts_to_the_same(
+    cohort: Cohort, weights: FlatWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = [client(number, 1 + number % 4) for number in range(7)]
+    whole, (updates, totals) = cohort.train(weights, clients), cohort.updates(weights, clients)
+    asked = []
+    train = cohort._train
+    monkeypatch.setattr(fedavg, "PART_CLIENTS", 3)
+    monkeypatch.setattr(cohort, "_train", lambda state, sent, rows: asked.append(len(rows)) or train(state, sent, rows))
+    parts, (again, totals_again) = cohort.train(weights, clients), cohort.updates(weights, clients)
+    assert asked == [3, 3, 1]
+    close(parts.delta_sum, whole.delta_sum)
+    assert parts.weight == whole.weight
+    np.testing.assert_allclose(parts.training, whole.training, rtol=1e-6)
+    np.testing.assert_allclose(totals_again, totals, rtol=1e-6)
+    for one, another in zip(again, updates, strict=True):
+        np.testing.assert_array_equal(one.delta, another.delta)
 
 
 def test_a_client_alone_lowers_its_own_loss(cohort: Cohort, weights: FlatWeights) -> None:

@@ -1,0 +1,197 @@
+"""Every command, each with every option that names a place, given what people get wrong: one sentence, no traceback."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from federation.enrolment.authority import AuthorityFolder
+from federation.server.settings import ServerSettings
+from fedkey.cli import main
+from fedkey.cli.errors import sentence
+from model.checkpoint import Checkpoint
+from model.layout import NetworkConfig, initial_weights
+from model.vocabulary import Vocabulary
+
+GARBAGE = bytes(range(256)) * 4
+KNOWN_FILES = (
+    "server.toml",
+    "server.key",
+    "authority.pub",
+    "config.json",
+    "manifest.json",
+    "network.json",
+    "authority.key",
+)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What commands need that is right, and what is wrong."""
+    base = tmp_path_factory.mktemp("places")
+    texts = ["hello there how are you", "i am fine and you", "see you tomorrow then"] * 20
+    vocabulary = Vocabulary.train(texts, size=100)
+    network = NetworkConfig(vocabulary.size, embedding=8, hidden=8)
+    Checkpoint(network, initial_weights(network, 3), vocabulary).save(base / "model")
+    AuthorityFolder.create(base / "authority")
+    lines = (json.dumps({"user": f"u{i % 40}", "text": texts[i % 3]}) for i in range(480))
+    (base / "corpus.jsonl").write_text("\n".join(lines))
+    (base / "file").write_bytes(GARBAGE)
+    (base / "folder").mkdir()
+    (base / "garbage").mkdir()
+    for name in KNOWN_FILES:
+        (base / "garbage" / name).write_bytes(GARBAGE)
+    closed = base / "closed"
+    closed.mkdir()
+    (closed / "server.key").write_bytes(b"k" * 32)
+    (closed / "authority.pub").write_bytes(AuthorityFolder(base / "authority").authority.public_key)
+    url = "postgresql://nobody@127.0.0.1:9/nothing"
+    (closed / "server.toml").write_text(ServerSettings(database=url).to_toml())
+    return {path.name: path for path in base.iterdir()}
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from leaves(found, (*path, name))
+    else:
+        yield path, command
+
+
+COMMANDS = dict(leaves(main))
+TAKE_LONG = {("keyboard",), ("enrol", "serve"), ("demo",), ("pretrain",), ("sweep",)}
+"""Windows, servers, and what trains for minutes before it comes to what is wrong."""
+
+
+def needed(command: click.Command, places: dict[str, Path], leave_out: str = "") -> list[str]:
+    """Return arguments and options without which a command does nothing."""
+    right = {"model": "model", "corpus": "corpus.jsonl", "authority": "authority", "request": "file"}
+    words: list[str] = []
+    for parameter in command.params:
+        name = parameter.name or ""
+        if name == leave_out or not (parameter.required or name in {"authority", "corpus"}):
+            continue
+        value = str(places[right[name]]) if name in right else "1" if parameter.type.name != "text" else "ab"
+        if isinstance(parameter.type, click.Path) and name not in right:
+            value = str(places["folder"].parent / "new")
+        words += [value] if isinstance(parameter, click.Argument) else [parameter.opts[0], value]
+    return words
+
+
+def cases() -> Iterator[Any]:
+    for path, command in COMMANDS.items():
+        if path in TAKE_LONG or (path[0] == "data" and path[1] != "stats"):  # or fetches from the network
+            continue
+        for parameter in command.params:
+            if isinstance(parameter.type, click.Path):
+                right = "folder" if parameter.name == "out" else ""  # an empty folder is as good as a new one
+                for wrong in sorted({"file", "folder", "garbage", "closed", "unwritable"} - {right}):
+                    yield pytest.param(path, parameter, wrong, id=f"{' '.join(path)} {parameter.name} {wrong}")
+
+
+def said_in_one_sentence(result: Result) -> None:
+    assert result.exit_code != 0, result.output
+    assert "Traceback" not in result.output
+    assert "should not happen" not in result.output
+    last = result.output.strip().splitlines()[-1]
+    assert last.startswith("Error: "), result.output
+    assert len(last) < 500
+
+
+def runs(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words), catch_exceptions=False)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place may be right by accident: then no server is to run."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise click.ClickException("it would have started")
+
+    for name in (
+        "fedkey.cli.serve.run_server",
+        "fedkey.cli.serve.run_coordinator",
+        "fedkey.cli.dashboard.serve_dashboard",
+    ):
+        monkeypatch.setattr(name, refuse)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("path", "parameter", "wrong"), cases())
+def test_a_place_that_is_wrong_is_one_sentence(
+    places: dict[str, Path],
+    path: tuple[str, ...],
+    parameter: click.Parameter,
+    wrong: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(places["folder"].parent / "cache"))
+    place = "/proc/fedkey/nothing" if wrong == "unwritable" else str(places[wrong])
+    words = [*path, *needed(COMMANDS[path], places, parameter.name or "")]
+    words += [place] if isinstance(parameter, click.Argument) else [parameter.opts[0], place]
+    before = sorted(places["garbage"].iterdir()), places["file"].read_bytes()
+    result = runs(*words)
+    if result.exit_code != 0:
+        said_in_one_sentence(result)
+    assert (sorted(places["garbage"].iterdir()), places["file"].read_bytes()) == before
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file grow, as where there is no room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("words", [("enrol", "init", "--authority"), ("models", "list", "--folder")])
+def test_a_full_disk_is_one_sentence(tmp_path: Path, words: tuple[str, ...]) -> None:
+    with full_disk():
+        said_in_one_sentence(runs(*words, str(tmp_path / "new")))
+
+
+def test_output_that_has_no_room_or_no_reader_ends_in_order() -> None:
+    for target, code in (("> /dev/full", 1), ("| true", 0)):
+        command = f"{sys.executable} -m fedkey --help {target}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr
+        assert "Exception ignored" not in done.stderr
+        assert done.returncode == code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(2, "No such file or directory", "x"),
+        OSError(28, "No space left on device", "x"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        RecursionError("maximum recursion depth exceeded"),
+        MemoryError(),
+        ModuleNotFoundError("No module named 'flask'", name="flask"),
+        RuntimeError("several\nlines"),
+    ],
+)
+def test_every_error_is_one_line(error: Exception) -> None:
+    assert sentence(error)
+    assert "\n" not in sentence(error)
+
+
+def test_a_server_whose_database_is_away_is_one_sentence(places: dict[str, Path]) -> None:
+    for words in (("rounds", "list"), ("models", "list"), ("models", "show", "1"), ("rounds", "show", "1")):
+        said_in_one_sentence(runs(*words, "--folder", str(places["closed"])))
