@@ -16,6 +16,7 @@ T = TypeVar("T")
 _RENAMED = {
     "gate_loss": ("max_relative_gate_loss", "max_gate_loss_nats"),
     "local_epochs": ("client.epochs",),
+    "first_moment": ("momentum",),
     **{name: (f"training.{name}",) for name in ("learning_rate", "epochs", "gradient_norm", "dropout")},
 }
 """New names of settings of earlier versions; a dotted one has moved into a table."""

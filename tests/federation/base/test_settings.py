@@ -118,6 +118,8 @@ def test_what_is_not_toml_is_refused_in_one_sentence(tmp_path: Path, text: str) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[rounds]\nlearning_rate = 0.5", "learning_rate is called training.learning_rate now"),
+        ("[optimizer]\nfirst_moment = 0.9", "first_moment is called momentum now"),
         ('enrolment_url = "ftp://example.org"', "http"),
         ('[rates]\ndevice = "often"', "20/second"),
         ("[rounds.budgets]\nlow = {steps = 1, seconds = 1}", "low, middle, high"),
@@ -127,7 +129,7 @@ def test_what_is_not_toml_is_refused_in_one_sentence(tmp_path: Path, text: str) 
         ("max_relative_gate_loss = 1" + "0" * 400, "a number"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_old_names_and_settings_that_do_not_go_together_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "server.toml").write_text(text)
     with pytest.raises(ConfigError, match=message) as caught:
         load(ServerSettings, tmp_path / "server.toml")
