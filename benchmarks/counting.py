@@ -84,14 +84,14 @@ def main() -> None:
                 Figure(f"{name}_over_public_top1_points", found.difference, "points"),
                 Figure(f"{name}_over_public_top1_standard_error", found.standard_error, "points"),
             ]
-    sent = count(clients[:50], listed, CountingSettings(length=LENGTH), secret=SECRET).upload_bytes
+    sent = count(clients[:50], listed, CountingSettings(), secret=SECRET).upload_bytes
     figures.append(Figure("upload_mb", sent / 1e6, "MB a phone and counting round"))
     figures += _membership(clients, listed)
     write("counting", figures)
 
 
 def _counted(ground: Ground, clients: list[list[list[int]]], listed: NgramList, multiplier: float = 0.0) -> Checkpoint:
-    settings = CountingSettings(length=len(listed))
+    settings = CountingSettings()
     privacy = Privacy(Mechanism.SKELLAM, multiplier) if multiplier else None
     result = count(clients, listed, settings, secret=SECRET, privacy=privacy)
     return ground.with_parts(ground.start, result.ngram(listed))
@@ -101,7 +101,7 @@ def _population(
     ground: Ground, clients: list[list[list[int]]], listed: NgramList, multiplier: float, population: int
 ) -> Checkpoint:
     """Return what a fleet in which every client stands for many would count, with the noise of one sum over it."""
-    settings = CountingSettings(length=len(listed))
+    settings = CountingSettings()
     copies = population / len(clients)
     exact = count(clients, listed, settings, secret=SECRET).counts * copies
     deviation = multiplier * settings.clip * math.sqrt(math.ceil(population / 256))  # groups add their noise up
@@ -113,7 +113,7 @@ def _population(
 
 def _membership(clients: list[list[list[int]]], listed: NgramList) -> list[Figure]:
     """Attack: everybody else's counts are known; did this client type a phrase that nobody else typed?"""
-    settings = CountingSettings(length=len(listed))
+    settings = CountingSettings()
     group = clients[:50]
     each = np.array([np.minimum(listed.count(client), 1) for client in group])
     alone = np.flatnonzero(each.sum(axis=0) == 1)

@@ -18,7 +18,14 @@ def train(
     from federation.device import LocalTraining  # noqa: PLC0415 - large, and of use in the other process only
 
     export = Export.load(directory)
-    return LocalTraining(export.trainer(), export.vocabulary, lambda: texts, device_class=device_class)(weights, task)
+    training = LocalTraining(
+        export.trainer(),
+        export.vocabulary,
+        lambda: texts,
+        device_class=device_class,
+        public=export.mixture.public,
+    )
+    return training(weights, task)
 
 
 def compare_models(directory: Path, old: bytes | None, new: bytes, texts: Sequence[str]) -> Verdict | None:

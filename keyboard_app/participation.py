@@ -32,6 +32,7 @@ from federation.device import (
     UnreachableError,
     enrol,
 )
+from federation.device.counts import CountedList
 from federation.errors import FederationError
 from federation.privacy import PrivacyBudget
 from federation.protocol.conditions import Conditions
@@ -242,6 +243,7 @@ class Participation:
                 anchors=anchors,
                 needed=Conditions(idle=True, charging=True, unmetered=True),
                 shipped=lambda: self._export.trainer().weights(),
+                counted=CountedList.of(self._export.mixture.public),
                 budget=PrivacyBudget(rho(settings.epsilon_limit), MAX_PARTICIPATIONS),
                 clock=self._clock,
             )

@@ -26,6 +26,9 @@ COUNTS = "counts.npz"
 MAX_COUNTED_ORDER = 4
 """Four pieces of 15 bits fit 64 bits; longer n-grams that people share are rare."""
 
+LIST_LENGTH = 200_000
+"""Number of n-grams that phones count: a constant of the app, so that no server can ask about others."""
+
 _MASK = (1 << PIECE_BITS) - 1
 _FORMAT = 1
 
@@ -73,6 +76,11 @@ class NgramList:
         longer, cost = np.concatenate(keys[1:] or [np.zeros(0, np.int64)]), np.concatenate([codes[0][:0], *codes[1:]])
         best = np.lexsort((longer, cost))[: length - table.size]
         return cls(np.concatenate([keys[0], np.sort(longer[best])]), table.size)
+
+    @classmethod
+    def pinned(cls, table: NgramTable) -> "NgramList":
+        """Return the list that an app with this public n-gram counts: `LIST_LENGTH` n-grams, or all it has."""
+        return cls.of(table, max(LIST_LENGTH, table.size))
 
     def __len__(self) -> int:
         return len(self.keys)

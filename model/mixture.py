@@ -89,6 +89,15 @@ class Mixture:
         """Return the same parts with other weights."""
         return dataclasses.replace(self, weights=tuple(float(weight) for weight in weights))
 
+    def beginning_with_counts(self, counted: CountedNgram) -> Self:
+        """Return this mixture with counts that say as much as the public n-gram: weights to start fitting from.
+
+        Raises:
+            ValueError: there is no public n-gram.
+        """
+        beside = sum(self.weights[1:]) / 2
+        return self.with_counts(counted, (self.weights[0], beside, beside))
+
     def with_counts(self, counted: CountedNgram, weights: Sequence[float]) -> Self:
         """Return this mixture with another counted part and weights for all parts."""
         return dataclasses.replace(self, counted=counted, weights=tuple(float(weight) for weight in weights))

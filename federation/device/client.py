@@ -17,6 +17,7 @@ import numpy as np
 
 from federation.device.answers import CheckedIn
 from federation.device.connection import Connection
+from federation.device.counts import CountedList, CountsSource
 from federation.device.errors import (
     DistrustError,
     NotYetError,
@@ -43,6 +44,7 @@ from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.updates.update import Tally, Update
 from model.layout import FlatVector
 
+_NO_LIST = CountedList()
 _NOTHING = Conditions()
 Train = Callable[[bytes, TrainingTask], Update]
 """Trains from weights as a task says; may raise TooLittleError."""
@@ -61,8 +63,8 @@ class Status:
     """Where a device stands.
 
     Attributes:
-        activity: `resting`, or what it does in a round: `joining`, `sharing keys`, `training`, `confirming`,
-            `unmasking`.
+        activity: `resting`, or what it does in a round: `joining`, `sharing keys`, `training`, `counting`,
+            `confirming`, `unmasking`.
         round_id: of the round it is in.
         reason: Why it is resting, in a sentence.
         until: when it will ask again, seconds since 1970.
@@ -110,6 +112,7 @@ class DeviceClient:
         anchors: what the app brings and no server may change.
         needed: conditions that the owner asks for, whatever the task does.
         shipped: returns the weights that the app came with; needed if the policy bounds how far models may move.
+        counted: list of n-grams that the app counts; none by default.
         budget: of privacy, for a device that has none yet.
         clock: seconds since 1970.
         uniform: random, 0 to 1.
@@ -126,6 +129,7 @@ class DeviceClient:
         anchors: Anchors,
         needed: Conditions = _NOTHING,
         shipped: Callable[[], FlatVector] | None = None,
+        counted: CountedList = _NO_LIST,
         budget: PrivacyBudget | None = None,
         clock: Callable[[], float] = time.time,
         uniform: Callable[[], float] = random.random,
@@ -139,6 +143,8 @@ class DeviceClient:
         self._anchors = anchors
         self._models = ModelSource(store, connection, anchors, self._policy, shipped)
         self._log = LogWatch(store, connection, required=self._policy.bounds_models)
+        self._counted = counted
+        self._counts = CountsSource(store, connection, counted)
         store.anchor(anchors)
         self._clock = clock
         self._uniform = uniform
@@ -218,6 +224,7 @@ class DeviceClient:
             self._join(told.round_id)
             return 0.0
         self._models.follow(self._anchors.server_key)
+        self._counts.follow(self._anchors.server_key)
         return min(max(told.retry_after_seconds, _POLL_SECONDS), _LONGEST_REST_SECONDS)
 
     def _join(self, round_id: int) -> None:
@@ -232,12 +239,9 @@ class DeviceClient:
             self._log.go_on(task.commitments, plan.model_sha256, round_id)
         except LogError as error:
             self._refuse(round_id, DropReason.SIGNATURE, error)
-        try:
-            weights = self._models.fetched(plan.model_sha256.hex(), task.model_version, round_id)
-        except PlanRefusedError as error:
-            self._refuse(round_id, DropReason.POLICY, error)
-        if len(weights) != 4 * plan.dimension:
-            self._refuse(round_id, DropReason.INCOMPATIBLE, "the model has another size than the plan says")
+        weights = b""  # counting begins from nothing: what was counted before is not needed
+        if task.counting is None:
+            weights = self._weights(plan, task)
         now = self._clock()
         number = self._store.begin_round(round_id, now, budget, task.commitments.instance, plan.model_sha256)
         start = phone.AdvertiseKeys(
@@ -250,6 +254,16 @@ class DeviceClient:
         )
         self._report(round_id, DeviceEvent.PLAN, DropReason.NONE)
 
+    def _weights(self, plan: RoundPlan, task: TrainingTask) -> bytes:
+        """Return the weights that a round trains, or leave if they cannot be admitted."""
+        try:
+            weights = self._models.fetched(plan.model_sha256.hex(), task.model_version, plan.round_id)
+        except PlanRefusedError as error:
+            self._refuse(plan.round_id, DropReason.POLICY, error)
+        if len(weights) != 4 * plan.dimension:
+            self._refuse(plan.round_id, DropReason.INCOMPATIBLE, "the model has another size than the plan says")
+        return weights
+
     def _read_plan(self, round_id: int) -> tuple[RoundPlan, TrainingTask]:
         """Fetch a round's plan and task, and leave unless the server signed them for this round and this app."""
         signed = self._connection.get(f"/v1/rounds/{round_id}/plan", what="plan", round_id=round_id)
@@ -261,8 +275,9 @@ class DeviceClient:
             self._refuse(round_id, DropReason.SIGNATURE, error)
         if plan.round_id != round_id:
             self._refuse(round_id, DropReason.SIGNATURE, "the plan is another round's: do not take part")
-        if plan.dimension != self._anchors.dimension:
-            self._refuse(round_id, DropReason.INCOMPATIBLE, "the plan's model has another size than this app's")
+        mismatch = self._counted.mismatch(plan, task, self._anchors.dimension)
+        if mismatch is not None:
+            self._refuse(round_id, *mismatch)
         return plan, task
 
     def _agreed(self, plan: RoundPlan, task: TrainingTask) -> PrivacyBudget:
@@ -305,7 +320,7 @@ class DeviceClient:
     def _upload(self, running: _Round) -> float:
         masking = running.phase.open(self._awaited(running, "inbox"))
         running.phase = masking
-        running.activity = "training"
+        running.activity = "training" if running.task.counting is None else "counting"
         update = self._trained(running)
         plan = running.plan
         noise = None if plan.privacy.mechanism is Mechanism.NONE else phone_noise(plan, os.urandom(32))

@@ -9,6 +9,7 @@ import math
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -31,6 +32,9 @@ SHOWN_COORDINATES = 4096
 _LEDGER_KEPT = 20_000
 _ROUNDS_KEPT = 5_000
 _WEEK_SECONDS = 7 * 86400.0
+
+Kept = Literal["model", "counts"]
+"""What a device keeps of its server: weights, and counts of n-grams."""
 
 
 @dataclass(frozen=True)
@@ -197,19 +201,23 @@ class PhoneStore:
     @property
     def model_version(self) -> int:
         """Version of the model that is kept; 0 before one came."""
-        return int(self._get("model version") or 0)
+        return self.version("model")
 
-    def model(self) -> bytes | None:
-        """Return the weights of the model that is kept, as bytes."""
+    def version(self, kind: Kept) -> int:
+        """Return the version of what is kept of a kind; 0 before one came."""
+        return int(self._get(f"{kind} version") or 0)
+
+    def model(self, kind: Kept = "model") -> bytes | None:
+        """Return the weights of the model that is kept, or the counts, as bytes."""
         try:
-            return (self.folder / "model.weights").read_bytes()
+            return (self.folder / f"{kind}.weights").read_bytes()
         except FileNotFoundError:
             return None
 
-    def keep_model(self, weights: bytes, version: int = 0) -> None:
-        """Replace the model by another."""
-        self._write("model.weights", weights)
-        self._set("model version", str(version).encode())
+    def keep_model(self, weights: bytes, version: int = 0, kind: Kept = "model") -> None:
+        """Replace the model, or the counts, by another."""
+        self._write(f"{kind}.weights", weights)
+        self._set(f"{kind} version", str(version).encode())
 
     def begin_round(
         self, round_id: int, at: float, budget: PrivacyBudget, instance: bytes = b"", model: bytes = b""

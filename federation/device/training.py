@@ -8,13 +8,15 @@ import numpy as np
 
 from federation.device.errors import TooLittleError
 from federation.protocol import model_codec as codec
-from federation.protocol.task import DeviceClass, TrainingTask
+from federation.protocol.task import CountingTask, DeviceClass, TrainingTask
 from federation.updates.frozen_rows import FrozenRows
 from federation.updates.transforms import Freeze
 from federation.updates.update import Tally, Update
 from model.batches import Rows, pack, targets_in
+from model.counts import NgramList
 from model.engine import TRAINING_BATCH, Trainer
 from model.evaluation import Totals
+from model.ngram_table import NgramTable
 from model.text import tokenise
 from model.vocabulary import Vocabulary
 
@@ -30,6 +32,7 @@ class LocalTraining:
         min_rows: with fewer rows of text the phone leaves the round.
         max_steps: batches that the device can do, whatever more the server allows, of so many batches and tokens.
         monotonic: seconds, for the budget.
+        public: public n-gram, which the list of counting rounds follows from.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class LocalTraining:
         min_rows: int = 1,
         max_steps: Callable[[int, int], int] = lambda batches, _: batches,
         monotonic: Callable[[], float] = time.monotonic,
+        public: NgramTable | None = None,
     ) -> None:
         self._trainer = trainer
         self._vocabulary = vocabulary
@@ -50,14 +54,17 @@ class LocalTraining:
         self._min_rows = min_rows
         self._max_steps = max_steps
         self._monotonic = monotonic
+        self._public = public
 
     def __call__(self, weights: bytes, task: TrainingTask) -> Update:
-        """Return what was learnt from `weights`, a whole number of little-endian float32.
+        """Return what was learnt from `weights`, a whole number of little-endian float32, or what was counted.
 
         Raises:
             TooLittleError: too little was typed.
-            ValueError: the weights are not the network's, or training diverged.
+            ValueError: the weights are not the network's, training diverged, or there is no list to count.
         """
+        if task.counting is not None:
+            return self._counted(task.counting)
         rows = pack(self._vocabulary.encode(tokenise(text)) for text in self._texts())
         if len(rows) < self._min_rows:
             raise TooLittleError(f"{len(rows)} rows of text are too few to learn from: {self._min_rows} are needed")
@@ -71,6 +78,19 @@ class LocalTraining:
         frozen = FrozenRows.of(self._trainer.network, self._vocabulary.piece_frequencies, task.min_frequency)
         tally = Tally(trained, int(before.targets), before.loss, int(before.hits))
         return Freeze(frozen)(Update(delta, tally))
+
+    def _counted(self, counting: CountingTask) -> Update:
+        """Return how often what was typed holds each n-gram of the list, capped; the plan's codec clips it."""
+        if self._public is None:
+            raise ValueError("this app has no list of n-grams to count")
+        listed = NgramList.pinned(self._public)
+        if listed.sha256 != counting.list_sha256:
+            raise ValueError("the server asks to count another list than this app's")
+        texts = self._texts()
+        if not texts:
+            raise TooLittleError("nothing was typed that could be counted")
+        counts = listed.count(self._vocabulary.encode(tokenise(text)) for text in texts)
+        return Update(np.minimum(counts, counting.max_count).astype(np.float32), Tally(examples=1))
 
     def _train(self, rows: Rows, task: TrainingTask, random: np.random.Generator) -> tuple[int, Totals]:
         """Return how many different rows were trained on, and their totals before."""

@@ -16,6 +16,7 @@ import httpx
 
 from federation.device.client import DeviceClient, Train
 from federation.device.connection import Connection
+from federation.device.counts import CountedList
 from federation.device.errors import PhoneError
 from federation.device.store import PhoneStore, RoundRecord
 from federation.device.training import LocalTraining
@@ -75,6 +76,8 @@ class TrainerPool:
 
     def __init__(self, export: Export) -> None:
         self._vocabulary = export.vocabulary
+        self._public = export.mixture.public
+        self.counted = CountedList.of(self._public)
         self._trainer: Trainer = export.trainer()
         self._lock = threading.Lock()
         self._shipped = self._trainer.weights()
@@ -91,6 +94,7 @@ class TrainerPool:
             texts,
             device_class=device.kind.device_class,
             max_steps=device.steps,
+            public=self._public,
         )
 
         def in_turn(weights: bytes, task: TrainingTask) -> Update:
@@ -161,6 +165,7 @@ class HeadlessPhone:
         self._conditions = Hours(self._device, settings.day_seconds, clock)
         self._anchors = anchors
         self._shipped = pool.shipped
+        self._counted = pool.counted
         self._settings = settings
         self._transport, self._clock = transport, clock
         self._connection, self._client = self._started()
@@ -221,6 +226,7 @@ class HeadlessPhone:
             conditions=self._conditions,
             anchors=self._anchors,
             shipped=self._shipped,
+            counted=self._counted,
             clock=self._clock,
         )
         return connection, client

@@ -36,14 +36,12 @@ class CountingSettings(Ranged):
 
     Attributes:
         every: Number of rounds of which one counts, the first one first; 0 is no counting.
-        length: Number of n-grams in the public list, the pieces alone included.
         max_count: Maximum contribution of one client to one n-gram.
         clip: L2 bound of one client's counts.
         decay: Factor on the counts of earlier rounds when those of a new round are added, above 0 and at most 1.
     """
 
     every: Natural = 0
-    length: Annotated[int, Range(1, 1 << 24)] = 200_000
     max_count: Annotated[int, Range(1, 1 << 15)] = 8
     clip: Positive = 64.0
     decay: Share = 1.0

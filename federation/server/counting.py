@@ -49,7 +49,7 @@ class Counting:
         if public is None:
             raise ConfigError("counting needs a public n-gram in the export: export a model from the public start")
         self.settings, self.models = settings, models
-        self.listed = NgramList.of(public, max(settings.length, public.size))
+        self.listed = NgramList.pinned(public)
         self.task = CountingTask(list_sha256=self.listed.sha256, max_count=settings.max_count)
         self._mixture = Mixture((0.0, 1.0), public)
         self._max_rise = max_rise
@@ -75,9 +75,12 @@ class Counting:
         return ServerState(released, {"sums": sums, "variance": variance.astype(np.float32)})
 
     def judge(self, new: FlatVector, old: FlatVector) -> Verdict:
-        """Compare two versions of the counts by the loss that public text has under them."""
-        before, after = self._loss(old), self._loss(new)
-        rise = after / max(before, 1e-9) - 1
+        """Compare two versions of the counts by the loss that public text has under them.
+
+        The first counts pass: what people type is another text than the public one, and phones fit how much it says.
+        """
+        after = self._loss(new)
+        rise = after / max(self._loss(old), 1e-9) - 1 if old.any() else 0.0
         return Verdict(passed=rise <= self._max_rise, metrics={"gate_loss": after, "gate_loss_rise": rise})
 
     def _loss(self, counts: FlatVector) -> float:

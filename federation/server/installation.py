@@ -36,6 +36,7 @@ from federation.server.settings import ServerSettings
 from federation.server.store import Blobs, Database
 from federation.updates.rotation import padded
 from model import files
+from model.counts import LIST_LENGTH
 from model.engine import Export
 from model.layout import FlatVector
 
@@ -215,7 +216,7 @@ class Installation:
     def max_upload(self) -> int:
         """Bytes that a masked vector has at most."""
         counting = self.settings.rounds.counting
-        longest = max(self.export.manifest.network.parameters, counting.length if counting.every else 0)
+        longest = max(self.export.manifest.network.parameters, LIST_LENGTH if counting.every else 0)
         return _WORD_BYTES * padded(longest) + _UPLOAD_OVERHEAD
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 
 from federation.device import Connection, DeviceClient, PhoneStore
 from federation.device.client import Train
+from federation.device.counts import CountedList
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol.conditions import Conditions
@@ -26,6 +27,7 @@ from tests.federation.secure_aggregation.cohort import private_key
 from tests.federation.server.phones import READY, Clock
 
 URL = "http://127.0.0.1"
+PUBLIC = ["hello there how are you", "see you tomorrow then"]
 
 
 @dataclass
@@ -104,8 +106,10 @@ class Site:
         settings = ServerSettings(rounds=rounds, database=database, revoked=str(self.authority.revocations))
         Installation.create(self.folder, settings, self.authority.authority)
         self._application: object = None
+        self._begun = False
         self.restart()
         self.installation.begin(self.installation.export.trainer().weights())
+        self._begun = True
         self.restart()
         self.wire = Wire(lambda: self.application)
 
@@ -114,7 +118,8 @@ class Site:
         self.installation = Installation.load(self.folder, self.clock)
         if export is not None:
             self.installation.__dict__["export"] = export  # never changes, and takes long to read
-        self.coordinator = self.installation.coordinator(self._gate)
+        counting = self.installation.counting(PUBLIC) if self._begun else None
+        self.coordinator = self.installation.coordinator(self._gate, counting=counting)
         self._application = None
 
     def restart_workers(self) -> None:
@@ -179,6 +184,7 @@ class HttpPhone:
             train=self.learns or self.train,
             conditions=lambda: self.conditions,
             anchors=self.site.anchors(self.profile),
+            counted=CountedList.of(self.site.installation.export.mixture.public),
             shipped=lambda: self.site.installation.export.trainer().weights(),
             clock=self.site.clock,
             uniform=lambda: 0.5,

@@ -18,7 +18,7 @@ from model.ngram_building import Text, build
 PIECES = 12
 PUBLIC = [[3, 4, 5], [3, 4, 6], [7, 8, 9], [4, 5, 6], [3, 4, 5, 6]] * 5
 LISTED = NgramList.of(build([Text(PUBLIC)], size=PIECES), 40)
-SETTINGS = CountingSettings(length=len(LISTED), max_count=3, clip=20.0)
+SETTINGS = CountingSettings(max_count=3, clip=20.0)
 SECRET = b"s" * 32
 NOISE = Privacy(Mechanism.SKELLAM, 1.0)
 
@@ -97,7 +97,7 @@ def test_a_round_of_too_few_clients_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"length": 0}, {"max_count": 0}, {"clip": 0.0}, {"clip": math.nan}, {"decay": 0.0}, {"decay": 1.5}]
+    "wrong", [{"every": -1}, {"max_count": 0}, {"clip": 0.0}, {"clip": math.nan}, {"decay": 0.0}, {"decay": 1.5}]
 )
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
