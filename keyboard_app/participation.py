@@ -74,7 +74,7 @@ class Owner(Protocol):
 
 
 class Texts(Protocol):
-    """What is learned from, and what becomes of it; a `Learner`."""
+    """What is learned from, and what becomes of it; `TrainingTexts`."""
 
     @property
     def vault(self) -> Vault:

@@ -227,7 +227,7 @@ class Phone:
 
     def conditions(self) -> Sequence[Condition]:
         """Return all that must hold before this phone trains."""
-        return needed(self._settings, self._conditions.now(), self._server, self._learner.new_examples)
+        return needed(self._settings, self._conditions.now(), self._server, self._learner.learned.new_examples)
 
     def settle(self, timeout_seconds: float = 60.0) -> bool:
         """Wait until all predictions and learning asked for so far are done; return whether they are."""

@@ -16,6 +16,7 @@ from keyboard_app.profile import DeviceConditions, Profile
 from keyboard_app.settings import Settings
 from keyboard_app.status import BudgetStatus, Snapshot
 from keyboard_app.typing.learner import Learner
+from keyboard_app.typing.training_texts import TrainingTexts
 from keyboard_app.typing.vault import VaultError
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class RoundsThread:
             self._profile.device,
             models,
             self,
-            self._learner,
+            TrainingTexts(self._learner),
             trust=self._trust,
             transport=self._transport,
             clock=self._clock,

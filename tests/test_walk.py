@@ -4,14 +4,11 @@ A round server with its database, and the enrolment service, answer in this proc
 time, and that training runs here and not in a process aside. To read along: docs/architecture.md.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
-from federation.base import child_processes
 from federation.protocol.training_settings import TrainingSettings
 from federation.server.settings import RoundSettings
 from federation.updates.update import Update, clip
@@ -21,6 +18,7 @@ from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile, SimulatedConditions
 from keyboard_app.settings import Settings
 from keyboard_app.typing.learner import Learner
+from keyboard_app.typing.training_texts import TrainingTexts
 from model.checkpoint import Checkpoint
 from model.export import export
 from model.layout import NetworkConfig, initial_weights
@@ -35,26 +33,18 @@ KEYS = {key.types: key for key in LAYOUTS[Layer.LETTERS]}
 ROUNDS = RoundSettings(goal=3, minimum=3, over_selection=1.0, clip=2.0, training=TrainingSettings(epochs=4))
 
 
-@dataclass
 class Owner:
     """Somebody who agreed, and whose phone lies there charging."""
 
-    phone: Phone
-    clock: Clock
-
-    @property
-    def settings(self) -> Settings:
-        return self.phone.settings
-
-    @property
-    def conditions(self) -> SimulatedConditions:
-        return SimulatedConditions(lambda: self.settings, lambda: -np.inf, self.clock)
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.conditions = SimulatedConditions(lambda: settings, lambda: -np.inf, clock)
 
     def show(self) -> None:
         """Nobody looks at the screen."""
 
 
-def test_a_word_typed_on_three_phones_is_likelier_on_a_fourth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_word_typed_on_three_phones_is_likelier_on_a_fourth(tmp_path: Path) -> None:
     # Every phone comes with the same network, which has learned nothing yet, and a vocabulary of public text.
     vocabulary = Vocabulary.train(PUBLIC_TEXT * 20, size=120)
     network = NetworkConfig(vocabulary.size, embedding=16, hidden=24)
@@ -70,25 +60,29 @@ def test_a_word_typed_on_three_phones_is_likelier_on_a_fourth(tmp_path: Path, mo
         phones.append(Phone(profile, model=app.directory, clock=clock, monotonic=clock))
         assert phones[-1].settle()
     learners: list[Learner] = [phone._learner for phone in phones]
+    texts = [TrainingTexts(learner) for learner in learners]
     for phone in phones[:3]:
         for letter in 9 * "are you tomorrow\n":
             phone.session.send() if letter == "\n" else phone.session.press(KEYS[letter])
             assert phone.settle()
-    assert [learner.new_examples for learner in learners] == [9, 9, 9, 0]
-    assert {text.strip().lower() for text in learners[0].training_texts()} == {"are you tomorrow"}
+    assert [own.new_examples for own in texts] == [9, 9, 9, 0]
+    assert {text.strip().lower() for text in texts[0].training_texts()} == {"are you tomorrow"}
 
     # TRAINING: in a round, each phone trains on its log and returns how its weights changed.
     done: list[Any] = []
-    monkeypatch.setattr(child_processes, "run", lambda _, work, *with_: done.append(work(*with_)) or done[-1])
+
+    def here(_: object, work: Any, *arguments: Any) -> Any:
+        done.append(work(*arguments))
+        return done[-1]
 
     # ENCODE, MASK, HTTP: updates are clipped, rounded to integers, masked and sent; the phones enrol by themselves.
     site = Site(tmp_path, app.directory, clock, ROUNDS)
     http = Network(site)
     devices = []
-    for phone, learner in zip(phones, learners, strict=True):
+    for phone, learner, own in zip(phones, learners, texts, strict=True):
         assert learner.models is not None
-        own = (phone._profile.device, learner.models, Owner(phone, clock), learner)
-        devices.append(Participation(URL, *own, transport=http, clock=clock))
+        parts = (phone._profile.device, learner.models, Owner(phone.settings, clock), own)
+        devices.append(Participation(URL, *parts, trust=site.trust(), transport=http, clock=clock, run=here))
     before = likely(learners[3])
     while not all(learner.models and learner.models.in_use == 2 for learner in learners):
         assert clock.now < 1_010_000, (site.story, [device.activity for device in devices])

@@ -21,17 +21,10 @@ from keyboard_app.typing import suggesting
 from keyboard_app.typing.own_words import Kept, OwnWords
 from keyboard_app.typing.suggesting import Suggesting
 from keyboard_app.typing.typing_log import DayCount, Message
-from keyboard_app.typing.vault import KeyStore, Vault, VaultError, VaultFullError
+from keyboard_app.typing.vault import KeyStore, VaultError, VaultFullError
 from model.engine import Export, ExportError
 from model.suggestions import Autocorrection, PersonalModel, Suggester, word_files
 from model.text import tokenise
-
-HELD_OUT = 5
-"""One message of this many is kept out of training, to compare models on."""
-
-_COMPARED = 200  # latest held-out messages
-
-_TRAINED = "trained through"
 
 
 @dataclass(frozen=True)
@@ -70,6 +63,7 @@ class Learner:
         changed: Called, in any thread, when there is something new to show.
 
     Attributes:
+        kept: The vault and the log, once opened.
         opened: Set once what is kept and the model were read.
         models: The shared models, once opened; None without a model.
     """
@@ -85,11 +79,10 @@ class Learner:
         changed: Callable[[], None],
     ) -> None:
         self._profile, self._directory, self._clock, self._changed = profile, model, clock, changed
-        self._kept = Kept(profile.log, keys, clock)
+        self.kept = Kept(profile.log, keys, clock)
         self._own: OwnWords
         self._suggester: Suggester | None = None
         self._words_of: dict[int, int] = {}  # number of words in each message of the log
-        self._training_through = 0
         self._learned = Learned()
         self._lock = threading.Lock()  # of `_learned`
         self._begun = threading.Event()
@@ -127,7 +120,7 @@ class Learner:
         """Do all that was asked for, write what is left, and end the thread; waits for that."""
         self.do(self._save)  # after all that was typed
         self._suggesting.close()
-        self._kept.vault.close()
+        self.kept.vault.close()
 
     # What one types and chooses.
 
@@ -154,13 +147,13 @@ class Learner:
 
     def draft(self, text: str) -> None:
         """Keep the finished words of the unsent message; none deletes the draft."""
-        self.do(lambda: self._kept.log.draft(text))
+        self.do(lambda: self.kept.log.draft(text))
 
     def finish(self, text: str, keystrokes: int) -> None:
         """Keep a sent message and learn it."""
 
         def finish() -> None:
-            self._kept.log.finish(text, keystrokes=keystrokes)
+            self.kept.log.finish(text, keystrokes=keystrokes)
             if self._suggester is not None:
                 self._suggester.observe(text)
             self._own.learn(text)
@@ -174,7 +167,7 @@ class Learner:
         def forget() -> None:
             self._own.model.forget(word)
             self._own.save()
-            self._kept.log.forget(word)
+            self.kept.log.forget(word)
             self._personal_changed()
 
         self.do(forget)
@@ -226,7 +219,7 @@ class Learner:
 
         def wipe() -> None:
             self._own.model.wipe()
-            self._kept.wipe()
+            self.kept.wipe()
             self._words_of = {}
             then()
             self.trouble("")
@@ -245,38 +238,15 @@ class Learner:
         """Keep a sentence for the banner."""
         self._keep(problem=problem)
 
-    # What rounds ask; these methods read the log, in the thread that calls them.
-
-    @property
-    def vault(self) -> Vault:
-        """Where the owner's things are; another one after damage."""
-        return self._kept.vault
-
-    @property
-    def new_examples(self) -> int:
-        """Number of messages since the last training."""
-        return self._learned.new_examples
-
     def messages(self) -> Sequence[Message]:
-        """Return the log, oldest first; nothing if it cannot be read."""
+        """Return the log, oldest first, read in the caller's thread; nothing if it cannot be read."""
         with contextlib.suppress(VaultError):
             if self.opened.is_set():
-                return self._kept.log.messages()
+                return self.kept.log.messages()
         return ()
 
-    def training_texts(self) -> Sequence[str]:
-        """Return the messages to train on, oldest first."""
-        messages = self.messages()
-        self._training_through = messages[-1].number if messages else 0
-        return [message.text for message in messages if not _is_held_out(message)]
-
-    def held_out_texts(self) -> Sequence[str]:
-        """Return the latest messages that are never trained on, oldest first."""
-        return [message.text for message in self.messages() if _is_held_out(message)][-_COMPARED:]
-
-    def was_trained(self) -> None:
-        """Count what `training_texts` returned last as old."""
-        self._kept.vault.put(_TRAINED, str(self._training_through).encode())
+    def count(self) -> None:
+        """Count again what the screens show."""
         self.do(self._count)
 
     def use_model(self, version: int) -> None:
@@ -305,14 +275,14 @@ class Learner:
         self._begun.wait()
         if problem := self._open_kept():
             self.trouble(problem)
-        self._guarded(self._kept.log.recover)
+        self._guarded(self.kept.log.recover)
         if self._directory is not None:
             try:
                 self.models = SharedModels(self._profile.models, Export.load(self._directory))
             except ExportError as error:
                 self.trouble(f"There are no suggestions: {error}")
         lexicon = self.models.export.vocabulary.lexicon.keys() if self.models else ()
-        self._own = OwnWords(self._kept, lexicon, self._clock)
+        self._own = OwnWords(self.kept, lexicon, self._clock)
         self._guarded(self._own.read)
         if self.models is not None:
             self._suggester = Suggester(self.models.next_words(self.models.in_use), self._own.model)
@@ -324,7 +294,7 @@ class Learner:
     def _open_kept(self) -> str:
         """Open what is kept; return what the owner should know of it, if anything."""
         self._words_of = {}
-        return self._kept.open()
+        return self.kept.open()
 
     def _guarded(self, job: Callable[[], object]) -> None:
         """Do a job; if what is kept cannot be used, say so, and go on with a new vault unless it is only full."""
@@ -334,7 +304,7 @@ class Learner:
             self.trouble(f"Nothing more can be learned, since {error}: make room, or wipe what was learned.")
             self._changed()
         except VaultError:
-            self._kept.vault.close()
+            self.kept.vault.close()
             self.trouble(self._open_kept() or "What was learned could not be written once; it is in use again.")
             self._changed()
 
@@ -357,15 +327,15 @@ class Learner:
 
     def _count(self) -> None:
         """Count what the screens show."""
-        numbers = set(self._kept.vault.numbers())
+        numbers = set(self.kept.vault.numbers())
         self._words_of = {number: words for number, words in self._words_of.items() if number in numbers}
-        for message in self._kept.log.messages(after=max(self._words_of, default=0)):
+        for message in self.kept.log.messages(after=max(self._words_of, default=0)):
             self._words_of[message.number] = sum(token.is_word for token in tokenise(message.text))
         self._keep(
             messages=len(self._words_of),
             words=sum(self._words_of.values()),
-            new_examples=self._kept.log.count(after=int(self._kept.vault.get(_TRAINED) or 0)),
-            days=tuple(self._kept.log.days()),
+            new_examples=self.kept.log.count(after=self.kept.trained_through),
+            days=tuple(self.kept.log.days()),
             learned=tuple((word.word, word.shown, word.messages) for word in self._own.model.learned()),
             never=tuple(sorted(self._own.model.never)),
             shortcuts=self._own.model.shortcuts,
@@ -375,7 +345,3 @@ class Learner:
     def _keep(self, **changes: Any) -> None:
         with self._lock:
             self._learned = replace(self._learned, **changes)
-
-
-def _is_held_out(message: Message) -> bool:
-    return message.number % HELD_OUT == 0

@@ -15,7 +15,7 @@ from model.suggestions import PersonalModel
 _DAY = 86400
 _LEARNED_BEFORE_SAVING = 10
 
-_PERSONAL, _THROUGH = "personal", "personal through"
+_PERSONAL, _THROUGH, _TRAINED = "personal", "personal through", "trained through"
 
 
 class Kept:
@@ -50,6 +50,15 @@ class Kept:
             self.open()
         for path in set_aside(self._path):
             path.unlink(missing_ok=True)
+
+    @property
+    def trained_through(self) -> int:
+        """Number of the latest message that was trained on."""
+        return int(self.vault.get(_TRAINED) or 0)
+
+    @trained_through.setter
+    def trained_through(self, number: int) -> None:
+        self.vault.put(_TRAINED, str(number).encode())
 
 
 class OwnWords:

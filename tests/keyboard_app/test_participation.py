@@ -131,21 +131,28 @@ def owner(tmp_path: Path) -> Owner:
     return Owner(tmp_path / "phone")
 
 
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
+def here(_: object, work: Callable[..., object], *arguments: object) -> object:
     """Train in this process: that it runs in another one is another test's business."""
-    monkeypatch.setattr(child_processes, "run", lambda should_stop, work, *arguments: work(*arguments))  # noqa: ARG005
+    return work(*arguments)
 
 
 @pytest.fixture
-def participation(network: Network, site: Site, owner: Owner, exported: Export, here: None) -> Participation:  # noqa: ARG001
+def participation(network: Network, site: Site, owner: Owner, exported: Export) -> Participation:
     return started(network, site, owner, exported)
 
 
 def started(network: Network, site: Site, owner: Owner, exported: Export) -> Participation:
     models = SharedModels(owner.folder / "models", exported)
     owner.participation = Participation(
-        URL, owner.folder / "device", models, owner, owner, trust=site.trust(), transport=network, clock=site.clock
+        URL,
+        owner.folder / "device",
+        models,
+        owner,
+        owner,
+        trust=site.trust(),
+        transport=network,
+        clock=site.clock,
+        run=here,
     )
     return owner.participation
 
@@ -273,7 +280,6 @@ def test_training_that_is_broken_off_leaves_the_round_and_says_why(
     participation: Participation,
     others: list[HttpPhone],
     owner: Owner,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def in_use(should_stop: Callable[[], bool], *_: object) -> None:
         assert not should_stop()
@@ -281,7 +287,7 @@ def test_training_that_is_broken_off_leaves_the_round_and_says_why(
         assert should_stop()
         raise child_processes.InterruptedWorkError("the phone is in use again")
 
-    monkeypatch.setattr(child_processes, "run", in_use)
+    participation._run = in_use
     run(site, participation, others, lambda: any("in use" in entry.reason for entry in participation.snapshot().rounds))
     (entry,) = participation.snapshot().rounds
     assert entry.outcome is Outcome.DROPPED

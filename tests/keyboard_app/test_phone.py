@@ -16,8 +16,8 @@ from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile, ProfileError
 from keyboard_app.settings import Settings
 from keyboard_app.shared_models import SharedModels
-from keyboard_app.typing.learner import HELD_OUT
 from keyboard_app.typing.suggesting import Suggesting
+from keyboard_app.typing.training_texts import HELD_OUT, TrainingTexts
 from keyboard_app.typing.typing_log import EXPIRY_SECONDS
 from model.engine import Export
 from model.suggestions import Suggestion
@@ -286,7 +286,7 @@ class TestLearning:
     def test_some_messages_are_kept_out_of_training(self, open_phone: Open) -> None:
         phone = open_phone()
         say(phone, *(f"number {number}" for number in range(2 * HELD_OUT)))
-        assert len(phone._learner.training_texts()) == 2 * (HELD_OUT - 1)
+        assert len(TrainingTexts(phone._learner).training_texts()) == 2 * (HELD_OUT - 1)
 
 
 class TestTrouble:
