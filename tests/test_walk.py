@@ -97,7 +97,7 @@ def test_a_word_typed_on_three_phones_is_likelier_on_a_fourth(tmp_path: Path) ->
     mean = examples @ np.stack([clip(update.delta, ROUNDS.clip) for update in updates]) / examples.sum()
     stepped = site.installation.settings.optimizer.optimizer.apply(models.state(1), mean.astype(np.float32))
     step, error = stepped.weights - models.state(1).weights, stepped.weights - models.state(2).weights
-    assert np.linalg.norm(error) < 0.02 * np.linalg.norm(step)
+    assert np.linalg.norm(error) < 0.04 * np.linalg.norm(step)  # it is rounded at random before it is masked
 
     # PHONE: Dia, who never typed the word, has the new model, and finds it likelier where the others wrote it.
     assert phones[3].settle()
