@@ -39,7 +39,7 @@ from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
-from federation.protocol.trust import Anchors
+from federation.protocol.trust import Anchors, TrustError
 from federation.updates.update import Update
 from keyboard_app import long_work
 from keyboard_app.model_comparison import Verdict
@@ -208,7 +208,14 @@ class Participation:
         if seen != self._seen:
             self._seen = seen
             self._entries = tuple(self._entry(record, facts.get(str(record.number), {})) for record in records)
-        return Snapshot(self.activity, self.problem, self._entries, meter)
+        return Snapshot(self.activity, self.problem, self._entries, meter, self._says())
+
+    def _says(self) -> str:
+        """Say how far the app trusts whoever runs the rounds."""
+        try:
+            return self._anchored().profile.says
+        except TrustError as error:
+            return str(error)
 
     def _entry(self, record: RoundRecord, known: Mapping[str, Any]) -> RoundEntry:
         sealed = self._texts.vault.get(f"{_CONTRIBUTION}{record.number}") if record.contributed else None

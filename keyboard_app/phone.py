@@ -223,6 +223,7 @@ class Phone:
             learned.never,
             (learned.messages, learned.words),
             learned.problem or snapshot.problem,
+            snapshot.trust,
         )
 
     def conditions(self) -> Sequence[Condition]:

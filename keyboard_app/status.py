@@ -92,6 +92,7 @@ class Snapshot:
     problem: str
     rounds: Sequence[RoundEntry]
     budget: BudgetStatus
+    trust: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ class Status:
         never: Words never to suggest.
         logged: Number of messages and of words in the typing log.
         problem: One sentence for the banner; empty if all is well.
+        trust: What the app protects from whoever runs the rounds, and what not, in plain words; empty if not known.
     """
 
     profile: str
@@ -169,6 +171,7 @@ class Status:
     never: Sequence[str]
     logged: tuple[int, int]
     problem: str = ""
+    trust: str = ""
 
 
 def needed(chosen: Settings, now: Conditions, server: str, new_examples: int) -> Sequence[Condition]:

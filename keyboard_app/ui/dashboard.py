@@ -55,7 +55,6 @@ class Dashboard(BoxLayout):
             fact(palette, "Rounds", str(len(joined))),
             fact(palette, "Phones that contribute", f"{sum(bool(status.consent) for status in seen)} of {len(seen)}"),
             fact(palette, "Sent by all", size_text(sent)),
-            fact(palette, "Words that left", "0 words"),
             title="Learning together",
         )
 

@@ -22,7 +22,7 @@ _CONSENT = {
         """,
     "What leaves this phone": """
         Now and then a list of numbers: how your typing would change the shared model. It is cut to a fixed size and
-        masked, so that the server can read only the sum over many phones. You can look at every one of them.
+        masked, so that the server can read only the sum over many phones. You can look at the beginning of each list.
         """,
     "What does not leave": """
         Your messages, your words, your learned words, and your unmasked numbers. Nobody can ask this phone for them.
@@ -56,6 +56,8 @@ def _consent(view: Screen) -> list[Widget]:
         Card(palette, Text(" ".join(detail.split()), palette.on_surface), title=title)
         for title, detail in _CONSENT.items()
     ]
+    if trust := phone.status().trust:
+        cards.append(Card(palette, Text(trust, palette.on_surface), title="Whom this protects you from"))
 
     def answer(choose: Callable[..., None], **chosen: bool) -> Callable[[], None]:
         def answered() -> None:

@@ -19,7 +19,9 @@ def leaves(view: Screen) -> list[Widget]:
     if not joined:
         nothing = "Nothing has left this phone yet. After its first round you see here what the server got."
         return [Card(palette, Text(nothing, palette.on_surface), title="Nothing")]
-    return [_left(entry, palette) for entry in joined]
+    trust = view.phone.status().trust
+    whom = [Card(palette, Text(trust, palette.on_surface), title="Whom this protects you from")] if trust else []
+    return [*whom, *(_left(entry, palette) for entry in joined)]
 
 
 def _left(entry: RoundEntry, palette: Palette) -> Widget:
@@ -31,10 +33,10 @@ def _left(entry: RoundEntry, palette: Palette) -> Widget:
     return Card(
         palette,
         pictures,
-        fact(palette, "Words that left", "0 words"),
+        fact(palette, "Privacy spent", "without noise, unlimited" if entry.epsilon is None else f"{entry.epsilon:.2f}"),
         fact(palette, "Sent", size_text(entry.bytes_up)),
         fact(palette, "Received", size_text(entry.bytes_down)),
-        fact(palette, "Phones in the sum", f"at least {entry.phones}"),
+        fact(palette, "Phones in the sum", str(entry.phones) if entry.phones else "not known"),
         title=f"Round {entry.round_id}, {_when(entry)}",
     )
 
