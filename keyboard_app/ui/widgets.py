@@ -1,5 +1,7 @@
 """The widgets that every screen is made of. A widget gets its palette when it is made and keeps it."""
 
+# Longer than other modules: fourteen small widgets that share their drawing.
+
 from collections.abc import Callable, Sequence
 from typing import Any
 
