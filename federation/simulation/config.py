@@ -35,7 +35,7 @@ MAX_ROW_LENGTH = 1000
 
 SEED = "seed"
 PUBLIC = "public"
-_GENTLE_RATE = 0.4
+_GENTLE = {"server": 0.4, "client": 0.5}  # learning rates
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class SimulationConfig(Ranged):
     def beginning(cls, start: str | None, file: Path | None = None) -> "SimulationConfig":
         """Return the settings of a run that begins somewhere: those of a file, and defaults for the rest.
 
-        A network that public text has taught already is spoiled by the first rounds unless the server steps gently, so
-        its learning rate is 0.4 instead of 1 where the file does not say.
+        A network that public text has taught already is spoiled by the first rounds unless clients and server step
+        gently: where the file does not say, their learning rates are 0.5 and 0.4 instead of 2 and 1.
 
         Args:
             start: see the attribute; if not given, that of the file, or else `public`.
@@ -130,9 +130,10 @@ class SimulationConfig(Ranged):
         """
         table = {} if file is None else read(file)
         table["start"] = start or table.get("start", PUBLIC)
-        server = table.get("server", {})
-        if table["start"] != SEED and isinstance(server, dict):
-            table["server"] = {"learning_rate": _GENTLE_RATE} | server
+        for part, rate in _GENTLE.items():
+            given = table.get(part, {})
+            if table["start"] != SEED and isinstance(given, dict):
+                table[part] = {"learning_rate": rate} | given
         return build(cls, table, str(file or "options"))
 
     def with_options(self, options: dict[str, Any]) -> "SimulationConfig":

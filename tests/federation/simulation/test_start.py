@@ -46,9 +46,9 @@ def folder(vocabulary: Vocabulary, tmp_path: Path) -> Path:
 class TestSettings:
     def test_a_public_start_is_the_default_and_steps_gently(self) -> None:
         config = SimulationConfig.beginning(None)
-        assert (config.start, config.server.learning_rate) == ("public", 0.4)
+        assert (config.start, config.server.learning_rate, config.client.learning_rate) == ("public", 0.4, 0.5)
         seed = SimulationConfig.beginning("seed")
-        assert (seed.start, seed.server.learning_rate) == ("seed", 1.0)
+        assert (seed.start, seed.server.learning_rate, seed.client.learning_rate) == ("seed", 1.0, 2.0)
 
     def test_what_a_file_says_is_done(self, tmp_path: Path) -> None:
         path = tmp_path / "settings.toml"
