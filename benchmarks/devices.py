@@ -1,8 +1,8 @@
 """What a device needs for the keyboard: both engines beside each other, a key press through IBus, and the install.
 
-    uv run python -m benchmarks.devices MODEL
+    uv run python -m benchmarks.devices
 
-MODEL is a folder that `fedkey export` wrote. Engines run in processes of their own, one thread each, one after the
+The model is the small public start. Engines run in processes of their own, one thread each, one after the
 other and then again; the better of both runs counts. Keys go through a real IBus on a screen in memory.
 """
 
@@ -28,20 +28,22 @@ KEY_SECONDS = 0.05  # between two keys: a fast typist
 def main() -> None:
     """Measure everything, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
     parser.add_argument("--engine", help=argparse.SUPPRESS)
+    parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.engine:
         print(json.dumps(engine(arguments.model, arguments.engine)))
         return
     runs: dict[str, list[dict[str, float]]] = {"LITERT": [], "NUMPY": []}
-    for _ in range(RUNS):
-        for name, found in runs.items():
-            found.append(_run(arguments.model, name))
-    litert, numpy = ({name: _better(name, found) for name in found[0]} for found in runs.values())
     with tempfile.TemporaryDirectory() as name:
-        keys = ibus_keys(arguments.model, Path(name))
+        model = Path(name) / "model"
+        _export(model)
+        for _ in range(RUNS):
+            for which, found in runs.items():
+                found.append(_run(model, which))
+        keys = ibus_keys(model, Path(name))
         install = install_bytes(Path(name) / "install")
+    litert, numpy = ({name: _better(name, found) for name in found[0]} for found in runs.values())
     write(
         "devices",
         [
@@ -126,8 +128,15 @@ def install_bytes(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def _export(folder: Path) -> None:
+    from model import public_start  # noqa: PLC0415
+    from model.export import export  # noqa: PLC0415
+
+    export(public_start.load("small"), folder)
+
+
 def _run(model: Path, name: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.devices", str(model), "--engine", name]
+    command = [sys.executable, "-m", "benchmarks.devices", "--model", str(model), "--engine", name]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
