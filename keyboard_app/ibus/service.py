@@ -14,7 +14,7 @@ IBus, GLib = load()
 
 
 _SWITCH_SECONDS = 0.0005
-"""How long the thread that predicts keeps the interpreter from the one that answers a key; ten times less than usual."""
+"""How long the thread that predicts keeps the interpreter from the one that answers a key; a tenth of the usual."""
 
 
 class Service:
