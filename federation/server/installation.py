@@ -6,6 +6,7 @@
     server.sqlite  the database, unless `database` names a PostgreSQL server
     blobs/         models and masked vectors, unless `blobs` names another store
     noise.mark     how far the noise has come; apart from the database, so that one that is put back is noticed
+    instance.mark  how far rounds have come, likewise
     export/        the network and vocabulary that phones have
     public.txt     held-out public text for the gate, a message a line
 
