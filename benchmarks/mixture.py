@@ -213,6 +213,8 @@ def _report(corpus: str, rows: dict[str, Evaluation], ground: Ground, every: int
         Figure("users", len(pooled.users), f"users, every {every}. held-out one"),
         Figure("words", words, "word positions"),
         Figure("rounds", ground.config.rounds, f"rounds of {ground.config.cohort}, {ground.config.size} network"),
+        Figure("client_learning_rate", ground.config.client.learning_rate, "of SGD"),
+        Figure("client_dropout", ground.config.client.dropout, "share"),
         Figure("seeds", sum(name.split("_")[0] == "federated" for name in rows), "federated runs"),
     ]
     assert set(SHOWN) <= set(METRICS)
