@@ -40,7 +40,7 @@ _KEY_BYTES = 32
 )
 @click.option(
     "--server",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     default=paths.SERVER,
     show_default=True,
     help="Folder of the round server whose public keys phones come with; with --sign.",
