@@ -34,6 +34,7 @@ SCRIPTS = {"hi": "DEVANAGARI"}
 RIGHT_FROM = {"en": 2.3, "hi": 2.3}  # zipf: powers of ten a billion words
 RIGHT_FROM_ELSEWHERE, OTHERS_FROM = 2.5, 2.9
 LONGEST_ACRONYM = 5
+RARE_NAME = 3.4
 SHORT_NAME = 3  # letters up to which a name must be common to be listed
 BRANDS = frozenset(
     [
@@ -46,9 +47,12 @@ BRANDS = frozenset(
 )  # fmt: skip
 SLANG = frozenset(
     [
-        "bff", "brb", "btw", "dm", "dms", "fyi", "gf", "bf", "haha", "hbu", "heh", "hehe", "idk", "imo", "irl",
-        "jk", "lmao", "lol", "nvm", "ok", "omg", "pls", "rofl", "smh", "tbh", "thx", "ur", "wbu", "wifi", "wtf",
-        "xoxo",
+        "afaik", "afk", "bf", "bff", "brb", "bruh", "btw", "cuz", "dm", "dms", "emoji", "ez", "ffs", "fomo",
+        "ftw", "fwiw", "fyi", "gf", "gg", "gtg", "haha", "hashtag", "hbu", "heh", "hehe", "hmu", "idc", "idk",
+        "iirc", "ikr", "ily", "imo", "irl", "jk", "lmao", "lmfao", "lmk", "lol", "meh", "msg", "ngl", "nvm",
+        "ofc", "ok", "omg", "pls", "plz", "ppl", "rn", "rofl", "selfie", "smh", "tbf", "tbh", "thx", "tmr",
+        "tmrw", "ttyl", "txt", "tysm", "ur", "vlog", "vlogger", "vlogs", "wbu", "wifi", "wtf", "wyd", "xoxo",
+        "yolo",
     ]
 )  # fmt: skip
 COMMONER = {1: 9.0, 2: 9.0, 3: 3.3, 4: 2.5}  # powers of ten by which a word must be commoner than its misspelling
@@ -104,6 +108,12 @@ def one_slip(one: str, other: str) -> bool:
     return short in shorter(long)
 
 
+def joined(word: str, right: Mapping[str, float]) -> bool:
+    """Return whether a word is two common ones without the space between them."""
+    parts = [(right.get(word[:i], 0.0), right.get(word[i:], 0.0)) for i in range(1, len(word))]
+    return any(min(pair) >= OTHER_PART and max(pair) >= FUNCTION_WORD for pair in parts)
+
+
 def misspellings(others: Mapping[str, float], right: Mapping[str, float]) -> set[str]:
     """Return which words are slips of much commoner ones; both with their zipf frequencies."""
     index: dict[str, list[str]] = {}
@@ -116,13 +126,8 @@ def misspellings(others: Mapping[str, float], right: Mapping[str, float]) -> set
     for word, zipf in others.items():
         least = zipf + COMMONER.get(len(word), COMMONER_LONG)
         near = itertools.chain.from_iterable(index.get(part, ()) for part in shorter(word))
-        joined = any(
-            min(right.get(word[:i], 0), right.get(word[i:], 0)) >= OTHER_PART
-            and max(right.get(word[:i], 0), right.get(word[i:], 0)) >= FUNCTION_WORD
-            for i in range(1, len(word))
-        )
         unaccented = accented.get(folded(word), 0.0) >= zipf - 0.5
-        if joined or unaccented or any(right[other] >= least and one_slip(word, other) for other in near):
+        if joined(word, right) or unaccented or any(right[other] >= least and one_slip(word, other) for other in near):
             wrong.add(word)
     return wrong
 
@@ -175,6 +180,11 @@ def word_list(code: str, people: Mapping[str, str], english: set[str]) -> dict[s
         known = spellings - unknown(spellings, DICTIONARIES[code])
         sharpened = {word: min(sharp(word) & known, key=str.istitle) for word in left if sharp(word) & known}
         left -= sharpened.keys()
+    written = {word: word for word in frequencies.keys() - left - sharpened.keys()} | sharpened
+    accented = {folded(word): frequencies[word] for word in written if folded(word) != word}
+    left -= {word for word in left if accented.get(word, 0.0) >= frequencies[word] - 0.5}
+    slang = {word: max(frequencies.get(word, 0.0), OTHERS_FROM) for word in (SLANG if code == "en" else left & SLANG)}
+    left -= SLANG
     capital = left - {word.lower() for word in unknown((w.capitalize() for w in left), DICTIONARIES[code])}
     rest = left - capital
     brands = {brand.lower(): brand for brand in BRANDS}
@@ -183,18 +193,19 @@ def word_list(code: str, people: Mapping[str, str], english: set[str]) -> dict[s
         short - {word.lower() for word in unknown((w.upper() for w in short), DICTIONARIES[code])} - brands.keys()
     )
     rest -= acronyms
-    written = {word: word for word in frequencies.keys() - left - sharpened.keys()} | sharpened
     written |= {word: word.capitalize() for word in capital} | {word: word.upper() for word in acronyms}
-    accented = {folded(word): frequencies[word] for word in written if folded(word) != word}
-    unaccented = {word for word in rest if accented.get(word, 0.0) >= frequencies[word] - 0.5}
-    names = {word for word in rest - unaccented if word in people or word in english}
+    right = {word: frequencies[word] for word in written}
+    names = {word for word in rest if word in people or word in english}
+    names -= {
+        word for word in names if SHORT_NAME < len(word) and frequencies[word] < RARE_NAME and joined(word, right)
+    }
     written |= {word: people.get(word, word.capitalize()) for word in names}
     written |= {word: brands[word] for word in brands.keys() & frequencies.keys()}
     right = {word: frequencies[word] for word in written}
-    others = {word: max(frequencies[word], OTHERS_FROM) for word in rest & SLANG} | {
-        word: frequencies[word] for word in rest - right.keys() - SLANG if frequencies[word] >= OTHERS_FROM
-    }
-    wrong = misspellings(others, right) - SLANG
+    others = {word: frequencies[word] for word in rest - right.keys() if frequencies[word] >= OTHERS_FROM}
+    wrong = misspellings(others, right)
+    frequencies |= slang
+    written |= {word: word for word in slang}
     written |= {word: word for word in others.keys() - wrong if VOWELS & set(word) or len(word) < 5}
     return {form: frequencies[word] for word, form in written.items()}
 

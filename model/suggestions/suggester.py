@@ -36,6 +36,7 @@ _MARGIN_KNOWN = 6.0  # of a known word
 _MISSPELLED = 10.0  # by which a form that public text has, but no dictionary, is less likely to be meant than there
 _LONG_NAME, _COMMON_NAME, _ONE_SLIP = 6, math.log(10**-4.8), 5.5  # letters, frequency, nats
 _PROPER = math.log(10**-5.9)  # frequency from which on a proper noun in small letters gets its capital
+_ACCENT_MEANT = 2.4  # nats by which a word with accents must be commoner than the one without
 _CAUTION = 4.0  # more, for who asks for caution
 _LEAST = 1e-9
 _UNLIKELY = 1e-5  # probability of all words that begin with some letters, below which they may be two words
@@ -43,6 +44,8 @@ _UNLIKELY = 1e-5  # probability of all words that begin with some letters, below
 _SHORT, _MAX_SHORT, _MAX = 3, 7.5, 13.0  # nats that a suggested correction of few letters, or of more, may cost
 _MORE = 12  # candidates that are looked at beyond those that are shown
 _APOSTROPHES = "'’‘ʼ`´"
+_QUOTES = frozenset(_APOSTROPHES)
+_DRAWN_OUT = re.compile(r"(.)\1\1")
 
 
 class Autocorrection(enum.Enum):
@@ -202,7 +205,8 @@ class Suggester:
             return None
         if not all(part.isalpha() for part in letters.split("'")) or not stands_alone(before):
             return None
-        if self._is_wanted(before, letters) or (len(core) > 1 and core.isupper()):
+        cut_short = len(core) < len(typed) and before[-1:] not in _QUOTES  # an elision or a possessive
+        if cut_short or self._is_wanted(before, letters) or (len(core) > 1 and core.isupper()):
             return None
         if has_inner_capitals(core):
             mended = two_leading_capitals(core) and self._is_known(letters)
@@ -220,7 +224,12 @@ class Suggester:
         contraction = self.language.contractions.get(letters)
         if contraction is not None:
             return contraction, 1.0
-        return (letters, 1.0) if core == letters and self._is_proper(letters) else None
+        if core == letters and self._is_proper(letters):
+            return letters, 1.0
+        words = self.language.words
+        accented = max(self.language.accented.get(letters, ("",)), key=lambda word: words.get(word, -math.inf))
+        commoner = letters in words and accented and words[accented] - words[letters] >= _ACCENT_MEANT
+        return (accented, 1.0) if commoner else None
 
     def _meant(self, before: str, core: str, letters: str) -> tuple[str, float] | None:
         """Return the likeliest word, in lower case, and its probability; None if it is likely what was typed.
@@ -290,7 +299,8 @@ class Suggester:
         """Return whether letters are right as they are, whatever is near them."""
         elided = before[-1:] in _APOSTROPHES and before != "" and f"'{letters}" in self.language.elisions
         kept = letters in self.personal.kept or self.personal.knows(letters)
-        return elided or kept or letters in self.language.offensive
+        drawn_out = _DRAWN_OUT.search(letters) and self._is_known(re.sub(r"(.)\1\1+", r"\1", letters))
+        return elided or kept or bool(drawn_out) or letters in self.language.offensive
 
     def _is_known(self, letters: str) -> bool:
         """Return whether a word is one of the language or of the lexicon, and no common misspelling."""

@@ -10,6 +10,7 @@ _READ_BACK = 64  # characters
 
 _WORD_AT_END = regex.compile(rf"(?:{LETTER}|\p{{N}})+(?:['’‘ʼ`´](?:{LETTER}|\p{{N}})*)*$")
 _OPENING = "([{\"'“”‘’„«‹¿¡—–…*"
+_DASHES = frozenset("—–…“„«‹¿¡")
 _GLUED = regex.compile(r"\S*$")
 _COMPOUND = regex.compile(rf"(?:{LETTER}+['’]?-)+$")
 _IN_ADDRESS = regex.compile(r"[/@\\#_:=&%+~$]|[\p{L}\p{N}]\.[\p{L}\p{N}]*$|\p{N}")
@@ -48,7 +49,8 @@ def stands_alone(before: str) -> bool:
     """
     run = _GLUED.search(before[-_READ_BACK:])
     glued = run.group().lstrip(_OPENING) if run else ""
-    return not glued or glued[-1] in '“„«‹¿¡—–…([{"' or bool(_COMPOUND.fullmatch(glued))
+    opened = glued[-1:] in _DASHES or (glued[-1:] in _OPENING and not glued[-2:-1].isalnum())
+    return not glued or opened or bool(_COMPOUND.fullmatch(glued))
 
 
 def in_address(before: str) -> bool:
