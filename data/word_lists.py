@@ -197,7 +197,7 @@ def word_list(code: str, people: Mapping[str, str], english: set[str]) -> dict[s
     right = {word: frequencies[word] for word in written}
     names = {word for word in rest if word in people or word in english}
     names -= {
-        word for word in names if SHORT_NAME < len(word) and frequencies[word] < RARE_NAME and joined(word, right)
+        word for word in names if len(word) > SHORT_NAME and frequencies[word] < RARE_NAME and joined(word, right)
     }
     written |= {word: people.get(word, word.capitalize()) for word in names}
     written |= {word: brands[word] for word in brands.keys() & frequencies.keys()}
