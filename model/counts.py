@@ -26,8 +26,8 @@ COUNTS = "counts.npz"
 MAX_COUNTED_ORDER = 4
 """Four pieces of 15 bits fit 64 bits; longer n-grams that people share are rare."""
 
-LIST_LENGTH = 200_000
-"""Number of n-grams that phones count: a constant of the app, so that no server can ask about others."""
+LIST_LENGTH = 1_000_000
+"""Maximum number of n-grams that phones count: a constant of the app, so that no server can ask about others."""
 
 _MASK = (1 << PIECE_BITS) - 1
 _FORMAT = 1

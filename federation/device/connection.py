@@ -296,7 +296,7 @@ def enrol(url: str, store: PhoneStore, *, transport: httpx.BaseTransport | None 
     try:
         credential = Credential.from_bytes(answer)
     except CredentialError as error:
-        raise UnreadableError(f"{url} does not answer as an enrolment desk does") from error
+        raise UnreadableError(f"{url} does not answer as an enrolment service does") from error
     if (credential.device_id, credential.identity_key) != (store.key.device_id, store.key.public_key):
         raise ServerRefusedError(f"{url} answered with the credential of another device", status)
     store.credential = credential

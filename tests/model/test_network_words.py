@@ -105,6 +105,6 @@ def test_a_checkpoint_loads_as_it_was_saved(checkpoint: Checkpoint, tmp_path: Pa
 
 
 def test_common_words_are_common() -> None:
-    words = common_words(1000)
+    words = common_words(count=1000)
     assert len(words) == len(set(words)) == 1000
     assert {"the", "and", "because"} <= set(words)

@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from federation.protocol.steps import Step
-from federation.server import store
 from federation.server.errors import UnavailableError
 from federation.server.settings import RoundSettings
+from model import files
 from tests.federation.server.phones import Clock, Server
 
 LONGEST_SECONDS = 120
@@ -35,9 +35,9 @@ class Points:
     def __init__(self, server: Server, last: int) -> None:
         self._left = last
         self._write = server.database.write
-        self._write_file = store._write_durably
+        self._write_file = files.write
         server.database.write = self._watched_write  # type: ignore[method-assign]
-        store._write_durably = self._watched_file
+        files.write = self._watched_file
 
     def point(self) -> None:
         self._left -= 1
@@ -53,12 +53,12 @@ class Points:
             self.point()
         self.point()
 
-    def _watched_file(self, path: Path, data: bytes) -> None:
+    def _watched_file(self, path: Path, content: bytes | str, *, private: bool = False) -> None:
         self.point()
-        path.write_bytes(data[: len(data) // 2])
+        path.write_bytes(content[: len(content) // 2] if isinstance(content, bytes) else content[:1].encode())
         self.point()
         path.unlink()
-        self._write_file(path, data)
+        self._write_file(path, content, private=private)
         self.point()
 
 

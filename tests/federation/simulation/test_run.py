@@ -93,6 +93,7 @@ def test_bytes_of_a_client_are_those_of_the_messages_of_phones(whole: Reference)
     assert f"{first.up}" in (whole.run.directory / "metrics.csv").read_text()
 
 
-def test_defence_and_privacy_are_not_switched_on_together() -> None:
-    with pytest.raises(ConfigError, match="leave out"):
-        SimulationConfig().with_options({"defence.enabled": True, "privacy.clip": 1.0})
+def test_a_defence_does_not_go_with_noise_by_the_server() -> None:
+    noised = {"privacy.mechanism": "gaussian", "privacy.noise_multiplier": 1.0, "privacy.clip": 1.0}
+    with pytest.raises(ConfigError, match="leave out defence"):
+        SimulationConfig().with_options({"defence.enabled": True, "client.weighting": "uniform", **noised})
