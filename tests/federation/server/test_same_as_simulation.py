@@ -1,5 +1,6 @@
 """Phones that learn through HTTP and secure aggregation end where TFF's simulation of the same clients ends."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,6 @@ import pytest
 
 from federation.device import LocalTraining
 from federation.rounds.server_optimizers import OptimizerSettings
-from federation.server.settings import RoundSettings
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server
@@ -35,16 +35,8 @@ def test_rounds_of_phones_reach_what_the_simulation_reaches(
     texts = [[TEXT[(number + i) % len(TEXT)] for i in range(4 + number)] * 3 for number in range(PHONES)]
     rows = [pack(export.vocabulary.encode(tokenise(text)) for text in own) for own in texts]
     everything = np.concatenate(rows)
-    settings = RoundSettings(
-        **{
-            **vars(SETTINGS),
-            "over_selection": 1.0,
-            "clip": 20.0,
-            "learning_rate": 1.0,
-            "dropout": 0.0,
-            "separation_seconds": 1,
-        }
-    )
+    local = replace(SETTINGS.training, learning_rate=1.0, dropout=0.0)
+    settings = replace(SETTINGS, over_selection=1.0, clip=20.0, training=local, separation_seconds=1)
     trainer = export.trainer()
     start = trainer.weights()
 
@@ -58,7 +50,7 @@ def test_rounds_of_phones_reach_what_the_simulation_reaches(
     by_phones = models.state(ROUNDS + 1).weights
 
     layout = Layout.of(export.manifest.network.layout)
-    training = ClientTraining(learning_rate=1.0, gradient_norm=settings.gradient_norm, dropout=0.0)
+    training = ClientTraining(learning_rate=1.0, gradient_norm=local.gradient_norm, dropout=0.0)
     cohort = Cohort(export.manifest.network, ROW_LENGTH, training)
     server = Server(export.manifest.network, OptimizerSettings(name="sgd", learning_rate=1.0, momentum=0.0))
     state = server.initialize(list(layout.unflatten(start).values()))
