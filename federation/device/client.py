@@ -53,6 +53,7 @@ _LONGEST_REST_SECONDS = 24 * 3600.0
 _POLL_SECONDS = 1.0
 _AFTER_LEAVING_SECONDS = 30.0
 _BACKOFF_SECONDS = 1.0
+_MAX_DOUBLINGS = 32  # beyond the longest wait, and within what a float can hold
 _LONGEST_BACKOFF_SECONDS = 60.0
 _GONE = 410
 _UNLIMITED = PrivacyBudget(limit_rho=math.inf, max_participations=1 << 31)
@@ -403,7 +404,7 @@ class DeviceClient:
         return wait
 
     def _backoff(self) -> float:
-        return self._later(min(_BACKOFF_SECONDS * 2**self._failures, _LONGEST_BACKOFF_SECONDS))
+        return self._later(min(_BACKOFF_SECONDS * 2 ** min(self._failures, _MAX_DOUBLINGS), _LONGEST_BACKOFF_SECONDS))
 
     def _later(self, seconds: float) -> float:
         """Spread what many phones were told alike."""
