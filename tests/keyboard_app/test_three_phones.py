@@ -40,7 +40,7 @@ def network(site: Site) -> Network:
 
 
 @pytest.fixture
-def phones(tmp_path: Path, exported: Export, network: Network) -> Iterator[list[Phone]]:
+def phones(tmp_path: Path, exported: Export, site: Site, network: Network) -> Iterator[list[Phone]]:
     opened = []
     for name in ("anna", "ben", "cleo"):
         profile = Profile.named(name, tmp_path / "phones")

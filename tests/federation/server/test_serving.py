@@ -235,7 +235,8 @@ def test_machines_that_share_a_database_and_a_bucket_are_one_server(
         SETTINGS, rounds=rounds, database=postgresql.create_database(), blobs=f"{s3.create_bucket()}/fedkey"
     )
     one = Process(tmp_path / "one", exported, shared)
-    shutil.copytree(tmp_path / "one" / "server", tmp_path / "two" / "server")
+    for name in ("server", "authority"):
+        shutil.copytree(tmp_path / "one" / name, tmp_path / "two" / name)
     two = Process(tmp_path / "two", exported, shared)
 
     def phones_of(each: RoundSummary) -> int:

@@ -41,7 +41,7 @@ class Reader:
         )
 
     def show(self, text: str, cursor: int = 0, field: FieldKind = FieldKind.ORDINARY) -> None:
-        self.state = EditorState(text, cursor, field=field)
+        self.state = EditorState(text, cursor=cursor, field=field)
         self.field.show(self.state)
         self.screen.frames(2)
 
