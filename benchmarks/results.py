@@ -46,7 +46,8 @@ def write(
         script: module below `benchmarks`.
         keep: which figures of an earlier run stay in the file, by name.
     """
-    command = " ".join(["uv run python -m", f"benchmarks.{script or name.split('-', maxsplit=1)[0]}", *sys.argv[1:]])
+    said = [Path(argument).name if Path(argument).is_absolute() else argument for argument in sys.argv[1:]]
+    command = " ".join(["uv run python -m", f"benchmarks.{script or name.split('-', maxsplit=1)[0]}", *said])
     for figure in figures:
         line = f"{figure.figure:<36} {figure.value:>12.4g} {figure.unit}"
         if figure.reference_value is not None:
