@@ -139,7 +139,7 @@ def test_a_vault_that_cannot_be_written_is_deleted_all_the_same(profile: Profile
     phone = Phone(profile)
     assert phone.settle()
     key = profile.key.read_bytes()
-    phone._learner.vault.close()  # as if the disk had gone
+    phone._learner.kept.vault.close()  # as if the disk had gone
     phone.delete_everything()
     assert phone.settle()
     assert phone.status().logged == (0, 0)
