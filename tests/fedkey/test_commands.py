@@ -173,12 +173,13 @@ def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
     assert "perplexity changes by" in exported.output
     assert Export.load(tmp_path / "phone").manifest.version == 1
 
-    for said in ("model", "5-gram seed", "5-gram central", "of users helped", "top-1 % of users at"):
+    for said in ("run", "5-gram seed", "5-gram central", "of users helped", "top-1 % of users at"):
         assert said in judged.output
     assert sorted(path.name for path in out.iterdir()) == [
         "5-gram-central.json",
         "5-gram-seed.json",
-        "model.json",
+        "evaluation.json",
         "models.svg",
+        "run.json",  # a model is called what its run is called
     ]
-    assert Evaluation.from_json((out / "model.json").read_text()).name == "model"
+    assert Evaluation.from_json((out / "run.json").read_text()).name == "run"
