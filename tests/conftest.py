@@ -22,7 +22,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no worker is left with it when the others are done."""
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/cli/", "tests/simulation/")))
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/fedkey/", "tests/federation/simulation/")))
 
 
 # No test is timed: a loaded machine is no defect.
