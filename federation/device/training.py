@@ -9,6 +9,7 @@ import numpy as np
 from federation.device.errors import TooLittleError
 from federation.protocol import model_codec as codec
 from federation.protocol.task import CountingTask, DeviceClass, TrainingTask
+from federation.rounds.counting import capped
 from federation.updates.frozen_rows import FrozenRows
 from federation.updates.transforms import Freeze
 from federation.updates.update import Tally, Update
@@ -89,8 +90,8 @@ class LocalTraining:
         texts = self._texts()
         if not texts:
             raise TooLittleError("nothing was typed that could be counted")
-        counts = listed.count(self._vocabulary.encode(tokenise(text)) for text in texts)
-        return Update(np.minimum(counts, counting.max_count).astype(np.float32), Tally(examples=1))
+        messages = (self._vocabulary.encode(tokenise(text)) for text in texts)
+        return Update(capped(listed, messages, counting.max_count), Tally(examples=1))
 
     def _train(self, rows: Rows, task: TrainingTask, random: np.random.Generator) -> tuple[int, Totals]:
         """Return how many different rows were trained on, and their totals before."""

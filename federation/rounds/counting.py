@@ -60,8 +60,7 @@ class CountingSettings(Ranged):
         Returns:
             The counts as a delta, float32 [n-grams], at most `clip` long; every client weighs the same.
         """
-        counts = np.minimum(listed.count(messages), self.max_count).astype(np.float32)
-        return Update(clip(counts, self.clip), Tally(examples=1))
+        return Update(clip(capped(listed, messages, self.max_count), self.clip), Tally(examples=1))
 
     def encoding(self, phones: int, minimum: int, privacy: Privacy, length: int) -> Encoding:
         """Return the encoding of a group's vectors: `phones` at most, `minimum` at least, of `length` n-grams.
@@ -77,6 +76,12 @@ class CountingSettings(Ranged):
         """Return the counts after a round: those before it, decayed, and the round's sum."""
         result: Counts = (np.float32(self.decay) * before + total).astype(np.float32)
         return result
+
+
+def capped(listed: NgramList, messages: Iterable[Sequence[int]], max_count: int) -> Counts:
+    """Return how often encoded messages hold each n-gram of a list, at most `max_count`: float32 [n-grams]."""
+    counts: Counts = np.minimum(listed.count(messages), max_count).astype(np.float32)
+    return counts
 
 
 def noise_variance(plan: RoundPlan, phones: int) -> float:
