@@ -3,7 +3,7 @@
 from federation.device.connection import Connection
 from federation.device.store import PhoneStore
 from federation.protocol.commitments import Commitments
-from federation.protocol.log import HASH_BYTES, Edge, LogError, LoggedModel, gone_on, unpack
+from federation.protocol.log import HASH_BYTES, Edge, LogEntry, LogError, gone_on, unpack
 
 _MODELS_KEPT = 512
 _MAX_NEW_ENTRIES = 100_000
@@ -48,7 +48,7 @@ class LogWatch:
             added.extend(more)
         added = added[: max(missing, 0)]  # it may have grown meanwhile
         after = gone_on(edge, told.log_size, told.log_root, added)
-        entries = (LoggedModel.from_bytes(entry) for entry in added)
+        entries = (LogEntry.from_bytes(entry) for entry in added)
         models += [bytes.fromhex(entry.sha256) for entry in entries if entry.accepted]
         if model_sha256 not in models:
             raise LogError("the model is not in the server's log of models: do not take part")

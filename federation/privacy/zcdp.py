@@ -5,10 +5,12 @@ has an L2 norm of at most `NoiseScale.sensitivity` levels.
 """
 
 import math
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from federation.privacy.errors import NoiseError
 from federation.privacy.mechanisms import NoiseScale
-from federation.protocol.plan import Mechanism
+from federation.protocol.plan import Mechanism, RoundPlan
 
 
 def gaussian_rho(noise_multiplier: float) -> float:
@@ -52,3 +54,24 @@ def round_rho(scale: NoiseScale) -> float:
             return epsilon**2 / 2
         case Mechanism.NONE:
             raise NoiseError("a round without noise has no privacy to count: choose a mechanism")
+
+
+class RoundsCost(NamedTuple):
+    """What rounds cost a phone that was in each of them, against whoever runs them.
+
+    Attributes:
+        rounds: Number of rounds.
+        unnoised: Number of those without noise by the phones, for which no bound holds.
+        rho: zCDP of all the others together.
+    """
+
+    rounds: int
+    unnoised: int
+    rho: float
+
+    @classmethod
+    def of(cls, plans: Iterable[RoundPlan]) -> "RoundsCost":
+        """Return the cost of the rounds of these plans; a server's own noise is not counted on."""
+        costs = [None if plan.privacy.mechanism is Mechanism.NONE else round_rho(NoiseScale.of(plan)) for plan in plans]
+        noised = [cost for cost in costs if cost is not None]
+        return cls(len(costs), len(costs) - len(noised), math.fsum(noised))

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from federation.protocol.log import EMPTY_ROOT, HASH_BYTES
-
-INSTANCE_BYTES = 16
+from federation.protocol.log import EMPTY_ROOT, HASH_BYTES, INSTANCE_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,15 +7,24 @@ entries that were added since: a log that was rewritten leads to another head.
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, Self
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from federation.errors import FederationError
+from federation.secure_aggregation.identity import SIGNATURE_BYTES, verifies
 
 HASH_BYTES = 32
+INSTANCE_BYTES = 16
 MAX_ENTRY_BYTES = 4096
+_HASH = re.compile("[0-9a-f]{64}")
+_KINDS = frozenset({"weights", "counts"})
+_HEAD_LABEL = b"fedkey log head v1\0"
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
 
@@ -90,38 +99,66 @@ class Edge:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoggedModel:
-    """A version of the model, as the log has it.
+class LogEntry:
+    """How a round ended, or a model that no round made: one leaf of the log.
 
     Attributes:
-        version: counts up.
-        parent: version that it was made from; nothing for the first.
-        sha256: hex, of the weights.
-        accepted: whether the gate let it through.
-        plan: hash (hex) of the plan of the round that made it; empty if none did.
-        mean: SHA-256 (hex) of the mean delta that was applied; empty if there was none.
+        kind: of what the round changes: `weights` or `counts`.
+        round_id: that ended; 0 if none made the model.
+        version: that came of it; None if the round was abandoned.
+        parent: version that the round trained; None for the first.
+        sha256: hex, of the new version; of the parent if there is none.
+        accepted: whether the gate let the version through.
+        plan: hash (hex) of the round's plan; empty if no round made the model.
+        mean: SHA-256 (hex) of what the server optimizer was given, the mean delta as float32; empty if nothing was
+            published: of counts, and of a round without a model.
+        state: SHA-256 (hex) of what the server optimizer remembers after it; empty of counts.
+        optimizer: settings of the server optimizer, by name.
+        uploads: phones whose masked update came: what a round cost them it cost, whatever became of it.
         phones: in the sum.
+        simulated: simulated clients in the mean beside the phones.
         clip: L2 bound of what a phone contributed.
         noise_multiplier: of the noise that phones made.
         corrupt: phones whose noise was not counted on.
         minimum: phones that had to be in the sum.
     """
 
-    version: int
+    version: int | None
     parent: int | None
     sha256: str
     accepted: bool
+    kind: str = "weights"
+    round_id: int = 0
     plan: str = ""
     mean: str = ""
+    state: str = ""
+    optimizer: Mapping[str, str | float] = field(default_factory=dict)
+    uploads: int = 0
     phones: int = 0
+    simulated: int = 0
     clip: float = 0.0
     noise_multiplier: float = 0.0
     corrupt: int = 0
     minimum: int = 0
 
+    def __post_init__(self) -> None:
+        hashes = [each for each in (self.plan, self.mean, self.state) if each != ""]
+        counts = [self.round_id, self.uploads, self.phones, self.simulated, self.corrupt, self.minimum]
+        numbers = [each for each in (self.version, self.parent) if each is not None]
+        if not all(isinstance(each, str) and _HASH.fullmatch(each) for each in (self.sha256, *hashes)):
+            raise ValueError("a hash has 64 hex digits")
+        if not all(type(each) is int and 0 <= each < 1 << 63 for each in (*counts, *numbers)):
+            raise ValueError("a count is a whole number from 0")
+        if not all(type(each) is float and 0 <= each < math.inf for each in (self.clip, self.noise_multiplier)):
+            raise ValueError("a clip and a noise multiplier are finite and not negative")
+        if self.kind not in _KINDS or type(self.accepted) is not bool or not isinstance(self.optimizer, dict):
+            raise ValueError("another kind of entry")
+        if self.version is None and (self.accepted or not self.round_id):
+            raise ValueError("what has no version is a round that was abandoned")
+
     def to_bytes(self) -> bytes:
         """Return the entry; its bytes are what is hashed."""
-        return json.dumps(vars(self), sort_keys=True, separators=(",", ":")).encode()
+        return _json(vars(self))
 
     @classmethod
     def from_bytes(cls, entry: bytes) -> Self:
@@ -133,15 +170,68 @@ class LoggedModel:
         try:
             if len(entry) > MAX_ENTRY_BYTES:
                 raise ValueError("too long")  # noqa: TRY301
-            values: Mapping[str, Any] = json.loads(entry)
+            values: dict[str, Any] = json.loads(entry)
             made = cls(**values)
-            if not isinstance(made.sha256, str) or len(bytes.fromhex(made.sha256)) != HASH_BYTES:
-                raise ValueError("no hash")  # noqa: TRY301
-            if made.to_bytes() != entry:
+            if set(values) != set(vars(made)) or made.to_bytes() != entry:
                 raise ValueError("written in another way")  # noqa: TRY301
         except (TypeError, ValueError, RecursionError) as error:
             raise LogError("an entry of the log cannot be read") from error
         return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogHead:
+    """What a server says of its log to anyone, under its signature: whoever has two that contradict has a proof.
+
+    Attributes:
+        instance: of the server's database.
+        size, root: of the log.
+        rounds: that ended and in which a phone's masked update came.
+        unnoised: of those, without noise by the phones.
+        rho: zCDP of all the others together, for a phone that was in each.
+    """
+
+    instance: bytes
+    size: int
+    root: bytes
+    rounds: int
+    unnoised: int
+    rho: float
+
+    def __post_init__(self) -> None:
+        if not all(type(each) is int and 0 <= each < 1 << 31 for each in (self.size, self.rounds, self.unnoised)):
+            raise ValueError("a log has from 0 to 2^31 entries")
+        if len(self.instance) != INSTANCE_BYTES or len(self.root) != HASH_BYTES:
+            raise ValueError(f"an instance has {INSTANCE_BYTES} bytes, and the head of a log {HASH_BYTES}")
+        if type(self.rho) is not float or not 0 <= self.rho < math.inf:
+            raise ValueError("a privacy loss is finite and not negative")
+
+    def signed(self, key: Ed25519PrivateKey) -> bytes:
+        """Return the head as JSON, with the signature of a round server."""
+        head = vars(self) | {"instance": self.instance.hex(), "root": self.root.hex()}
+        return _json({"head": head, "signature": key.sign(_HEAD_LABEL + _json(head)).hex()})
+
+    @classmethod
+    def from_signed(cls, data: bytes, server_key: bytes) -> Self:
+        """Read a head that the round server with this raw Ed25519 public key signed.
+
+        Raises:
+            LogError: it did not, or it is no head.
+        """
+        try:
+            told = json.loads(data)
+            head, signature = told["head"], bytes.fromhex(told["signature"])
+            made = cls(**(head | {name: bytes.fromhex(head[name]) for name in ("instance", "root")}))
+            signed = len(signature) == SIGNATURE_BYTES and verifies(server_key, signature, _HEAD_LABEL + _json(head))
+        except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+            raise LogError("the head of the log cannot be read") from error
+        if not signed:
+            raise LogError("the head of the log is not signed by the round server")
+        return made
+
+
+def _json(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def pack(entries: Sequence[bytes]) -> bytes:

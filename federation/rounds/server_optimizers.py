@@ -45,6 +45,10 @@ class ServerState:
 class ServerOptimizer(Protocol):
     """Turns a mean delta into the next global state."""
 
+    @property
+    def settings(self) -> "OptimizerSettings":
+        """What makes the same optimizer again."""
+
     def initialize(self, weights: FlatVector) -> ServerState:
         """Return the state before the first round."""
 
@@ -94,6 +98,11 @@ class SgdMomentum(Ranged):
     learning_rate: Rate = 1.0
     momentum: Decay = 0.9
 
+    @property
+    def settings(self) -> OptimizerSettings:
+        """See `ServerOptimizer.settings`."""
+        return OptimizerSettings(name="sgd", learning_rate=self.learning_rate, momentum=self.momentum)
+
     def initialize(self, weights: FlatVector) -> ServerState:
         """Return the state before the first round."""
         return ServerState(weights, {"velocity": np.zeros_like(weights)} if self.momentum else {})
@@ -116,8 +125,20 @@ class Adam(Ranged):
     second_moment: Decay = 0.99
     epsilon: Positive = 1e-3
 
+    name: ClassVar[OptimizerName] = "adam"
     first_second_moment: ClassVar[float] = 0.0
     """What the second moment begins with."""
+
+    @property
+    def settings(self) -> OptimizerSettings:
+        """See `ServerOptimizer.settings`."""
+        return OptimizerSettings(
+            name=self.name,
+            learning_rate=self.learning_rate,
+            momentum=self.first_moment,
+            second_moment=self.second_moment,
+            epsilon=self.epsilon,
+        )
 
     def initialize(self, weights: FlatVector) -> ServerState:
         """Return the state before the first round."""
@@ -145,6 +166,7 @@ class Adam(Ranged):
 class Yogi(Adam):
     """FedYogi: as FedAdam, but the second moment moves by a square at most, whatever it was (Zaheer et al. 2018)."""
 
+    name: ClassVar[OptimizerName] = "yogi"
     first_second_moment: ClassVar[float] = 1e-6
 
     def _second(self, before: FlatVector, squared: FlatVector) -> FlatVector:
@@ -158,6 +180,11 @@ class Adagrad(Ranged):
 
     learning_rate: Rate = 0.01
     epsilon: Positive = 1e-3
+
+    @property
+    def settings(self) -> OptimizerSettings:
+        """See `ServerOptimizer.settings`."""
+        return OptimizerSettings(name="adagrad", learning_rate=self.learning_rate, epsilon=self.epsilon)
 
     def initialize(self, weights: FlatVector) -> ServerState:
         """Return the state before the first round."""

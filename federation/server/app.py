@@ -47,6 +47,13 @@ _SHARE_BODY = 1024
 _MODEL_SECONDS = 30 * 86400
 _DELTAS_KEPT = 8
 _MAX_ID = (1 << 63) - 1
+_PUBLISHED: Mapping[str, Callable[[Models, str], bytes]] = {
+    "models": Models.weights,
+    "means": Models.mean,
+    "states": Models.optimizer_state,
+}
+"""What anyone may fetch to recompute models, under the hashes that the log has."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
 _LOG = logging.getLogger("fedkey.http")
@@ -119,6 +126,18 @@ def _public(site: Site) -> Blueprint:
     @pages.get("/v1/server")
     def about() -> Response:
         return _json({**site.about, "time": site.clock()})
+
+    @pages.get("/v1/log")
+    def head() -> Response:
+        return Response(site.models.log_head(), content_type="application/json")
+
+    @pages.get("/v1/log/rounds/<int:round_id>")
+    def of_round(round_id: int) -> Response:
+        return _bytes(site.rounds.plan(_known(round_id)))
+
+    @pages.get(f"/v1/log/<any({','.join(_PUBLISHED)}):what>/<sha256>")
+    def published(what: str, sha256: str) -> Response:
+        return _immutable(_PUBLISHED[what](site.models, sha256), sha256)
 
     @pages.get("/v1/log/<int:first>")
     def log(first: int) -> Response:

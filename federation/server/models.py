@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from federation.protocol import model_codec as codec
-from federation.rounds.server_optimizers import ServerState
+from federation.rounds.server_optimizers import OptimizerSettings, ServerState
 from federation.server import transparency
 from federation.server.errors import BadRequestError, UnknownError
 from federation.server.store import Blobs, Database
@@ -25,6 +25,7 @@ class Kind(StrEnum):
     COUNTS = "counts"
 
 
+_MEANS, _STATES = "means", "optimizer"  # prefixes of blobs
 _CURRENT = {Kind.WEIGHTS: 1, Kind.COUNTS: 2}  # id of `CurrentRow`
 
 
@@ -43,6 +44,20 @@ class Verdict:
 
 Gate = Callable[[FlatVector, FlatVector], Verdict]
 """Judges a new model, first argument, against the current one on held-out public text."""
+
+
+class Stored(NamedTuple):
+    """What is stored of a version before it is inserted.
+
+    Attributes:
+        sha256: hex, of the weights.
+        weights, optimizer, mean: names of blobs; no mean if none led to it.
+    """
+
+    sha256: str
+    weights: str
+    optimizer: str
+    mean: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,44 +91,56 @@ class Models:
         self._key = key
         self._kind = kind
         self._current = _CURRENT[kind]
+        self._head: tuple[tuple[bytes, int], bytes] | None = None
 
-    def store(self, state: ServerState) -> tuple[str, str, str]:
-        """Store a state's blobs; return the hash of the weights, their name and the optimizer's."""
+    def store(self, state: ServerState, mean: FlatVector | None = None) -> "Stored":
+        """Store the blobs of a version.
+
+        Args:
+            state: of it.
+            mean: float32[dimension], that the server optimizer was given to come to it; published.
+        """
         data = codec.to_bytes(state.weights)
-        return codec.sha256(data), self._blobs.put("models", data), self._blobs.put("optimizer", state.slots_to_bytes())
+        return Stored(
+            codec.sha256(data),
+            self._blobs.put("models", data),
+            self._blobs.put(_STATES, state.slots_to_bytes()),
+            "" if mean is None else self._blobs.put(_MEANS, codec.to_bytes(mean)),
+        )
 
     def insert(
         self,
         session: Session,
-        stored: tuple[str, str, str],
+        stored: "Stored",
         *,
         parent: int | None,
         verdict: Verdict,
         round_id: int | None,
         now: float,
+        optimizer: OptimizerSettings | None = None,
     ) -> int:
         """Add a version in a writing session and return its number.
 
         It becomes current if it passed and its parent still is: a promotion meanwhile is not overruled.
         """
-        sha256, weights, optimizer = stored
         version = (session.scalar(sql.select(sql.func.max(ModelRow.version))) or 0) + 1
         model = ModelRow(
             version=version,
             kind=self._kind,
             parent=parent,
-            sha256=sha256,
-            signature=self._key.sign(codec.signed_part(version, sha256)),
+            sha256=stored.sha256,
+            signature=self._key.sign(codec.signed_part(version, stored.sha256)),
             status="accepted" if verdict.passed else "rejected",
             round_id=round_id,
-            weights=weights,
-            optimizer=optimizer,
+            weights=stored.weights,
+            optimizer=stored.optimizer,
+            mean=stored.mean,
             metrics=dict(verdict.metrics),
             created=now,
         )
         session.add(model)
         session.flush()
-        transparency.append(session, model)
+        transparency.append(session, model, optimizer)
         current = session.get(CurrentRow, self._current)
         if verdict.passed and (current is None or current.version == parent):
             session.merge(CurrentRow(id=self._current, version=version))
@@ -135,6 +162,7 @@ class Models:
         """Make `state` the first version, unless there is one already."""
         stored = self.store(state)
         with self._database.write() as session:
+            transparency.refill(session)
             if session.get(CurrentRow, self._current) is None:
                 self.insert(session, stored, parent=None, verdict=Verdict(True, {}), round_id=None, now=now)  # noqa: FBT003
 
@@ -209,6 +237,38 @@ class Models:
         if not name:
             raise UnknownError(f"there is no model {sha256[:16]}: check in again")
         return self._blobs.get(name)
+
+    def mean(self, sha256: str) -> bytes:
+        """Return the mean delta with a hash, that some version of weights was made with.
+
+        Raises:
+            UnknownError: there is none, or no longer.
+        """
+        return self._published(ModelRow.mean, f"{_MEANS}/{sha256}")
+
+    def optimizer_state(self, sha256: str) -> bytes:
+        """Return what the server optimizer remembered after some version of weights, by its hash.
+
+        Raises:
+            UnknownError: there is none, or no longer.
+        """
+        return self._published(ModelRow.optimizer, f"{_STATES}/{sha256}")
+
+    def _published(self, column: InstrumentedAttribute[str], name: str) -> bytes:
+        with self._database.read() as session:
+            found = sql.select(sql.func.count()).where(column == name, ModelRow.kind == Kind.WEIGHTS)
+            known = session.scalar(found.select_from(ModelRow))
+        if not known:  # sums of counts, which are released above a threshold only, are nobody's business
+            raise UnknownError("there is nothing of this hash, or no longer: see [retention] in server.toml")
+        return self._blobs.get(name)
+
+    def log_head(self) -> bytes:
+        """Return the head of the log, signed; see `federation.protocol.log.LogHead`."""
+        with self._database.read() as session:
+            position = transparency.position(session)
+            if self._head is None or self._head[0] != position:
+                self._head = position, transparency.head(session).signed(self._key)
+            return self._head[1]
 
     def log(self, first: int) -> bytes:
         """Return the log of models from an entry on; see `federation.protocol.log.unpack`."""

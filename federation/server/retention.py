@@ -16,6 +16,7 @@ from federation.server.store import Blobs, Database
 from federation.server.tables import CurrentRow, DeviceRow, EventRow, JoinedKeyRow, MessageRow, ModelRow, RoundRow
 
 _DAY = 86400.0
+_BLOBS = (ModelRow.weights, ModelRow.optimizer, ModelRow.mean)
 _BATCH = 5000
 """Rows in one transaction: phones wait for no longer than that takes."""
 
@@ -60,12 +61,12 @@ class Retention:
                 session.execute(sql.delete(key.class_).where(*which, key.in_(keys[: _batch_of(key)])))
 
     def _forget_models(self) -> None:
-        """Remove weights of old versions that are neither current nor first nor what the defence may return to."""
+        """Remove the blobs of old versions that are neither current nor first nor what the defence may return to."""
         with self._database.read() as session:
             kept = set(session.scalars(sql.select(CurrentRow.version)))
             best = remembered(session).best
             rows = session.execute(
-                sql.select(ModelRow.version, ModelRow.kind, ModelRow.round_id, ModelRow.weights, ModelRow.optimizer)
+                sql.select(ModelRow.version, ModelRow.kind, ModelRow.round_id, *_BLOBS)
                 .where(ModelRow.weights != "")
                 .order_by(ModelRow.version)
             ).all()
@@ -78,9 +79,9 @@ class Retention:
             return
         with self._database.write() as session:
             forgotten = sql.update(ModelRow).where(ModelRow.version.in_([row.version for row in old]))
-            session.execute(forgotten.values(weights="", optimizer=""))
-            used = {name for row in session.execute(sql.select(ModelRow.weights, ModelRow.optimizer)) for name in row}
-        for name in {name for row in old for name in (row.weights, row.optimizer)} - used:
+            session.execute(forgotten.values(weights="", optimizer="", mean=""))
+            used = {name for row in session.execute(sql.select(*_BLOBS)) for name in row}
+        for name in {name for row in old for name in (row.weights, row.optimizer, row.mean)} - used - {""}:
             self._blobs.remove(name)
 
 

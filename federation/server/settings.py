@@ -146,7 +146,7 @@ class RetentionSettings(Ranged):
         events_days: Days of session trails, under pseudonyms; counters go on.
         messages_days: Days of the protocol's messages after their round has ended, but for who uploaded.
         devices_days: Days since a device's last check-in.
-        models: Number of latest versions whose weights are kept, beside the first and the current one.
+        models: Number of latest versions whose weights, mean and optimizer state are kept; the first and current too.
     """
 
     events_days: NonNegative = 30.0

@@ -25,7 +25,7 @@ class ModelRow(Base):
         signature: of the round server, over version and hash.
         status: `accepted` or `rejected` by the gate.
         round_id: that made it, if one did.
-        weights, optimizer: names of blobs.
+        weights, optimizer, mean: names of blobs; the mean is what the server optimizer was given.
         metrics: measured by the gate and in the round.
     """
 
@@ -39,6 +39,7 @@ class ModelRow(Base):
     round_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)
     weights: Mapped[str] = mapped_column(String(255))
     optimizer: Mapped[str] = mapped_column(String(255))
+    mean: Mapped[str] = mapped_column(String(255), default="")
     metrics: Mapped[dict[str, Any]] = mapped_column(JSON)
     created: Mapped[float]
 
@@ -202,7 +203,7 @@ class LeaseRow(Base):
 
 
 class LogRow(Base):
-    """An entry of the log, which nothing changes: `federation.protocol.log.LoggedModel` as bytes.
+    """An entry of the log, which nothing changes: `federation.protocol.log.LogEntry` as bytes.
 
     Attributes:
         id: place in the log, from 0.

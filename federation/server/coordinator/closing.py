@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from federation.protocol.steps import Step
 from federation.secure_aggregation import groups
 from federation.secure_aggregation.errors import TooFewPhonesError
-from federation.server import phases
+from federation.server import phases, transparency
 from federation.server.phases import Ended
 from federation.server.round_state import GroupState, RoundState
 from federation.server.session_events import Event, record
@@ -70,6 +70,7 @@ def _close(session: Session, row: RoundRow, state: RoundState, now: float) -> No
 def abandon(session: Session, row: RoundRow, now: float, reason: str) -> None:
     """End a round without a model, in a writing session."""
     row.phase, row.phase_since, row.ended, row.reason = Ended.ABANDONED, now, now, reason
+    transparency.append_abandoned(session, row)
     record(session, now, Event.ABANDONED, round_id=row.round_id, detail=reason)
 
 

@@ -18,7 +18,7 @@ from federation.protocol.plan import Mechanism, RoundPlan
 from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import TrainingTask
 from federation.robustness import Action, Memory, Outcome, counts
-from federation.rounds.server_optimizers import ServerOptimizer, ServerState
+from federation.rounds.server_optimizers import OptimizerSettings, ServerOptimizer, ServerState
 from federation.secure_aggregation import Authority
 from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError
 from federation.secure_aggregation.server import Aggregate
@@ -27,7 +27,7 @@ from federation.server.coordinator.closing import abandon
 from federation.server.counting import Counting
 from federation.server.defence import Defence, GroupSum, SummedRound, garbage, remembered
 from federation.server.errors import UnknownError
-from federation.server.models import Gate, Models, Verdict
+from federation.server.models import Gate, Models, Stored, Verdict
 from federation.server.phases import Ended
 from federation.server.queries import bodies, uploads
 from federation.server.round_state import GroupState, RoundState
@@ -84,11 +84,13 @@ class _Result:
         outcome: State and memory that the sums lead to.
         state: State of the new version; nothing if the defence refused the round.
         verdict: Whether the gate lets it become current, and what was measured.
+        mean: What led to the state; nothing if the state is still the one before, or counts.
     """
 
     outcome: Outcome[ServerState]
     state: ServerState | None
     verdict: Verdict
+    mean: FlatVector | None = None
 
 
 class Finishing:
@@ -143,7 +145,7 @@ class Finishing:
             return
         models = self._models if counting is None else counting.models
         result = self._result(row, state, unmasked) if counting is None else _counted(row, state, unmasked, counting)
-        stored = None if result.state is None else models.store(result.state)
+        stored = None if result.state is None else models.store(result.state, result.mean)
         now = self._clock()
         with self._database.write() as session:
             fresh = session.get(RoundRow, row.round_id)
@@ -158,7 +160,8 @@ class Finishing:
                 refused = (each for each in result.outcome.decisions if each.action is Action.ROUND_REFUSED)
                 abandon(session, fresh, now, f"the defence refused the round: {next(refused).reason}")
                 return
-            detail = _insert(models, session, fresh, result, stored, now)
+            optimizer = self._optimizer.settings if counting is None else None
+            detail = _insert(models, session, fresh, result, stored, now, optimizer)
             noise.keep(session, fresh, unmasked.stream)
             fresh.phase, fresh.phase_since, fresh.ended = Ended.FINISHED, now, now
             detail += f", {unmasked.blamed} devices blamed"
@@ -176,9 +179,11 @@ class Finishing:
         )
         simulated = None if self._partner is None else self._partner.train(row.round_id, trained.current.weights)
 
+        def mean(total: WeightedSum) -> FlatVector:
+            return (total if simulated is None else total + simulated).mean
+
         def step(before: ServerState, total: WeightedSum) -> ServerState:
-            everyone = total if simulated is None else total + simulated
-            return self._optimizer.apply(before, everyone.mean)
+            return self._optimizer.apply(before, mean(total))
 
         with self._database.read() as session:
             before = remembered(session)
@@ -196,8 +201,9 @@ class Finishing:
             **(counts(outcome.decisions) if self._defence.enabled else {}),
             **verdict.metrics,
         }
-        kept = outcome.state if np.isfinite(outcome.state.weights).all() else trained.current
-        return _Result(outcome, kept, Verdict(verdict.passed, metrics))
+        if not np.isfinite(outcome.state.weights).all():
+            return _Result(outcome, trained.current, Verdict(verdict.passed, metrics))
+        return _Result(outcome, outcome.state, Verdict(verdict.passed, metrics), mean(total))
 
     def _judge(self, new: ServerState, old: ServerState) -> Verdict:
         if not np.isfinite(new.weights).all():
@@ -255,7 +261,13 @@ class Finishing:
 
 
 def _insert(
-    models: Models, session: Session, row: RoundRow, result: _Result, stored: tuple[str, str, str], now: float
+    models: Models,
+    session: Session,
+    row: RoundRow,
+    result: _Result,
+    stored: Stored,
+    now: float,
+    optimizer: OptimizerSettings | None,
 ) -> str:
     """Add the version; return what became of it."""
     outcome, passed = result.outcome, result.verdict.passed
@@ -266,6 +278,7 @@ def _insert(
         verdict=result.verdict,
         round_id=row.round_id,
         now=now,
+        optimizer=optimizer,
     )
     if outcome.rollback_to is not None:
         models.return_to(session, outcome.rollback_to, instead_of=version)

@@ -14,7 +14,7 @@ from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol import model_codec
 from federation.protocol.commitments import Commitments
 from federation.protocol.conditions import Conditions
-from federation.protocol.log import Edge, LoggedModel, pack
+from federation.protocol.log import Edge, LogEntry, pack
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import DEVICE_CLASSES, ComputeBudget, TrainingTask
@@ -37,7 +37,7 @@ ANCHORS = Anchors(
     profile=TRUSTED,
 )
 LATER = json.dumps({"round_id": None, "retry_after_seconds": 5, "reason": "later"}).encode()
-FIRST_ENTRY = LoggedModel(version=1, parent=None, sha256=SHA256, accepted=True).to_bytes()
+FIRST_ENTRY = LogEntry(version=1, parent=None, sha256=SHA256, accepted=True).to_bytes()
 TASK = TrainingTask(
     commitments=Commitments(log_size=1, log_root=Edge.of([FIRST_ENTRY]).root),
     nonce=bytes(32),

@@ -8,14 +8,14 @@ import pytest
 
 from federation.protocol.commitments import Commitments
 from federation.protocol.drop_reasons import DropReason
-from federation.protocol.log import Edge, LoggedModel
+from federation.protocol.log import Edge, LogEntry
 from federation.protocol.trust import TRUSTED
 from tests.federation.device.servers import ANCHORS, SHA256, TASK, Scripted, ScriptedPhone, signed_plan
 from tests.federation.server.phones import Clock
 
 
 def entry(version: int, sha256: str = SHA256, *, accepted: bool = True) -> bytes:
-    return LoggedModel(version=version, parent=version - 1 or None, sha256=sha256, accepted=accepted).to_bytes()
+    return LogEntry(version=version, parent=version - 1 or None, sha256=sha256, accepted=accepted).to_bytes()
 
 
 LOG = [entry(1), *[entry(version, f"{version:064x}") for version in range(2, 9)]]

@@ -16,7 +16,7 @@ from federation.protocol import model_codec
 from federation.protocol.commitments import Commitments
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason
-from federation.protocol.log import Edge, LoggedModel
+from federation.protocol.log import Edge, LogEntry
 from federation.protocol.plan import Deadlines, Mechanism, Privacy
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import ComputeBudget, TrainingTask
@@ -262,7 +262,7 @@ def test_a_crafted_model_is_never_trained_on(tmp_path: Path, clock: Clock) -> No
     server = Scripted(instead=serving(crafted, 2))
     phone = ScriptedPhone(tmp_path, server, clock, anchors=replace(ANCHORS, profile=BOUNDED))
     sha256 = bytes.fromhex(model_codec.sha256(crafted.tobytes()))
-    server.log.append(LoggedModel(version=2, parent=1, sha256=sha256.hex(), accepted=True).to_bytes())
+    server.log.append(LogEntry(version=2, parent=1, sha256=sha256.hex(), accepted=True).to_bytes())
     edge = Edge.of(server.log)  # the log has it: that alone makes no model of it
     task = replace(TASK, model_version=2, commitments=Commitments(log_size=edge.size, log_root=edge.root))
     assert not joined(server, phone, 5, signed_plan(5, task, model_sha256=sha256))

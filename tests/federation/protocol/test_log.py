@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from federation.protocol.log import (
     EMPTY_ROOT,
     Edge,
+    LogEntry,
     LogError,
-    LoggedModel,
     gone_on,
     leaf_hash,
     node_hash,
@@ -87,14 +87,14 @@ def test_two_phones_that_saw_different_entries_never_agree_again() -> None:
 def test_entries_are_read_or_refused(data: bytes) -> None:
     try:
         for entry in unpack(data):
-            LoggedModel.from_bytes(entry)
+            LogEntry.from_bytes(entry)
     except LogError:
         return
 
 
 def test_an_entry_is_what_was_written() -> None:
-    entry = LoggedModel(version=2, parent=1, sha256="ab" * 32, accepted=True, phones=50, clip=1.0)
-    assert LoggedModel.from_bytes(entry.to_bytes()) == entry
+    entry = LogEntry(version=2, parent=1, sha256="ab" * 32, accepted=True, phones=50, clip=1.0)
+    assert LogEntry.from_bytes(entry.to_bytes()) == entry
     for other in (entry.to_bytes() + b" ", entry.to_bytes().replace(b"ab", b"zz"), b"{}", b"[" * 4000):
         with pytest.raises(LogError):
-            LoggedModel.from_bytes(other)
+            LogEntry.from_bytes(other)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from federation.privacy import phone_noise
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import Credential, Issuer, Revocations
 from federation.protocol.plan import PLAN_BYTES, RoundPlan
@@ -128,7 +129,9 @@ class Phone:
             message, self.phase = self.phase.share(rounds.roster(round_id, self.key.device_id))
         elif step is Step.UPLOAD:
             masking = self.phase.open(rounds.inbox(round_id, self.key.device_id))
-            message, self.phase = masking.mask(self.plan.encode(self.update, digest("rounding", self.key.device_id)))
+            noise = phone_noise(self.plan, digest("noise", self.key.device_id)) if self.plan.codec.noised else None
+            vector = self.plan.encode(self.update, digest("rounding", self.key.device_id), noise)
+            message, self.phase = masking.mask(vector)
         elif step is Step.CONFIRM:
             message, self.phase = self.phase.confirm(rounds.survivors(round_id, self.key.device_id))
         else:
