@@ -105,6 +105,11 @@ class NoiseStream:
         held = np.array(self.buffers.decays)[:, None] * self.held + rotation.invert(noise / scale)
         return NoisedLevels(levels * _STEPS + noise), replace(self, rounds=self.rounds + 1, held=held)
 
+    def count_noise(self, deviation: float, nonce: bytes) -> float:
+        """Return noise for a count of this round, in multiples of a half; see `noised` for the nonce."""
+        seed = hashlib.sha256(_LABEL + b"count" + self.secret + self.rounds.to_bytes(8, "little") + nonce).digest()
+        return int(wide_gaussian(2 * deviation, 1, seed)[0]) / 2
+
 
 @dataclass(frozen=True, eq=False)
 class NoisedLevels:

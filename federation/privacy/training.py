@@ -14,6 +14,7 @@ from typing import Literal, Self
 
 from federation.errors import ConfigError
 from federation.privacy.accountant import DEFAULT_DELTA, Account, NoisedRounds, Sampling
+from federation.privacy.adaptive_clip import delta_noise_multiplier
 from federation.privacy.buffers import optimised
 from federation.privacy.errors import AssumptionError, NoiseError
 from federation.privacy.mechanisms import NoiseScale, noised_encoding
@@ -22,15 +23,13 @@ from federation.privacy.toeplitz import Buffers
 from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import Deadlines, Mechanism, Privacy, RoundPlan
 from federation.updates.counts import COUNTS
+from federation.updates.sparsification import Subset
 from model import files
 
 MechanismName = Literal["none", "gaussian", "blt", "skellam", "discrete_gaussian"]
 
 BY_SERVER = ("gaussian", "blt")
 BY_CLIENTS = ("skellam", "discrete_gaussian")
-
-COUNT_NOISE_SHARE = 0.05
-"""Standard deviation of the noise on how many updates were clipped, as a share of the cohort (Andrew et al. 2021)."""
 
 _RECORD = "privacy.json"
 _NOT_OF_CLIENTS = frozenset({"bytes_up", "bytes_down"})
@@ -47,7 +46,7 @@ class PrivateTraining:
         clip: L2 bound of a client's update; infinite for none.
         weight_cap: trained rows that count at most, where clients make the noise and are weighted by examples.
         adaptive_quantile: share of updates that the clip shall leave whole, which it then follows from round to round
-            (Andrew et al. 2021, https://arxiv.org/abs/1905.03871); 0 keeps it. For noise by the server.
+            (Andrew et al. 2021, https://arxiv.org/abs/1905.03871); 0 keeps it.
         clip_learning_rate: how fast it follows.
         minimum: clients that must be left in a sum, for which clients size their noise; 0 is the whole cohort.
         corrupt: clients whose noise is not counted on.
@@ -89,7 +88,7 @@ class PrivateTraining:
             (self.noise_multiplier > 0 and not noisy, "a noise multiplier needs a privacy.mechanism: choose one"),
             (by_clients and self.noise_multiplier == 0, f"mechanism {self.mechanism} needs a noise multiplier above 0"),
             (not 0 <= self.adaptive_quantile < 1, "privacy.adaptive_quantile must be at least 0 and below 1"),
-            (self.adaptive_quantile > 0 and not by_server, "only noise by the server has an adaptive clip"),
+            (self.adaptive_quantile > 0 and math.isinf(self.clip), "an adaptive clip begins at a finite privacy.clip"),
             ((self.minimum > 0 or self.corrupt > 0) and not by_clients, "only noise by clients has minimum or corrupt"),
             (self.noise_cohort > 0 and not by_server, "only noise by the server can be that of a larger noise_cohort"),
             (self.minimum_separation < 1, "privacy.minimum_separation must be at least 1"),
@@ -162,19 +161,11 @@ class PrivateTraining:
     def sum_noise_multiplier(self, cohort: int) -> float:
         """Return the noise that the server adds to the sum over a cohort, over the clip.
 
-        With an adaptive clip it is more than z, since counts of clipped updates are released too, and it is both
-        together that cost no more than noise of z (Andrew et al. 2021, theorem 1): a phone moves correlated noise by as
-        many rounds as it was in at least, and the counts by as many.
+        With an adaptive clip it is more than z, since the number of clipped updates is released too.
         """
         size, multiplier = self.noise_cohort or cohort, self.noise_multiplier
-        if self.adaptive_quantile and multiplier:
-            counts = 2 * COUNT_NOISE_SHARE * size  # a client moves the count, which is centred, by 1/2
-            if multiplier >= counts:
-                raise ConfigError(
-                    f"an adaptive clip with a cohort of {size} needs a noise multiplier below {counts:g}: "
-                    "take a larger cohort or a fixed clip"
-                )
-            multiplier = (multiplier**-2 - counts**-2) ** -0.5
+        if self.adaptive_quantile and self.mechanism in BY_SERVER:
+            multiplier = delta_noise_multiplier(multiplier, size)
         return multiplier * cohort / size
 
     def noise_over_clip(self, cohort: int, dimension: int, uniform: bool) -> float:  # noqa: FBT001 - as `plan`
@@ -191,26 +182,47 @@ class PrivateTraining:
         length = math.sqrt(scale.phone_variance * cohort * scale.coordinates) * plan.encoding.step
         return length / (self.clip * cohort)
 
-    def plan(self, number: int, cohort: int, dimension: int, rotation_seed: bytes, *, uniform: bool) -> RoundPlan:
+    def plan(
+        self,
+        number: int,
+        cohort: int,
+        dimension: int,
+        rotation_seed: bytes,
+        *,
+        uniform: bool,
+        clip: float | None = None,
+        subset: Subset | None = None,
+    ) -> RoundPlan:
         """Return the plan of a round whose clients make the noise: the one that phones get.
+
+        Args:
+            number: of the round.
+            cohort: clients in it.
+            dimension: of an update.
+            rotation_seed: 32 public bytes.
+            uniform: clients count alike.
+            clip: of this round, where it is not that of the settings.
+            subset: of coordinates that clients send; nothing is all.
 
         Raises:
             ConfigError: secure aggregation or the encoding has no such round.
         """
         privacy = Privacy(Mechanism[self.mechanism.upper()], self.noise_multiplier, self.corrupt)
-        minimum = self.minimum or cohort
+        minimum, clip = self.minimum or cohort, clip or self.clip
+        length = (dimension if subset is None else subset.kept) + COUNTS
         try:
             return RoundPlan(
                 round_id=number,
                 model_sha256=bytes(32),  # simulated clients are handed the model itself
                 dimension=dimension,
-                encoding=noised_encoding(cohort, minimum, privacy, self.clip, dimension + COUNTS),
-                clip=self.clip,
+                encoding=noised_encoding(cohort, minimum, privacy, clip, length),
+                clip=clip,
                 weight_cap=1 if uniform else self.weight_cap,
                 rotation_seed=rotation_seed,
                 minimum=minimum,
                 deadlines=Deadlines(1, 2, 3, 4, 5),
                 privacy=privacy,
+                subset=subset,
             )
         except (ValueError, NoiseError) as error:
             raise ConfigError(f"no round has these privacy settings: {error}") from error

@@ -25,6 +25,9 @@ class Kind(StrEnum):
     COUNTS = "counts"
 
 
+NEXT_CLIP = "next_clip"
+"""Figure of a version: clip norm of the round after the one that made it, where clips are adapted."""
+
 _MEANS, _STATES = "means", "optimizer"  # prefixes of blobs
 _CURRENT = {Kind.WEIGHTS: 1, Kind.COUNTS: 2}  # id of `CurrentRow`
 
@@ -195,6 +198,13 @@ class Models:
             of_kind = sql.select(ModelRow).where(ModelRow.kind == self._kind)
             rows = session.scalars(of_kind.order_by(ModelRow.version))
             return [_seen(row, current) for row in rows]
+
+    def latest_metric(self, name: str) -> float | None:
+        """Return a figure of the newest version, whether or not it became current; nothing if it has none."""
+        newest = sql.select(ModelRow.metrics).where(ModelRow.kind == self._kind).order_by(ModelRow.version.desc())
+        with self._database.read() as session:
+            metrics = session.scalar(newest.limit(1))
+        return None if metrics is None else metrics.get(name)
 
     def version(self, number: int) -> ModelVersion:
         """Return one version.

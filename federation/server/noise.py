@@ -8,7 +8,7 @@ been seen by everybody.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import sqlalchemy as sql
 from sqlalchemy.orm import Session
 
 from federation.base.files import write_private
+from federation.privacy.adaptive_clip import count_deviation, delta_noise_multiplier
 from federation.privacy.buffers import optimised
 from federation.privacy.central import NoiseStream, sensitivity
 from federation.privacy.participation import Participation
@@ -32,7 +33,7 @@ RESTORED = "the database was restored from a copy"
 
 
 def noised(
-    total: LevelSum, plan: RoundPlan, central: CentralNoise, stream: NoiseStream
+    total: LevelSum, plan: RoundPlan, central: CentralNoise, stream: NoiseStream, adapted_to: int = 0
 ) -> tuple[WeightedSum, NoiseStream]:
     """Return a round's sum with its noise, and the stream after it.
 
@@ -41,10 +42,17 @@ def noised(
         plan: of the round; its hash is the round's alone, since it binds the task's nonce.
         central: how much noise, as the task told the phones.
         stream: of the round.
+        adapted_to: Number of phones in a whole cohort, if the clip of the next round follows how many were within it:
+            that count is noised as well, and both together cost what the task says.
     """
     if not isinstance(plan.encoding, PackedEncoding):
         raise TypeError("a server noises exact sums only")
-    deviation = central.noise_multiplier * sensitivity(plan.encoding, plan.clip, plan.dimension)
+    multiplier = central.noise_multiplier
+    if adapted_to:
+        multiplier = delta_noise_multiplier(multiplier, adapted_to)
+        unclipped = total.tally.unclipped + stream.count_noise(count_deviation(adapted_to), plan.hash)
+        total = replace(total, tally=replace(total.tally, unclipped=max(round(unclipped), 0)))
+    deviation = multiplier * sensitivity(plan.encoding, plan.clip, plan.dimension)
     levels, after = stream.noised(total.levels, plan.codec.rotation, deviation, plan.hash)
     return plan.codec.restore(total, levels.dequantise(plan.encoding, total.phones)), after
 

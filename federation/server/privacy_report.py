@@ -24,13 +24,17 @@ from federation.protocol.plan import Mechanism, RoundPlan
 from federation.protocol.steps import Step
 from federation.protocol.task import TrainingTask
 from federation.robustness import Action
+from federation.server.models import NEXT_CLIP
 from federation.server.noise import RESTORED
 from federation.server.round_state import plan_of
 from federation.server.store import Database
 from federation.server.tables import MessageRow, ModelRow, NoiseStreamRow, RoundRow
 
-COVERED = frozenset({"bytes_up", "bytes_down", "encoded_norm", "simulated_clients", "finite", *Action})
+COVERED = frozenset({"bytes_up", "bytes_down", "encoded_norm", NEXT_CLIP, "simulated_clients", "finite", *Action})
 """Figures of a round that follow from noised sums, or from nothing that a phone did; so do those of the gate."""
+
+_NOISED_COUNTS = frozenset({"examples", "loss_before", "accuracy_before"})
+"""Where phones add noise, it is in these as well."""
 
 COPY_ASSUMED = (
     "of a server that was restored from a copy, rounds after the copy are not in its database: add their cost"
@@ -158,8 +162,11 @@ def _streams(session: Session, rounds: Mapping[int, _Round]) -> list[NoisedRound
 
 def _unprotected(session: Session) -> list[str]:
     found: set[str] = set()
-    for metrics in session.scalars(sql.select(ModelRow.metrics).where(ModelRow.round_id.is_not(None))):
-        found |= {name for name in metrics if name not in COVERED and not name.startswith("gate_")}
+    query = sql.select(RoundRow, ModelRow.metrics).join(ModelRow, ModelRow.round_id == RoundRow.round_id)
+    for row, metrics in session.execute(query):
+        by_phones = plan_of(row).privacy.mechanism is not Mechanism.NONE
+        covered = COVERED | _NOISED_COUNTS if by_phones else COVERED
+        found |= {name for name in metrics if name not in covered and not name.startswith("gate_")}
     return sorted(found)
 
 

@@ -13,6 +13,7 @@ from federation.base.config import build, parse
 from federation.base.ranges import Count, Decay, Natural, NonNegative, Positive, Range, Ranged, Share
 from federation.base.rate_limits import RateLimits
 from federation.errors import ConfigError
+from federation.privacy.adaptive_clip import delta_noise_multiplier
 from federation.protocol.central_noise import CentralNoise
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import Deadlines, Mechanism, Privacy
@@ -44,7 +45,10 @@ class RoundSettings(Ranged):
         goal: phones wanted in the sum.
         minimum: phones in the sum of a group, at least; with fewer the group is lost, and with the last one the round.
         over_selection: phones let in, as a multiple of the goal, since some drop out.
-        clip: L2 bound of a phone's delta.
+        clip: L2 bound of a phone's delta; where it is adapted, that of the first round.
+        adaptive_quantile: Fraction of phones whose delta the clip shall leave whole, which it then follows from round
+            to round; 0 keeps it. See `federation.privacy.adaptive_clip`.
+        clip_learning_rate: Step with which it follows.
         weight_cap: examples that count at most.
         privacy: noise that phones add.
         deadlines: of the steps.
@@ -66,6 +70,8 @@ class RoundSettings(Ranged):
     minimum: Count = 5
     over_selection: Annotated[float, Range(1, MAX_COHORT)] = 1.3
     clip: Positive = 8.0
+    adaptive_quantile: Decay = 0.0
+    clip_learning_rate: NonNegative = 0.2
     weight_cap: Count = 512
     privacy: Privacy = field(default_factory=Privacy)
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(120, 150, 330, 360, 390))
@@ -110,6 +116,8 @@ class RoundSettings(Ranged):
             raise ConfigError("noise is made by the phones or by the server: set rounds.privacy or rounds.central")
         if self.defence.enabled or self.upload_share < 1:
             raise ConfigError("noise by the server goes with neither the defence nor uploads of a share of the weights")
+        if self.adaptive_quantile:
+            delta_noise_multiplier(self.central.noise_multiplier, self.goal)
 
     def noise_over_clip(self, dimension: int) -> float:
         """Return the length of the noise on the mean of a round's goal over that of the longest delta.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from federation.privacy.audit import Audit
 from federation.privacy.errors import AssumptionError
 from federation.privacy.training import BY_SERVER, RunRecord
-from federation.simulation.private import aggregation
+from federation.simulation.aggregations import aggregation
 from federation.updates.update import Tally, Update
 
 CANARIES = 600

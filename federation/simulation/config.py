@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from federation.base.config import build, load, parsed, read
-from federation.base.ranges import Count, Natural, Range, Ranged
+from federation.base.ranges import Count, Natural, Range, Ranged, Share
 from federation.errors import ConfigError
 from federation.fleet.scenario import Scenario
-from federation.privacy.training import PrivateTraining
+from federation.privacy.training import BY_SERVER, PrivateTraining
 from federation.robustness import DefenceSettings
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.central import CentralTraining
@@ -63,6 +63,7 @@ class SimulationConfig(Ranged):
         warm_start: training on the public seed before the first round.
         client: what a client does with its rows.
         server: how the server steps along the mean delta.
+        upload_share: of a delta's coordinates that clients send; see `federation.updates.sparsification`.
         privacy: how clients' deltas are bounded and noised.
         defence: against clients that poison; it keeps a tenth of the public seed from the warm start to judge by.
         scenario: phones that come, go and fail; without one everybody who is chosen takes part.
@@ -87,6 +88,7 @@ class SimulationConfig(Ranged):
     warm_start: CentralTraining = field(default_factory=CentralTraining)
     client: ClientTraining = field(default_factory=ClientTraining)
     server: OptimizerSettings = field(default_factory=OptimizerSettings)
+    upload_share: Share = 1.0
     privacy: PrivateTraining = field(default_factory=PrivateTraining)
     defence: DefenceSettings = field(default_factory=DefenceSettings)
     scenario: Scenario | None = None
@@ -100,6 +102,8 @@ class SimulationConfig(Ranged):
                 f"a round of {self.cohort} clients never has the scenario's minimum of {self.scenario.rounds.minimum}: "
                 "raise cohort or lower rounds.minimum"
             )
+        if self.upload_share < 1 and self.privacy.mechanism in BY_SERVER:
+            raise ConfigError("noise by the server is on all coordinates: leave out upload_share")
         if self.defence.enabled:
             self.privacy.check_groups(self.defence.group_phones)
         if self.scenario is not None:

@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from federation.robustness import MAX_ROWS, DefenceSettings, Group, Outcome, Reading, defend, phrases
 from federation.secure_aggregation.groups import assign_min_size
+from federation.simulation.aggregations import Aggregation, MeanState
 from federation.simulation.fedavg import Cohort, Server
-from federation.simulation.private import Aggregation, MeanState
 from federation.simulation.states import Progress, ServerState
+from federation.updates.sparsification import Energies, Subset
 from federation.updates.transforms import Transform, transformed
 from federation.updates.update import Update
 from federation.updates.weighted_sum import WeightedSum
@@ -60,7 +61,8 @@ class Rounds:
         defence: of rounds, or one that is not enabled.
         public: packed public text that the model is not trained on; only a defence reads it.
         freeze: keeps what rounds may not change out of updates that are added up here.
-        aggregation: adds updates up with clips and noise; nothing for a plain sum.
+        aggregation: adds updates up with clips, subsets and noise; nothing for a plain sum.
+        upload_share: Fraction of a delta's coordinates that clients send.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class Rounds:
         public: Rows,
         freeze: Transform | None = None,
         aggregation: Aggregation | None = None,
+        upload_share: float = 1.0,
     ) -> None:
         self._cohort, self._server, self._defence = cohort, server, defence
         self._layout = Layout.of(network.layout)
         self._public = public[:MAX_ROWS]
         self._canaries = phrases(public) if defence.enabled else public[:0]
         self._transforms, self._aggregation = [freeze] if freeze else [], aggregation
+        self._upload_share = upload_share
 
     def round(
         self, progress: Progress, clients: Sequence[Client], *, number: int, learning_rate: float, seed: bytes
@@ -123,12 +127,14 @@ class Rounds:
         parts = self._parts(clients, seed)
         size = max(map(len, parts))
         groups, mean, totals = [], progress.mean, Totals(0.0, 0.0, 0.0)
+        subset = self._subset(progress.energies)
         for index, members in enumerate(parts):
             if self._aggregation is not None and len(members) < self._aggregation.minimum:
                 continue  # too few for the noise that each was to make: secure aggregation gives the group up
             # TFF's worker grows when cohorts change their size: nobody's rows fill smaller groups up.
             rows = [member.rows for member in members] + [members[0].rows[:0]] * (size - len(members))
-            total, mean, training = self._sum(progress.state.weights, mean, rows, len(members), number, index)
+            weights = progress.state.weights
+            total, mean, training = self._sum(weights, mean, rows, len(members), number, index, subset)
             groups.append(Group(total, tuple(member.pseudonym for member in members)))
             totals += training
         return groups, mean, totals
@@ -140,8 +146,20 @@ class Rounds:
         parts = assign_min_size(by_device, seed, self._defence.group_phones)
         return [[by_device[device] for device in part] for part in parts]
 
+    def _subset(self, energies: Energies) -> Subset | None:
+        if self._upload_share == 1:
+            return None
+        return Subset.allocate(self._layout.dimension, self._upload_share, energies if energies.size else None)
+
     def _sum(
-        self, weights: FlatWeights, mean: MeanState, rows: Sequence[Rows], clients: int, number: int, group: int
+        self,
+        weights: FlatWeights,
+        mean: MeanState,
+        rows: Sequence[Rows],
+        clients: int,
+        number: int,
+        group: int,
+        subset: Subset | None,
     ) -> tuple[WeightedSum, MeanState, Totals]:
         """Return the sum of a group's updates, of which those after the first `clients` are nobody's."""
         if self._aggregation is None:
@@ -149,7 +167,7 @@ class Rounds:
             return result.weighted_sum(self._layout, clients), mean, result.training
         updates, training = self._cohort.updates(weights, rows)
         sent = [transformed(update, self._transforms) for update in updates[:clients]]
-        total, mean = self._aggregation.apply(mean, sent, number, group)
+        total, mean = self._aggregation.apply(mean, sent, number, group, subset=subset)
         # Noise is on every coordinate; on frozen ones there is nothing else.
         protected = transformed(Update(total.delta, total.tally), self._transforms)
         return replace(total, delta=protected.delta), mean, training

@@ -24,12 +24,12 @@ from federation.protocol.plan import Deadlines, RoundPlan
 from federation.robustness import Outcome, log
 from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
 from federation.simulation import central, splits
+from federation.simulation.aggregations import MeanState, aggregation
 from federation.simulation.config import SimulationConfig
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server
 from federation.simulation.mixing import with_fitted_mixture
 from federation.simulation.participation import choose_cohorts
-from federation.simulation.private import MeanState, aggregation
 from federation.simulation.report import RoundReport, Watcher, figures, validation_figures
 from federation.simulation.rounds import Client, Rounds, pseudonym
 from federation.simulation.rows import FederatedRows
@@ -37,6 +37,7 @@ from federation.simulation.run_folder import claim, noise_seed
 from federation.simulation.states import Progress, ServerState, States
 from federation.updates.encoding import choose
 from federation.updates.frozen_rows import FrozenRows
+from federation.updates.sparsification import Subset, chunk_energies
 from federation.updates.transforms import Freeze
 from model.batches import Rows, targets_in
 from model.checkpoint import Checkpoint
@@ -236,7 +237,8 @@ class Run:
             defence=config.defence,
             public=self._rows.seed[self._judged_by],
             freeze=Freeze(self._frozen),
-            aggregation=self._aggregation if config.privacy.changes_updates else None,
+            aggregation=self._aggregation if config.privacy.changes_updates or config.upload_share < 1 else None,
+            upload_share=config.upload_share,
         )
 
     def _round(
@@ -266,11 +268,18 @@ class Run:
         self, outcome: Outcome[ServerState], mean: MeanState, before: Progress, server: Server, number: int
     ) -> Progress:
         state, made_by = outcome.state, before.made_by if outcome.total is None else number
+        energies = before.energies
+        if outcome.total is not None:
+            step = self._layout.flatten(
+                [after - earlier for after, earlier in zip(state.weights, before.state.weights, strict=True)]
+            )
+            energies = chunk_energies(step)
         if outcome.rollback_to is not None:
             made_by = outcome.rollback_to
             first = made_by == 0
             state = server.initialize(self._start().weights) if first else self._states.after(made_by)
-        return Progress(state, mean, made_by, outcome.memory)
+            energies = np.zeros(0)
+        return Progress(state, mean, made_by, outcome.memory, energies)
 
     def _chosen(self, number: int, played: Played | None, progress: Progress) -> list[int]:
         """Return a round's clients, those of the scenario or drawn, without any that are in quarantine."""
@@ -302,17 +311,20 @@ class Run:
         scenario = self.config.scenario
         most = self.config.cohort if scenario is None else scenario.rounds.max_phones(self.config.cohort)
         phones = min(max(most, MIN_COHORT), MAX_COHORT)
-        dimension = self.network.parameters
+        dimension, share = self.network.parameters, self.config.upload_share
+        subset = None if share == 1 else Subset.allocate(dimension, share)
+        sent = dimension if subset is None else subset.kept
         plan = RoundPlan(
             round_id=1,
             model_sha256=bytes(32),
             dimension=dimension,
-            encoding=choose(phones, 1.0, dimension),
+            encoding=choose(phones, 1.0, sent, coarse=share < 1),
             clip=1.0,
             weight_cap=1,
             rotation_seed=bytes(32),
             minimum=MIN_COHORT,
             deadlines=Deadlines(1, 2, 3, 4, 5),
+            subset=subset,
         )
         return plan, phones
 

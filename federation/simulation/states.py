@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from federation.robustness import Memory
-from federation.simulation.private import MeanState
+from federation.simulation.aggregations import MeanState
+from federation.updates.sparsification import Energies
 from model import files
 from model.layout import FlatWeights, NetworkConfig
 
@@ -37,12 +38,14 @@ class Progress(NamedTuple):
         mean: What the aggregation of updates remembers.
         made_by: Round that made the state; 0 for the warm start. Earlier than the last one if that was refused.
         memory: What the defence remembers.
+        energies: Where the last step's energy lies, by which clients choose what they send; empty if that is not known.
     """
 
     state: ServerState
     mean: MeanState
     made_by: int = 0
     memory: Memory = Memory()
+    energies: Energies = np.zeros(0)
 
 
 class States:
@@ -67,7 +70,9 @@ class States:
         arrays |= {f"mean.{i}": value for i, value in enumerate(progress.mean)}
         described = json.dumps({"made_by": progress.made_by, "memory": progress.memory.to_json()})
         with files.writing(self._path(number)) as file:
-            np.savez(file, **arrays, **{_DEFENCE: np.frombuffer(described.encode(), np.uint8)})
+            np.savez(
+                file, **arrays, energies=progress.energies, **{_DEFENCE: np.frombuffer(described.encode(), np.uint8)}
+            )
         best = progress.memory.best
         for old in sorted(self._folder.glob("round-*.npz"))[: -self._keep]:
             if best is None or old != self._path(best.round_number):
@@ -96,8 +101,9 @@ class States:
             if _DEFENCE not in arrays:  # of a run that an older version began, which had no defence
                 return Progress(ServerState(weights, optimizer), mean, _number_of(path))
             described = json.loads(arrays[_DEFENCE].tobytes())
+            energies = arrays["energies"] if "energies" in arrays else np.zeros(0)
         memory = Memory.from_json(described["memory"])
-        return Progress(ServerState(weights, optimizer), mean, described["made_by"], memory)
+        return Progress(ServerState(weights, optimizer), mean, described["made_by"], memory, energies)
 
 
 def _number_of(path: Path) -> int:

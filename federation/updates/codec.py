@@ -17,8 +17,8 @@ from federation.updates.transforms import Clip, Sparsify, Transform, Weigh, tran
 from federation.updates.update import Tally, Update
 from federation.updates.weighted_sum import LevelSum, WeightedSum
 
-COUNTERS = 4
-"""Without noise, examples, tokens, loss and hits ride in front of the words, exact in 64 bits each."""
+COUNTERS = 5
+"""Without noise, the counts of a `Tally` ride in front of the words, exact in 64 bits each."""
 
 MAX_COUNT = 1 << 40
 LOSS_UNITS = 1 << 16
@@ -134,7 +134,8 @@ class UpdateCodec:
         levels = self.encoding.quantise(self.rotation.apply(sent.delta), seed)
         tokens = min(sent.tally.tokens, MAX_COUNT)
         loss = round(min(sent.tally.loss, tokens * MAX_TOKEN_LOSS) * LOSS_UNITS)
-        counters = np.array([sent.tally.examples, tokens, min(loss, MAX_COUNT), min(sent.tally.hits, tokens)], "<u8")
+        hits, unclipped = min(sent.tally.hits, tokens), sent.tally.unclipped
+        counters = np.array([sent.tally.examples, tokens, min(loss, MAX_COUNT), hits, unclipped], "<u8")
         return Vector(counters, self.encoding.pack(levels))
 
     def _bounded(self, rotated: Reals, seed: bytes) -> Levels:
@@ -184,12 +185,12 @@ class UpdateCodec:
 
     def _checked_counts(self, vector: Vector, phones: int) -> Tally:
         """Return the summed exact counts, if honest phones can have them."""
-        examples, tokens, loss, hits = (int(count) for count in vector.counters)
+        examples, tokens, loss, hits, unclipped = (int(count) for count in vector.counters)
         if not phones <= examples <= phones * self.weight_cap or max(tokens, loss, hits) > phones * MAX_COUNT:
             raise ImpossibleSumError("a counter is out of range: some phone masked garbage, discard the round")
-        if hits > tokens or loss > tokens * MAX_TOKEN_LOSS * LOSS_UNITS + phones:
-            raise ImpossibleSumError("more hits or loss than so many tokens can have: discard the round")
-        return Tally(examples, tokens, loss / LOSS_UNITS, hits)
+        if hits > tokens or loss > tokens * MAX_TOKEN_LOSS * LOSS_UNITS + phones or unclipped > phones:
+            raise ImpossibleSumError("more hits, loss or short deltas than tokens and phones allow: discard it")
+        return Tally(examples, tokens, loss / LOSS_UNITS, hits, unclipped)
 
     def _max_norm(self, clips: float, phones: int) -> float:
         """Return an L2 bound of the rotated sum of honest phones: of their vectors, of rounding, and of noise.

@@ -13,8 +13,8 @@ import numpy as np
 from federation.updates.update import Tally
 from model.layout import FlatVector
 
-COUNTS = 4
-"""Examples, tokens, loss and hits."""
+COUNTS = 5
+"""Examples, tokens, loss, hits, and whether the delta was within the clip norm."""
 
 MAX_TOKEN_LOSS = 16.0
 """Nats of loss that a token counts for at most: a uniform guess among a million pieces costs 14."""
@@ -54,12 +54,13 @@ class NoisedCounts:
 
     def taken_off(self, summed: FlatVector) -> tuple[FlatVector, Tally]:
         """Return the deltas' sum and estimates of the summed counts, of a noised sum of `beside`."""
-        examples, tokens, loss, hits = np.maximum(summed[-COUNTS:].astype(np.float64) / self._unit, 0.0)
+        examples, tokens, loss, hits, unclipped = np.maximum(summed[-COUNTS:].astype(np.float64) / self._unit, 0.0)
         counts = Tally(
             round(examples * self.weight_cap),
             round(tokens * MAX_TOKENS),
             float(loss * MAX_TOKENS * MAX_TOKEN_LOSS),
             round(hits * MAX_TOKENS),
+            round(unclipped),
         )
         return summed[:-COUNTS], counts
 
@@ -72,5 +73,12 @@ class NoisedCounts:
         less = min(1.0, MAX_TOKENS / tally.tokens) if tally.tokens else 0.0
         tokens = tally.tokens * less
         loss, hits = min(tally.loss * less, tokens * MAX_TOKEN_LOSS), min(tally.hits * less, tokens)
-        counts = (tally.examples / self.weight_cap, tokens / MAX_TOKENS)
-        return np.array([*counts, loss / (MAX_TOKENS * MAX_TOKEN_LOSS), hits / MAX_TOKENS])
+        return np.array(
+            [
+                tally.examples / self.weight_cap,
+                tokens / MAX_TOKENS,
+                loss / (MAX_TOKENS * MAX_TOKEN_LOSS),
+                hits / MAX_TOKENS,
+                min(tally.unclipped, 1),
+            ]
+        )

@@ -56,8 +56,10 @@ class Clip:
     norm: float
 
     def __call__(self, update: Update) -> Update:
-        """Return the clipped update."""
-        return replace(update, delta=clip(update.delta, self.norm))
+        """Return the clipped update, which says whether it was within the norm."""
+        clipped = clip(update.delta, self.norm)
+        # `clip` hands on what it need not shorten.
+        return Update(clipped, replace(update.tally, unclipped=int(clipped is update.delta)))
 
 
 @dataclass(frozen=True)

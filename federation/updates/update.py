@@ -20,15 +20,19 @@ class Tally:
         tokens: targets that the model was evaluated on before training.
         loss: summed over those tokens, in nats.
         hits: tokens that the model had first.
+        unclipped: phones whose delta was within the clip norm.
     """
 
     examples: int
     tokens: int = 0
     loss: float = 0.0
     hits: int = 0
+    unclipped: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.examples, self.tokens, self.hits) < 0 or not (np.isfinite(self.loss) and self.loss >= 0):
+        if min(self.examples, self.tokens, self.hits, self.unclipped) < 0 or not (
+            np.isfinite(self.loss) and self.loss >= 0
+        ):
             raise ValueError(f"counts and loss are finite and not negative: {self}")
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -37,6 +41,7 @@ class Tally:
             self.tokens + other.tokens,
             self.loss + other.loss,
             self.hits + other.hits,
+            self.unclipped + other.unclipped,
         )
 
 

@@ -83,6 +83,7 @@ class Coordinator:
             blobs,
             models,
             authority,
+            settings,
             optimizer,
             gate,
             Defence(settings.defence, probe, pseudonyms(key)),

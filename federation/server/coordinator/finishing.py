@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from sqlalchemy.orm import Session
 
+from federation.privacy.adaptive_clip import next_clip
 from federation.privacy.central import NoiseStream
 from federation.protocol import message_sizes
 from federation.protocol.message_sizes import Traffic
@@ -27,11 +28,12 @@ from federation.server.coordinator.closing import abandon
 from federation.server.counting import Counting
 from federation.server.defence import Defence, GroupSum, SummedRound, garbage, remembered
 from federation.server.errors import UnknownError
-from federation.server.models import Gate, Models, Stored, Verdict
+from federation.server.models import NEXT_CLIP, Gate, Models, Stored, Verdict
 from federation.server.phases import Ended
 from federation.server.queries import bodies, uploads
 from federation.server.round_state import GroupState, RoundState
 from federation.server.session_events import Event, record
+from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.server.tables import RoundRow
 from federation.updates.weighted_sum import LevelSum, WeightedSum
@@ -101,6 +103,7 @@ class Finishing:
         blobs: where masked vectors are.
         models: what rounds train.
         authority: whose devices take part.
+        settings: of rounds.
         optimizer: turns mean deltas into models.
         gate: judges new models.
         defence: decides about the groups.
@@ -116,6 +119,7 @@ class Finishing:
         blobs: Blobs,
         models: Models,
         authority: Authority,
+        settings: RoundSettings,
         optimizer: ServerOptimizer,
         gate: Gate,
         defence: Defence,
@@ -128,6 +132,7 @@ class Finishing:
         self._blobs = blobs
         self._models = models
         self._authority = authority
+        self._settings = settings
         self._optimizer = optimizer
         self._gate = gate
         self._defence = defence
@@ -196,6 +201,7 @@ class Finishing:
             outcome = replace(outcome, memory=before.with_standings_of(outcome.memory), rollback_to=None)
         metrics = {
             **_measured(row, state, total, trained),
+            **self._next_clip(state.plan, total),
             "groups": float(unmasked.summed),
             **({} if simulated is None else {"simulated_clients": float(simulated.phones)}),
             **(counts(outcome.decisions) if self._defence.enabled else {}),
@@ -204,6 +210,14 @@ class Finishing:
         if not np.isfinite(outcome.state.weights).all():
             return _Result(outcome, trained.current, Verdict(verdict.passed, metrics))
         return _Result(outcome, outcome.state, Verdict(verdict.passed, metrics), mean(total))
+
+    def _next_clip(self, plan: RoundPlan, total: WeightedSum) -> dict[str, float]:
+        settings = self._settings
+        if not settings.adaptive_quantile or not total.phones:
+            return {}
+        share = total.tally.unclipped / (settings.goal if settings.central.mechanism != "none" else total.phones)
+        quantile, rate = settings.adaptive_quantile, settings.clip_learning_rate
+        return {NEXT_CLIP: next_clip(plan.clip, share, quantile=quantile, learning_rate=rate)}
 
     def _judge(self, new: ServerState, old: ServerState) -> Verdict:
         if not np.isfinite(new.weights).all():
@@ -239,7 +253,8 @@ class Finishing:
         with self._database.write() as session:
             stream = noise.settle(session, session.get_one(RoundRow, row.round_id), self._noise_mark)
         central = TrainingTask.of_plan(row.task, plan).central
-        released, after = noise.noised(reduce(add, sums), plan, central, stream)
+        adapted_to = self._settings.goal if self._settings.adaptive_quantile else 0
+        released, after = noise.noised(reduce(add, sums), plan, central, stream, adapted_to)
         return [GroupSum(released, tuple(member for each in encoded for member in each.members))], after
 
     def _aggregate(self, row: RoundRow, plan: RoundPlan, group: GroupState) -> Aggregate:

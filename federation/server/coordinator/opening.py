@@ -17,7 +17,7 @@ from federation.protocol.steps import Step
 from federation.protocol.task import TrainingTask
 from federation.server import noise, transparency
 from federation.server.counting import Counting
-from federation.server.models import Models, ModelVersion
+from federation.server.models import NEXT_CLIP, Models, ModelVersion
 from federation.server.queries import active, coming, waiting
 from federation.server.session_events import Event, record
 from federation.server.settings import RoundSettings
@@ -113,9 +113,11 @@ class Opening:
         model = self._models.version(self._models.current_version())
         dimension = self._models.state(model.version).weights.size
         subset = self._subset(model, dimension)
-        encoding = self._encoding(dimension if subset is None else subset.kept, model.metrics.get("encoded_norm"))
+        clip, kept = self._clip(), dimension if subset is None else subset.kept
+        encoding = self._encoding(clip, kept, model.metrics.get("encoded_norm"))
         task = self._task(model.version)
-        return model.version, task, replace(self._plan(round_id, model, task, dimension, encoding), subset=subset)
+        plan = self._plan(round_id, model, task, dimension, encoding)
+        return model.version, task, replace(plan, clip=clip, subset=subset)
 
     def _plan(
         self, round_id: int, model: ModelVersion, task: TrainingTask, dimension: int, encoding: Encoding
@@ -167,15 +169,20 @@ class Opening:
             energies = chunk_energies(weights - self._models.state(model.parent).weights)
         return Subset.allocate(dimension, share, energies)
 
-    def _encoding(self, dimension: int, previous_norm: float | None) -> Encoding:
+    def _clip(self) -> float:
+        """Return the clip norm: that of the settings, or what the last round made of it."""
+        followed = self._models.latest_metric(NEXT_CLIP) if self._settings.adaptive_quantile else None
+        return followed or self._settings.clip
+
+    def _encoding(self, clip: float, dimension: int, previous_norm: float | None) -> Encoding:
         settings = self._settings
         if settings.central.mechanism != "none":
-            return exact_encoding(settings.max_group, settings.clip, dimension)
+            return exact_encoding(settings.max_group, clip, dimension)
         if settings.privacy.mechanism is Mechanism.NONE:
             coarse = settings.upload_share < 1
-            return choose(settings.max_group, settings.clip, dimension, previous_norm, coarse=coarse)
+            return choose(settings.max_group, clip, dimension, previous_norm, coarse=coarse)
         length = dimension + COUNTS
-        return noised_encoding(settings.max_group, settings.minimum, settings.privacy, settings.clip, length)
+        return noised_encoding(settings.max_group, settings.minimum, settings.privacy, clip, length)
 
 
 def _next_round(session: Session) -> int:

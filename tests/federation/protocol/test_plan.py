@@ -62,7 +62,7 @@ def test_a_plan_encodes_and_decodes_a_weighted_sum(encoding: Encoding) -> None:
     exact = sum(weight * update.delta for weight, update in zip(weights, updates, strict=True))
     assert np.linalg.norm(decoded.delta - exact) < 0.05 * np.linalg.norm(exact)
     assert np.allclose(decoded.mean, decoded.delta / 380)
-    assert decoded.tally == Tally(examples=int(weights.sum()), tokens=615, loss=37.5, hits=15)
+    assert decoded.tally == Tally(examples=int(weights.sum()), tokens=615, loss=37.5, hits=15, unclipped=6)
     assert weights.sum() == 0 + 30 + 60 + 90 + 100 + 100
     assert decoded.phones == 6
 
@@ -123,7 +123,7 @@ def test_a_sum_without_noise_has_an_example_of_every_phone() -> None:
 
 def test_counts_are_capped() -> None:
     update = Update(np.zeros(DIMENSION, np.float32), Tally(10**15, 10**15, 1e15, 10**15))
-    assert PLAN.encode(update, digest("many")).counters.tolist() == [100, MAX_COUNT, MAX_COUNT, MAX_COUNT]
+    assert PLAN.encode(update, digest("many")).counters.tolist() == [100, MAX_COUNT, MAX_COUNT, MAX_COUNT, 1]
 
 
 IMPOSSIBLE = [
@@ -135,6 +135,7 @@ IMPOSSIBLE = [
     [3, 3 * MAX_COUNT, 0, 2**63],
     [3, 10, 0, 11],
     [3, 10, 10 * int(MAX_TOKEN_LOSS) * LOSS_UNITS + 4, 0],
+    [3, 10, 0, 0, 4],
 ]
 
 
@@ -142,7 +143,7 @@ IMPOSSIBLE = [
 def test_impossible_counters_are_noticed(counters: list[int]) -> None:
     words = PLAN.encode(_updates(1)[0], digest("words")).words
     with pytest.raises(ImpossibleSumError, match=r"counter|tokens"):
-        PLAN.decode(Vector(np.array(counters, np.uint64), words), 3)
+        PLAN.decode(Vector(np.array(counters + [0] * (COUNTERS - len(counters)), np.uint64), words), 3)
 
 
 @pytest.mark.parametrize("encoding", [PLAN.encoding, ModularEncoding(16, 10, 1e-4)])

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sql
 
+from federation.errors import ConfigError
+from federation.privacy.central import NoiseStream
+from federation.privacy.toeplitz import Buffers
 from federation.protocol.central_noise import CentralNoise
 from federation.server import noise as server_noise
 from federation.server.coordinator.lease import LEASE_SECONDS
@@ -19,6 +22,8 @@ from federation.server.noise import RESTORED, buffers_of, renew
 from federation.server.privacy_report import COPY_ASSUMED, spent
 from federation.server.settings import RoundSettings
 from federation.server.tables import NoiseStreamRow, RoundRow
+from federation.updates.update import Tally
+from federation.updates.weighted_sum import LevelSum
 from tests.federation.server.phones import SERVER_KEY, Clock, Phone, Server, gather, take_all_steps
 
 BLT = CentralNoise(mechanism="blt", noise_multiplier=2.0, rounds=40, max_participations=4, min_separation=8)
@@ -209,3 +214,32 @@ def test_noise_is_renewed_by_hand(serve: Serve, clock: Clock, phones: list[Phone
         assert renew(session) == 2
     one_round(server, clock, phones)
     assert times(server) == [(1, 0), (2, 0)]
+
+
+def test_what_an_adapted_clip_follows_is_noised_and_both_cost_what_the_task_says(
+    serve: Serve, clock: Clock, phones: list[Phone]
+) -> None:
+    central = CentralNoise(mechanism="gaussian", noise_multiplier=0.3)
+    server = serve(settings=replace(SETTINGS, central=central, adaptive_quantile=0.5))
+    one_round(server, clock, phones)
+    plan, levels = phones[0].plan, np.zeros(phones[0].plan.codec.coordinates, np.int64)
+    assert server.models.version(2).metrics["next_clip"] != plan.clip
+    found: dict[int, list[float]] = {0: [], 6: []}
+    unclipped = set()
+    for adapted_to, drawn in found.items():
+        for _ in range(40):
+            stream = NoiseStream.begin(Buffers(), plan.dimension)
+            total, _ = server_noise.noised(
+                LevelSum(levels, Tally(6, unclipped=3), 6), plan, central, stream, adapted_to
+            )
+            drawn.append(float(np.var(total.delta)))
+            unclipped.add((adapted_to, total.tally.unclipped))
+    assert {count for adapted, count in unclipped if not adapted} == {3}
+    assert {count for adapted, count in unclipped if adapted} > {3}
+    # z of the sum and z of the count, 2 * 0.05 * 6, together are that of the task.
+    assert np.mean(found[6]) / np.mean(found[0]) == pytest.approx((0.3**-2 - 0.6**-2) ** -1 / 0.3**2, rel=0.1)
+
+
+def test_an_adapted_clip_needs_a_cohort_that_hides_a_phone() -> None:
+    with pytest.raises(ConfigError, match="larger cohort or a fixed clip"):
+        replace(SETTINGS, adaptive_quantile=0.5)

@@ -43,7 +43,7 @@ class Rogue(Phone):
 
 
 def counting(*counters: int) -> Callable[[Vector], Vector]:
-    return lambda vector: Vector(np.array([count % WORD for count in counters], "<u8"), vector.words)
+    return lambda vector: Vector(np.array([*(count % WORD for count in counters), 1], "<u8"), vector.words)
 
 
 def garbage(vector: Vector) -> Vector:

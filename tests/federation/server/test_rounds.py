@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,25 @@ def test_a_round_adds_the_weighted_mean_to_the_model(server: Server, clock: Cloc
     steps = message_sizes.of_round(plan, 6, model_bytes=4 * DIMENSION, task_bytes=len(task.to_bytes()))
     assert (version.metrics["bytes_up"], version.metrics["bytes_down"]) == message_sizes.Traffic.sum(steps)
     assert not list(Path(server.blobs._root, "rounds").glob("*/*"))  # masked vectors are gone
+
+
+def test_the_clip_follows_the_norms_of_the_phones_deltas(tmp_path: Path, clock: Clock) -> None:
+    settings = replace(SETTINGS, clip=0.05, adaptive_quantile=0.5, clip_learning_rate=1.0)
+    server = Server(tmp_path, clock, settings)
+    phones = [Phone(name) for name in range(6)]
+    clips = []
+    for _ in range(14):
+        round_id = gather(server, clock, phones)
+        take_all_steps(server, round_id, phones)
+        assert phase_of(server, round_id) == (Ended.FINISHED, None)
+        clips.append(phones[0].plan.clip)
+        clock.now += SETTINGS.separation_seconds
+    assert clips[:3] == pytest.approx([0.05, 0.05 * math.exp(0.5), 0.05 * math.exp(1.0)])
+    norms = np.sort([np.linalg.norm(phone.update.delta) for phone in phones])
+    assert norms[1] * math.exp(-0.5) < clips[-1] < norms[4] * math.exp(0.5)
+    server = Server(tmp_path, clock, replace(settings, adaptive_quantile=0.0))  # adapts no longer
+    take_all_steps(server, gather(server, clock, phones), phones)
+    assert phones[0].plan.clip == settings.clip
 
 
 def test_phones_send_the_share_that_the_settings_say_and_strata_follow_the_last_step(

@@ -10,12 +10,13 @@ from federation.robustness import Action, DefenceSettings, Outcome
 from federation.robustness.probe import EngineProbe
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.adversaries import ATTACKS, Attack, Attacker, Backdoor, garbage
+from federation.simulation.aggregations import aggregation
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, CohortResult, Server
-from federation.simulation.private import aggregation
 from federation.simulation.rounds import Client, Rounds, pseudonym, reading
 from federation.simulation.states import Progress, ServerState
+from federation.updates.sparsification import chunk_energies
 from model.batches import Rows, pack
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTTrainer
@@ -102,6 +103,39 @@ def test_a_group_with_too_few_for_its_noise_is_given_up(cohort: Cohort, server: 
     outcome, *_ = rounds.round(Progress(state, []), CLIENTS[:2], number=1, learning_rate=1.0, seed=SEED)
     assert outcome.total is None
     assert outcome.state is state
+
+
+def test_clients_send_a_share_of_the_coordinates_where_the_last_step_had_its_energy(
+    cohort: Cohort, server: Server, weights: FlatWeights
+) -> None:
+    layout = Layout.of(NETWORK.layout)
+    plain = aggregation(PrivateTraining(), cohort=6, dimension=layout.dimension, uniform=False, secret=b"")
+    rounds = Rounds(
+        cohort,
+        server,
+        NETWORK,
+        defence=DefenceSettings(),
+        public=PUBLIC,
+        aggregation=plain,
+        upload_share=0.25,
+    )
+    whole = Rounds(cohort, server, NETWORK, defence=DefenceSettings(), public=PUBLIC)
+    state = server.initialize(weights)
+    everything, *_ = whole.round(Progress(state, []), CLIENTS[:6], number=1, learning_rate=1.0, seed=SEED)
+    assert everything.total is not None
+    energies = chunk_energies(everything.total.mean)
+    errors = []
+    for known in (np.zeros(0), energies):
+        progress = Progress(state, plain.initialize(), energies=known)
+        found, errors_of = None, []
+        for number in range(1, 9):
+            outcome, *_ = rounds.round(progress, CLIENTS[:6], number=number, learning_rate=1.0, seed=SEED)
+            assert outcome.total is not None
+            found = outcome.total.mean
+            assert np.count_nonzero(found) <= round(0.25 * layout.dimension)
+            errors_of.append(np.linalg.norm(found - everything.total.mean))
+        errors.append(np.mean(errors_of))
+    assert errors[1] < 0.9 * errors[0]
 
 
 class Spoiled:

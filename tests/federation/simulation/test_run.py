@@ -8,6 +8,7 @@ import pytest
 
 from federation.errors import ConfigError
 from federation.fleet.scenario import PhoneClass, Scenario
+from federation.privacy.training import PrivateTraining
 from federation.protocol.task import ComputeBudget
 from federation.simulation.config import SimulationConfig
 from federation.simulation.report import RoundReport, Watcher
@@ -91,6 +92,16 @@ def test_bytes_of_a_client_are_those_of_the_messages_of_phones(whole: Reference)
     assert 2 * parameters < first.up < 2 * parameters + 2 * 4096 + 2000
     assert 4 * parameters < first.down < 4 * parameters + 4000
     assert f"{first.up}" in (whole.run.directory / "metrics.csv").read_text()
+
+
+def test_a_run_with_a_share_of_the_coordinates_goes_on_where_it_was_stopped(make: Callable[..., Run]) -> None:
+    options = {"upload_share": 0.3, "privacy": PrivateTraining(clip=0.5, adaptive_quantile=0.4)}
+    reference = make("whole", **options)
+    trained = reference.train()
+    with pytest.raises(StoppedError):
+        make("stopped", **options).train(stop_after(2))
+    assert same(make("stopped", **options).train(), trained)
+    assert reference.traffic.up < 0.5 * make("all").traffic.up
 
 
 def test_a_defence_does_not_go_with_noise_by_the_server() -> None:

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from federation.updates.transforms import Clip
 from federation.updates.update import Tally, Update, clip
 from model.layout import Layout
 
@@ -78,3 +79,9 @@ def test_a_delta_is_flat_float32() -> None:
     for wrong in (np.ones((2, 2), np.float32), np.ones(4)):
         with pytest.raises(ValueError, match="flat float32"):
             Update(wrong, Tally(1))  # type: ignore[arg-type]
+
+
+def test_a_clipped_update_says_whether_it_was_short_enough() -> None:
+    update = Update(np.ones(4, np.float32), Tally(3))
+    assert Clip(2.0)(update).tally == Tally(3, unclipped=1)
+    assert Clip(1.9)(update).tally == Tally(3, unclipped=0)

@@ -13,7 +13,9 @@ from federation.errors import ConfigError
 from federation.privacy import NoiseScale, phone_noise
 from federation.privacy.toeplitz import Buffers
 from federation.privacy.training import PrivateTraining
-from federation.simulation.private import Aggregation, MeanState, aggregation
+from federation.privacy.zcdp import round_rho
+from federation.simulation.aggregations import Aggregation, MeanState, aggregation
+from federation.updates.sparsification import Subset
 from federation.updates.update import Tally, Update, clip
 
 DIMENSION = 5000
@@ -168,15 +170,57 @@ def test_noise_follows_from_the_secret_and_the_round(mechanism: str) -> None:
     assert np.array_equal(second, again)
 
 
-def test_an_adaptive_clip_follows_the_quantile_of_norms() -> None:
+@pytest.mark.parametrize(
+    ("settings", "tolerance"),
+    [
+        (PrivateTraining(clip=0.1), 0.1),
+        (PrivateTraining("gaussian", 0.0, clip=0.1), 0.1),
+        (PrivateTraining("skellam", 1e-4, clip=0.1), 0.1),
+        (PrivateTraining("skellam", 0.02, clip=0.1), 0.3),  # what tells the share is noised as well
+    ],
+    ids=["plain", "by the server", "by clients", "by clients, noised"],
+)
+def test_an_adaptive_clip_follows_the_quantile_of_norms(settings: PrivateTraining, tolerance: float) -> None:
     cohort = [Update(delta * np.float32(scale), Tally(1)) for scale, delta in zip(range(1, 9), _units(), strict=True)]
-    mean = make(PrivateTraining("gaussian", 0.0, clip=0.1, adaptive_quantile=0.5, clip_learning_rate=0.5))
+    mean = make(replace(settings, adaptive_quantile=0.5, clip_learning_rate=0.5))
     state = mean.initialize()
     for number in range(1, 40):
-        found, state = applied(mean, state, cohort, number)
+        _, state = applied(mean, state, cohort, number)
     # Half of the norms 1 to 8 are below a clip of 4 to 5.
-    norms = np.minimum(range(1, 9), 4.5)
-    assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(norms) / 8, rel=0.1)
+    assert float(state[0]) == pytest.approx(4.5, rel=tolerance)
+
+
+def test_groups_of_a_round_have_one_clip() -> None:
+    cohort = [Update(delta * np.float32(4), Tally(1)) for delta in _units()]
+    mean = make(PrivateTraining(clip=1.0, adaptive_quantile=0.5))
+    state, norms = mean.initialize(), []
+    for number, group in [(1, 0), (1, 1), (2, 0), (2, 1)]:
+        total, state = mean.apply(state, cohort[:1], number, group)
+        norms.append(np.linalg.norm(total.delta))
+    assert norms == pytest.approx([1.0, 1.0, math.exp(0.1), math.exp(0.1)])
+
+
+@pytest.mark.parametrize("settings", [PrivateTraining(clip=5.0), PrivateTraining("skellam", 1e-5, clip=5.0)], ids=str)
+def test_a_subset_of_coordinates_stands_for_all(settings: PrivateTraining) -> None:
+    cohort, subset = alike(updates()), Subset.allocate(DIMENSION, 0.25)
+    mean = make(settings)
+    expected = np.mean([update.delta for update in cohort], axis=0)
+    found = []
+    for number in range(1, 61):
+        total, _ = mean.apply(mean.initialize(), cohort, number, subset=subset)
+        assert np.count_nonzero(total.delta) <= subset.kept
+        found.append(total.mean)
+    error = np.linalg.norm(np.mean(found, axis=0) - expected) / np.linalg.norm(expected)
+    assert error == pytest.approx(math.sqrt(3 / 60), rel=0.2)  # variance 1 / share - 1 over sixty draws
+
+
+def test_what_clients_pay_does_not_depend_on_the_clip() -> None:
+    settings = PrivateTraining("skellam", 1.5, clip=1.0)
+    costs = [
+        round_rho(NoiseScale.of(settings.plan(1, COHORT, DIMENSION, bytes(32), uniform=True, clip=clip_norm)))
+        for clip_norm in (1.0, 0.37, 11.0)
+    ]
+    assert costs == pytest.approx([costs[0]] * 3, rel=1e-6)
 
 
 def _units() -> np.ndarray:
