@@ -7,7 +7,6 @@ from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 from kivy.clock import Clock
-from kivy.core.text import Label as CoreLabel
 from kivy.effects.scroll import ScrollEffect
 from kivy.graphics import Canvas, Color, Line, Rectangle, RoundedRectangle, ScissorPop, ScissorPush
 from kivy.metrics import dp, sp
@@ -16,9 +15,10 @@ from kivy.uix.widget import Widget
 from keyboard_app.editor.editor import DOUBLE_TAP_SECONDS, EditorState, FieldKind
 from keyboard_app.editor.keys import LONG_PRESS_SECONDS
 from keyboard_app.ui.edit_bar import EditBar
-from keyboard_app.ui.keypad import if_it_stays, written
+from keyboard_app.ui.keypad import if_it_stays
+from keyboard_app.ui.lettering import ChainLabel, written
 from keyboard_app.ui.lines import Layout
-from keyboard_app.ui.theme import Palette, rgba
+from keyboard_app.ui.theme import Colour, Palette, rgba
 from keyboard_app.ui.widgets import ground
 
 HIDDEN = "•"
@@ -39,8 +39,8 @@ def width_of(text: str) -> float:
 
 
 @cache
-def _measure() -> CoreLabel:
-    return CoreLabel(font_size=sp(18))
+def _measure() -> ChainLabel:
+    return ChainLabel(font_size=sp(18))
 
 
 class Edits(NamedTuple):
@@ -189,8 +189,7 @@ class Field(Widget):
         with self._ink:
             ScissorPush(x=int(self.x), y=int(self._floor), width=int(self.width), height=math.ceil(self._view) + 1)
             if not state.text:
-                Color(*rgba(palette.muted))
-                self._write(self._hint, left, self._bottom(0))
+                self._write(self._hint, palette.muted, left, self._bottom(0))
             for row in self._rows:
                 line, y = layout.lines[row], self._bottom(row)
                 if start < end and first <= row <= last:
@@ -198,8 +197,7 @@ class Field(Widget):
                     x = layout.x(start, row)
                     wide = layout.x(end, row) - x + (dp(5) if row < last else 0)  # the break at its end, too
                     Rectangle(pos=(left + x, y), size=(wide, high))
-                Color(*rgba(palette.on_surface))
-                self._write(line.text, left, y)
+                self._write(line.text, palette.on_surface, left, y)
                 Color(*rgba(palette.primary))
                 if composing < min(state.cursor, line.end) and line.start < state.cursor:
                     x, to = (left + layout.x(index, row) for index in (composing, state.cursor))
@@ -214,9 +212,10 @@ class Field(Widget):
                 RoundedRectangle(pos=corner, size=(2 * radius, 2 * radius), radius=[*upper, radius, radius])
         self._place_bar()
 
-    def _write(self, text: str, left: float, bottom: float) -> None:
+    def _write(self, text: str, colour: Colour, left: float, bottom: float) -> None:
         if text:
-            texture = _line_texture(text, self._font_size)
+            texture = _line_texture(text, self._font_size, colour)
+            Color(1, 1, 1)
             y = bottom + (self._line_height - texture.height) / 2
             Rectangle(texture=texture, size=texture.size, pos=(left, y))
 

@@ -3,13 +3,10 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 from kivy.clock import Clock
-from kivy.core.text import Label as CoreLabel
 from kivy.graphics import Color, Rectangle, RoundedRectangle
-from kivy.graphics.texture import Texture
 from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
@@ -27,8 +24,10 @@ from keyboard_app.editor.keys import (
     Layer,
     key_at,
 )
+from keyboard_app.ui import fonts
+from keyboard_app.ui.lettering import lettering
 from keyboard_app.ui.theme import Colour, Palette, rgba
-from keyboard_app.ui.widgets import SYMBOLS_FONT, ground
+from keyboard_app.ui.widgets import ground
 
 _SYMBOLS = {
     Action.BACKSPACE: "⌫",
@@ -40,23 +39,6 @@ _SYMBOLS = {
 _SHIFTS = {Shift.OFF: "⇧", Shift.ONCE: "⬆", Shift.LOCK: "⇪"}
 _GAP_DP = 3.0
 _ROUND_DP = 7.0
-
-
-def written(text: str, size: float, font: str = "Roboto") -> Texture:
-    """Return a text in white, to be painted in any colour.
-
-    Args:
-        text: one line.
-        size: in pixels.
-        font: one that Kivy brings.
-    """
-    label = CoreLabel(text=text, font_size=size, font_name=font)
-    label.refresh()
-    return label.texture
-
-
-lettering = lru_cache(maxsize=256)(written)
-"""Likewise, for what is written again and again: keys, and words of the strip."""
 
 
 @dataclass
@@ -158,14 +140,12 @@ class Keypad(Widget):
                 width, height = key.width * wide - 2 * gap, high - 2 * gap
                 shade = Color(*rgba(self._ground_of(key)))
                 RoundedRectangle(pos=(x, y), size=(width, height), radius=[dp(_ROUND_DP)])
-                on_send = key.action is Action.RETURN
-                Color(*rgba(self._palette.on_primary if on_send else self._palette.on_key))
+                Color(1, 1, 1)
                 face = Rectangle()
                 middle = x + width / 2, y + height / 2
                 self._cells[key] = _Cell(shade, face, middle)
                 if key.alternatives and self._state.layer is Layer.LETTERS:
-                    Color(*rgba(self._palette.muted))
-                    hint = lettering(key.alternatives[0], min(dp(11), size * 0.5))
+                    hint = lettering(key.alternatives[0], min(dp(11), size * 0.5), self._palette.muted)
                     Rectangle(
                         texture=hint, size=hint.size, pos=(x + width - hint.width - dp(3), y + height - hint.height)
                     )
@@ -178,7 +158,8 @@ class Keypad(Widget):
             label = self.label_of(key)
             small = key.action in {Action.LETTERS, Action.SYMBOLS, Action.MORE_SYMBOLS}
             plain = small or key.action is None
-            texture = lettering(label, size * (0.7 if small else 1), "Roboto" if plain else SYMBOLS_FONT)
+            colour = self._palette.on_primary if key.action is Action.RETURN else self._palette.on_key
+            texture = lettering(label, size * (0.7 if small else 1), colour, fonts.MAIN if plain else fonts.SYMBOLS)
             cell.face.texture = texture
             cell.face.size = texture.size
             cell.face.pos = cell.middle[0] - texture.width / 2, cell.middle[1] - texture.height / 2
@@ -357,8 +338,8 @@ class _Popup:
                 self._shades.append(Color(*rgba(self._palette.key_special)))
                 x = self._left + i * self._wide
                 RoundedRectangle(pos=(x, bottom), size=(self._wide, high), radius=[dp(8)])
-                Color(*rgba(self._palette.on_key))
-                texture = lettering(text, min(high * 0.5, dp(26)))
+                Color(1, 1, 1)
+                texture = lettering(text, min(high * 0.5, dp(26)), self._palette.on_key)
                 Rectangle(
                     texture=texture,
                     size=texture.size,

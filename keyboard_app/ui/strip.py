@@ -10,7 +10,7 @@ from kivy.uix.widget import Widget
 
 from keyboard_app.editor.editor import Slot
 from keyboard_app.editor.keys import LONG_PRESS_SECONDS
-from keyboard_app.ui.keypad import lettering
+from keyboard_app.ui.lettering import lettering
 from keyboard_app.ui.theme import Colour, Palette, rgba
 from keyboard_app.ui.widgets import ground
 from model.suggestions import Origin
@@ -74,13 +74,13 @@ class Strip(Widget):
                     )
                 if slot is None:
                     continue
-                Color(*rgba(self._palette.on_key))
-                self._write(slot.text, middle, self.y + self.height * 0.62, dp(18 if index == 1 else 17))
-                Color(*rgba(self._badge_colour(slot)))
-                self._write(self.badge(slot), middle, self.y + self.height * 0.2, dp(11))
+                Color(1, 1, 1)
+                word, badge = (slot.text, self._palette.on_key), (self.badge(slot), self._badge_colour(slot))
+                self._write(*word, middle, self.y + self.height * 0.62, dp(18 if index == 1 else 17))
+                self._write(*badge, middle, self.y + self.height * 0.2, dp(11))
 
-    def _write(self, text: str, middle: float, height: float, size: float) -> None:
-        texture = lettering(text, size)
+    def _write(self, text: str, colour: Colour, middle: float, height: float, size: float) -> None:
+        texture = lettering(text, size, colour)
         wide = min(texture.width, self.width / 3 - dp(10))
         shrunk = texture.height * wide / texture.width
         Rectangle(texture=texture, size=(wide, shrunk), pos=(middle - wide / 2, height - shrunk / 2))

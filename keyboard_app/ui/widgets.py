@@ -18,10 +18,9 @@ from kivy.uix.label import Label
 from kivy.uix.scrollview import ScrollView
 from kivy.uix.widget import Widget
 
+from keyboard_app.ui import fonts
+from keyboard_app.ui.lettering import AnyLabel
 from keyboard_app.ui.theme import Colour, Palette, rgba
-
-SYMBOLS_FONT = "DejaVuSans"
-"""Bundled with Kivy; Roboto lacks shift, backspace and return."""
 
 TOUCH_DP = 48
 """Least height of what is touched."""
@@ -52,7 +51,7 @@ def ground(widget: Widget, colour: Colour, *, radius: float = 0, border: Colour 
     return paint
 
 
-class Text(Label):
+class Text(AnyLabel):
     """Text that wraps at its width and is as high as it needs.
 
     Args:
@@ -146,7 +145,7 @@ class Icon(Touchable):
     def __init__(self, symbol: str, action: Callable[[], object], colour: Colour, name: str) -> None:
         super().__init__(action, size_hint=(None, None), size=(dp(TOUCH_DP), dp(TOUCH_DP)))
         self.name = name
-        self.add_widget(Label(text=symbol, color=rgba(colour), font_size=sp(21), font_name=SYMBOLS_FONT))
+        self.add_widget(Label(text=symbol, color=rgba(colour), font_size=sp(21), font_name=fonts.SYMBOLS))
 
 
 class Column(BoxLayout):
