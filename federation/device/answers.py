@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from federation.device.errors import UnreadableError
 from federation.device.store import Pins
+from federation.protocol import versions
 
 MAX_JSON_BYTES = 1 << 16
 """No JSON of this protocol is longer."""
@@ -40,12 +41,14 @@ class ServerFacts:
         vocabulary: key of the vocabulary of its model.
         dimension: of the model's flat vector.
         enrolment_url: where devices enrol; empty if elsewhere.
+        protocols: versions of the protocol that it speaks.
     """
 
     pins: Pins
     vocabulary: str
     dimension: int
     enrolment_url: str
+    protocols: tuple[int, ...]
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -62,6 +65,7 @@ class ServerFacts:
                 _text(told["vocabulary"]),
                 _integer(told["dimension"], 1, MAX_DIMENSION),
                 _text(told["enrolment_url"]),
+                versions.read(told.get("protocols", [versions.FIRST])),
             ),
         )
 

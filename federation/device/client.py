@@ -31,6 +31,7 @@ from federation.device.log_watch import LogWatch
 from federation.device.models import ModelSource
 from federation.device.store import SHOWN_COORDINATES, Contribution, PhoneStore
 from federation.privacy import BudgetError, NoiseError, PrivacyBudget, phone_noise
+from federation.protocol import versions
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DeviceEvent, DropReason
 from federation.protocol.log import LogError
@@ -214,11 +215,13 @@ class DeviceClient:
             facts = self._connection.facts()
             if (facts.vocabulary, facts.dimension) != (self._anchors.vocabulary, self._anchors.dimension):
                 raise DistrustError("the server trains a model with another vocabulary or size: update the app")
+            if versions.common(facts.protocols) is None:
+                raise DistrustError("the server speaks no version of the protocol that this app does: update the app")
             self._authority = Authority(facts.pins.authority_key)
         conditions = self._conditions()
         if not conditions.meet(self._needed):
             conditions = _NOTHING  # not ready, whatever the task would do with
-        content = {"conditions": vars(conditions)}
+        content = {"conditions": vars(conditions), "protocols": list(versions.SPOKEN)}
         told = CheckedIn.from_bytes(self._connection.post_json("/v1/check-in", content, what="check-in"))
         self._reason = told.reason
         if told.round_id is not None:

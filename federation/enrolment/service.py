@@ -1,8 +1,10 @@
 """The enrolment authority's desk on the network: a small application of its own, apart from the round server."""
 
+import logging
 import math
 
 from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
 
 from federation.base.rate_limits import Limits, RateLimits
 from federation.enrolment.authority import AuthorityFolder
@@ -10,6 +12,8 @@ from federation.errors import FederationError, TooManyError
 from federation.protocol.credentials import CredentialError
 
 _REQUEST_BYTES = 256
+
+_LOG = logging.getLogger("fedkey.enrolment")
 
 
 def create_desk(authority: AuthorityFolder, *, days: int, rates: RateLimits) -> Flask:
@@ -37,5 +41,14 @@ def create_desk(authority: AuthorityFolder, *, days: int, rates: RateLimits) -> 
         if isinstance(error, TooManyError):
             return told, 429, {"Retry-After": str(math.ceil(error.retry_after_seconds))}
         return told, 403 if isinstance(error, CredentialError) else 500, {}
+
+    @app.errorhandler(HTTPException)
+    def not_taken(error: HTTPException) -> tuple[dict[str, str], int]:
+        return {"error": error.description or error.name}, error.code or 500
+
+    @app.errorhandler(Exception)
+    def crashed(error: Exception) -> tuple[dict[str, str], int]:
+        _LOG.error({"status": 500, "error": type(error).__name__}, exc_info=error)
+        return {"error": "the service failed; its log says more"}, 500
 
     return app

@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from federation.base.rate_limits import Limits
 from federation.errors import FederationError
-from federation.protocol import request_signing
+from federation.protocol import request_signing, versions
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import CredentialError
 from federation.protocol.drop_reasons import DropReason
@@ -37,7 +37,7 @@ from federation.server.errors import (
 )
 from federation.server.metrics import Metrics
 from federation.server.models import Models, ModelVersion
-from federation.server.rounds import Rounds
+from federation.server.rounds import CheckedIn, Rounds
 from federation.server.session_events import REPORTED_BY_PHONES, Event
 
 SMALL_BODY = 4096
@@ -53,7 +53,8 @@ _PUBLISHED: Mapping[str, Callable[[Models, str], bytes]] = {
     "states": Models.optimizer_state,
 }
 """What anyone may fetch to recompute models, under the hashes that the log has."""
-
+_UNSPOKEN_SECONDS = 86400.0
+_SPOKEN = "version " + " and ".join(map(str, versions.SPOKEN)) + " of the protocol"
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
 _LOG = logging.getLogger("fedkey.http")
@@ -186,16 +187,11 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
     @phones.post("/check-in")
     def check_in() -> Response:
         told = _object(_body(SMALL_BODY))
-        conditions = told.get("conditions")
-        names = set(Conditions.__dataclass_fields__)
-        if (
-            set(told) != {"conditions"}
-            or not isinstance(conditions, dict)
-            or set(conditions) != names
-            or not all(isinstance(value, bool) for value in conditions.values())
-        ):
-            raise BadRequestError(f"a check-in says its conditions: {', '.join(sorted(names))}, each true or false")
-        answer = site.rounds.check_in(_device(), Conditions(**conditions))
+        conditions, theirs = _conditions(told.get("conditions")), _protocols(told.get("protocols", [versions.FIRST]))
+        if versions.common(theirs) is None:
+            answer = CheckedIn(None, _UNSPOKEN_SECONDS, f"this server speaks {_SPOKEN}: update the app")
+        else:
+            answer = site.rounds.check_in(_device(), conditions)
         return _json(
             {"round_id": answer.round_id, "retry_after_seconds": answer.retry_after_seconds, "reason": answer.reason}
         )
@@ -231,7 +227,7 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
     def event(round_id: int) -> Response:
         told = _object(_body(SMALL_BODY))
         reported = list(REPORTED_BY_PHONES)  # compared one by one: what is told may not be hashable
-        if set(told) != {"event", "reason"} or told["event"] not in reported:
+        if not {"event", "reason"} <= set(told) or told["event"] not in reported:
             raise BadRequestError(f"phones report one of: {', '.join(sorted(REPORTED_BY_PHONES))}, with a reason")
         site.rounds.report(_known(round_id), _device(), Event(told["event"]), _reason(told["reason"]))
         return Response(status=204)
@@ -280,6 +276,21 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise BadRequestError("the body is not a JSON object")
     return told
+
+
+def _conditions(told: object) -> Conditions:
+    """Return a phone's conditions; what a later version adds to them is left alone."""
+    names = Conditions.__dataclass_fields__
+    if not isinstance(told, dict) or not all(isinstance(told.get(name), bool) for name in names):
+        raise BadRequestError(f"a check-in says its conditions: {', '.join(sorted(names))}, each true or false")
+    return Conditions(**{name: told[name] for name in names})
+
+
+def _protocols(told: object) -> tuple[int, ...]:
+    try:
+        return versions.read(told)
+    except ValueError as error:
+        raise BadRequestError(str(error)) from error
 
 
 def _reason(told: object) -> str:

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.base.files import write_private
 from federation.errors import ConfigError
+from federation.protocol import versions
 from federation.protocol.credentials import CredentialError, Revocations
 from federation.secure_aggregation import Authority
 from federation.server.coordinator import Coordinator, Partner
@@ -225,7 +226,7 @@ class Installation:
         """What anyone may know of this server."""
         manifest = self.export.manifest
         return {
-            "protocol": 1,
+            "protocols": list(versions.SPOKEN),
             "server_key": self.public_key.hex(),
             "authority_key": self.authority.public_key.hex(),
             "vocabulary": manifest.vocabulary,

@@ -286,8 +286,15 @@ class Models:
             return transparency.packed(session, first)
 
     def delta(self, old: str, new: str) -> bytes:
-        """Return what turns the weights of one hash into those of another."""
-        return codec.delta(self.weights(old), self.weights(new))
+        """Return what turns the weights of one hash into those of another.
+
+        Raises:
+            UnknownError: there are none, or the two are not of one size.
+        """
+        before, after = self.weights(old), self.weights(new)
+        if len(before) != len(after):
+            raise UnknownError("these are not two versions of one model: fetch the whole one")
+        return codec.delta(before, after)
 
     def _row(self, session: Session, version: int) -> ModelRow:
         row = session.get(ModelRow, version)
