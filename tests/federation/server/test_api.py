@@ -120,7 +120,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, exported: Path) -> Site:
 
 
 @pytest.fixture(scope="module")
-def asked(site: Site, tmp_path_factory: pytest.TempPathFactory, exported: Path) -> Asked:
+def asked(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Asked:
     """Everything that can be provoked."""
     asked, folder = Asked(site), tmp_path_factory.mktemp("asked")
     phones = [HttpPhone(site, folder, number) for number in range(7)]
