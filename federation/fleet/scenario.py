@@ -106,7 +106,8 @@ class Rounds(Ranged):
 
     Attributes:
         minimum: with fewer phones a round is abandoned.
-        over_selection: phones let in, as a multiple of those wanted in the sum.
+        over_selection: phones let in, as a multiple of those wanted in the sum; more, if drop-out asks for it.
+        max_over_selection: the same at most.
         meeting_seconds: for so long phones may join, once enough are there.
         grace_seconds: that stragglers have to upload once as many have as are wanted.
         deadlines: of the steps.
@@ -114,6 +115,7 @@ class Rounds(Ranged):
 
     minimum: Annotated[int, Range(MIN_COHORT, MAX_COHORT)] = MIN_COHORT
     over_selection: Annotated[float, Range(1, MAX_COHORT)] = 1.3
+    max_over_selection: Annotated[float, Range(1, MAX_COHORT)] = 3.0
     meeting_seconds: Natural = 60
     grace_seconds: Natural = 10
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(120, 150, 330, 360, 390))
@@ -124,8 +126,8 @@ class Rounds(Ranged):
             raise ConfigError(f"meeting_seconds is below deadlines.advertise_seconds, not {self.meeting_seconds}")
 
     def max_phones(self, goal: int) -> int:
-        """Return how many phones are let in where `goal` are wanted."""
-        return math.ceil(goal * self.over_selection)
+        """Return how many phones are let in at most where `goal` are wanted."""
+        return math.ceil(goal * max(self.over_selection, self.max_over_selection))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from federation.protocol.plan import Deadlines
 from federation.protocol.steps import Step
+from federation.rounds.selection import UNSPLIT_PHONES, enough_uploads
 from federation.secure_aggregation import min_threshold
 
 
@@ -30,6 +31,28 @@ class GroupProgress:
     present: int
 
 
+@dataclass(frozen=True)
+class Arriving:
+    """A group whose phones' times in a step are known.
+
+    Attributes:
+        roster, before: see `GroupProgress`.
+        arrivals: seconds after the opening at which phones take the step, ascending.
+    """
+
+    roster: int
+    before: int
+    arrivals: Sequence[float]
+
+    def present(self, moment: float) -> int:
+        """Return how many have taken the step by then."""
+        return bisect_right(self.arrivals, moment)
+
+    def progress(self, moment: float) -> GroupProgress:
+        """Return how far the group is then."""
+        return GroupProgress(self.roster, self.before, self.present(moment))
+
+
 @dataclass(frozen=True, kw_only=True)
 class RoundRules:
     """Rules of a round.
@@ -38,6 +61,8 @@ class RoundRules:
         goal: Number of phones wanted in the sum.
         max_phones: Number of phones let in.
         minimum: Smallest number of phones in the sum of a group.
+        group_phones: Smallest number of phones in a group, if so many join.
+        finish: Share of phones that are expected to stay once they have uploaded.
         meeting_seconds: Time in which phones may join although enough are there.
         grace_seconds: Time that stragglers have to upload once as many have as are wanted.
         deadlines: Latest times of the steps.
@@ -49,6 +74,8 @@ class RoundRules:
     meeting_seconds: float
     grace_seconds: float
     deadlines: Deadlines
+    group_phones: int = UNSPLIT_PHONES
+    finish: float = 1.0
 
     def deadline_seconds(self, step: Step) -> int:
         """Return when a step closes at the latest, in seconds after the opening."""
@@ -86,24 +113,26 @@ class RoundRules:
         if all(group.present >= group.before for group in groups):
             return True
         waited = goal_reached is not None and elapsed >= goal_reached + self.grace_seconds
-        enough = all(group.present >= self.needed(step, group.roster) for group in groups)
+        enough = all(group.present >= self._enough(group.roster) for group in groups)
         return step is Step.UPLOAD and waited and enough
 
-    def close(self, step: Step, before: int, roster: int, arrivals: Sequence[float]) -> tuple[float, int]:
-        """Return when a step of a round of one group closes, and how many phones are in time.
+    def _enough(self, roster: int) -> int:
+        """Return how many of a group have to upload before stragglers are cut off: some will leave afterwards."""
+        return max(self.needed(Step.UPLOAD, roster), enough_uploads(roster, self.minimum, self.finish))
+
+    def close(self, step: Step, groups: Sequence[Arriving]) -> float:
+        """Return when a step of a round closes, in seconds after the opening.
 
         Args:
             step: of the round.
-            before: phones that took the step before.
-            roster: phones that advertised keys.
-            arrivals: seconds after the opening at which phones take the step, ascending.
+            groups: of the round that are left; while phones join, all of them are one.
         """
-        reached = arrivals[self.goal - 1] if len(arrivals) >= self.goal else None
+        all_arrivals = sorted(arrival for group in groups for arrival in group.arrivals)
+        reached = all_arrivals[self.goal - 1] if len(all_arrivals) >= self.goal else None
         waits = [] if reached is None else [max(reached, self.meeting_seconds), reached + self.grace_seconds]
-        moments = sorted({*arrivals, *waits, float(self.deadline_seconds(step))})
+        moments = sorted({*all_arrivals, *waits, float(self.deadline_seconds(step))})
         for moment in moments:  # between two of these nothing changes
-            present = bisect_right(arrivals, moment)
             known = reached if reached is not None and reached <= moment else None
-            if self.is_over(step, [GroupProgress(roster, before, present)], moment, known):
-                return moment, present
+            if self.is_over(step, [group.progress(moment) for group in groups], moment, known):
+                return moment
         raise AssertionError("a step is over at its deadline")

@@ -32,6 +32,11 @@ def round_of(session: Session, round_id: int) -> RoundRow:
     return row
 
 
+def latest_cohort(session: Session) -> int | None:
+    """Return how many phones the latest round lets in, if there was one."""
+    return session.scalar(sql.select(RoundRow.max_phones).order_by(RoundRow.round_id.desc()).limit(1))
+
+
 @dataclass(frozen=True)
 class Waiting:
     """Devices that could take part in a round at once.

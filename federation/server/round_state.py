@@ -99,6 +99,8 @@ class RoundState:
             meeting_seconds=meeting_seconds,
             grace_seconds=grace_seconds,
             deadlines=plan.deadlines,
+            group_phones=row.group_phones,
+            finish=row.finish,
         )
         return cls(phase, groups, plan, rules, row.opened, reached)
 

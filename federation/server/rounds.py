@@ -32,7 +32,7 @@ from federation.server.errors import (
 )
 from federation.server.group_steps import GroupSteps
 from federation.server.phases import Ended
-from federation.server.queries import active, is_stored, join, round_of, waiting
+from federation.server.queries import active, is_stored, join, latest_cohort, round_of, waiting
 from federation.server.round_state import plan_of
 from federation.server.session_events import Event, pseudonyms, record
 from federation.server.settings import RoundSettings
@@ -115,7 +115,7 @@ class Rounds:
         self._revocations = revocations
         self._pseudonym = pseudonyms(key)
         self._steps = GroupSteps(authority)
-        self._counted = -math.inf, 0
+        self._counted = -math.inf, 0, settings.max_phones
 
     def admit(self, credential: Credential) -> None:
         """Check that a device may talk to this server.
@@ -138,7 +138,7 @@ class Rounds:
     def check_in(self, device_id: bytes, conditions: Conditions) -> CheckedIn:
         """Select a device for the round that is filling, or say when to come back."""
         now, settings = self._clock(), self._settings
-        population = self._population(now)
+        population, cohort = self._population(now)
         # A check-in that a power cut undoes is one more check-in.
         with self._database.write(lasting=False) as session:
             device = session.get(DeviceRow, device_id)
@@ -159,7 +159,7 @@ class Rounds:
                 now=now + refused.at_least_seconds,
                 uniform=secrets.randbelow(1 << 20) / (1 << 20),
                 population=population,
-                cohort=settings.max_phones,
+                cohort=cohort,
                 meeting_seconds=settings.meeting_seconds,
                 window_seconds=settings.deadlines.advertise_seconds,
             )
@@ -280,14 +280,17 @@ class Rounds:
             name = self._pseudonym(device_id)
             record(session, self._clock(), kind, round_id=round_id, device=name, detail=detail)
 
-    def _population(self, now: float) -> int:
-        """Return how many devices wait for a round, counted a moment ago, and the longer ago the more there are."""
-        until, count = self._counted
+    def _population(self, now: float) -> tuple[int, int]:
+        """Return how many devices wait for a round, and how many one lets in.
+
+        They were counted a moment ago, and the longer ago the more there are.
+        """
+        until, count, cohort = self._counted
         if now >= until:
             with self._database.read() as session:
-                count = waiting(session, now).devices
-            self._counted = now + _COUNT_SECONDS * (1 + count / _MANY), count
-        return count
+                count, cohort = waiting(session, now).devices, latest_cohort(session) or self._settings.max_phones
+            self._counted = now + _COUNT_SECONDS * (1 + count / _MANY), count, cohort
+        return count, cohort
 
     def _refusal(
         self, device: DeviceRow, conditions: Conditions, now: float, round_id: int | None

@@ -22,11 +22,9 @@ from federation.protocol.training_settings import TrainingSettings
 from federation.robustness import DefenceSettings
 from federation.rounds.counting import CountingSettings
 from federation.rounds.pace import JITTER
+from federation.rounds.selection import UNSPLIT_PHONES, Selection, Staying, select
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
-
-_UNSPLIT_PHONES = MAX_COHORT // 2
-"""In a group at least, where no defence wants groups: cohorts of less than twice as many are one group."""
 
 
 def _budgets() -> dict[DeviceClass, ComputeBudget]:
@@ -44,7 +42,9 @@ class RoundSettings(Ranged):
     Attributes:
         goal: phones wanted in the sum.
         minimum: phones in the sum of a group, at least; with fewer the group is lost, and with the last one the round.
-        over_selection: phones let in, as a multiple of the goal, since some drop out.
+        over_selection: phones let in, as a multiple of the goal, since some drop out; more, if as many do that rounds
+            would be abandoned.
+        max_over_selection: the same at most.
         clip: L2 bound of a phone's delta; where it is adapted, that of the first round.
         adaptive_quantile: Fraction of phones whose delta the clip shall leave whole, which it then follows from round
             to round; 0 keeps it. See `federation.privacy.adaptive_clip`.
@@ -69,6 +69,7 @@ class RoundSettings(Ranged):
     goal: Count = 10
     minimum: Count = 5
     over_selection: Annotated[float, Range(1, MAX_COHORT)] = 1.3
+    max_over_selection: Annotated[float, Range(1, MAX_COHORT)] = 3.0
     clip: Positive = 8.0
     adaptive_quantile: Decay = 0.0
     clip_learning_rate: NonNegative = 0.2
@@ -93,9 +94,9 @@ class RoundSettings(Ranged):
             raise ConfigError(f"a round's minimum is {MIN_COHORT} to its goal of {self.goal}, not {self.minimum}")
         if set(self.budgets) != set(DEVICE_CLASSES):
             raise ConfigError(f"there is a budget for each of {', '.join(DEVICE_CLASSES)}")
-        if not self.minimum <= self.group_phones <= _UNSPLIT_PHONES:
+        if not self.minimum <= self.group_phones <= UNSPLIT_PHONES:
             raise ConfigError(
-                f"a group has at least the minimum of {self.minimum} and at most {_UNSPLIT_PHONES} phones to begin "
+                f"a group has at least the minimum of {self.minimum} and at most {UNSPLIT_PHONES} phones to begin "
                 f"with, not {self.group_phones}"
             )
         if self.central.mechanism != "none":
@@ -132,18 +133,24 @@ class RoundSettings(Ranged):
 
     @property
     def max_phones(self) -> int:
-        """Phones that are let in."""
+        """Phones that are let in, before drop-out was seen."""
         return math.ceil(self.goal * self.over_selection)
 
     @property
     def group_phones(self) -> int:
         """Phones in a group, at least, if there are so many."""
-        return self.defence.group_phones if self.defence.enabled else _UNSPLIT_PHONES
+        return self.defence.group_phones if self.defence.enabled else UNSPLIT_PHONES
 
-    @property
-    def max_group(self) -> int:
-        """Phones in a group, at most."""
-        return min(self.max_phones, 2 * self.group_phones - 1)
+    def selection(self, staying: Staying | None) -> Selection:
+        """Return how many phones a round lets in, and in what groups, by the drop-out that was seen."""
+        return select(
+            self.goal,
+            self.minimum,
+            staying,
+            over_selection=self.over_selection,
+            max_over_selection=self.max_over_selection,
+            group_phones=self.defence.group_phones if self.defence.enabled else None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

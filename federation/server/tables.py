@@ -64,7 +64,9 @@ class RoundRow(Base):
         group_phones: in a group, at least; see `standing`.
         group_seed: 32 random bytes that the groups follow from, known to the server alone.
         phase_since: when the phase began.
+        finish: share of phones that are expected to stay once they have uploaded.
         selected, joined: phones that were told to join, and that did, counted as they come.
+        attendance: of each step that is closed; see `federation.server.attendance`.
         noise_stream: of the server's noise, if it adds any.
         noise_time: how many rounds of that stream were noised before this one, once it is.
     """
@@ -84,6 +86,8 @@ class RoundRow(Base):
     phase_since: Mapped[float]
     selected: Mapped[int] = mapped_column(default=0)
     joined: Mapped[int] = mapped_column(default=0)
+    finish: Mapped[float] = mapped_column(default=1.0)
+    attendance: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     ended: Mapped[float | None]
     noise_stream: Mapped[int | None]
     noise_time: Mapped[int | None] = mapped_column(BigInteger)
@@ -167,8 +171,9 @@ class EventRow(Base):
     """
 
     __tablename__ = "events"
+    __table_args__ = (Index("ix_events_round", "round_id", "kind"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    round_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    round_id: Mapped[int | None] = mapped_column(BigInteger)
     device: Mapped[str] = mapped_column(String(16))
     kind: Mapped[str] = mapped_column(String(24), index=True)
     detail: Mapped[str] = mapped_column(String(200))

@@ -8,6 +8,7 @@ from federation.protocol.steps import Step
 from federation.secure_aggregation import groups
 from federation.secure_aggregation.errors import TooFewPhonesError
 from federation.server import phases, transparency
+from federation.server.attendance import attended
 from federation.server.phases import Ended
 from federation.server.round_state import GroupState, RoundState
 from federation.server.session_events import Event, record
@@ -52,6 +53,7 @@ def _close(session: Session, row: RoundRow, state: RoundState, now: float) -> No
     if state.clock_was_set_back(now):
         abandon(session, row, now, "the server's clock was set back")
         return
+    row.attendance = attended(row, state, now)
     lost = [group for group in state.left if group not in state.going_on]
     reasons = [_too_few(group, state) for group in lost]
     if not state.going_on:

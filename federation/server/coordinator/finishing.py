@@ -24,6 +24,7 @@ from federation.secure_aggregation import Authority
 from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError
 from federation.secure_aggregation.server import Aggregate
 from federation.server import noise, phases
+from federation.server.attendance import attended
 from federation.server.coordinator.closing import abandon
 from federation.server.counting import Counting
 from federation.server.defence import Defence, GroupSum, SummedRound, garbage, remembered
@@ -156,6 +157,7 @@ class Finishing:
             fresh = session.get(RoundRow, row.round_id)
             if fresh is None or fresh.phase != Step.UNMASK:
                 return
+            fresh.attendance = attended(fresh, state, now)
             for reason in unmasked.lost:
                 record(session, now, Event.LOST, round_id=row.round_id, detail=reason)
             members = [member for each in unmasked.groups for member in each.members]

@@ -16,6 +16,7 @@ from federation.protocol.plan import Mechanism, RoundPlan
 from federation.protocol.steps import Step
 from federation.protocol.task import TrainingTask
 from federation.server import noise, transparency
+from federation.server.attendance import staying
 from federation.server.counting import Counting
 from federation.server.models import NEXT_CLIP, Models, ModelVersion
 from federation.server.queries import active, coming, waiting
@@ -66,7 +67,9 @@ class Opening:
             if not self._enough_come(session, now):
                 return False
             round_id = _next_round(session)
-        version, task, plan = self._planned(round_id)
+            stay = staying(session)
+        selection = settings.selection(stay)
+        version, task, plan = self._planned(round_id, selection.max_group)
         with self._database.write() as session:
             mark = self._noise_mark.with_name("instance.mark")
             task = replace(task, commitments=transparency.commitments(session, mark))
@@ -82,8 +85,9 @@ class Opening:
                     task=task.to_bytes(),
                     model_version=version,
                     goal=settings.goal,
-                    max_phones=settings.max_phones,
-                    group_phones=settings.group_phones,
+                    max_phones=selection.max_phones,
+                    group_phones=selection.group_phones,
+                    finish=1.0 if stay is None else stay.finish,
                     group_seed=secrets.token_bytes(32),
                     opened=now,
                     phase_since=now,
@@ -93,28 +97,28 @@ class Opening:
                 )
             )
             kind = "model" if task.counting is None else "counts"
-            detail = f"{kind} {version}, goal {settings.goal}, at most {settings.max_phones}"
-            if settings.max_phones >= 2 * settings.group_phones:
-                detail += f", groups of {settings.group_phones} to {settings.max_group}"
+            detail = f"{kind} {version}, goal {settings.goal}, at most {selection.max_phones}"
+            if selection.max_phones >= 2 * selection.group_phones:
+                detail += f", groups of {selection.group_phones} to {selection.max_group}"
             record(session, now, Event.OPENED, round_id=round_id, detail=detail)
         transparency.set_mark(mark, task.commitments.instance, round_id)
         return True
 
-    def _planned(self, round_id: int) -> tuple[int, TrainingTask, RoundPlan]:
+    def _planned(self, round_id: int, max_group: int) -> tuple[int, TrainingTask, RoundPlan]:
         """Return the version that a round begins with, and what phones are to do with it."""
         settings, counting = self._settings, self._counting
         if counting is not None and counting.settings.counts_in(round_id):
             counts = counting.models.version(counting.models.current_version())
             task = replace(self._task(counts.version), counting=counting.task, min_frequency=0.0)
             length, own = len(counting.listed), counting.settings
-            encoding = own.encoding(settings.max_group, settings.minimum, settings.privacy, length)
+            encoding = own.encoding(max_group, settings.minimum, settings.privacy, length)
             plan = self._plan(round_id, counts, task, length, encoding)
             return counts.version, task, replace(plan, clip=own.clip, weight_cap=1)
         model = self._models.version(self._models.current_version())
         dimension = self._models.state(model.version).weights.size
         subset = self._subset(model, dimension)
         clip, kept = self._clip(), dimension if subset is None else subset.kept
-        encoding = self._encoding(clip, kept, model.metrics.get("encoded_norm"))
+        encoding = self._encoding(clip, kept, model.metrics.get("encoded_norm"), max_group)
         task = self._task(model.version)
         plan = self._plan(round_id, model, task, dimension, encoding)
         return model.version, task, replace(plan, clip=clip, subset=subset)
@@ -174,15 +178,15 @@ class Opening:
         followed = self._models.latest_metric(NEXT_CLIP) if self._settings.adaptive_quantile else None
         return followed or self._settings.clip
 
-    def _encoding(self, clip: float, dimension: int, previous_norm: float | None) -> Encoding:
+    def _encoding(self, clip: float, dimension: int, previous_norm: float | None, max_group: int) -> Encoding:
         settings = self._settings
         if settings.central.mechanism != "none":
-            return exact_encoding(settings.max_group, clip, dimension)
+            return exact_encoding(max_group, clip, dimension)
         if settings.privacy.mechanism is Mechanism.NONE:
             coarse = settings.upload_share < 1
-            return choose(settings.max_group, clip, dimension, previous_norm, coarse=coarse)
+            return choose(max_group, clip, dimension, previous_norm, coarse=coarse)
         length = dimension + COUNTS
-        return noised_encoding(settings.max_group, settings.minimum, settings.privacy, clip, length)
+        return noised_encoding(max_group, settings.minimum, settings.privacy, clip, length)
 
 
 def _next_round(session: Session) -> int:

@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from federation.fleet.scenario import Availability, DropOut, PhoneClass, Rounds, Scenario
@@ -53,7 +54,7 @@ def test_the_slowest_are_cut_off_where_more_were_let_in() -> None:
         PhoneClass(name="fast", share=0.9, tokens_per_second=2000),
     )
     more = replace(QUICK, classes=classes)
-    exact = replace(more, rounds=replace(QUICK.rounds, over_selection=1.0))
+    exact = replace(more, rounds=replace(QUICK.rounds, over_selection=1.0, max_over_selection=1.0))
     slow = []
     for scenario in (more, exact):
         virtual = clock(scenario, fleet=300)
@@ -66,7 +67,7 @@ def test_the_slowest_are_cut_off_where_more_were_let_in() -> None:
 def test_whoever_is_later_than_the_deadline_is_cut_off() -> None:
     late = PhoneClass(name="late", share=0.2, tokens_per_second=1, budget=ComputeBudget(steps=9999, seconds=9999))
     scenario = replace(QUICK, classes=(late, PhoneClass(name="fast", share=0.8)))
-    scenario = replace(scenario, rounds=replace(QUICK.rounds, over_selection=1.0))
+    scenario = replace(scenario, rounds=replace(QUICK.rounds, over_selection=1.0, max_over_selection=1.0))
     virtual = clock(scenario)
     for number in range(1, 30):
         played = virtual.round(number)
@@ -99,8 +100,8 @@ def test_a_round_without_enough_phones_is_abandoned_and_waits_for_its_deadline()
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_round_is_abandoned_in_the_step_in_which_too_many_vanish(step: Step) -> None:
-    scenario = replace(QUICK, drop_out=DropOut(**{step: 0.9}))
-    played = rounds(scenario, 40)
+    fixed = replace(QUICK.rounds, max_over_selection=1.0)
+    played = rounds(replace(QUICK, rounds=fixed, drop_out=DropOut(**{step: 0.9})), 40)
     assert {each.abandoned_in for each in played} <= {step, None}
     assert sum(each.completed for each in played) < 10
     for each in played:
@@ -111,14 +112,15 @@ def test_a_round_is_abandoned_in_the_step_in_which_too_many_vanish(step: Step) -
 
 
 def test_phones_that_vanish_after_the_upload_are_in_the_sum() -> None:
-    for each in rounds(replace(QUICK, drop_out=DropOut(confirm=0.1, unmask=0.1))):
+    fixed = replace(QUICK.rounds, max_over_selection=1.0)
+    for each in rounds(replace(QUICK, rounds=fixed, drop_out=DropOut(confirm=0.1, unmask=0.1))):
         if each.completed:
             assert len(each.contributed) == 13
 
 
 def test_over_selection_completes_more_rounds_under_drop_out() -> None:
     # A minimum above secure aggregation's own, which grows with the roster.
-    strict = replace(QUICK.rounds, minimum=9)
+    strict = replace(QUICK.rounds, minimum=9, max_over_selection=1.0)
     drop_out = DropOut(advertise=0.1, upload=0.1)
     completed = [
         sum(
@@ -129,3 +131,22 @@ def test_over_selection_completes_more_rounds_under_drop_out() -> None:
     ]
     assert completed[0] < 60
     assert completed[1] > 95
+
+
+def test_over_selection_follows_the_drop_out_that_was_seen() -> None:
+    drop_out = DropOut(advertise=0.06, share=0.03, upload=0.18, confirm=0.015, unmask=0.015)
+    limits = replace(QUICK.rounds, minimum=7)
+    fixed = rounds(Scenario(rounds=replace(limits, max_over_selection=1.0), drop_out=drop_out), 200)
+    following = rounds(Scenario(rounds=limits, drop_out=drop_out), 200)
+    assert {len(each.selected) for each in fixed} == {13}
+    assert len(following[0].selected) == 13
+    assert np.mean([len(each.selected) for each in following[40:]]) > 20
+    assert sum(each.completed for each in fixed) < 165
+    assert sum(each.completed for each in following) > 185
+
+
+def test_phones_that_are_only_slow_do_not_raise_over_selection() -> None:
+    classes = (PhoneClass(name="slow", share=0.3, tokens_per_second=20), PhoneClass(name="fast", share=0.7))
+    played = rounds(replace(QUICK, classes=classes), 60)
+    assert {len(each.selected) for each in played} == {13}
+    assert any(each.wasted for each in played)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from federation.protocol.plan import Deadlines
 from federation.protocol.steps import STEPS, Step
-from federation.rounds.rules import GroupProgress, RoundRules
+from federation.rounds.rules import Arriving, GroupProgress, RoundRules
 from federation.secure_aggregation import min_threshold
 
 RULES = RoundRules(
@@ -24,18 +24,32 @@ RULES = RoundRules(
 
 def test_stragglers_have_a_grace_once_the_goal_is_reached() -> None:
     arrivals = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 25.0, 27.0]
-    assert RULES.close(Step.UPLOAD, 9, 9, arrivals) == (26.0, 7)
-    assert RULES.close(Step.UPLOAD, 8, 9, arrivals) == (26.0, 7)
-    assert RULES.close(Step.UPLOAD, 7, 9, arrivals[:7]) == (25.0, 7)
-    assert RULES.close(Step.UPLOAD, 9, 9, arrivals[:5]) == (300.0, 5)
+    assert RULES.close(Step.UPLOAD, [Arriving(9, 9, arrivals)]) == 26
+    assert RULES.close(Step.UPLOAD, [Arriving(9, 8, arrivals)]) == 26
+    assert RULES.close(Step.UPLOAD, [Arriving(9, 7, arrivals[:7])]) == 25
+    assert RULES.close(Step.UPLOAD, [Arriving(9, 9, arrivals[:5])]) == 300
+
+
+def test_the_goal_is_one_of_all_groups() -> None:
+    early, later = Arriving(4, 4, [1.0, 2.0, 3.0, 50.0]), Arriving(4, 4, [4.0, 5.0, 30.0, 40.0])
+    assert RULES.close(Step.UPLOAD, [early, later]) == 50  # six at 30 s, all but one at 40 s
+    assert RULES.close(Step.SHARE, [early, Arriving(4, 3, [4.0])]) == 200
 
 
 def test_a_large_roster_needs_more_than_its_goal() -> None:
     """Two thirds of 15 and one more must be left, although ten are wanted."""
     rules = replace(RULES, goal=10, max_phones=15, grace_seconds=0)
     arrivals = [float(number) for number in range(1, 14)]
-    assert rules.close(Step.UPLOAD, 15, 15, arrivals) == (11.0, 11)
-    assert rules.close(Step.UPLOAD, 15, 15, arrivals[:10]) == (300.0, 10)
+    assert rules.close(Step.UPLOAD, [Arriving(15, 15, arrivals)]) == 11
+    assert rules.close(Step.UPLOAD, [Arriving(15, 15, arrivals[:10])]) == 300
+
+
+def test_stragglers_are_waited_for_while_those_who_leave_after_the_upload_would_be_missed() -> None:
+    rules = replace(RULES, goal=10, max_phones=15, grace_seconds=0, finish=0.97)
+    arrivals = [float(number) for number in range(1, 14)]
+    assert rules.close(Step.UPLOAD, [Arriving(15, 15, arrivals)]) == 13
+    assert rules.close(Step.UPLOAD, [Arriving(15, 15, arrivals[:12])]) == 300
+    assert rules.needed(Step.UPLOAD, 15) == 11  # with which the round goes on then
 
 
 @pytest.mark.parametrize(
@@ -75,8 +89,7 @@ def test_the_sum_never_has_fewer_than_the_minimum_nor_than_the_threshold(step: S
 def test_a_step_closes_at_the_first_moment_at_which_it_is_over(step: Step, roster: int, seed: int) -> None:
     coming = seed % roster + 1
     arrivals = np.sort(np.random.default_rng(seed).integers(0, 600, coming)).astype(float).tolist()
-    closes, in_time = RULES.close(step, roster, roster, arrivals)
-    assert in_time == sum(arrival <= closes for arrival in arrivals)
+    closes = RULES.close(step, [Arriving(roster, roster, arrivals)])
     for now in range(602):
         present = sum(arrival <= now for arrival in arrivals)
         reached = arrivals[RULES.goal - 1] if present >= RULES.goal else None
