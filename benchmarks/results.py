@@ -1,6 +1,7 @@
 """How benchmarks report: a table on the terminal and `results/NAME.json`."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from model import files
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("FEDKEY_BENCHMARK_RESULTS", Path(__file__).parent / "results"))
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def write(
         if figure.ratio is not None:
             line += f"   ratio {figure.ratio:.3f}"
         print(line)
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
     before = json.loads(path.read_text()) if path.exists() else []
     entries = [entry for entry in before if keep(entry["figure"])]

@@ -13,6 +13,7 @@ Paths are relative to the description. Roles that have no file and no name are g
 """
 
 import hashlib
+import math
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,14 +83,20 @@ def _told(path: Path) -> dict[str, Any]:
     for name, value in told.items():
         if name not in known:
             raise CorpusError(path, f"unknown {name!r}; known are {', '.join(sorted(known))}")
-        kind = _NUMBERS.get(name)
-        if kind and (
-            isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or kind(value) != value
-        ):
-            raise CorpusError(path, f"{name} must be a number of 0 or more, not {value!r}")
+        if name in _NUMBERS and not _fits(_NUMBERS[name], value):
+            of = "a whole number of 0 or more" if _NUMBERS[name] is int else "a number of 0 or more, below 1"
+            raise CorpusError(path, f"{name} must be {of}, not {value!r}")
+    if told.get("validation_share", 0.0) + told.get("test_share", 0.0) >= 1:
+        raise CorpusError(path, "validation_share and test_share leave nothing to train on: together they are below 1")
     if "clients" not in told:
         raise CorpusError(path, 'needs "clients", the file of those who take part')
     return told
+
+
+def _fits(kind: type, value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        return False
+    return value == int(value) if kind is int else value < 1
 
 
 def _listed(value: object, path: Path, name: str) -> list[str]:

@@ -3,14 +3,12 @@
 The time is a number of seconds, or a date and time in ISO 8601.
 """
 
-import gzip
-import json
-import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from data.corpus import Corpus, CorpusError, Message, seconds
+from data.json_lines import records
 
 
 def load(path: Path, *, max_users: int | None = None) -> Corpus:
@@ -23,30 +21,10 @@ def load(path: Path, *, max_users: int | None = None) -> Corpus:
 
 
 def _messages(path: Path) -> Iterator[tuple[str, Message]]:
-    number = 0
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _parse(line, path, number)
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise CorpusError(path, f"cannot be read further: {error}", number + 1) from error
-
-
-def _parse(line: str, path: Path, number: int) -> tuple[str, Message]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise CorpusError(path, f"not JSON: {error.msg}", number) from error
-    except RecursionError as error:
-        raise CorpusError(path, "it is nested too deeply", number) from error
-    if (
-        not isinstance(record, dict)
-        or not isinstance(record.get("user"), str)
-        or not isinstance(record.get("text"), str)
-    ):
-        raise CorpusError(path, 'needs an object with the strings "user" and "text"', number)
-    return record["user"], Message(record["text"], _time(record.get("time"), path, number))
+    for number, record in records(path):
+        if not isinstance(record.get("user"), str) or not isinstance(record.get("text"), str):
+            raise CorpusError(path, 'needs an object with the strings "user" and "text"', number)
+        yield record["user"], Message(record["text"], _time(record.get("time"), path, number))
 
 
 def _time(value: object, path: Path, number: int) -> float | None:

@@ -3,16 +3,14 @@
 What the public start is trained on. Sources are named so that their licences can be.
 """
 
-import gzip
 import hashlib
-import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from data.corpus import CorpusError
+from data.json_lines import records
 
 
 @dataclass(frozen=True)
@@ -53,24 +51,10 @@ def load(paths: Sequence[Path]) -> PublicText:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    number = 0
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _parse(line, path, number)
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise CorpusError(path, f"cannot be read further: {error}", number + 1) from error
-
-
-def _parse(line: str, path: Path, number: int) -> tuple[str, str]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise CorpusError(path, f"not JSON: {error.msg}", number) from error
-    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-        raise CorpusError(path, 'needs an object with the string "text"', number)
-    source = record.get("source", path.name.split(".", maxsplit=1)[0])
-    if not isinstance(source, str):
-        raise CorpusError(path, '"source" must be a string', number)
-    return source, record["text"]
+    for number, record in records(path):
+        source = record.get("source", path.name.split(".", maxsplit=1)[0])
+        if not isinstance(record.get("text"), str):
+            raise CorpusError(path, 'needs an object with the string "text"', number)
+        if not isinstance(source, str):
+            raise CorpusError(path, '"source" must be a string', number)
+        yield source, record["text"]

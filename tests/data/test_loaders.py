@@ -50,7 +50,7 @@ def test_jsonl_plain_and_gzipped(tmp_path: Path) -> None:
     ("line", "problem"),
     [
         ("{", "not JSON"),
-        ("[]", 'needs an object with the strings "user" and "text"'),
+        ("[]", "needs an object a line"),
         ('{"user": "a"}', 'needs an object with the strings "user" and "text"'),
         ('{"user": 1, "text": "x"}', 'needs an object with the strings "user" and "text"'),
         ('{"user": "a", "text": "x", "time": "soon"}', "ISO 8601"),

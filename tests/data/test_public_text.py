@@ -32,6 +32,8 @@ def test_other_text_has_another_fingerprint(tmp_path: Path) -> None:
         ('{"source": 3, "text": "x"}\n', 1, "source"),
         ("[]\n", 1, "object"),
         ("hello\n", 1, "not JSON"),
+        ("[" * 100_000 + "\n", 1, "nested too deeply"),
+        ('{"text": ' + "9" * 5000 + "}\n", 1, "number that is too long"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, content: str, line: int, problem: str) -> None:
@@ -40,6 +42,11 @@ def test_a_wrong_line_is_named(tmp_path: Path, content: str, line: int, problem:
     with pytest.raises(CorpusError, match=problem) as raised:
         public_text.load([path])
     assert (raised.value.source, raised.value.line) == (path, line)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "text.jsonl").write_text('{"text": "hello"}\n', encoding="utf-8-sig")
+    assert public_text.load([tmp_path / "text.jsonl"]).messages == ("hello",)
 
 
 def test_no_text_and_no_file_are_said_so(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""Files of one JSON object a line, plain or gzipped."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data.corpus import CorpusError
+
+
+def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number of each line that is not empty, and its object.
+
+    Raises:
+        CorpusError: with the line that is not an object, or beyond which the file cannot be read.
+    """
+    number = 0
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, _parse(line, path, number)
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise CorpusError(path, f"cannot be read further: {error}", number + 1) from error
+
+
+def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise CorpusError(path, f"not JSON: {error.msg}", number) from error
+    except (RecursionError, ValueError) as error:
+        raise CorpusError(path, "it is nested too deeply, or holds a number that is too long", number) from error
+    if not isinstance(record, dict):
+        raise CorpusError(path, "needs an object a line", number)
+    return record
