@@ -24,14 +24,16 @@ import numpy as np
 
 from benchmarks.engine_rounds import Fleet, cosine_rate, recall_percent
 from benchmarks.results import Figure, write
+from federation.privacy.training import PrivateTraining
 from federation.protocol import message_sizes as sizes
 from federation.protocol.model_codec import delta, to_bytes
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.rounds.server_optimizers import SgdMomentum
+from federation.simulation.aggregations import Clipped
 from federation.simulation.evaluation import Evaluator
 from federation.updates.encoding import choose
 from federation.updates.sparsification import Energies, Subset, chunk_energies
-from federation.updates.update import Update, clip
+from federation.updates.update import Update
 from model.layout import FlatVector
 
 CLIP = 3.0
@@ -42,6 +44,8 @@ MEMORY = 0.8
 
 EVALUATED = 200
 """Clients whose later messages are looked at during a run."""
+
+EXACT = Clipped(PrivateTraining(clip=CLIP))
 
 SLICES = 5
 WAYS = ("float32", "subset", "uniform", "slices")
@@ -70,18 +74,16 @@ class Uploads:
         self.rounds += 1
         dimension = updates[0].delta.size
         if self.way in {"float32", "slices"}:
-            weights = np.array([update.tally.examples for update in updates], np.float64)
-            exact: FlatVector = np.zeros(dimension, np.float32)
-            for weight, update in zip(weights / weights.sum(), updates, strict=True):
-                exact += np.float32(weight) * clip(update.delta, CLIP)
+            total, _ = EXACT.apply(EXACT.initialize(), updates, self.rounds)
+            exact = total.mean
             self.traffic = sizes.Traffic(4 * dimension, 0)
             return exact if self.way == "float32" else self._sliced(exact)
         plan = self._plan(dimension)
-        total = plan.session.vector.zeros()
+        summed = plan.session.vector.zeros()
         for update in updates:
-            total.add(plan.encode(update, os.urandom(32)))
+            summed.add(plan.encode(update, os.urandom(32)))
         self.traffic = sizes.Traffic.sum(sizes.of_round(plan, self.cohort, model_bytes=0))
-        decoded = plan.decode(total, len(updates))
+        decoded = plan.decode(summed, len(updates))
         if self.way == "subset":
             new = plan.codec.energies(decoded)
             self.energies = new if self.energies is None else MEMORY * self.energies + (1 - MEMORY) * new

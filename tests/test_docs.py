@@ -1,0 +1,52 @@
+"""Pages lead to what is there: files that they link to, modules and commands that they name."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fedkey.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\]\(([^)#\s]+)")
+COMMAND = re.compile(r"^(?:uv run )?fedkey ([a-z][a-z-]+)(?! v\d)", re.MULTILINE)
+SOURCE = re.compile(r"`((?:benchmarks|data|deploy|docs|federation|fedkey|keyboard_app|model|tests)/[\w./-]+\.\w+)`")
+MODULE = re.compile(r"python -m ((?:benchmarks|tests|fedkey)[a-z_.0-9]*)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    targets = {target for target in LINK.findall(page.read_text()) if "://" not in target}
+    assert not {target for target in targets if not (page.parent / target).exists()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_modules_that_are_named_exist(page: Path) -> None:
+    text = page.read_text()
+    assert not {source for source in SOURCE.findall(text) if not (ROOT / source).exists()}
+    code = "\n".join(re.findall(r"`([^`\n]+)`", text) + re.findall(r"^    (.*)$", text, re.MULTILINE))
+    for module in MODULE.findall(code):
+        path = ROOT / module.rstrip(".").replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+    known = set(main.list_commands(None))  # type: ignore[arg-type]
+    assert set(COMMAND.findall(code)) <= known
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        for target in LINK.findall(page.read_text()):
+            if target.endswith(".md") and "://" not in target and (page.parent / target).exists():
+                waiting.append((page.parent / target).resolve())
+    assert set(PAGES) - reached <= {ROOT / "CHANGELOG.md", ROOT / "NOTICE.md"}
+
+
+def test_help_is_there_for_every_command() -> None:
+    for name in main.list_commands(None):  # type: ignore[arg-type]
+        assert CliRunner().invoke(main, [name, "--help"]).exit_code == 0
