@@ -10,7 +10,7 @@ from model.checkpoint import Checkpoint
 from model.evaluation import Evaluation, WordModel, evaluate, together
 from model.evaluation.own_words import OwnWordModel
 from model.network_words import NetworkWordModel
-from model.ngram import NgramWordModel
+from model.ngram_words import NgramWordModel
 from model.suggestions import PersonalModel
 
 NgramText = Literal["seed", "central"]

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.evaluation import evaluate
-from model.ngram import BEGIN, END, KneserNey, NgramWordModel, discounts
+from model.ngram import BEGIN, END, KneserNey, discounts
+from model.ngram_words import NgramWordModel
 from model.text import tokenise
 
 SIZE = 7

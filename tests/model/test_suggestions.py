@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from model.adaptation import Adaptation
 from model.languages import language
 from model.next_words import NextWords
-from model.ngram import NgramWordModel
+from model.ngram_words import NgramWordModel
 from model.spellings import Floats
 from model.suggestions import Origin, PersonalModel, Suggester, split_word
 from model.suggestions.casing import cased

@@ -11,7 +11,7 @@ from keyboard_app.editor.characters import is_letter
 from keyboard_app.editor.editor import DOUBLE_SPACE_SECONDS, EditorState, Effect, Kept
 from keyboard_app.typing.suggesting import answer
 from model.languages import language
-from model.ngram import NgramWordModel
+from model.ngram_words import NgramWordModel
 from model.spellings import Floats
 from model.suggestions import PersonalModel, Suggester
 from model.text import Token, tokenise
