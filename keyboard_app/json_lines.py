@@ -9,7 +9,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from federation.protocol.model_codec import SharedKind
 from keyboard_app.phone import Phone
+from keyboard_app.status import Status
 from model.suggestions import Suggestion
 
 PROTOCOL = 1
@@ -100,12 +102,18 @@ class JsonLines:
             "incognito": self._phone.settings.incognito,
             "activity": status.activity,
             "problem": status.problem,
-            "model": next((model.version for model in status.models if model.in_use), None),
+            "model": _in_use(status, "model"),
+            "counts": _in_use(status, "counts"),
             "messages": messages,
             "words": words,
             "rounds": len(status.rounds),
             "epsilon": status.budget.spent if math.isfinite(status.budget.spent) else None,
         }
+
+
+def _in_use(status: Status, kind: SharedKind) -> int | None:
+    """Return the version of the weights or counts that predicts; None if there is none."""
+    return next((model.version for model in status.models if model.kind == kind and model.in_use), None)
 
 
 def _parsed(line: str) -> dict[str, Any]:

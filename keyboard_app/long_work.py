@@ -7,6 +7,7 @@ from federation.protocol import model_codec as codec
 from federation.protocol.task import DeviceClass, TrainingTask
 from federation.updates.update import Update
 from keyboard_app.model_comparison import EngineWordModel, Verdict, judge, measure
+from keyboard_app.shared_parts import SharedParts
 from model.engine import Export
 from model.spellings import Spellings
 
@@ -28,22 +29,25 @@ def train(
     return training(weights, task)
 
 
-def compare_models(directory: Path, old: bytes | None, new: bytes, texts: Sequence[str]) -> Verdict | None:
+def compare_models(directory: Path, old: SharedParts, new: SharedParts, texts: Sequence[str]) -> Verdict | None:
     """Compare two models on messages.
 
     Args:
         directory: of the exported network.
-        old: weights; None for those of the export.
-        new: weights.
+        old: parts of the one in use.
+        new: parts of the other.
         texts: messages that neither was trained on here.
+
+    Raises:
+        ValueError: a part is not one of this network, or of its list of n-grams.
     """
     export = Export.load(directory)
     spellings = Spellings(export.vocabulary)
     evaluations = []
-    for name, weights in (("old", old), ("new", new)):
-        trainer = export.trainer()
-        if weights is not None:
-            trainer.set_weights(codec.from_bytes(weights))
-        model = EngineWordModel(trainer, export.vocabulary, spellings, export.mixture, name=name)
+    for name, parts in (("old", old), ("new", new)):
+        trainer = export.trainer()  # for both, since the app's own file may have rounded weights
+        if parts.weights is not None:
+            trainer.set_weights(codec.from_bytes(parts.weights))
+        model = EngineWordModel(trainer, export.vocabulary, spellings, parts.mixture(export), name=name)
         evaluations.append(measure(model, texts))
     return judge(*evaluations)

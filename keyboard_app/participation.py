@@ -5,6 +5,7 @@ in another process, which is killed as soon as the phone is in use, the owner wi
 """
 
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -37,6 +38,7 @@ from federation.errors import FederationError
 from federation.privacy import PrivacyBudget
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason
+from federation.protocol.model_codec import KINDS, SharedKind
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
 from federation.protocol.trust import Anchors, TrustError
@@ -56,6 +58,10 @@ _REST_SECONDS = 60.0  # after a problem that time alone may not mend
 _LONGEST_WAIT_SECONDS = 5.0  # switches and settings are looked at so often
 _CONTRIBUTIONS_KEPT = 20
 _FACTS, _CONTRIBUTION = "rounds", "contribution/"
+_NEW_AND_OLD: Mapping[SharedKind, str] = {
+    "model": "the new shared model with the old one",
+    "counts": "what all phones counted with what was known before",
+}
 
 
 class Owner(Protocol):
@@ -93,8 +99,8 @@ class Texts(Protocol):
     def was_trained(self) -> None:
         """Count what `training_texts` returned last as old, after a round that the phone took part in."""
 
-    def use_model(self, version: int) -> None:
-        """Predict with a version from now on."""
+    def use_model(self, version: int, kind: SharedKind) -> None:
+        """Predict with a version of the weights or counts from now on."""
 
 
 class Participation:
@@ -151,7 +157,8 @@ class Participation:
             spent = self._spent()
             wait = client.step()
             self._look_at_rounds(spent)
-            self._look_at_model()
+            for kind in KINDS:
+                self._look_at(kind)
         except UnreachableError as error:
             self.activity, wait = f"Waiting: {error}", _LONGEST_WAIT_SECONDS
         except (FederationError, VaultError, OSError) as error:
@@ -219,16 +226,18 @@ class Participation:
 
     def _entry(self, record: RoundRecord, known: Mapping[str, Any]) -> RoundEntry:
         sealed = self._texts.vault.get(f"{_CONTRIBUTION}{record.number}") if record.contributed else None
+        counted = known.get("counted")
         entry = RoundEntry(
             record.round_id,
             record.began,
             _outcome(record),
-            known.get("reason") or _reason(record),
+            known.get("reason") or _reason(record, counted=counted is not None),
             phones=record.phones if record.contributed else 0,
             bytes_up=record.sent,
             bytes_down=record.received,
             epsilon=known.get("epsilon"),
             accuracy=known.get("accuracy"),
+            counted=None if counted is None else (counted[0], counted[1]),
         )
         return entry if sealed is None else _with_contribution(entry, sealed)
 
@@ -250,11 +259,16 @@ class Participation:
                 anchors=anchors,
                 needed=Conditions(idle=True, charging=True, unmetered=True),
                 shipped=lambda: self._export.trainer().weights(),
-                counted=CountedList.of(self._export.mixture.public),
+                counted=self._listed,
                 budget=PrivacyBudget(rho(settings.epsilon_limit), MAX_PARTICIPATIONS),
                 clock=self._clock,
             )
         return self._client
+
+    @functools.cached_property
+    def _listed(self) -> CountedList:
+        """The only list that this phone counts; it takes a second to make."""
+        return CountedList.of(self._export.mixture.public)
 
     def _anchored(self) -> Anchors:
         """Return what the app brings along."""
@@ -291,17 +305,23 @@ class Participation:
         def should_stop() -> bool:
             return not self._wanted or not self._owner.conditions.now().meet(task.needed)
 
+        number, doing = self._opened().rounds()[0].number, "Training"
+        if task.counting is not None:
+            self._note(number, counted=[0, self._listed.length])
+            doing = "Counting"
         if self._too_little:
             raise TooLittleError("too little was typed since the last training")
         texts = self._texts.training_texts()
         round_id = self._client.status.round_id if self._client else None
-        self._do(f"Training for round {round_id}")
+        self._do(f"{doing} for round {round_id}")
         try:
-            return self._run(should_stop, long_work.train, self._export.directory, weights, task, texts, "middle")
+            update = self._run(should_stop, long_work.train, self._export.directory, weights, task, texts, "middle")
         except child_processes.InterruptedWorkError as error:
-            for record in self._opened().rounds()[:1]:
-                self._note(record.number, reason=f"Training was broken off: {error}.")
+            self._note(number, reason=f"{doing} was broken off: {error}.")
             raise
+        if task.counting is not None:
+            self._note(number, counted=[int(np.count_nonzero(update.delta)), self._listed.length])
+        return update
 
     def _do(self, activity: str) -> None:
         """Say what takes the rest of this step."""
@@ -334,36 +354,42 @@ class Participation:
         kept = sorted(int(name.removeprefix(_CONTRIBUTION)) for name in vault.names() if name.startswith(_CONTRIBUTION))
         for old in kept[:-_CONTRIBUTIONS_KEPT]:
             vault.put(f"{_CONTRIBUTION}{old}", None)
-        self._texts.was_trained()
+        if "counted" not in self._facts().get(str(contribution.number), {}):
+            self._texts.was_trained()  # what was only counted is still new to the network
 
-    def _look_at_model(self) -> None:
-        """Compare the server's model, if it is another than before, with the one in use; use it unless it is worse."""
-        store = self._opened()
-        version, weights = store.model_version, store.model()
-        if version < 1 or weights is None or version == self._models.offered:
+    def _look_at(self, kind: SharedKind) -> None:
+        """Compare what the server has of a kind, if it is new, with what is in use; use it unless it is worse."""
+        store, versions = self._opened(), self._models.of(kind)
+        version, content = store.version(kind), store.model(kind)
+        if version < 1 or content is None or version == versions.offered:
             return
-        old = self._models.in_use
-        if version not in self._models.versions:
-            self._models.add(version, weights)
-        verdict = None if version == old else self._compared(old, weights)
+        old = versions.in_use
+        told = version
+        if not any(content):  # nothing was counted yet
+            version = versions.own
+        elif version not in versions.all:
+            versions.add(version, content)
+        verdict = None if version == old else self._compared(kind, version)
         if verdict is not None:
-            self._models.note(old, verdict.old)
-            self._models.note(version, verdict.new)
+            versions.note(old, verdict.old)
+            versions.note(version, verdict.new)
             joined = next((record for record in store.rounds() if record.contributed), None)
             if joined is not None:
                 self._note(joined.number, accuracy=verdict.new.top1)
         if version != old and (verdict is None or not verdict.clearly_worse):
-            self._texts.use_model(version)
-        self._models.offer(version)
+            self._texts.use_model(version, kind)
+        versions.offer(told)
 
-    def _compared(self, old: int, new: bytes) -> Verdict | None:
+    def _compared(self, kind: SharedKind, version: int) -> Verdict | None:
         texts = self._texts.held_out_texts()
         if not texts:
             return None
-        self._do("Comparing the new shared model with the old one")
-        arguments = (self._export.directory, self._models.weights(old), new, texts)
+        self._do(f"Comparing {_NEW_AND_OLD[kind]}")
         try:
-            return self._run(lambda: not self._wanted, long_work.compare_models, *arguments)
+            old, new = self._models.parts(), self._models.parts(**{kind: version})
+            return self._run(
+                lambda: not self._wanted, long_work.compare_models, self._export.directory, old, new, texts
+            )
         except (FederationError, ValueError, OSError):
             return None
 
@@ -385,11 +411,11 @@ class Participation:
                 _LOG.exception("an error in letting go")
         self._client = self._connection = self._store = None
 
-    def _facts(self) -> dict[str, dict[str, float | str]]:
-        found: dict[str, dict[str, float | str]] = json.loads(self._texts.vault.get(_FACTS) or b"{}")
+    def _facts(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = json.loads(self._texts.vault.get(_FACTS) or b"{}")
         return found
 
-    def _note(self, number: int, **facts: float | str) -> None:
+    def _note(self, number: int, **facts: float | str | list[int]) -> None:
         known = self._facts()
         known[str(number)] = known.get(str(number), {}) | facts
         self._texts.vault.put(_FACTS, json.dumps(known).encode())
@@ -412,11 +438,11 @@ def _outcome(record: RoundRecord) -> Outcome:
 _REFUSALS = frozenset({DropReason.POLICY, DropReason.BUDGET, DropReason.SIGNATURE, DropReason.INCOMPATIBLE})
 
 
-def _reason(record: RoundRecord) -> str:
+def _reason(record: RoundRecord, *, counted: bool) -> str:
     if record.ended is None:
         return "It is running."
     if record.contributed:
-        return "This phone took part."
+        return "This phone counted word sequences from a public list." if counted else "This phone took part."
     told = record.reason.sentence
     return f"{told[:1].upper()}{told[1:]}."
 

@@ -25,6 +25,8 @@ from keyboard_app.typing.vault import FileKeyStore, KeyStore
 if TYPE_CHECKING:
     import httpx
 
+    from federation.protocol.model_codec import SharedKind
+
 
 class Phone:
     """One phone.
@@ -179,9 +181,9 @@ class Phone:
         """Take `never_suggest` back."""
         self._learner.change_words(lambda personal: personal.allow(word))
 
-    def use_model(self, version: int) -> None:
-        """Predict with another version of the shared model; takes effect soon."""
-        self._learner.do(lambda: self._learner.use_model(version))
+    def use_model(self, version: int, kind: "SharedKind" = "model") -> None:
+        """Predict with another version of the shared weights or counts; takes effect soon."""
+        self._learner.do(lambda: self._learner.use_model(version, kind))
 
     def wipe(self) -> None:
         """Forget all words and messages, what was set aside as damaged too."""

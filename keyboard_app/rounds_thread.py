@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from federation.base import child_processes
+from federation.protocol.model_codec import KINDS
 from keyboard_app.privacy import DELTA, MAX_PARTICIPATIONS
 from keyboard_app.profile import DeviceConditions, Profile
 from keyboard_app.settings import Settings
@@ -98,7 +99,8 @@ class RoundsThread:
                 self._participation.delete()
             elif self._profile.device.exists():
                 shutil.rmtree(self._profile.device)
-            self._learner.use_model(0)
+            for kind in KINDS:
+                self._learner.use_model(0, kind)
             if self._profile.models.exists():
                 shutil.rmtree(self._profile.models)
             then()

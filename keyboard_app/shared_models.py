@@ -3,53 +3,54 @@
 import contextlib
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from federation.base.files import write_private
-from federation.protocol import model_codec as codec
+from federation.protocol.model_codec import SharedKind
 from keyboard_app.model_comparison import Measured
+from keyboard_app.shared_parts import SharedParts
 from keyboard_app.status import ModelEntry
-from model.engine import Export, Predictor
+from model.engine import Export
+from model.mixture import Mixture
 from model.next_words import MixtureNextWords
 from model.spellings import Spellings
 
+NO_COUNTS = 0
+"""Version of the counts that the app came with, which may be none at all."""
 
-class SharedModels:
-    """The versions of one network's weights, in a folder. Shared weights are nobody's secret and not encrypted.
+
+class Versions:
+    """The versions of one part of the shared model, in a folder. They are nobody's secret and not encrypted.
 
     Safe to use from several threads. What writes raises OSError if it cannot.
 
     Args:
-        folder: made with the first model.
-        export: what the app came with; its own version is always there, and in use until another is.
+        folder: made with the first version.
+        facts: name of the file that says which is in use and how each did.
+        suffix: of the files of versions.
+        own: version of what the app came with; always there, and in use until another is.
+
+    Attributes:
+        own: as given.
     """
 
-    def __init__(self, folder: Path, export: Export) -> None:
-        self._folder = folder
-        self._export = export
-        self._spellings = Spellings(export.vocabulary)
-        self._facts = folder / "models.json"
+    def __init__(self, folder: Path, facts: str, suffix: str, own: int) -> None:
+        self._folder, self._facts, self._suffix, self.own = folder, folder / facts, suffix, own
         self._lock = threading.Lock()
 
     @property
-    def export(self) -> Export:
-        """What the app came with."""
-        return self._export
-
-    @property
-    def versions(self) -> list[int]:
+    def all(self) -> list[int]:
         """All versions that are here, oldest first."""
-        own = self._export.manifest.version
-        found = {int(path.stem) for path in self._folder.glob("*.weights") if path.stem.isdigit()}
-        return sorted(found | {own})
+        found = {int(path.stem) for path in self._folder.glob(f"*{self._suffix}") if path.stem.isdigit()}
+        return sorted(found | {self.own})
 
     @property
     def in_use(self) -> int:
         """The version to predict with."""
         version = self._read().get("in_use")
-        return version if version in self.versions else self._export.manifest.version
+        return version if version in self.all else self.own
 
     def use(self, version: int) -> None:
         """Choose the version to predict with."""
@@ -66,17 +67,15 @@ class SharedModels:
         with self._lock:
             self._write(self._read() | {"offered": version})
 
-    def weights(self, version: int) -> bytes | None:
-        """Return the weights of a version; None for those of the export."""
-        if version == self._export.manifest.version:
-            return None
-        return self._path(version).read_bytes()
+    def content(self, version: int) -> bytes | None:
+        """Return what the server sent as a version; None for what the app came with."""
+        return None if version == self.own else self._path(version).read_bytes()
 
-    def add(self, version: int, weights: bytes) -> None:
-        """Keep another version beside the one in use, which is the way back, and that of the export."""
+    def add(self, version: int, content: bytes) -> None:
+        """Keep another version beside the one in use, which is the way back, and that of the app."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_private(self._path(version), weights)
-        for old in set(self.versions) - {self._export.manifest.version, self.in_use, version}:
+        write_private(self._path(version), content)
+        for old in set(self.all) - {self.own, self.in_use, version}:
             self._path(old).unlink(missing_ok=True)
 
     def measured(self, version: int) -> Measured | None:
@@ -91,40 +90,19 @@ class SharedModels:
             facts = self._read()
             self._write(facts | {"measured": facts.get("measured", {}) | {str(version): values}})
 
-    def predictor(self, version: int) -> Predictor:
-        """Return the network with a version's weights.
-
-        Raises:
-            ValueError, OSError: they cannot be used.
-        """
-        weights = self.weights(version)
-        if weights is None:
-            return self._export.predictor()
-        trainer = self._export.trainer()
-        trainer.set_weights(codec.from_bytes(weights))
-        return trainer
-
-    def next_words(self, version: int) -> MixtureNextWords:
-        """Return a version that predicts; that of the export if it cannot be used."""
-        try:
-            predictor = self.predictor(version)
-        except (OSError, ValueError):
-            predictor = self._export.predictor()
-        return MixtureNextWords(predictor, self._export.vocabulary, self._export.mixture, self._spellings)
-
-    def entries(self) -> Sequence[ModelEntry]:
+    def entries(self, kind: SharedKind) -> Sequence[ModelEntry]:
         """Return what the screens show of every version, newest first."""
         in_use = self.in_use
-        return tuple(self._entry(version, in_use=version == in_use) for version in reversed(self.versions))
+        return tuple(self._entry(version, kind, in_use=version == in_use) for version in reversed(self.all))
 
-    def _entry(self, version: int, *, in_use: bool) -> ModelEntry:
+    def _entry(self, version: int, kind: SharedKind, *, in_use: bool) -> ModelEntry:
         measured = self.measured(version)
         if measured is None:
-            return ModelEntry(version, in_use, None, None, 0)
-        return ModelEntry(version, in_use, measured.top1, measured.top3, measured.words)
+            return ModelEntry(version, in_use, None, None, 0, kind)
+        return ModelEntry(version, in_use, measured.top1, measured.top3, measured.words, kind)
 
     def _path(self, version: int) -> Path:
-        return self._folder / f"{version}.weights"
+        return self._folder / f"{version}{self._suffix}"
 
     def _read(self) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError):
@@ -136,3 +114,65 @@ class SharedModels:
     def _write(self, facts: dict[str, Any]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(self._facts, json.dumps(facts).encode())
+
+
+class SharedModels:
+    """What came to this phone of the shared model: versions of the network's weights, and of the counts of n-grams.
+
+    Args:
+        folder: of both.
+        export: what the app came with.
+    """
+
+    def __init__(self, folder: Path, export: Export) -> None:
+        self._export = export
+        self._spellings = Spellings(export.vocabulary)
+        self._kinds: Mapping[SharedKind, Versions] = {
+            "model": Versions(folder, "models.json", ".weights", export.manifest.version),
+            "counts": Versions(folder, "counts.json", ".counts", NO_COUNTS),
+        }
+        self._mixed: tuple[int, Mixture] | None = None  # of the latest version of the counts
+
+    @property
+    def export(self) -> Export:
+        """What the app came with."""
+        return self._export
+
+    def of(self, kind: SharedKind) -> Versions:
+        """Return the versions of weights, or of counts."""
+        return self._kinds[kind]
+
+    def parts(self, **versions: int) -> SharedParts:
+        """Return the parts in use, or other versions of a kind (`model=2`).
+
+        Raises:
+            OSError: a part cannot be read.
+        """
+        chosen = {kind: versions.get(kind, own.in_use) for kind, own in self._kinds.items()}
+        return SharedParts(self.of("model").content(chosen["model"]), self.of("counts").content(chosen["counts"]))
+
+    def next_words(self, **versions: int) -> MixtureNextWords:
+        """Return the versions in use, or others of a kind, as what predicts; those of the app if they cannot be."""
+        model, counts = (versions.get(kind, own.in_use) for kind, own in self._kinds.items())
+        try:
+            predictor = SharedParts(weights=self.of("model").content(model)).predictor(self._export)
+        except (OSError, ValueError):
+            predictor = self._export.predictor()
+        return MixtureNextWords(predictor, self._export.vocabulary, self._mixture(counts), self._spellings)
+
+    def entries(self) -> Sequence[ModelEntry]:
+        """Return what the screens show of every version, newest first: of the weights, then of counts if any came."""
+        weights, counts = (own.entries(kind) for kind, own in self._kinds.items())
+        return (*weights, *(counts if len(counts) > 1 else ()))
+
+    def _mixture(self, version: int) -> Mixture:
+        """Return the n-grams with a version of the counts; they take a second to make."""
+        mixed = self._mixed
+        if mixed is not None and mixed[0] == version:
+            return mixed[1]
+        try:
+            mixture = SharedParts(counts=self.of("counts").content(version)).mixture(self._export)
+        except (OSError, ValueError):
+            return self._export.mixture
+        self._mixed = (version, mixture)
+        return mixture

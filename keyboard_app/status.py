@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from federation.protocol.conditions import Conditions
+from federation.protocol.model_codec import SharedKind
 from keyboard_app.settings import Settings
 
 _DAY = 86400
@@ -52,6 +53,8 @@ class RoundEntry:
         accuracy: Accuracy of the model after the round on the user's own held-out text, 0 to 1; None without text.
         update: This phone's clipped update, float32, sampled evenly to at most 4096 numbers; empty unless joined.
         masked: The words that the server got in the same places.
+        counted: In a round that counted, how many n-grams of the public list this phone's messages hold, and how many
+            the list has; None in one that trained.
     """
 
     round_id: int
@@ -65,6 +68,7 @@ class RoundEntry:
     accuracy: float | None = None
     update: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32), compare=False)
     masked: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64), compare=False)
+    counted: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class ModelEntry:
         in_use: Whether the keyboard predicts with it.
         top1, top3: Accuracy on the user's own held-out words, 0 to 1; None before there are enough.
         words: Number of words that these were measured on.
+        kind: Whether it is a version of the network's weights or of the counts of n-grams.
     """
 
     version: int
@@ -111,6 +116,7 @@ class ModelEntry:
     top1: float | None
     top3: float | None
     words: int
+    kind: SharedKind = "model"
 
 
 @dataclass(frozen=True)

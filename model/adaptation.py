@@ -39,11 +39,13 @@ class Adaptation:
         return min(_MAX_FACTOR, (_PRIOR_OWN + self.own) / (_PRIOR_OWN + self.own_expected))
 
     def weights(self, shipped: Sequence[float]) -> tuple[float, ...]:
-        """Return the shared parts' weights for this owner; the shipped ones if nothing is known about these parts."""
-        if len(self.explained) != len(shipped):
-            return tuple(shipped)
-        total = _PRIOR_PIECES + sum(self.explained)
-        return tuple((_PRIOR_PIECES * prior + own) / total for prior, own in zip(shipped, self.explained, strict=True))
+        """Return the shared parts' weights for this owner; the shipped ones while nothing is known.
+
+        Where counts came, or were taken back, what the n-grams explained is shared out among those that there are now.
+        """
+        explained = self._explained_by(shipped)
+        total = _PRIOR_PIECES + sum(explained)
+        return tuple((_PRIOR_PIECES * prior + own) / total for prior, own in zip(shipped, explained, strict=True))
 
     def observe(self, probabilities: Floats, shipped: Sequence[float]) -> None:
         """Note how well each shared part expected a message.
@@ -54,7 +56,7 @@ class Adaptation:
         """
         joint = probabilities * np.array(self.weights(shipped))
         joint = joint[joint.sum(axis=1) > 0]
-        before = self.explained if len(self.explained) == len(shipped) else (0.0,) * len(shipped)
+        before = self._explained_by(shipped)
         found = (joint / joint.sum(axis=1, keepdims=True)).sum(axis=0)
         fade = _fade(len(probabilities))
         self.explained = tuple(float(fade * old + new) for old, new in zip(before, found, strict=True))
@@ -73,6 +75,16 @@ class Adaptation:
         fade = _fade(len(shared))
         self.own = float(fade * self.own + found.sum())
         self.own_expected = float(fade * self.own_expected + weights.sum() / self.own_factor)
+
+    def _explained_by(self, shipped: Sequence[float]) -> tuple[float, ...]:
+        """Return the pieces that each of these parts explained: the network, and n-grams in the shipped proportions."""
+        if len(self.explained) == len(shipped):
+            return self.explained
+        if not self.explained:
+            return (0.0,) * len(shipped)
+        network, beside = self.explained[0], sum(self.explained[1:])
+        shares = sum(shipped[1:])
+        return (network, *(beside * share / shares if shares else 0.0 for share in shipped[1:]))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

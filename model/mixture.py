@@ -90,11 +90,15 @@ class Mixture:
         return dataclasses.replace(self, weights=tuple(float(weight) for weight in weights))
 
     def beginning_with_counts(self, counted: CountedNgram) -> Self:
-        """Return this mixture with counts that say as much as the public n-gram: weights to start fitting from.
+        """Return this mixture with other counts: weights to start fitting from.
+
+        Counts where there were none say as much as the public n-gram; others take the place of those before them.
 
         Raises:
             ValueError: there is no public n-gram.
         """
+        if self.counted is not None:
+            return self.with_counts(counted, self.weights)
         beside = sum(self.weights[1:]) / 2
         return self.with_counts(counted, (self.weights[0], beside, beside))
 

@@ -5,7 +5,8 @@ from typing import Self
 
 from federation.device.answers import ModelFacts
 from federation.device.connection import Connection
-from federation.device.errors import DistrustError, ServerRefusedError, UnreachableError
+from federation.device.downloads import Downloads
+from federation.device.errors import DistrustError, ServerRefusedError
 from federation.device.store import PhoneStore
 from federation.protocol import model_codec as codec
 from federation.protocol.drop_reasons import DropReason
@@ -58,28 +59,27 @@ class CountsSource:
     def __init__(self, store: PhoneStore, connection: Connection, listed: CountedList) -> None:
         self._store = store
         self._connection = connection
-        self._size = 4 * listed.length
+        self._listed = listed
+        self._downloads = Downloads(store, connection, "counts", 4 * listed.length)
 
     def follow(self, server_key: bytes) -> None:
-        """Keep the server's current counts, if they are newer than those that are here.
+        """Keep the server's current counts, if they are others than those that are here.
 
         Raises:
             DistrustError: the server did not sign them.
             UnreachableError: the server does not answer, or its answer cannot be used.
         """
-        if not self._size:
+        if not self._listed.length:
             return
         try:
             told = ModelFacts.from_bytes(self._connection.get("/v1/counts/current", what="counts version"))
         except ServerRefusedError:
             return  # a server without counting rounds
-        if told.version <= self._store.version("counts"):
+        if told.version <= self._store.version("counts") and self._downloads.has(told.sha256):
             return
         if not verifies(server_key, told.signature, codec.signed_part(told.version, told.sha256)):
             raise DistrustError("the signature of the counts is not the server's: they were not taken")
-        content = self._connection.download(
-            f"/v1/models/{told.sha256}", told.sha256[:16], largest=self._size, what="counts", round_id=None
-        )
-        if codec.sha256(content) != told.sha256 or len(content) != self._size:
-            raise UnreachableError("the counts came damaged: they are fetched again")
+        content = self._downloads.fetched(told.sha256, None)
+        if len(content) != 4 * self._listed.length:
+            raise DistrustError("the server's counts are of another list than this app's: they were not taken")
         self._store.keep_model(content, told.version, "counts")

@@ -1,13 +1,13 @@
 """The shared model on a device: which one it has, and how it comes by another."""
 
-import contextlib
 from collections.abc import Callable
 
 import numpy as np
 
 from federation.device.answers import ModelFacts
 from federation.device.connection import Connection
-from federation.device.errors import DistrustError, ServerRefusedError, UnreachableError
+from federation.device.downloads import Downloads
+from federation.device.errors import DistrustError, ServerRefusedError
 from federation.device.store import PhoneStore
 from federation.protocol import model_codec as codec
 from federation.protocol.policy import PhonePolicy
@@ -15,9 +15,6 @@ from federation.protocol.trust import Anchors
 from federation.secure_aggregation.errors import PlanRefusedError
 from federation.secure_aggregation.identity import verifies
 from model.layout import FlatVector
-
-_DIFFERENCE_SLACK = 1 << 16
-"""Bytes by which a difference that does not compress may be longer than the model."""
 
 
 class ModelSource:
@@ -44,7 +41,7 @@ class ModelSource:
         self._store = store
         self._connection = connection
         self._version = anchors.version
-        self._size = 4 * anchors.dimension
+        self._downloads = Downloads(store, connection, "model", 4 * anchors.dimension)
         self._policy = policy
         self._shipped = shipped
         self._refused: dict[str, str] = {}
@@ -61,7 +58,7 @@ class ModelSource:
             told = ModelFacts.from_bytes(self._connection.get("/v1/models/current", what="model version"))
         except ServerRefusedError:
             return
-        if told.version <= self._store.model_version and self._has(told.sha256):
+        if told.version <= self._store.model_version and self._downloads.has(told.sha256):
             return
         if not verifies(server_key, told.signature, codec.signed_part(told.version, told.sha256)):
             raise DistrustError("the model's signature is not the server's: it was not taken")
@@ -80,13 +77,7 @@ class ModelSource:
             return kept
         if sha256 in self._refused:
             raise PlanRefusedError(self._refused[sha256])
-        weights = None if kept is None else self._from_difference(kept, sha256, round_id)
-        if weights is None:
-            weights = self._connection.download(
-                f"/v1/models/{sha256}", sha256[:16], largest=self._size, what="model", round_id=round_id
-            )
-        if codec.sha256(weights) != sha256:
-            raise UnreachableError("the model came damaged: it is fetched again")
+        weights = self._downloads.fetched(sha256, round_id)
         try:
             self._admit(weights, version, kept)
         except PlanRefusedError as error:
@@ -94,21 +85,6 @@ class ModelSource:
             raise
         self._store.keep_model(weights, version)
         return weights
-
-    def _from_difference(self, kept: bytes, sha256: str, round_id: int | None) -> bytes | None:
-        old = codec.sha256(kept)
-        with contextlib.suppress(codec.DeltaError, ServerRefusedError):  # the whole model will do
-            difference = self._connection.download(
-                f"/v1/models/{sha256}/from/{old}",
-                f"{old[:16]}-{sha256[:16]}",
-                largest=self._size + _DIFFERENCE_SLACK,
-                what="model difference",
-                round_id=round_id,
-            )
-            weights = codec.apply_delta(kept, difference)
-            if codec.sha256(weights) == sha256:
-                return weights
-        return None
 
     def _admit(self, weights: bytes, version: int, before: bytes | None) -> None:
         """Refuse a model that was not made by rounds of the models before it."""
@@ -120,7 +96,3 @@ class ModelSource:
         if before is not None and self._store.model_version:
             moved = float(np.linalg.norm(new - codec.from_bytes(before)))
             self._policy.check_distance(moved, abs(version - self._store.model_version), of_app=False)
-
-    def _has(self, sha256: str) -> bool:
-        kept = self._store.model()
-        return kept is not None and codec.sha256(kept) == sha256

@@ -9,7 +9,6 @@ import math
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,6 +20,7 @@ from federation.device.migrations import MIGRATIONS
 from federation.privacy import PrivacyBudget
 from federation.protocol.credentials import Credential
 from federation.protocol.drop_reasons import DropReason
+from federation.protocol.model_codec import SharedKind
 from federation.protocol.trust import Anchors
 from federation.secure_aggregation import DeviceKey
 from federation.secure_aggregation.identity import DEVICE_ID_BYTES
@@ -32,9 +32,6 @@ SHOWN_COORDINATES = 4096
 _LEDGER_KEPT = 20_000
 _ROUNDS_KEPT = 5_000
 _WEEK_SECONDS = 7 * 86400.0
-
-Kept = Literal["model", "counts"]
-"""What a device keeps of its server: weights, and counts of n-grams."""
 
 
 @dataclass(frozen=True)
@@ -203,18 +200,18 @@ class PhoneStore:
         """Version of the model that is kept; 0 before one came."""
         return self.version("model")
 
-    def version(self, kind: Kept) -> int:
+    def version(self, kind: SharedKind) -> int:
         """Return the version of what is kept of a kind; 0 before one came."""
         return int(self._get(f"{kind} version") or 0)
 
-    def model(self, kind: Kept = "model") -> bytes | None:
+    def model(self, kind: SharedKind = "model") -> bytes | None:
         """Return the weights of the model that is kept, or the counts, as bytes."""
         try:
             return (self.folder / f"{kind}.weights").read_bytes()
         except FileNotFoundError:
             return None
 
-    def keep_model(self, weights: bytes, version: int = 0, kind: Kept = "model") -> None:
+    def keep_model(self, weights: bytes, version: int = 0, kind: SharedKind = "model") -> None:
         """Replace the model, or the counts, by another."""
         self._write(f"{kind}.weights", weights)
         self._set(f"{kind} version", str(version).encode())

@@ -3,11 +3,17 @@
 import hashlib
 import struct
 import zlib
+from typing import Literal, get_args
 
 import numpy as np
 
 from federation.errors import FederationError
 from model.layout import FlatVector
+
+SharedKind = Literal["model", "counts"]
+"""What phones get of their server: weights, and counts of n-grams."""
+
+KINDS: tuple[SharedKind, ...] = get_args(SharedKind)
 
 _LABEL = b"fedkey model v1\0"
 

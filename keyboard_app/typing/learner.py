@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from federation.protocol.model_codec import SharedKind
 from keyboard_app.editor.editor import Offer, Request
 from keyboard_app.profile import Profile
 from keyboard_app.settings import Settings
@@ -249,14 +250,14 @@ class Learner:
         """Count again what the screens show."""
         self.do(self._count)
 
-    def use_model(self, version: int) -> None:
-        """Predict with another model: it is made ready by the caller, and the learner's thread only changes over."""
+    def use_model(self, version: int, kind: SharedKind = "model") -> None:
+        """Predict with other weights or counts: the caller makes them ready, the learner's thread only changes over."""
         if self.models is None or self._suggester is None:
             return
-        next_words, suggester = self.models.next_words(version), self._suggester
+        next_words, suggester = self.models.next_words(**{kind: version}), self._suggester
         next_words.probabilities(())
         try:
-            self.models.use(version)
+            self.models.of(kind).use(version)
         except OSError as error:
             self.trouble(f"The choice of a model lasts until the app closes ({error.strerror}).")
 
@@ -285,7 +286,7 @@ class Learner:
         self._own = OwnWords(self.kept, lexicon, self._clock)
         self._guarded(self._own.read)
         if self.models is not None:
-            self._suggester = Suggester(self.models.next_words(self.models.in_use), self._own.model)
+            self._suggester = Suggester(self.models.next_words(), self._own.model)
         self._guarded(self._count)
         self.opened.set()
         self._changed()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from federation.protocol.model_codec import SharedKind
 from keyboard_app.typing.learner import Learner
 from keyboard_app.typing.typing_log import Message
 from keyboard_app.typing.vault import Vault
@@ -48,9 +49,9 @@ class TrainingTexts:
         self._learner.kept.trained_through = self._through
         self._learner.count()
 
-    def use_model(self, version: int) -> None:
-        """Predict with a version from now on."""
-        self._learner.use_model(version)
+    def use_model(self, version: int, kind: SharedKind) -> None:
+        """Predict with a version of the weights or counts from now on."""
+        self._learner.use_model(version, kind)
 
 
 def _is_held_out(message: Message) -> bool:

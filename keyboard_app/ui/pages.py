@@ -230,29 +230,6 @@ def _budget(view: Screen) -> list[Widget]:
     ]
 
 
-def _models(view: Screen) -> list[Widget]:
-    palette, phone = view.palette, view.phone
-    cards: list[Widget] = []
-    for model in phone.status().models:
-        if model.top1 is None or model.top3 is None:
-            measured = [Text("Not enough of your own recent text to compare yet.", palette.muted, size=14)]
-        else:
-            measured = [
-                fact(palette, "Right word first", f"{100 * model.top1:.1f}\u00a0%"),
-                Meter(model.top1, palette.primary, palette),
-                fact(palette, "Among three", f"{100 * model.top3:.1f}\u00a0%"),
-                Meter(model.top3, palette.primary, palette),
-                Text(f"on {model.words} words of your own recent text, which stay here", palette.muted, size=13),
-            ]
-        use = (
-            Text("In use", palette.good, size=15, bold=True)
-            if model.in_use
-            else PushButton("Use this one", view.act(phone.use_model, model.version), palette, "primary")
-        )
-        cards.append(Card(palette, *measured, use, title=f"Shared model {model.version}"))
-    return cards or [Text("There is only the model that this phone came with.", palette.muted)]
-
-
 def _data(view: Screen) -> list[Widget]:
     palette, phone = view.palette, view.phone
     messages, words = phone.status().logged
@@ -391,7 +368,7 @@ PAGES: Mapping[str, Page] = {
     "rounds": Page("Rounds", round_pages.rounds, "Joined, dropped and refused, and why; accuracy from round to round"),
     "words": Page("Learned words", _words, "Review, forget, never suggest, wipe"),
     "conditions": Page("Why not training now", _conditions, "What must hold before this phone trains"),
-    "models": Page("Old and new model", _models, "Compared on your own text; roll back"),
+    "models": Page("Old and new model", round_pages.models, "Compared on your own text; roll back"),
     "budget": Page("Privacy budget", _budget, "What was spent, and the limit"),
     "keystrokes": Page("Keystrokes saved", _keystrokes, "This week"),
     "data": Page("My data", _data, "Export it, delete it"),

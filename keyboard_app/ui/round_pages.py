@@ -1,15 +1,15 @@
-"""The pages about rounds: what left the phone in each, and how they went."""
+"""The pages about rounds: what left the phone in each, how they went, and the models that came of them."""
 
 import time
 
 from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
-from keyboard_app.status import Outcome, RoundEntry
+from keyboard_app.status import ModelEntry, Outcome, RoundEntry
 from keyboard_app.ui.pictures import masked_picture, update_picture
 from keyboard_app.ui.screen import Screen
 from keyboard_app.ui.theme import Colour, Palette
-from keyboard_app.ui.widgets import Card, Column, Curve, Picture, Row, Text, fact
+from keyboard_app.ui.widgets import Card, Column, Curve, Meter, Picture, PushButton, Row, Text, fact
 
 
 def leaves(view: Screen) -> list[Widget]:
@@ -25,14 +25,20 @@ def leaves(view: Screen) -> list[Widget]:
 
 
 def _left(entry: RoundEntry, palette: Palette) -> Widget:
+    yours, counted = "Your update", []
+    if entry.counted is not None:
+        yours, (found, length) = "Your counts", entry.counted
+        what = f"{found:,} of {length:,} word sequences that anybody may read were in your messages"
+        counted = [Text(f"{what}. How often each was stayed here.", palette.on_surface, size=14)]
     pictures = Row(
-        _titled(Picture(update_picture(entry.update)), "Your update", "stays here", palette),
+        _titled(Picture(update_picture(entry.update)), yours, "stays here", palette),
         _titled(Picture(masked_picture(entry.masked)), "What left", "masked", palette),
         space=14,
     )
     return Card(
         palette,
         pictures,
+        *counted,
         fact(palette, "Privacy spent", "without noise, unlimited" if entry.epsilon is None else f"{entry.epsilon:.2f}"),
         fact(palette, "Sent", size_text(entry.bytes_up)),
         fact(palette, "Received", size_text(entry.bytes_down)),
@@ -68,6 +74,36 @@ def rounds(view: Screen) -> list[Widget]:
         )
     ]
     return [*cards, Card(palette, *(_entry(entry, palette) for entry in entries), title="Every round")]
+
+
+def models(view: Screen) -> list[Widget]:
+    """Return every version of the shared weights and counts: how it did on the owner's text, and a way to it."""
+    palette, phone = view.palette, view.phone
+    cards: list[Widget] = []
+    for model in phone.status().models:
+        if model.top1 is None or model.top3 is None:
+            measured = [Text("Not enough of your own recent text to compare yet.", palette.muted, size=14)]
+        else:
+            measured = [
+                fact(palette, "Right word first", f"{100 * model.top1:.1f}\u00a0%"),
+                Meter(model.top1, palette.primary, palette),
+                fact(palette, "Among three", f"{100 * model.top3:.1f}\u00a0%"),
+                Meter(model.top3, palette.primary, palette),
+                Text(f"on {model.words} words of your own recent text, which stay here", palette.muted, size=13),
+            ]
+        use = (
+            Text("In use", palette.good, size=15, bold=True)
+            if model.in_use
+            else PushButton("Use this one", view.act(phone.use_model, model.version, model.kind), palette, "primary")
+        )
+        cards.append(Card(palette, *measured, use, title=_model_title(model)))
+    return cards or [Text("There is only the model that this phone came with.", palette.muted)]
+
+
+def _model_title(model: ModelEntry) -> str:
+    if model.kind == "model":
+        return f"Shared model {model.version}"
+    return f"Counted by all phones, version {model.version}" if model.version else "Nothing counted since the app came"
 
 
 def _entry(entry: RoundEntry, palette: Palette) -> Widget:

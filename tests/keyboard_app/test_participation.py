@@ -15,6 +15,7 @@ from federation.base.rate_limits import RateLimits
 from federation.enrolment.service import create_desk
 from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol.conditions import Conditions
+from federation.protocol.model_codec import SharedKind
 from federation.protocol.training_settings import TrainingSettings
 from federation.server.settings import RoundSettings
 from keyboard_app import long_work
@@ -56,6 +57,7 @@ class Owner:
     device: Device = field(default_factory=Device)
     new: int = 4
     used: list[int] = field(default_factory=list)
+    used_counts: list[int] = field(default_factory=list)
     trained: int = 0
     shown: list[str] = field(default_factory=list)
     participation: Participation | None = None
@@ -71,8 +73,8 @@ class Owner:
         self.trained += 1
         self.new = 0
 
-    def use_model(self, version: int) -> None:
-        self.used.append(version)
+    def use_model(self, version: int, kind: SharedKind) -> None:
+        (self.used if kind == "model" else self.used_counts).append(version)
 
     @property
     def conditions(self) -> Device:
@@ -217,8 +219,8 @@ def test_the_new_model_is_compared_and_used(
     run(site, participation, others, lambda: bool(owner.used))
     assert owner.used == [2]
     assert owner.shown == ["Training for round 1", "Comparing the new shared model with the old one"]
-    models = participation._models
-    assert models.weights(2) == site.installation.models.state(2).weights.tobytes()
+    models = participation._models.of("model")
+    assert models.content(2) == site.installation.models.state(2).weights.tobytes()
     assert models.measured(1) is not None
     assert models.measured(2) is not None
     newest = next(entry for entry in participation.snapshot().rounds if entry.outcome is Outcome.JOINED)
@@ -230,10 +232,10 @@ def test_the_servers_way_back_is_followed_and_the_owners_stands(
 ) -> None:
     run(site, participation, others, lambda: bool(owner.used))
     owner.new, owner.held_out = 0, ()
-    participation._models.use(2)
+    participation._models.of("model").use(2)
     site.installation.models.promote(1)
     run(site, participation, others, lambda: owner.used == [2, 1])
-    participation._models.use(2)  # the owner's choice
+    participation._models.of("model").use(2)  # the owner's choice
     ends = site.clock.now + 600
     run(site, participation, [], lambda: site.clock.now > ends)
     assert owner.used == [2, 1]
@@ -249,10 +251,10 @@ def test_a_clearly_worse_model_waits_for_its_owner(
     good, bad = Measured(0.5, 0.6, 70), Measured(0.1, 0.2, 70)
     verdict = Verdict(good, bad, clearly_worse=True)
     monkeypatch.setattr(long_work, "compare_models", lambda *_: verdict)
-    run(site, participation, others, lambda: participation._models.measured(2) == bad)
+    run(site, participation, others, lambda: participation._models.of("model").measured(2) == bad)
     participation.step()
     assert owner.used == []
-    assert participation._models.in_use == 1
+    assert participation._models.of("model").in_use == 1
 
 
 def test_with_too_little_new_text_the_phone_trains_not_but_gets_the_model(

@@ -432,7 +432,7 @@ class TestModels:
         self, open_phone: Open, profile: Profile, exported: Export
     ) -> None:
         weights = exported.trainer().weights()
-        SharedModels(profile.models, exported).add(2, codec.to_bytes(-weights))
+        SharedModels(profile.models, exported).of("model").add(2, codec.to_bytes(-weights))
         phone = open_phone()
         own = [slot.text for slot in phone.session.state.slots if slot]
         for version, shown in ((2, False), (1, True)):
@@ -449,7 +449,7 @@ class TestModels:
     def test_a_damaged_model_gives_way_to_that_of_the_app(
         self, open_phone: Open, profile: Profile, exported: Export
     ) -> None:
-        models = SharedModels(profile.models, exported)
+        models = SharedModels(profile.models, exported).of("model")
         models.add(2, b"damaged")
         models.use(2)
         phone = open_phone()

@@ -18,6 +18,7 @@ from federation.protocol.training_settings import TrainingSettings
 from keyboard_app import long_work
 from keyboard_app.model_comparison import EngineWordModel, Measured, judge, measure
 from keyboard_app.shared_models import SharedModels
+from keyboard_app.shared_parts import SharedParts
 from model.checkpoint import Checkpoint
 from model.engine import Export, ExportError
 from model.layout import Layout
@@ -79,7 +80,7 @@ class TestApart:
         with pytest.raises(TooLittleError, match="too little"):
             child_processes.run(never, work.refuse)
         with pytest.raises(ExportError):
-            child_processes.run(never, long_work.compare_models, tmp_path, None, b"", ["text"])
+            child_processes.run(never, long_work.compare_models, tmp_path, SharedParts(), SharedParts(), ["text"])
 
 
 class TestTraining:
@@ -119,13 +120,15 @@ class TestComparing:
     ) -> None:
         start = Layout.of(checkpoint.network.layout).flatten(checkpoint.weights)
         update = long_work.train(exported.directory, codec.to_bytes(start), TASK, TEXT * 20, "middle")
-        trained = codec.to_bytes(start + update.delta)
-        better = child_processes.run(never, long_work.compare_models, exported.directory, None, trained, TEXT * 3)
+        trained = SharedParts(codec.to_bytes(start + update.delta))
+        better = child_processes.run(
+            never, long_work.compare_models, exported.directory, SharedParts(), trained, TEXT * 3
+        )
         assert better is not None
         assert not better.clearly_worse
         assert better.new.top1 > better.old.top1
         assert better.new.words == better.old.words == 60
-        worse = long_work.compare_models(exported.directory, trained, codec.to_bytes(start), TEXT * 3)
+        worse = long_work.compare_models(exported.directory, trained, SharedParts(codec.to_bytes(start)), TEXT * 3)
         assert worse is not None
         assert worse.clearly_worse
         assert worse.new == better.old
@@ -146,38 +149,41 @@ class TestSharedModels:
         return codec.to_bytes(exported.trainer().weights() + np.float32(0.5))
 
     def test_at_first_there_is_that_of_the_app(self, models: SharedModels) -> None:
-        assert (models.versions, models.in_use, models.weights(1), models.measured(1)) == ([1], 1, None, None)
+        own = models.of("model")
+        assert (own.all, own.in_use, own.content(1), own.measured(1)) == ([1], 1, None, None)
+        assert models.parts() == SharedParts()
 
     def test_versions_come_and_are_used_and_left_again(
         self, models: SharedModels, weights: bytes, tmp_path: Path, exported: Export
     ) -> None:
-        models.add(2, weights)
-        assert (models.versions, models.in_use) == ([1, 2], 1)
-        models.use(2)
+        models.of("model").add(2, weights)
+        assert (models.of("model").all, models.of("model").in_use) == ([1, 2], 1)
+        models.of("model").use(2)
         again = SharedModels(tmp_path / "models", exported)
-        assert again.in_use == 2
-        assert again.weights(2) == weights
-        assert not np.allclose(again.predictor(2).start.following, again.predictor(1).start.following)
-        again.use(1)
-        assert models.in_use == 1
+        assert again.of("model").in_use == 2
+        assert again.parts().weights == weights
+        two, one = (again.parts(model=version).predictor(exported).start.following for version in (2, 1))
+        assert not np.allclose(two, one)
+        again.of("model").use(1)
+        assert models.of("model").in_use == 1
 
     def test_the_oldest_make_room_but_never_the_one_in_use(self, models: SharedModels, weights: bytes) -> None:
-        models.add(2, weights)
-        models.use(2)
+        models.of("model").add(2, weights)
+        models.of("model").use(2)
         for version in (3, 4, 5):
-            models.add(version, weights)
-        assert models.versions == [1, 2, 5]
+            models.of("model").add(version, weights)
+        assert models.of("model").all == [1, 2, 5]
 
     def test_how_a_version_did_is_kept(self, models: SharedModels, tmp_path: Path, exported: Export) -> None:
-        models.note(1, Measured(0.25, 0.5, 40))
-        models.use(1)
-        assert SharedModels(tmp_path / "models", exported).measured(1) == Measured(0.25, 0.5, 40)
+        models.of("model").note(1, Measured(0.25, 0.5, 40))
+        models.of("model").use(1)
+        assert SharedModels(tmp_path / "models", exported).of("model").measured(1) == Measured(0.25, 0.5, 40)
 
     def test_damaged_facts_lead_back_to_the_apps_own(
         self, models: SharedModels, weights: bytes, tmp_path: Path
     ) -> None:
-        models.add(2, weights)
-        models.use(2)
+        models.of("model").add(2, weights)
+        models.of("model").use(2)
         for content in ("{", "[]", '{"in_use": 9}'):
             (tmp_path / "models" / "models.json").write_text(content)
-            assert models.in_use == 1
+            assert models.of("model").in_use == 1

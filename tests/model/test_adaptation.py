@@ -44,10 +44,19 @@ def test_what_was_long_ago_is_forgotten() -> None:
     assert adaptation.weights(SHIPPED)[2] < 0.1 < then
 
 
-def test_weights_of_other_parts_are_not_taken() -> None:
+def test_what_is_known_outlives_the_coming_of_counts_and_their_going() -> None:
     adaptation = Adaptation()
-    adaptation.observe(np.tile([0.1, 0.9], (500, 1)), (0.5, 0.5))
-    assert adaptation.weights(SHIPPED) == SHIPPED
+    two, three = (0.5, 0.5), (0.5, 0.25, 0.25)
+    adaptation.observe(np.tile([0.9, 0.1], (4000, 1)), two)
+    before = adaptation.weights(two)
+    with_counts = adaptation.weights(three)
+    assert before[0] > 0.7
+    assert with_counts[0] == pytest.approx(before[0])
+    assert with_counts[1] == with_counts[2] == pytest.approx(before[1] / 2)
+    adaptation.observe(np.tile([0.1, 0.1, 0.9], (4000, 1)), three)
+    assert adaptation.weights(three)[2] > with_counts[2]
+    back = adaptation.weights(two)
+    assert back[1] == pytest.approx(sum(adaptation.weights(three)[1:]))
 
 
 def test_pieces_that_no_part_expects_tell_nothing() -> None:
