@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -77,10 +77,14 @@ class NgramList:
         best = np.lexsort((longer, cost))[: length - table.size]
         return cls(np.concatenate([keys[0], np.sort(longer[best])]), table.size)
 
-    @classmethod
-    def pinned(cls, table: NgramTable) -> "NgramList":
-        """Return the list that an app with this public n-gram counts: `LIST_LENGTH` n-grams, or all it has."""
-        return cls.of(table, max(LIST_LENGTH, table.size))
+    @staticmethod
+    @lru_cache(maxsize=1)
+    def pinned(table: NgramTable) -> "NgramList":
+        """Return the list that an app with this public n-gram counts: `LIST_LENGTH` n-grams, or all it has.
+
+        It takes a second to make; that of the latest table is kept.
+        """
+        return NgramList.of(table, max(LIST_LENGTH, table.size))
 
     def __len__(self) -> int:
         return len(self.keys)

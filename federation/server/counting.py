@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from federation.errors import ConfigError
-from federation.protocol.plan import RoundPlan
 from federation.protocol.task import CountingTask
-from federation.rounds.counting import CountingSettings, noise_variance, threshold
+from federation.rounds.counting import CountingSettings, threshold
 from federation.rounds.server_optimizers import ServerState
 from federation.server.models import Models, Verdict
 from federation.updates.weighted_sum import WeightedSum
@@ -63,13 +62,18 @@ class Counting:
         nothing = np.zeros(len(self.listed), np.float32)
         self.models.begin(ServerState(nothing, {"sums": nothing, "variance": np.zeros(1, np.float32)}), now)
 
-    def step(self, before: ServerState, total: WeightedSum, plan: RoundPlan) -> ServerState:
+    def step(self, before: ServerState, total: WeightedSum, noise: float) -> ServerState:
         """Return the counts with those of a round.
 
         What is released has no counts that may be noise; the sums themselves, which decay, stay on the server.
+
+        Args:
+            before: the counts before it.
+            total: sum of everybody's counts.
+            noise: variance of the noise on one counter of the sum.
         """
         sums = self.settings.added(before.slots["sums"], total.delta)
-        variance = self.settings.decay**2 * before.slots["variance"] + noise_variance(plan, total.phones)
+        variance = self.settings.decay**2 * before.slots["variance"] + noise
         least = threshold(math.sqrt(float(variance[0])), len(self.listed))
         released = np.where(sums > least, sums, np.float32(0))
         return ServerState(released, {"sums": sums, "variance": variance.astype(np.float32)})

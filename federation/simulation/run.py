@@ -8,6 +8,7 @@ at the learning rates that a run of so many has from there.
 import asyncio
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,11 @@ class Run:
     def traffic(self) -> Traffic:
         """Bytes that a phone would send and receive in a round, with a download of the whole model."""
         return Traffic.sum(self._steps)
+
+    @property
+    def validation(self) -> Sequence[Rows]:
+        """Later messages of the clients that federated evaluations ask, packed."""
+        return self._validation
 
     @property
     def rounds_done(self) -> int:

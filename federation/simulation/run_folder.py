@@ -11,6 +11,9 @@ from federation.simulation.config import SimulationConfig
 from model import files, folders
 from model.vocabulary import Vocabulary
 
+JUDGED = "judged.json"
+"""The evaluations of a demo."""
+
 FOLDER = folders.Kind(
     "a run",
     "config.json",
@@ -20,7 +23,7 @@ FOLDER = folders.Kind(
         *("privacy.json", "noise_seed"),
         # Of a demo, which goes on from a run:
         *("server", "server.toml", "server.log", "public.txt", "authority", "phones", "phone-export"),
-        *("export", "window", "after-*-rounds-of-*-phones"),
+        *("export", "window", "after-*-rounds-of-*-phones", JUDGED),
     ),
 )
 

@@ -1,21 +1,23 @@
 """`fedkey demo`: the main job from beginning to end."""
 
 import csv
+import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from data.corpus import Split
+from federation.simulation.ablation import BOTH, COUNTED, PUBLIC, TRAINED, ablation
 from federation.simulation.config import SimulationConfig
 from federation.simulation.evaluation import Evaluator
 from federation.simulation.mixed_rounds import mixed_rounds
 from federation.simulation.prepare import prepared
 from federation.simulation.run import Run
-from federation.simulation.run_folder import FOLDER
+from federation.simulation.run_folder import FOLDER, JUDGED
 from federation.simulation.start import start_of
 from fedkey import paths
 from fedkey.cli.corpora import HELP, say_left_out
@@ -24,14 +26,19 @@ from fedkey.progress import TrainingProgress, megabytes, words_bar
 from model import folders
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTPredictor
-from model.evaluation import compare, spread_table, table
+from model.evaluation import gains_table, spread_table, table
 from model.evaluation.report import LearningCurve, write
 from model.export import export, inference_file
 from model.next_words import MixtureNextWords
 from model.suggestions import Suggester, split_word
 
 _POINTS, _POINT_CLIENTS = 6, 40  # of the learning curve, and who is asked for each
-_SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si", "that sounds ", "see you tom")
+_SAMPLES = (
+    *("i don't ", "how are ", "what do you want to ", "do you have any si", "that sounds ", "see you tom"),
+    *("hey ", "lol ", "i'm going to ", "are you ", "i think it's ", "my mom is ", "do you wanna ", "haha that's "),
+    *("where are you f", "i was just ", "can i ", "nice to ", "tell me about ", "so what's "),
+)
+_SAMPLES_SHOWN = 6
 
 
 @click.command()
@@ -45,15 +52,19 @@ _SAMPLES = ("i don't ", "how are ", "what do you want to ", "do you have any si"
     "--start",
     default="public",
     show_default=True,
-    help="What the first round begins with: public, which comes with fedkey; seed, the corpus's public users alone; or "
-    "the folder of a model or of a public start.",
+    help="What the first round begins with: public, which comes with fedkey, or the folder of a public start or of a "
+    "model with n-grams.",
 )
 @click.option(
     "--rounds", default=32, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
 )
 @click.option("--headless-phones", default=10, show_default=True, type=click.IntRange(min=5), help="So many phones.")
 @click.option(
-    "--phone-rounds", default=3, show_default=True, type=click.IntRange(min=1), help="Rounds that phones take part in."
+    "--phone-rounds",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Rounds of training that phones take part in, after the one that counts.",
 )
 @click.option("--users", default=16, show_default=True, type=click.IntRange(min=2), help="Held-out users to judge on.")
 @click.option(
@@ -78,9 +89,9 @@ def demo(
     phones: int | None,
     restart: bool,
 ) -> None:
-    """Train on real chat by federated averaging, with phones and a server, judge the result on people it never saw.
+    """Count and train on real chat, with phones and a server, and judge what it brings on people it never saw.
 
-    Takes six to seven minutes on two cores. The same command goes on where it was stopped.
+    Takes about five minutes on two cores. The same command goes on where it was stopped.
     """
     started = time.monotonic()
     folders.check(out, FOLDER)
@@ -91,27 +102,24 @@ def demo(
         evaluate_every=max(1, rounds // _POINTS),
         evaluate_clients=_POINT_CLIENTS,
     )
-    model = start_of(config, out, restart=restart)
-    ready = prepared(paths.corpus(corpus), paths.cache(), vocabulary=model.vocabulary if model else None)
+    before = start_of(config, out, restart=True)  # not what an earlier demo goes on from
+    if before is None:
+        raise click.UsageError("the demo's phones count n-grams of a public start: choose another --start than seed")
+    ready = prepared(paths.corpus(corpus), paths.cache(), vocabulary=before.vocabulary)
     if restart:
         folders.clear(out, FOLDER)
     say_left_out(ready.split)
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
-    if model:
-        run.begin_with(model)
     clients = len(ready.tables["train"].users)
     click.echo(
         f"{corpus}: {len(ready.split.seed)} public users, {clients} clients whose text stays with them, "
         f"{len(ready.split.held_out)} users held out"
     )
-    with TrainingProgress(rounds, run.rounds_done) as progress:
-        federated = run.train(progress.watcher)
-    before = Checkpoint.load(run.warm_start_path)
     judge = Evaluator(ready.split, max_users=users, show=words_bar)
     kept = out / f"after-{phone_rounds}-rounds-of-{headless_phones}-phones"
     if not kept.exists():
         mixed_rounds(
-            federated,
+            before,
             out,
             corpus=corpus,
             people=list(ready.split.train.values())[-headless_phones:],
@@ -119,45 +127,45 @@ def demo(
             texts=_gate_texts(ready.split, judge),
             show=click.echo,
         ).save(kept)
-    with_phones = Checkpoint.load(kept)
-    evaluations = [
-        judge.ngram("seed"),
-        judge.network(before, name="before: public text only"),
-        judge.network(federated, name="after: federated"),
-        judge.network(with_phones, name="after: with phones"),
-    ]
+    run.begin_with(Checkpoint.load(kept))
+    with TrainingProgress(rounds, run.rounds_done) as progress:
+        federated = run.train(progress.watcher)
+    models = ablation(before, federated, run.validation)
+    measured = {name: judge.network(model, name=name) for name, model in models.items()}
+    public, learned = measured[PUBLIC], [measured[COUNTED], measured[TRAINED], measured[BOTH]]
+    evaluations = [judge.ngram("central"), *measured.values()]
     click.echo(f"\nwords of {len(judge.users)} held-out users:\n{table(evaluations)}\n\n{spread_table(evaluations)}")
-    gain = compare(evaluations[1], evaluations[3])
-    click.echo(
-        f"\nlearning from phones that keep their text: top-1 {gain.difference:+.1f} points "
-        f"({100 * gain.helped:.0f} % of users better, {100 * gain.harmed:.0f} % worse)"
-    )
-    suggesters = {"before": _on_phone(before), "after": _on_phone(with_phones)}
+    click.echo(f"\nwhat phones that keep their text add to public text:\n{gains_table(public, learned)}")
+    suggesters = {PUBLIC: _on_phone(models[PUBLIC]), COUNTED: _on_phone(models[COUNTED]), BOTH: _on_phone(models[BOTH])}
+    samples = dict(_differing(suggesters))
     write(
         report,
         title="fedkey: next words learnt from phones that keep their text",
         facts={
             "corpus": corpus,
             "clients": f"{clients}, {config.cohort} in a round",
-            "rounds": f"{rounds} of simulated clients, {phone_rounds} with {headless_phones} phones",
+            "rounds": f"1 that counts and {phone_rounds} that train with {headless_phones} phones and simulated "
+            f"clients, {rounds} of simulated clients",
             "a phone sends in a round": megabytes(run.traffic.up),
             "a phone receives in a round": f"at most {megabytes(run.traffic.down)}, with the whole model",
             "network": f"{config.size}, {run.network.parameters:,} weights",
             "seconds this time": f"{time.monotonic() - started:.0f}",
         },
         evaluations=evaluations,
+        gains=(public, learned),
         curve=_curve(out / "metrics.csv"),
-        samples={text: _strips(suggesters, text) for text in _SAMPLES},
+        samples=samples,
     )
-    click.echo(f"report: {report}; model: {run.model_path}; server: {out / 'server'}")
+    (out / JUDGED).write_text(json.dumps([evaluation.to_json() for evaluation in evaluations]))
+    click.echo(f"\nreport: {report}; model: {run.model_path}; server: {out / 'server'}")
     click.echo(f"took {time.monotonic() - started:.0f} s\n")
     if phones:
-        several(_exported(with_phones, out / "export"), out / "window", phones)
+        several(_exported(models[BOTH], out / "export"), out / "window", phones)
     elif sys.stdin.isatty():
         _try(suggesters)
     else:
-        for text in _SAMPLES:
-            _show(suggesters, text)
+        for text, strips in samples.items():
+            _show(text, strips)
 
 
 def _gate_texts(split: Split, judge: Evaluator) -> list[str]:
@@ -182,13 +190,20 @@ def _exported(checkpoint: Checkpoint, folder: Path) -> Path:
 def _try(suggesters: Mapping[str, Suggester]) -> None:
     click.echo("Type the beginning of a message, with a space at the end for the next word; an empty line ends.")
     while text := click.prompt("", default="", show_default=False, prompt_suffix="> "):
-        _show(suggesters, text)
+        _show(text, _strips(suggesters, text))
 
 
-def _show(suggesters: Mapping[str, Suggester], text: str) -> None:
+def _show(text: str, strips: Mapping[str, Sequence[str]]) -> None:
     click.echo(f"“{text}”")
-    for name, words in _strips(suggesters, text).items():
-        click.echo(f"   {name:<8}" + "".join(f"{word:<16}" for word in words))
+    for name, words in strips.items():
+        click.echo(f"   {name:<26}" + "".join(f"{word:<16}" for word in words))
+
+
+def _differing(suggesters: Mapping[str, Suggester]) -> Iterator[tuple[str, dict[str, Sequence[str]]]]:
+    """Yield the first samples whose strips differ; those of others if there are too few."""
+    strips = {text: _strips(suggesters, text) for text in _SAMPLES}
+    alike = {text: len({tuple(words) for words in shown.values()}) == 1 for text, shown in strips.items()}
+    yield from sorted(strips.items(), key=lambda item: alike[item[0]])[:_SAMPLES_SHOWN]
 
 
 def _strips(suggesters: Mapping[str, Suggester], text: str) -> dict[str, Sequence[str]]:

@@ -30,6 +30,11 @@ _CORPUS = click.option("--corpus", help="Whose held-out users are the gate's pub
 _COHORT = click.option(
     "--simulated-cohort", default=0, type=click.IntRange(0), help="Clients that TFF simulates in each round."
 )
+_COUNTERS = click.option(
+    "--simulated-counting",
+    type=click.IntRange(1),
+    help="Clients that are simulated in a counting round instead, which costs each of them less.",
+)
 
 
 @click.command()
@@ -63,6 +68,7 @@ _COHORT = click.option(
     "--admin-port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="Likewise; 0 for any."
 )
 @_COHORT
+@_COUNTERS
 @_CORPUS
 def serve(
     folder: Path,
@@ -77,11 +83,14 @@ def serve(
     admin_host: str,
     admin_port: int,
     simulated_cohort: int,
+    simulated_counting: int | None,
     corpus: str | None,
 ) -> None:
     """Run rounds with phones over HTTP; SQLite and files in one folder, unless its server.toml names other stores."""
     if simulated_cohort and not corpus:
         raise click.UsageError("--simulated-cohort needs --corpus: whose clients it simulates")
+    if simulated_counting and not simulated_cohort:
+        raise click.UsageError("--simulated-counting goes with --simulated-cohort: simulated clients train as well")
     check_address(host, port)
     check_address(admin_host, admin_port)
     prepare(
@@ -103,7 +112,8 @@ def serve(
     command = [*fedkey, "coordinate", "--folder", str(folder)]
     show = [*fedkey, "dashboard", str(folder), "--host", admin_host, "--port", str(admin_port or free_port(admin_host))]
     if simulated_cohort and corpus:
-        command += ["--simulated-cohort", str(simulated_cohort), "--corpus", corpus]
+        counting = str(simulated_counting or simulated_cohort)
+        command += ["--simulated-cohort", str(simulated_cohort), "--simulated-counting", counting, "--corpus", corpus]
     logs.to_stderr()
     run_server(folder, host=host, port=port, workers=workers, beside=[command, show])
 
@@ -111,16 +121,20 @@ def serve(
 @click.command()
 @_FOLDER
 @_COHORT
+@_COUNTERS
 @_CORPUS
 @click.option("--parent", type=int, hidden=True, help="Process without which this one ends.")
-def coordinate(folder: Path, simulated_cohort: int, corpus: str | None, parent: int | None) -> None:
+def coordinate(
+    folder: Path, simulated_cohort: int, simulated_counting: int | None, corpus: str | None, parent: int | None
+) -> None:
     """Move a server's rounds on; `fedkey serve` starts this beside its workers."""
     logs.to_stderr()
     installation = Installation.load(folder)
     export = installation.export
     texts = (folder / PUBLIC_TEXT).read_text(encoding="utf-8").splitlines()
     gate = PublicTextGate(export, texts, installation.settings.max_relative_gate_loss)
-    with _partner(installation, export, simulated_cohort, corpus) as partner:
+    sizes = simulated_cohort, simulated_counting or simulated_cohort
+    with _partner(installation, export, sizes, corpus) as partner:
         run_coordinator(installation.coordinator(gate, partner, gate.probe, installation.counting(texts)), parent)
 
 
@@ -147,9 +161,10 @@ def _public_text(file: Path | None, corpus: str | None) -> Callable[[], Sequence
 
 @contextmanager
 def _partner(
-    installation: Installation, export: Export, simulated_cohort: int, corpus: str | None
+    installation: Installation, export: Export, sizes: tuple[int, int], corpus: str | None
 ) -> Iterator[Partner | None]:
-    if not simulated_cohort or not corpus:
+    size, counting = sizes
+    if not size or not corpus:
         yield None
         return
     from federation.simulation.client_training import ClientTraining
@@ -157,5 +172,6 @@ def _partner(
 
     rounds = installation.settings.rounds
     training = ClientTraining.like_phones(rounds.training)
-    with begin(paths.corpus(corpus), export, training, size=simulated_cohort, weight_cap=rounds.weight_cap) as partner:
+    named, cap = paths.corpus(corpus), rounds.weight_cap
+    with begin(named, paths.cache(), export, training, size=size, counting=counting, weight_cap=cap) as partner:
         yield partner

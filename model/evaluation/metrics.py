@@ -28,6 +28,9 @@ and three. `characters`: typed, with spaces. `keystrokes_saved`: characters less
 and `message_ends`. `fixed_words`, `fixed_nats`: positions whose word is in the fixed vocabulary, and their loss.
 """
 
+SHOWN = ("top1", "top3", "ksr")
+"""What pictures and short tables show."""
+
 QUANTILES = (5, 25, 50, 75, 95)
 """Percent of users."""
 
@@ -237,6 +240,16 @@ def spread_table(evaluations: Sequence[Evaluation], metric: str = "top1") -> str
     own = METRICS[metric]
     lines = [[f"{own.label} of users at", *(f"{percent} %" for percent in QUANTILES)]]
     lines += [[e.name, *(f"{value:.{own.decimals}f}" for value in e.quantiles(metric))] for e in evaluations]
+    return aligned(lines)
+
+
+def gains_table(base: Evaluation, others: Sequence[Evaluation], metrics: Sequence[str] = SHOWN) -> str:
+    """Return what models gain over one: a line for each, differences with paired standard errors, and who loses."""
+    lines = [[f"points over {base.name}", *(METRICS[name].label for name in metrics), "users worse %"]]
+    for other in others:
+        found = [compare(base, other, name) for name in metrics]
+        cells = [f"{each.difference:+.2f} ({each.standard_error:.2f})" for each in found]
+        lines.append([other.name, *cells, f"{100 * found[0].harmed:.0f}"])
     return aligned(lines)
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from model.evaluation.metrics import METRICS, QUANTILES, Evaluation
+from model.evaluation.metrics import METRICS, QUANTILES, SHOWN, Evaluation, compare
 
 COLOURS = ("#1a73e8", "#e8710a", "#188038", "#a142f4", "#5f6368", "#d93025")
 _ROOM_BELOW = 2.0
-_SHOWN = ("top1", "top3", "ksr")
+_STANDARD_ERRORS = 2
 
 
 def plot_models(evaluations: Sequence[Evaluation], path: Path) -> None:
@@ -30,6 +30,33 @@ def plot_models(evaluations: Sequence[Evaluation], path: Path) -> None:
     _bars(bars, evaluations)
     _spread(spread, evaluations)
     figure.legend(*bars.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    _finish(figure, path)
+
+
+def plot_gains(base: Evaluation, others: Sequence[Evaluation], path: Path) -> None:
+    """Draw what models gain over one, in points, with two paired standard errors to each side.
+
+    Args:
+        base: what they are compared with.
+        others: on the same messages, in the order of the picture from above.
+        path: an .svg or .png file.
+    """
+    size = (10, 0.9 + 0.45 * len(others))
+    figure, panels = plt.subplots(1, len(SHOWN), figsize=size, sharey=True, layout="constrained")
+    places = range(len(others))
+    for metric, axes in zip(SHOWN, panels, strict=True):
+        found = [compare(base, other, metric) for other in others]
+        gains = [each.difference for each in found]
+        colours = [COLOURS[2] if gain > 0 else COLOURS[5] for gain in gains]
+        errors = [_STANDARD_ERRORS * each.standard_error for each in found]
+        drawn = axes.barh(places, gains, 0.6, xerr=errors, color=colours)
+        axes.bar_label(drawn, fmt="%+.2f", fontsize=8, padding=3)
+        axes.axvline(0, color="#202124", linewidth=1)
+        axes.margins(x=0.25)
+        axes.set_xlabel(f"{METRICS[metric].label}, points over {base.name}", fontsize=8)
+        axes.set_yticks(places, [other.name for other in others])
+        _clean(axes)
+    panels[0].invert_yaxis()
     _finish(figure, path)
 
 
@@ -97,18 +124,18 @@ def svg(draw: Callable[[Path], None]) -> str:
 def _bars(axes: Axes, evaluations: Sequence[Evaluation]) -> None:
     width = 0.8 / len(evaluations)
     for i, evaluation in enumerate(evaluations):
-        values = [evaluation.value(metric) for metric in _SHOWN]
-        at = np.arange(len(_SHOWN)) + (i - (len(evaluations) - 1) / 2) * width
+        values = [evaluation.value(metric) for metric in SHOWN]
+        at = np.arange(len(SHOWN)) + (i - (len(evaluations) - 1) / 2) * width
         drawn = axes.bar(
             at,
             values,
             width * 0.92,
-            yerr=[evaluation.standard_error(metric) for metric in _SHOWN],
+            yerr=[evaluation.standard_error(metric) for metric in SHOWN],
             color=COLOURS[i % len(COLOURS)],
             label=evaluation.name,
         )
         axes.bar_label(drawn, fmt="%.1f", fontsize=8, padding=2)
-    axes.set_xticks(range(len(_SHOWN)), [METRICS[metric].label for metric in _SHOWN])
+    axes.set_xticks(range(len(SHOWN)), [METRICS[metric].label for metric in SHOWN])
     _clean(axes)
 
 

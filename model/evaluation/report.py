@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model import files
-from model.evaluation.metrics import METRICS, QUANTILES, Evaluation
-from model.evaluation.plot import plot_learning, plot_models, svg
+from model.evaluation.metrics import METRICS, QUANTILES, SHOWN, Evaluation, compare
+from model.evaluation.plot import plot_gains, plot_learning, plot_models, svg
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #202124; margin: 2rem auto; max-width: 66rem; padding: 0 1rem; }
@@ -41,6 +41,7 @@ def write(
     title: str,
     facts: Mapping[str, str],
     evaluations: Sequence[Evaluation],
+    gains: tuple[Evaluation, Sequence[Evaluation]],
     curve: LearningCurve,
     samples: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> None:
@@ -51,12 +52,17 @@ def write(
         title: its heading.
         facts: label and value pairs about the run.
         evaluations: the models side by side.
+        gains: one of them, and those that are shown by what they gain over it.
         curve: how the federated model learnt.
         samples: for each text, what each model would show on its strip.
     """
     sections = [
         f"<h1>{html.escape(title)}</h1>",
         _table(["this run", ""], [[label, value] for label, value in facts.items()]),
+        f"<h2>What is gained over {html.escape(gains[0].name)}</h2>",
+        '<p class="quiet">Bars are points, whiskers two standard errors of the difference, paired over users.</p>',
+        svg(lambda file: plot_gains(*gains, file)),
+        _gains(*gains),
         "<h2>How well it predicts</h2>",
         '<p class="quiet">Users that no training saw; standard errors over users in brackets.</p>',
         svg(lambda file: plot_models(evaluations, file)),
@@ -74,6 +80,15 @@ def write(
         f"<style>{_STYLE}</style></head><body>\n" + "\n".join(sections) + "\n</body></html>\n"
     )
     files.write(path, page)
+
+
+def _gains(base: Evaluation, others: Sequence[Evaluation]) -> str:
+    rows = []
+    for other in others:
+        found = [compare(base, other, name) for name in SHOWN]
+        cells = [f"{each.difference:+.2f} ({each.standard_error:.2f})" for each in found]
+        rows.append([other.name, *cells, f"{100 * found[0].helped:.0f} %", f"{100 * found[0].harmed:.0f} %"])
+    return _table(["model", *(METRICS[name].label for name in SHOWN), "users better", "users worse"], rows)
 
 
 def _figures(evaluations: Sequence[Evaluation]) -> str:

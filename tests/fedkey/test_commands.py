@@ -117,7 +117,7 @@ def test_a_phone_install_is_told_what_brings_the_simulation() -> None:
 @pytest.mark.timeout(900)  # a dozen processes, most with TensorFlow: slow where others compute too
 def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fedkey", "demo", "--corpus", str(corpus), "--rounds", "2", "--users", "3"]
-    command += ["--start", "seed", "--headless-phones", "6", "--phone-rounds", "1"]
+    command += ["--headless-phones", "6", "--phone-rounds", "1"]
     command += ["--out", str(tmp_path / "run"), "--report", str(tmp_path / "report.html")]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
@@ -129,10 +129,16 @@ def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
         return done.stdout
 
     first = run()
-    for said in ("after: federated", "before: public text only", "5-gram seed", "“i don't ”"):
+    for said in (
+        "public + counts",
+        "public + training",
+        "5-gram central",
+        "points over public mixture",
+        "round 1 counted",
+    ):
         assert said in first
     page = (tmp_path / "report.html").read_text()
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3
     assert "a phone sends in a round" in page
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
@@ -142,7 +148,7 @@ def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
     assert "rounds: 1" not in again
     assert "in the same rounds, through a server" in first
     assert "in the same rounds, through a server" not in again
-    assert "after: with phones" in again
+    assert "public + counts + training" in again
 
     out = tmp_path / "evaluation"
     judged = fedkey(

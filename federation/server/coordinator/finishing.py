@@ -19,6 +19,7 @@ from federation.protocol.plan import Mechanism, RoundPlan
 from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import TrainingTask
 from federation.robustness import Action, Memory, Outcome, counts
+from federation.rounds.counting import CountingSettings, noise_variance
 from federation.rounds.server_optimizers import OptimizerSettings, ServerOptimizer, ServerState
 from federation.secure_aggregation import Authority
 from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError
@@ -38,6 +39,7 @@ from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.server.tables import RoundRow
 from federation.updates.weighted_sum import LevelSum, WeightedSum
+from model.counts import NgramList
 from model.layout import FlatVector
 
 
@@ -46,6 +48,9 @@ class Partner(Protocol):
 
     def train(self, round_id: int, weights: FlatVector) -> WeightedSum:
         """Return the sum of their updates; the same for the same round and weights."""
+
+    def count(self, round_id: int, listed: NgramList, settings: CountingSettings) -> WeightedSum:
+        """Return the sum of their counts; the same for the same round."""
 
 
 class _Encoded(NamedTuple):
@@ -150,7 +155,9 @@ class Finishing:
             self._give_up(row.round_id, unmasked.lost[0])
             return
         models = self._models if counting is None else counting.models
-        result = self._result(row, state, unmasked) if counting is None else _counted(row, state, unmasked, counting)
+        result = (
+            self._result(row, state, unmasked) if counting is None else self._counted(row, state, unmasked, counting)
+        )
         stored = None if result.state is None else models.store(result.state, result.mean)
         now = self._clock()
         with self._database.write() as session:
@@ -220,6 +227,20 @@ class Finishing:
         share = total.tally.unclipped / (settings.goal if settings.central.mechanism != "none" else total.phones)
         quantile, rate = settings.adaptive_quantile, settings.clip_learning_rate
         return {NEXT_CLIP: next_clip(plan.clip, share, quantile=quantile, learning_rate=rate)}
+
+    def _counted(self, row: RoundRow, state: RoundState, unmasked: _Unmasked, counting: Counting) -> _Result:
+        """Add the counts of all groups; one phone moves them by its capped and clipped counts at most."""
+        total = reduce(add, (each.total for each in unmasked.groups))
+        partner, everyone, simulated = self._partner, total, {}
+        if partner is not None:
+            beside = partner.count(row.round_id, counting.listed, counting.settings)
+            everyone, simulated = total + beside, {"simulated_clients": float(beside.phones)}
+        before = counting.models.state(row.model_version)
+        after = counting.step(before, everyone, noise_variance(state.plan, total.phones))
+        verdict = counting.judge(after.weights, before.weights)
+        trained = SummedRound(row.round_id, unmasked.groups, before, counting.models.round_of(row.model_version))
+        metrics = {**_measured(row, state, total, trained), **simulated, **verdict.metrics}
+        return _Result(Outcome(after, total, Memory(), ()), after, Verdict(verdict.passed, metrics))
 
     def _judge(self, new: ServerState, old: ServerState) -> Verdict:
         if not np.isfinite(new.weights).all():
@@ -303,19 +324,6 @@ def _insert(
     simulated = int(result.verdict.metrics.get("simulated_clients", 0))
     beside = f" and {simulated} simulated clients" if simulated else ""
     return f"{phones} phones{beside}, model {version} {'accepted' if passed else 'rejected by the gate'}"
-
-
-def _counted(row: RoundRow, state: RoundState, unmasked: _Unmasked, counting: Counting) -> _Result:
-    """Add the counts of all groups; one phone moves them by its capped and clipped counts at most."""
-    total = unmasked.groups[0].total
-    for each in unmasked.groups[1:]:
-        total += each.total
-    before = counting.models.state(row.model_version)
-    after = counting.step(before, total, state.plan)
-    verdict = counting.judge(after.weights, before.weights)
-    trained = SummedRound(row.round_id, unmasked.groups, before, counting.models.round_of(row.model_version))
-    metrics = {**_measured(row, state, total, trained), **verdict.metrics}
-    return _Result(Outcome(after, total, Memory(), ()), after, Verdict(verdict.passed, metrics))
 
 
 def _measured(row: RoundRow, state: RoundState, total: WeightedSum, trained: SummedRound) -> dict[str, float]:
