@@ -174,6 +174,18 @@ class CountedNgram:
         self.counts: npt.NDArray[np.float32] = np.where(counts > threshold, counts, 0).astype(np.float32)
         self.table = listed.table(self.counts)
 
+    def relisted(self, listed: NgramList) -> "CountedNgram":
+        """Return the same counts over another list of the same vocabulary; n-grams that it lacks are dropped.
+
+        Raises:
+            ValueError: it is a list of other pieces.
+        """
+        if listed.size != self.listed.size:
+            raise ValueError(f"counts of {self.listed.size} pieces do not go with a list of {listed.size}")
+        at = find(self.listed.keys, listed.keys)
+        counts = np.where(at >= 0, self.counts[at], np.float32(0))
+        return CountedNgram(counts, listed, threshold=self.threshold)
+
     def save(self, directory: Path) -> None:
         """Write COUNTS into an existing folder."""
         described = {

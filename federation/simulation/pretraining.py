@@ -18,9 +18,10 @@ import numpy as np
 from data.public_text import PublicText
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
-from model import public_start
+from model import ngram_mixing, public_start
 from model.batches import ROW_LENGTH, Rows, pack, targets_in
 from model.checkpoint import Checkpoint, CheckpointError
+from model.counts import NgramList
 from model.engine.weight_files import packed, unpacked
 from model.layout import Layout, NetworkConfig
 from model.mixture import Mixture, fit_weights
@@ -36,6 +37,7 @@ Encoded = list[list[int]]
 
 _FITTED_EVERY = 10  # every so many-th user's messages fit the mixture's weights
 _FITTED_MESSAGES = 1200
+_MAX_EXTENDING_GRAMS = 300_000  # of text that a user brings, beside those that ship
 
 
 @dataclass(frozen=True)
@@ -253,10 +255,27 @@ def _rows(messages: Encoded) -> Rows:
 
 
 def extended(start: Checkpoint, text: PublicText, *, seed: int, show: Show = lambda _: None) -> Checkpoint:
-    """Return a start whose network was trained on more public text, one gentle pass; its n-gram stays as it is."""
-    messages = (start.vocabulary.encode(tokenise(message)) for message in text.messages)
-    rows = _rows([ids for ids in messages if ids])
+    """Return a start that knows more public text: its network, its n-gram, and the list that its counts are of.
+
+    The network is trained on the text, one gentle pass. The n-gram is interpolated with one of the text; its share is
+    what a tenth of the text asks for that neither has seen. Counts of n-grams that are still listed stay.
+    """
+    encoded = (start.vocabulary.encode(tokenise(message)) for message in text.messages)
+    messages = [ids for ids in encoded if ids]
+    rows = _rows(messages)
     options = CentralTraining(epochs=1, learning_rate=5e-4, batch_rows=64, dropout=0.0)
     show(f"{len(rows)} rows of public text")
     weights = central.train(start.network, rows, options, seed=seed, start=start.weights)
-    return dataclasses.replace(start, weights=weights)
+    return dataclasses.replace(start, weights=weights, mixture=_extended(start.mixture, messages))
+
+
+def _extended(mixture: Mixture, messages: Encoded) -> Mixture:
+    """Return the n-grams beside a network with those of more text."""
+    table = mixture.public
+    others = [message for number, message in enumerate(messages) if number % _FITTED_EVERY]
+    if table is None or not others:
+        return mixture
+    more = build([Text(others)], size=table.size, max_grams=_MAX_EXTENDING_GRAMS)
+    public = ngram_mixing.extended(table, more, messages[::_FITTED_EVERY])
+    counted = None if mixture.counted is None else mixture.counted.relisted(NgramList.pinned(public))
+    return dataclasses.replace(mixture, public=public, counted=counted)

@@ -14,6 +14,7 @@ from federation.simulation.start import start_of
 from model import public_start
 from model.batches import pack
 from model.checkpoint import Checkpoint, CheckpointError
+from model.counts import CountedNgram, NgramList
 from model.layout import NetworkConfig, initial_weights
 from model.mixture import Mixture
 from model.ngram_building import Text, build
@@ -21,6 +22,9 @@ from model.text import tokenise
 from model.vocabulary import Vocabulary
 
 TEXT = ["i like tea today", "do you like rice", "we want rain", "do you like trains a lot"] * 8
+
+
+NEW = ["we like rice", "i want tea"]
 
 
 def started(vocabulary: Vocabulary, seed: int = 3) -> Checkpoint:
@@ -90,15 +94,43 @@ class TestStarts:
 
     def test_public_text_extends_it(self, folder: Path, tmp_path: Path) -> None:
         path = tmp_path / "more.jsonl"
-        path.write_text("\n".join(json.dumps({"text": text}) for text in TEXT))
+        path.write_text("\n".join(json.dumps({"text": text}) for text in (*TEXT, *NEW * 10)))
         config = SimulationConfig(start=str(folder), public=(str(path),))
         plain, extended = (start_of(own, tmp_path) for own in (dataclasses.replace(config, public=()), config))
         assert plain is not None
         assert extended is not None
         assert not np.array_equal(plain.weights[0], extended.weights[0])
+        before, after = (own.mixture.public for own in (plain, extended))
+        assert before is not None
+        assert after is not None
+        told = [plain.vocabulary.encode(tokenise(text)) for text in NEW]
+        contexts, pieces = [message[:-1] for message in told], [message[-1] for message in told]
+        at = np.arange(len(told)), pieces
+        assert np.prod(after.distributions(contexts)[at]) > 2 * np.prod(before.distributions(contexts)[at])
         extended.save(tmp_path / "run" / "warm_start")
         path.unlink()
         assert start_of(config, tmp_path / "run") is not None
+
+    def test_counts_stay_with_the_n_grams_that_are_still_listed(self, vocabulary: Vocabulary, tmp_path: Path) -> None:
+        start = started(vocabulary)
+        public = start.mixture.public
+        assert public is not None
+        listed = NgramList.pinned(public)
+        counted = CountedNgram(listed.count([vocabulary.encode(tokenise(text)) for text in TEXT]), listed)
+        model = dataclasses.replace(start, mixture=start.mixture.beginning_with_counts(counted))
+        model.save(tmp_path / "model")
+        path = tmp_path / "more.jsonl"
+        path.write_text("\n".join(json.dumps({"text": text}) for text in NEW * 10))
+        extended = start_of(SimulationConfig(start=str(tmp_path / "model"), public=(str(path),)), tmp_path / "run")
+        assert extended is not None
+        after = extended.mixture.counted
+        assert after is not None
+        assert len(after.listed) > len(listed)
+        kept = dict(zip(after.listed.keys.tolist(), after.counts.tolist(), strict=True))
+        assert all(kept[key] == count for key, count in zip(listed.keys.tolist(), counted.counts.tolist(), strict=True))
+        assert sum(kept.values()) == counted.counts.sum()
+        extended.save(tmp_path / "again")
+        assert Checkpoint.load(tmp_path / "again").mixture.counted is not None
 
 
 class TestRuns:
