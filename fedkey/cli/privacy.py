@@ -27,6 +27,9 @@ fresh           noise drawn anew every round (mechanism gaussian); blt: correlat
 """
 
 
+_WORDS_CLIP, _WORDS_LENGTH = 4.5, 100_000  # 20 votes of a phone; candidates
+
+
 @click.group(cls=UserErrors)
 def privacy() -> None:
     """Account for differential privacy."""
@@ -154,20 +157,86 @@ def _print(mechanism: str, account: "Account") -> None:
 @click.option("--population", type=click.IntRange(1), required=True, help="Phones that take part now and then.")
 @click.option("--rounds", type=click.IntRange(1), multiple=True, help="Of the run; several may be compared.")
 @click.option("--delta", type=float, help="Probability that the bound may fail; 1e-10 as in reports.")
-def plan(target_epsilon: float, population: int, rounds: tuple[int, ...], delta: float | None) -> None:
+@click.option(
+    "--what",
+    type=click.Choice(["training", "counts", "words"]),
+    default="training",
+    show_default=True,
+    help="Rounds that train; one that counts n-grams; or one in which phones vote for new words of a public list.",
+)
+@click.option("--clip", type=float, help="L2 bound of a phone's counts; 64, or 4.5 for words, which is 20 votes.")
+@click.option("--length", type=click.IntRange(2), help="Of the list; that which phones count, or 100000 words.")
+def plan(
+    target_epsilon: float,
+    population: int,
+    rounds: tuple[int, ...],
+    delta: float | None,
+    what: str,
+    clip: float | None,
+    length: int | None,
+) -> None:
     """Propose noise, cohort and rounds for a target.
 
-    Every phone comes once in each pass over the population.
+    Every phone comes once in each pass over the population. For counts and words: the noise of one round in which
+    everybody takes part, what can be seen through it, and the population that it needs. Exits with 1 if this one is too
+    small.
     """
     from federation.privacy.accountant import DEFAULT_DELTA
     from federation.privacy.proposals import proposals
 
     delta = delta or DEFAULT_DELTA
+    if what != "training":
+        if rounds:
+            raise click.UsageError("--rounds goes with --what training: what is counted is counted in one round")
+        _plan_counting(target_epsilon, delta, population, what, clip, length)
+        return
+    if clip is not None or length is not None:
+        raise click.UsageError("--clip and --length go with --what counts and --what words")
     found = proposals(target_epsilon, delta, population, rounds or (500, 2000))
     click.echo(f"epsilon {target_epsilon:g} at delta {delta:g} is rho {found[0].rho:.4g}")
     for line in _table(found):
         click.echo(line)
     click.echo(f"\n{_COLUMNS}", nl=False)
+
+
+def _plan_counting(
+    target_epsilon: float, delta: float, population: int, what: str, clip: float | None, length: int | None
+) -> None:
+    from federation.rounds.counting import CountingSettings
+    from federation.rounds.counting_plans import LARGEST_SHARE, CountingPlan
+
+    words = what == "words"
+    clip = (_WORDS_CLIP if words else CountingSettings().clip) if clip is None else clip
+    length = length or (_WORDS_LENGTH if words else _listed())
+    if not 0 < clip < math.inf:
+        raise click.UsageError(f"--clip must be above 0, not {clip}")
+    found = CountingPlan.within(target_epsilon, delta, population, clip=clip, length=length)
+    thing = "word" if words else "n-gram"
+    click.echo(f"epsilon {target_epsilon:g} at delta {delta:g} is rho {found.rho:.4g}, spent in one round of {what}")
+    click.echo(f"noise multiplier {found.multiplier:.3g}; a list of {length:,} {thing}s, clip {clip:g}")
+    click.echo(f"noise on a counter of {population:,} phones' sum: {found.deviation:,.3g}; below")
+    click.echo(
+        f"{found.threshold:,.0f} a sum is taken for noise: {100 * min(found.share, 1):.2g} % of phones, once each"
+    )
+    click.echo(f"\nto see a {thing} that this share of phones contributes once   phones needed")
+    for share in (0.1, 0.03, 0.01, 0.003, 0.001):
+        click.echo(f"{100 * share:>45g} %   {found.population_for(share):>22,}")
+    if not found.enough:
+        needed = found.population_for(LARGEST_SHARE)
+        raise ConfigError(
+            f"{population:,} phones are too few to count {what} at epsilon {target_epsilon:g}: noise hides what fewer "
+            f"than {100 * LARGEST_SHARE:g} % of phones use; wait for {needed:,} phones, or shorten the list, the clip "
+            "or the target"
+        )
+
+
+def _listed() -> int:
+    """Return how many n-grams phones count that come with the public start."""
+    from model import public_start
+    from model.counts import NgramList
+    from model.ngram_table import NgramTable
+
+    return len(NgramList.pinned(NgramTable.load(public_start.shipped())))
 
 
 def _table(found: "list[Proposal]") -> Iterator[str]:

@@ -125,6 +125,34 @@ def test_a_report_needs_a_run_or_all_of_a_plan(arguments: str) -> None:
     assert fedkey("report " + arguments).exit_code == 2
 
 
+def test_a_plan_for_counting_says_what_it_needs_and_no_below_it() -> None:
+    enough = fedkey("plan --what counts --target-epsilon 8 --population 1000000 --length 620847")
+    assert enough.exit_code == 0, enough.output
+    assert "a list of 620,847 n-grams, clip 64" in enough.output
+    rows = re.findall(r"^ +([\d.]+) % +([\d,]+)$", enough.output, re.MULTILINE)
+    needed = {float(share): int(phones.replace(",", "")) for share, phones in rows}
+    assert sorted(needed, reverse=True) == [10, 3, 1, 0.3, 0.1]
+    assert needed[1] == pytest.approx(100 * needed[10], rel=0.01)
+    few = fedkey("plan --what counts --target-epsilon 8 --population 554 --length 620847")
+    assert few.exit_code == 1
+    assert f"wait for {needed[10]:,} phones" in few.output
+    stricter = fedkey("plan --what counts --target-epsilon 2 --population 1000000 --length 620847")
+    assert stricter.output != enough.output
+
+
+def test_a_plan_for_new_words_needs_fewer_phones_than_one_for_counts() -> None:
+    words, counts = (
+        fedkey(f"plan --what {what} --target-epsilon 8 --population 10000 --length 100000")
+        for what in ("words", "counts")
+    )
+    assert (words.exit_code, counts.exit_code) == (0, 1)
+    assert "a list of 100,000 words, clip 4.5" in words.output
+    assert fedkey("plan --what words --target-epsilon 8 --population 100").exit_code == 1
+    assert fedkey("plan --what words --target-epsilon 8 --population 100 --clip 0").exit_code == 2
+    assert fedkey("plan --target-epsilon 8 --population 100 --clip 3").exit_code == 2
+    assert fedkey("plan --what words --target-epsilon 8 --population 100 --rounds 3").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

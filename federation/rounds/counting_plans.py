@@ -1,0 +1,72 @@
+"""What a counting round needs under noise: which n-grams, or new words, a population of some size would see."""
+
+import math
+from dataclasses import dataclass
+
+from federation.privacy.accountant import rho_of_epsilon
+from federation.rounds.counting import threshold
+from federation.secure_aggregation import MAX_COHORT
+
+LARGEST_SHARE = 0.1
+"""Where only what more phones than this share use is seen, counting says nothing that public text does not."""
+
+
+@dataclass(frozen=True)
+class CountingPlan:
+    """One counting round of a population, within a target.
+
+    Every phone takes part once, in groups of `MAX_COHORT`, and everybody stays: phones that drop out make the noise of
+    those that stay larger.
+
+    Attributes:
+        rho: zCDP of the round.
+        population: phones.
+        clip: L2 bound of one phone's counts.
+        length: counters.
+    """
+
+    rho: float
+    population: int
+    clip: float
+    length: int
+
+    @classmethod
+    def within(
+        cls, target_epsilon: float, delta: float, population: int, *, clip: float, length: int
+    ) -> "CountingPlan":
+        """Return the plan that spends a target.
+
+        Raises:
+            AssumptionError: of the target or of delta.
+        """
+        return cls(rho_of_epsilon(target_epsilon, delta), population, clip, length)
+
+    @property
+    def multiplier(self) -> float:
+        """Noise multiplier that phones are told."""
+        return math.sqrt(1 / (2 * self.rho))
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the noise on a counter of the sum of all groups."""
+        return self.multiplier * self.clip * math.sqrt(math.ceil(self.population / MAX_COHORT))
+
+    @property
+    def threshold(self) -> float:
+        """Count below which a sum is taken for noise."""
+        return threshold(self.deviation, self.length)
+
+    @property
+    def share(self) -> float:
+        """Share of phones that have to contribute one for a sum to be seen; above 1 nothing is."""
+        return self.threshold / self.population
+
+    @property
+    def enough(self) -> bool:
+        """Whether the population sees what is worth counting."""
+        return self.share <= LARGEST_SHARE
+
+    def population_for(self, share: float) -> int:
+        """Return how many phones it takes to see what a share of them contributes one of."""
+        noise = self.multiplier * self.clip * math.sqrt(2 * math.log(max(self.length, 2)) / MAX_COHORT)
+        return math.ceil((noise / share) ** 2)
