@@ -9,12 +9,12 @@ from pathlib import Path
 from federation.base.child_processes import serving
 from federation.errors import ConfigError, FederationError
 from federation.fleet.enrolled_phones import enrolled_phones
-from federation.fleet.headless import Fleet, HeadlessSettings, outcome
+from federation.fleet.headless import Fleet, HeadlessSettings
 from federation.protocol.plan import Deadlines
 from federation.protocol.training_settings import TrainingSettings
 from federation.rounds.counting import CountingSettings
 from federation.rounds.server_optimizers import OptimizerSettings
-from federation.server.history import rounds_of
+from federation.server.history import RoundSummary, rounds_of
 from federation.server.installation import Installation
 from federation.server.preparation import EXPORT, prepare
 from federation.server.settings import RoundSettings, ServerSettings
@@ -80,20 +80,28 @@ def mixed_rounds(
             seed=1,
             trust=server / EXPORT / TRUST,
         )
-        with Fleet(fleet, lambda number, record: show(f"   phone {number:>2}: {outcome(record)}")) as living:
+        with Fleet(fleet, lambda *_: None) as living:
             installation = Installation.load(server)
-            while sum(each.seconds is not None for each in rounds_of(installation.database)) <= rounds:
+            done = 0
+            while done <= rounds:
                 time.sleep(0.2)
+                ended = [each for each in rounds_of(installation.database) if each.seconds is not None]
+                for each in ended[done:]:
+                    show(f"   {_told(each, counts=installation.settings.rounds.counting.counts_in(each.round_id))}")
+                done = len(ended)
                 if all(phone.problem for phone in fleet):
                     raise FederationError("; ".join(living.problems))
-    for each in sorted(rounds_of(installation.database), key=lambda summary: summary.round_id)[: rounds + 1]:
-        did = "counted" if installation.settings.rounds.counting.counts_in(each.round_id) else "trained"
-        who = f"{each.phones} phones and {each.simulated} simulated clients"
-        show(f"   round {each.round_id} {did}: {who}, {each.bytes_up:,} bytes up from a phone, {each.outcome}")
     for version in (*installation.counts.versions()[1:], *installation.models.versions()[1:]):
         loss, kind = version.metrics.get("gate_loss"), "counts" if version.round_id == 1 else "model"
         show(f"   {kind} {version.version}: {version.status}, loss on public text {loss:.4f}")
     return _after(model, installation, NgramList.pinned(public))
+
+
+def _told(each: RoundSummary, *, counts: bool) -> str:
+    what = "counted" if counts else "trained"
+    who = f"{each.phones} phones and {each.simulated} simulated clients"
+    mine = each.bytes_up / max(each.phones, 1) / 1e6
+    return f"round {each.round_id} {what}: {who}, {mine:.1f} MB up from a phone, {each.outcome} in {each.seconds:.0f} s"
 
 
 def _after(model: Checkpoint, installation: Installation, listed: NgramList) -> Checkpoint:

@@ -218,7 +218,7 @@ def _plan_counting(
     click.echo(
         f"{found.threshold:,.0f} a sum is taken for noise: {100 * min(found.share, 1):.2g} % of phones, once each"
     )
-    click.echo(f"\nto see a {thing} that this share of phones contributes once   phones needed")
+    click.echo(f"\nto see one {thing} that this share of phones contributes once   phones needed")
     for share in (0.1, 0.03, 0.01, 0.003, 0.001):
         click.echo(f"{100 * share:>45g} %   {found.population_for(share):>22,}")
     if not found.enough:
