@@ -1,40 +1,93 @@
-"""What counting rounds bring: by length of the list, clients, noise; what a phone sends; what a sum betrays.
+"""What counting rounds bring: by length of the list, rounds, noise; what a phone sends; what a sum betrays.
 
     uv run python -m benchmarks.counting --every 8
 
-Counts go through the encoding and the noise of a round (`federation.simulation.counting`); masks cancel. Every row is
-the public start with the counted n-gram beside it, mixture weights fitted to clients' validation text. Populations
-above the corpus's clients are *labelled*: the corpus's clients, each copied, with noise for all of them, so they show
-what noise costs at that size and nothing of what more people would teach.
+judges every eighth held-out user; rows that are done are kept, and the same command goes on. Every row is the public
+start with the counted n-gram beside it, mixture weights fitted to clients' validation text. Without noise a row's
+counts are the exact sum; with noise they go through the encoding and the noise of a round
+(`federation.simulation.counting`); masks cancel. Populations above the corpus's clients are *labelled*: the corpus's
+clients, each copied, with noise for all of them, so they show what noise costs at that size and nothing of what more
+people would teach.
 """
 
 import argparse
 import math
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.mixture import SETTINGS, Ground
 from benchmarks.results import Figure, kept, write
 from federation.privacy.accountant import epsilon_of_rho
 from federation.protocol.plan import Mechanism, Privacy
 from federation.rounds.counting import CountingSettings, threshold
+from federation.secure_aggregation import MAX_COHORT
 from federation.simulation.counting import count
 from federation.simulation.evaluation import Evaluator
+from federation.updates.update import clip
 from fedkey.progress import words_bar
 from model.checkpoint import Checkpoint
 from model.counts import CountedNgram, NgramList
-from model.evaluation import Evaluation, compare
+from model.evaluation import SHOWN, Evaluation, compare, table
+from model.ngram_table import NgramTable, find
 
-LIST_LENGTHS = (50_000, 200_000, 1_000_000)
-COHORTS = (100, 300)
-LENGTH = 200_000
+LIST_LENGTHS = (50_000, 200_000)  # and all that the public n-gram has
+NOISED_LENGTH = 200_000
+ROUND_CLIENTS, ROUNDS = 100, (1, 3, 5)
+DECAY = 0.5
 NOISE_MULTIPLIERS = (0.5, 2.0)
 POPULATIONS = (50_000,)
+SHARES = (0.1, 0.03, 0.01)
 DELTA = 1e-8
 SECRET = b"benchmark counting".ljust(32, b"\0")
 """Noise that protects nobody, so that figures can be reproduced."""
+
+Messages = list[list[int]]
+
+
+@dataclass(frozen=True)
+class Clients:
+    """What clients typed, and what each counts of the whole list.
+
+    Attributes:
+        public: n-gram that the lists are of.
+        messages: encoded, of each client.
+        settings: of counting.
+    """
+
+    public: NgramTable
+    messages: Sequence[Messages]
+    settings: CountingSettings
+
+    @cached_property
+    def listed(self) -> NgramList:
+        """The list that phones count."""
+        return NgramList.pinned(self.public)
+
+    @cached_property
+    def each(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+        """Places in the list and capped counts of each client."""
+        print(f"counting {len(self.messages)} clients", flush=True)
+        found = []
+        for messages in self.messages:
+            counts = np.minimum(self.listed.count(messages), self.settings.max_count)
+            at = np.flatnonzero(counts)
+            found.append((at, counts[at].astype(np.float32)))
+        return found
+
+    def summed(self, listed: NgramList, clients: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Return the exact sum over some clients of a part of the list, float32 [n-grams]."""
+        place = find(listed.keys, self.listed.keys)
+        total = np.zeros(len(listed), np.float32)
+        for client in clients:
+            at, counts = self.each[client]
+            own = place[at]
+            total[own[own >= 0]] += clip(counts[own >= 0], self.settings.clip)
+        return total
 
 
 def main() -> None:
@@ -42,80 +95,130 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--corpus", default="chitchat")
     parser.add_argument("--every", type=int, default=8, help="judge every so many-th held-out user")
-    parser.add_argument("--out", type=Path, default=Path("runs/counting"))
+    parser.add_argument("--out", type=Path, default=Path("runs/counting"), help="folder of what is kept between calls")
     arguments = parser.parse_args()
     ground = Ground.prepared(arguments.corpus, SETTINGS, arguments.out)
     folder = arguments.out / f"every-{arguments.every}"
     evaluator = Evaluator(ground.ready.split, every=arguments.every, show=words_bar)
-    tables = ground.ready.tables["train"]
-    clients = [[message.tolist() for message in tables.messages(user)] for user in range(len(tables.users))]
-    public = ground.start.mixture.public
-    assert public is not None
+    tables, public = ground.ready.tables["train"], ground.start.mixture.public
+    if public is None:
+        raise SystemExit("the public start has no n-gram")
+    texts = [[message.tolist() for message in tables.messages(user)] for user in range(len(tables.users))]
+    clients = Clients(public, texts, CountingSettings())
     rows: dict[str, Evaluation] = {}
-    figures: list[Figure] = []
 
     def row(name: str, model: "partial[Checkpoint]") -> None:
         path = folder / f"{name}.json"
         rows[name] = Evaluation.from_json(kept(path, lambda: evaluator.network(model(), name=name).to_json()))
+        print(table([rows[name]]), flush=True)
 
+    everybody = range(len(texts))
     row("public", partial(ground.with_parts, ground.start))
     for length in LIST_LENGTHS:
-        row(f"list_{length}", partial(_counted, ground, clients, NgramList.of(public, length)))
-    listed = NgramList.of(public, LENGTH)
-    for cohort in COHORTS:
-        chosen = np.random.default_rng(cohort).choice(len(clients), min(cohort, len(clients)), replace=False)
-        row(f"clients_{cohort}", partial(_counted, ground, [clients[index] for index in chosen], listed))
+        row(f"list_{length}", partial(_exact, ground, clients, length, everybody))
+    row("list_all", partial(_exact, ground, clients, None, everybody))
+    order = np.random.default_rng(1).permutation(len(texts))
+    for rounds in ROUNDS:
+        row(f"rounds_{rounds}", partial(_rounds, ground, clients, order, rounds, 1.0))
+    row(f"rounds_{ROUNDS[-1]}_decay", partial(_rounds, ground, clients, order, ROUNDS[-1], DECAY))
     for multiplier in NOISE_MULTIPLIERS:
-        row(f"noise_{multiplier:g}", partial(_counted, ground, clients, listed, multiplier))
+        row(f"noise_{multiplier:g}", partial(_noised, ground, clients, multiplier))
         for population in POPULATIONS:
             name = f"noise_{multiplier:g}_population_{population}"
-            row(name, partial(_population, ground, clients, listed, multiplier, population))
-        rho = 1 / (2 * multiplier**2)
-        figures.append(Figure(f"epsilon_noise_{multiplier:g}", epsilon_of_rho(rho, DELTA), f"at delta {DELTA:g}"))
-    base = rows["public"]
-    for name, evaluation in rows.items():
-        figures += [
-            Figure(f"{name}_{metric}", evaluation.value(metric), "%", "public", base.value(metric))
-            for metric in ("top1", "top3", "ksr")
-        ]
-        if name != "public":
-            found = compare(base, evaluation)
-            figures += [
-                Figure(f"{name}_over_public_top1_points", found.difference, "points"),
-                Figure(f"{name}_over_public_top1_standard_error", found.standard_error, "points"),
-            ]
-    sent = count(clients[:50], listed, CountingSettings(), secret=SECRET).upload_bytes
-    figures.append(Figure("upload_mb", sent / 1e6, "MB a phone and counting round"))
-    figures += _membership(clients, listed)
+            row(name, partial(_population, ground, clients, multiplier, population))
+    figures = [*_gains(rows), *_costs(clients), *_seen(clients), *_membership(clients)]
+    figures.append(Figure("users", len(rows["public"].users), f"users, every {arguments.every}. held-out one"))
+    figures.append(Figure("clients", len(texts), "clients that count"))
     write("counting", figures)
 
 
-def _counted(ground: Ground, clients: list[list[list[int]]], listed: NgramList, multiplier: float = 0.0) -> Checkpoint:
-    settings = CountingSettings()
-    privacy = Privacy(Mechanism.SKELLAM, multiplier) if multiplier else None
-    result = count(clients, listed, settings, secret=SECRET, privacy=privacy)
+def _gains(rows: dict[str, Evaluation]) -> list[Figure]:
+    base, figures = rows["public"], []
+    for name, evaluation in rows.items():
+        figures += [
+            Figure(f"{name}_{metric}", evaluation.value(metric), "%", "public", base.value(metric)) for metric in SHOWN
+        ]
+        for metric in () if name == "public" else SHOWN:
+            found = compare(base, evaluation, metric)
+            figures += [
+                Figure(f"{name}_over_public_{metric}_points", found.difference, "points"),
+                Figure(f"{name}_over_public_{metric}_standard_error", found.standard_error, "points"),
+            ]
+    return figures
+
+
+def _exact(ground: Ground, clients: Clients, length: int | None, chosen: Sequence[int]) -> Checkpoint:
+    listed = clients.listed if length is None else NgramList.of(clients.public, length)
+    return ground.with_parts(ground.start, CountedNgram(clients.summed(listed, chosen), listed))
+
+
+def _rounds(ground: Ground, clients: Clients, order: npt.NDArray[np.int64], rounds: int, decay: float) -> Checkpoint:
+    """Return what so many rounds count, each of other clients, earlier ones decaying."""
+    counts = np.zeros(len(clients.listed), np.float32)
+    for number in range(rounds):
+        cohort = order[number * ROUND_CLIENTS : (number + 1) * ROUND_CLIENTS].tolist()
+        counts = np.float32(decay) * counts + clients.summed(clients.listed, cohort)
+    return ground.with_parts(ground.start, CountedNgram(counts, clients.listed))
+
+
+def _noised(ground: Ground, clients: Clients, multiplier: float) -> Checkpoint:
+    listed = NgramList.of(clients.public, NOISED_LENGTH)
+    privacy = Privacy(Mechanism.SKELLAM, multiplier)
+    print(f"noise of {len(clients.messages)} clients, multiplier {multiplier:g}", flush=True)
+    result = count(clients.messages, listed, clients.settings, secret=SECRET, privacy=privacy)
     return ground.with_parts(ground.start, result.ngram(listed))
 
 
-def _population(
-    ground: Ground, clients: list[list[list[int]]], listed: NgramList, multiplier: float, population: int
-) -> Checkpoint:
+def _population(ground: Ground, clients: Clients, multiplier: float, population: int) -> Checkpoint:
     """Return what a fleet in which every client stands for many would count, with the noise of one sum over it."""
-    settings = CountingSettings()
-    copies = population / len(clients)
-    exact = count(clients, listed, settings, secret=SECRET).counts * copies
-    deviation = multiplier * settings.clip * math.sqrt(math.ceil(population / 256))  # groups add their noise up
+    listed = NgramList.of(clients.public, NOISED_LENGTH)
+    copies = population / len(clients.messages)
+    exact = clients.summed(listed, range(len(clients.messages))) * copies
+    deviation = (
+        multiplier * clients.settings.clip * math.sqrt(math.ceil(population / MAX_COHORT))
+    )  # groups add theirs up
     noise = np.random.default_rng(1).normal(0, deviation, len(listed))
     counts = ((exact + noise) / copies).astype(np.float32)
     counted = CountedNgram(counts, listed, threshold=threshold(deviation, len(listed)) / copies)
     return ground.with_parts(ground.start, counted)
 
 
-def _membership(clients: list[list[list[int]]], listed: NgramList) -> list[Figure]:
+def _costs(clients: Clients) -> list[Figure]:
+    sent = count(clients.messages[:50], clients.listed, clients.settings, secret=SECRET).upload_bytes
+    norms = [float(np.linalg.norm(counts)) for _, counts in clients.each]
+    figures = [
+        Figure("upload_mb", sent / 1e6, "MB a phone and counting round"),
+        Figure("list_length", len(clients.listed), "n-grams that phones count"),
+        Figure("clipped_clients_percent", 100 * float(np.mean(np.array(norms) > clients.settings.clip)), "%"),
+    ]
+    for multiplier in NOISE_MULTIPLIERS:
+        epsilon = epsilon_of_rho(1 / (2 * multiplier**2), DELTA)
+        figures.append(Figure(f"epsilon_noise_{multiplier:g}", epsilon, f"at delta {DELTA:g}"))
+    return figures
+
+
+def _seen(clients: Clients) -> list[Figure]:
+    """Return how much of the list is used by some share of clients at least: what noise must not hide."""
+    users, counts = np.zeros(len(clients.listed)), np.zeros(len(clients.listed))
+    for at, own in clients.each:
+        users[at] += 1
+        counts[at] += own
+    figures = []
+    for share in SHARES:
+        often = users >= share * len(clients.messages)
+        name = f"ngrams_of_{100 * share:g}_percent_of_clients"
+        figures += [
+            Figure(name, float(often.sum()), "n-grams of the list"),
+            Figure(f"{name}_share_of_counts", 100 * float(counts[often].sum() / counts.sum()), "% of what is counted"),
+        ]
+    return figures
+
+
+def _membership(clients: Clients) -> list[Figure]:
     """Attack: everybody else's counts are known; did this client type a phrase that nobody else typed?"""
-    settings = CountingSettings()
-    group = clients[:50]
-    each = np.array([np.minimum(listed.count(client), 1) for client in group])
+    listed = NgramList.of(clients.public, NOISED_LENGTH)
+    group = clients.messages[:50]
+    each = np.array([np.minimum(listed.count(client), 1) for client in group], np.int8)
     alone = np.flatnonzero(each.sum(axis=0) == 1)
     nobody = np.flatnonzero((each.sum(axis=0) == 0) & (np.arange(len(listed)) >= listed.size))
     random = np.random.default_rng(2)
@@ -123,7 +226,7 @@ def _membership(clients: list[list[list[int]]], listed: NgramList) -> list[Figur
     figures: list[Figure] = []
     for multiplier in (0.0, *NOISE_MULTIPLIERS):
         privacy = Privacy(Mechanism.SKELLAM, multiplier) if multiplier else None
-        counts = count(group, listed, settings, secret=SECRET, privacy=privacy).counts
+        counts = count(group, listed, clients.settings, secret=SECRET, privacy=privacy).counts
         higher = (counts[members][:, None] > counts[others][None, :]).mean()
         figures.append(
             Figure(
