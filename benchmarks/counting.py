@@ -174,9 +174,7 @@ def _population(ground: Ground, clients: Clients, multiplier: float, population:
     listed = NgramList.of(clients.public, NOISED_LENGTH)
     copies = population / len(clients.messages)
     exact = clients.summed(listed, range(len(clients.messages))) * copies
-    deviation = (
-        multiplier * clients.settings.clip * math.sqrt(math.ceil(population / MAX_COHORT))
-    )  # groups add theirs up
+    deviation = multiplier * clients.settings.clip * math.sqrt(math.ceil(population / MAX_COHORT))
     noise = np.random.default_rng(1).normal(0, deviation, len(listed))
     counts = ((exact + noise) / copies).astype(np.float32)
     counted = CountedNgram(counts, listed, threshold=threshold(deviation, len(listed)) / copies)

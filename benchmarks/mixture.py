@@ -2,20 +2,26 @@
 
     uv run python -m benchmarks.quality --mixture --every 4
 
-judges every fourth held-out user. Rows: the public start; one counting round on top of it; federated training; both;
-with the user's own earlier messages; and the same from text in one place: a 5-gram, a network, and a mixture that gets
-the same n-grams. The counts are the exact sum over all clients, as secure aggregation gives it without noise.
-Mixture weights are fitted to clients' validation text by federated evaluation, for every row alike.
+    uv run python -m benchmarks.quality --mixture --corpus nus_sms.jsonl.gz --settings benchmarks/mixture-nus.toml
+    uv run python -m benchmarks.quality --mixture --corpus ubuntu_irc.jsonl.gz --settings benchmarks/mixture-irc.toml
+
+judges every fourth held-out user, or all; figures of other corpora than ChitChat begin with `nus_` or `irc_`. Rows: the
+public start; one counting round on top of it; federated training; both; with the user's own earlier messages; and the
+same from text in one place: a 5-gram, a network, and a mixture that gets the same n-grams. The counts are the exact sum
+over all clients, as secure aggregation gives it without noise. Mixture weights are fitted to clients' validation text
+by federated evaluation, for every row alike.
 """
 
+import csv
 import dataclasses
+import itertools
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.results import Figure, kept, write
+from benchmarks.results import RESULTS, Figure, kept, write
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.config import SimulationConfig
@@ -29,14 +35,17 @@ from model import public_start
 from model.batches import Rows, targets_in
 from model.checkpoint import Checkpoint
 from model.counts import CountedNgram, NgramList
-from model.evaluation import METRICS, Evaluation, compare, table
+from model.evaluation import SHOWN, Evaluation, compare, table
+from model.evaluation.plot import plot_learning
 from model.mixture import Mixture
 
 SETTINGS = Path(__file__).parent / "mixture.toml"
-SHOWN = ("top1", "top3", "ksr")
 LIST_LENGTH = 600_000
 FITTED_EVERY = 4  # every so many-th client fits the weights: they are three numbers
 SHORTER_LISTS = (200_000,)
+_SHORT = {"nus_sms": "nus", "ubuntu_irc": "irc"}  # corpora, as figures name them
+_LOWEST = 10  # percent of users who are served worst
+_LONG_WORDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +71,8 @@ class Ground:
         """Read the corpus and the start."""
         config = dataclasses.replace(SimulationConfig.beginning("public", settings), corpus=corpus)
         start = public_start.load(config.size)
-        ready = prepared(corpus, cache(), vocabulary=start.vocabulary)
+        some = {"min_messages": config.min_messages, "max_users": config.max_users}
+        ready = prepared(corpus, cache(), vocabulary=start.vocabulary, **some)
         validation = list(ready.rows(config.row_length).validation)[::FITTED_EVERY]
         return cls(config, start, ready, validation, out)
 
@@ -183,7 +193,7 @@ def _report(corpus: str, rows: dict[str, Evaluation], ground: Ground, every: int
     print(table(list(rows.values())))
     against = {
         "mixture": ("ngram_central", "central_network", "central_mixture", "public_mixture", "mixture_without_counts"),
-        "mixture_cache": ("ngram_central", "central_mixture", "public_mixture_cache", "mixture"),
+        "mixture_cache": ("ngram_central", "central_mixture", "public_mixture", "public_mixture_cache", "mixture"),
         "counted_only": ("public_mixture", "ngram_central"),
         "mixture_without_counts": ("public_mixture", "federated"),
         "federated": ("public_network", "central_network"),
@@ -210,6 +220,14 @@ def _report(corpus: str, rows: dict[str, Evaluation], ground: Ground, every: int
                     figures.append(Figure(f"{label}_users_harmed_percent", 100 * found.harmed, "%"))
     words = float(pooled.counts["words"].sum())
     figures += [
+        Figure(
+            f"{name}_top1_lowest_decile",
+            float(np.nanpercentile(row.per_user("top1"), _LOWEST)),
+            "% at a tenth of users",
+        )
+        for name, row in rows.items()
+    ]
+    figures += [
         Figure("users", len(pooled.users), f"users, every {every}. held-out one"),
         Figure("words", words, "word positions"),
         Figure("rounds", ground.config.rounds, f"rounds of {ground.config.cohort}, {ground.config.size} network"),
@@ -217,5 +235,38 @@ def _report(corpus: str, rows: dict[str, Evaluation], ground: Ground, every: int
         Figure("client_dropout", ground.config.client.dropout, "share"),
         Figure("seeds", sum(name.split("_")[0] == "federated" for name in rows), "federated runs"),
     ]
-    assert set(SHOWN) <= set(METRICS)
-    write("mixture" if corpus == "chitchat" else f"mixture-{Path(corpus).stem}", figures, script="quality")
+    name = Path(corpus).name.split(".")[0]
+    figures += [*_rounds(ground, name), _repeated(ground)]
+    prefix = "" if corpus == "chitchat" else f"{_SHORT.get(name, name)}_"
+    named = [dataclasses.replace(figure, figure=f"{prefix}{figure.figure}") for figure in figures]
+    write(f"mixture-{name}" if prefix else "mixture", named, script="quality")
+
+
+def _lowest(row: Evaluation) -> float:
+    return float(np.nanpercentile(row.per_user("top1"), _LOWEST))
+
+
+def _rounds(ground: Ground, name: str) -> list[Figure]:
+    """Return the loss of clients' later messages over the rounds of the first run, what a round gains, and draw it."""
+    with (ground.out / "federated-1" / "metrics.csv").open(encoding="utf-8") as file:
+        told = [row for row in csv.DictReader(file) if row.get("validation_loss")]
+    rounds = [int(row["round"]) for row in told]
+    losses = [float(row["validation_loss"]) for row in told]
+    plot_learning(rounds, losses, "nats a piece", RESULTS / f"mixture-{name}-rounds.svg")
+    figures = [
+        Figure(f"validation_loss_after_{number}_rounds", loss, "nats a piece of clients' later messages")
+        for number, loss in zip(rounds, losses, strict=True)
+    ]
+    for (before, more), (after, less) in itertools.pairwise(zip(rounds, losses, strict=True)):
+        gain = 1000 * (more - less) / (after - before)
+        figures.append(Figure(f"gain_of_a_round_up_to_{after}", gain, "thousandths of a nat a piece"))
+    return figures
+
+
+def _repeated(ground: Ground) -> Figure:
+    """Return how much of the held-out text clients wrote word for word: forwarded messages flatter whatever counts."""
+    split = ground.ready.split
+    written = {text for texts in split.train.values() for text in texts}
+    asked = [text for texts in split.held_out.values() for text in texts if len(text.split()) >= _LONG_WORDS]
+    share = sum(text in written for text in asked) / max(len(asked), 1)
+    return Figure("held_out_messages_of_clients_percent", 100 * share, f"% of those of {_LONG_WORDS} words or more")
