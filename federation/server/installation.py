@@ -13,6 +13,7 @@
 Several machines may serve one database and one blob store: give each a copy of all but the database and blobs.
 """
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ from federation.secure_aggregation import Authority
 from federation.server.coordinator import Coordinator, Partner
 from federation.server.counting import Counting
 from federation.server.defence import Probe
+from federation.server.errors import UnknownError
 from federation.server.models import Gate, Kind, Models
 from federation.server.retention import Retention
 from federation.server.rounds import Rounds
@@ -122,6 +124,18 @@ class Installation:
     def counts(self) -> Models:
         """Versions of the counts that phones made together."""
         return Models(self.database, self.blobs, self.key, Kind.COUNTS)
+
+    def holding(self, version: int) -> Models:
+        """Return the versions, of weights or of counts, that one is among.
+
+        Raises:
+            UnknownError: it is among neither.
+        """
+        with contextlib.suppress(UnknownError):
+            self.counts.version(version)
+            return self.counts
+        self.models.version(version)
+        return self.models
 
     def counting(self, texts: Sequence[str]) -> Counting | None:
         """Return the counting rounds, with their first version, if the settings ask for any.

@@ -76,6 +76,7 @@ class ModelVersion:
     metrics: Mapping[str, Any]
     created: float
     current: bool
+    kind: str
 
 
 class Models:
@@ -314,4 +315,5 @@ def _seen(row: ModelRow, current: CurrentRow | None) -> ModelVersion:
         row.metrics,
         row.created,
         current is not None and current.version == row.version,
+        row.kind,
     )

@@ -162,7 +162,7 @@ def _print(mechanism: str, account: "Account") -> None:
     type=click.Choice(["training", "counts", "words"]),
     default="training",
     show_default=True,
-    help="Rounds that train; one that counts n-grams; or one in which phones vote for new words of a public list.",
+    help="Rounds that train; one that counts n-grams; or votes for new words, which no round takes yet.",
 )
 @click.option("--clip", type=float, help="L2 bound of a phone's counts; 64, or 4.5 for words, which is 20 votes.")
 @click.option("--length", type=click.IntRange(2), help="Of the list; that which phones count, or 100000 words.")

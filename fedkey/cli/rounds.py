@@ -10,12 +10,14 @@ import click
 
 from federation.server.history import RoundSummary, rounds_of, timeline
 from federation.server.installation import Installation
-from federation.server.models import ModelVersion
+from federation.server.models import Kind, ModelVersion
 from fedkey import paths
 from fedkey.cli.errors import UserErrors
 from model import folders
 from model.checkpoint import FOLDER, Checkpoint
+from model.counts import CountedNgram, NgramList
 from model.layout import Layout
+from model.mixture import Mixture
 
 _FOLDER = click.option(
     "--folder", type=click.Path(path_type=Path), default=paths.SERVER, show_default=True, help="The server's folder."
@@ -58,12 +60,13 @@ def show(number: int, folder: Path) -> None:
 @click.argument("number", type=int, metavar="N")
 @_FOLDER
 def rollback(number: int, folder: Path) -> None:
-    """Make the model that round N started from current again."""
+    """Make the model, or the counts, that round N started from current again."""
     installation = Installation.load(folder)
     models_before = {each.round_id: each.model_version for each in rounds_of(installation.database)}
     if number not in models_before:
         raise click.ClickException(f"there is no round {number}: see `fedkey rounds list`")
-    version = installation.models.promote(models_before[number])
+    before = models_before[number]
+    version = installation.holding(before).promote(before)
     click.echo(f"current: {_described(version)}")
 
 
@@ -76,12 +79,13 @@ def models() -> None:
 @_FOLDER
 @_JSON
 def list_models(folder: Path, *, as_json: bool) -> None:
-    """Print all versions of the model."""
+    """Print all versions of the model, and of what phones counted together."""
+    installation = Installation.load(folder)
+    versions = sorted([*installation.models.versions(), *installation.counts.versions()], key=lambda each: each.version)
     if as_json:
-        versions = Installation.load(folder).models.versions()
         click.echo(json.dumps([_plain(version) for version in versions], indent=1))
         return
-    for version in Installation.load(folder).models.versions():
+    for version in versions:
         click.echo(_described(version))
 
 
@@ -91,7 +95,7 @@ def list_models(folder: Path, *, as_json: bool) -> None:
 @_JSON
 def show_model(number: int, folder: Path, *, as_json: bool) -> None:
     """Print all that is known of a version."""
-    version = Installation.load(folder).models.version(number)
+    version = Installation.load(folder).holding(number).version(number)
     if as_json:
         click.echo(json.dumps(_plain(version), indent=1))
         return
@@ -108,12 +112,15 @@ def show_model(number: int, folder: Path, *, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @_FOLDER
 def export_model(number: int, out: Path, folder: Path) -> None:
-    """Write VERSION as a model that `fedkey evaluate`, `fedkey export` and `fedkey simulate --start` take."""
+    """Write VERSION as a model that `fedkey evaluate`, `fedkey export` and `fedkey simulate --start` take.
+
+    The n-grams that phones counted so far are in it, as far as they are current on the server.
+    """
     folders.check(out, FOLDER)
     installation = Installation.load(folder)
     export = installation.export
     weights = Layout.of(export.manifest.network.layout).unflatten(installation.models.state(number).weights)
-    Checkpoint(export.manifest.network, list(weights.values()), export.vocabulary, export.mixture).save(out)
+    Checkpoint(export.manifest.network, list(weights.values()), export.vocabulary, _mixture(installation)).save(out)
     click.echo(f"written: {out}, version {number}")
 
 
@@ -121,8 +128,19 @@ def export_model(number: int, out: Path, folder: Path) -> None:
 @click.argument("number", type=int, metavar="VERSION")
 @_FOLDER
 def promote(number: int, folder: Path) -> None:
-    """Make VERSION the one that phones get and train, also an earlier one."""
-    click.echo(f"current: {_described(Installation.load(folder).models.promote(number))}")
+    """Make VERSION, of weights or counts, the one that phones get and rounds go on from, also an earlier one."""
+    click.echo(f"current: {_described(Installation.load(folder).holding(number).promote(number))}")
+
+
+def _mixture(installation: Installation) -> Mixture:
+    """Return the n-grams of a server's export with what its phones counted, if they did."""
+    mixture, versions = installation.export.mixture, installation.counts
+    if mixture.public is None or not versions.versions():
+        return mixture
+    counts = versions.state(versions.current_version()).weights
+    if not counts.any():
+        return mixture
+    return mixture.beginning_with_counts(CountedNgram(counts, NgramList.pinned(mixture.public)))
 
 
 def _plain(version: ModelVersion) -> dict[str, Any]:
@@ -142,4 +160,5 @@ def _described(version: ModelVersion) -> str:
     loss = version.metrics.get("gate_loss")
     measured = "" if loss is None else f", loss on public text {loss:.4f}"
     marks = version.status + (", current" if version.current else "")
-    return f"version {version.version} ({marks}){parent}{measured}, {version.sha256[:16]}"
+    name = "version" if version.kind == Kind.WEIGHTS else "counts "
+    return f"{name} {version.version} ({marks}){parent}{measured}, {version.sha256[:16]}"

@@ -84,14 +84,14 @@ def _of_server(app: Flask, installation: Installation) -> None:
 
     @app.post("/models/<int:version>/promote")
     def promote(version: int) -> AnyResponse:
-        installation.models.promote(version)
+        installation.holding(version).promote(version)
         return redirect("/#models", code=303)
 
     @app.post("/rounds/<int:round_id>/rollback")
     def rollback(round_id: int) -> AnyResponse:
         before = {each.round_id: each.model_version for each in rounds_of(installation.database)}
         if round_id in before:
-            installation.models.promote(before[round_id])
+            installation.holding(before[round_id]).promote(before[round_id])
         return redirect("/#models", code=303)
 
 

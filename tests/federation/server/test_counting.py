@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from federation.device import LocalTraining
 from federation.errors import ConfigError
@@ -14,6 +15,7 @@ from federation.protocol.plan import Mechanism, Privacy
 from federation.protocol.task import CountingTask
 from federation.rounds.counting import CountingSettings
 from federation.server.settings import RoundSettings
+from fedkey.cli import main
 from model.checkpoint import Checkpoint
 from model.counts import NgramList
 from model.engine import Export
@@ -124,3 +126,25 @@ def test_counting_without_a_public_ngram_is_refused(exported: Path, tmp_path: Pa
 def test_noise_of_the_server_does_not_go_with_counting() -> None:
     with pytest.raises(ConfigError, match="does not cover counts"):
         RoundSettings(counting=COUNTING, weight_cap=1, central=CentralNoise(mechanism="gaussian", noise_multiplier=1.0))
+
+
+def test_an_operator_sees_counts_takes_them_back_and_exports_them(public: Path, tmp_path: Path, clock: Clock) -> None:
+    site = Site(tmp_path, public, clock, replace(SETTINGS, goal=6, minimum=6))
+    run(site, phones_of(site, tmp_path), until=lambda: len(site.installation.counts.versions()) == 2)
+    first, latest = (each.version for each in site.installation.counts.versions())
+
+    def fedkey(*words: str) -> str:
+        result = CliRunner().invoke(main, [*words, "--folder", str(site.folder)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert f"counts  {latest} (accepted, current)" in fedkey("models", "list")
+    assert f"counts  {latest}" in fedkey("models", "show", str(latest))
+    fedkey("models", "export", "1", "--out", str(tmp_path / "with"))
+    counted = Checkpoint.load(tmp_path / "with").mixture.counted
+    assert counted is not None
+    assert counted.counts.tolist() == site.installation.counts.state(latest).weights.tolist()
+    assert f"current: counts  {first}" in fedkey("rounds", "rollback", "1")
+    fedkey("models", "export", "1", "--out", str(tmp_path / "without"))
+    assert Checkpoint.load(tmp_path / "without").mixture.counted is None
+    assert f"current: counts  {latest}" in fedkey("models", "promote", str(latest))
