@@ -4,8 +4,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from model.evaluation import COUNTS, Evaluation
-from model.evaluation.plot import plot_learning, plot_models
+from model.evaluation import COUNTS, Evaluation, compare, gains_table
+from model.evaluation.plot import plot_gains, plot_learning, plot_models
+from model.evaluation.report import LearningCurve, write
 
 
 def evaluation(name: str, hits: list[float], words: float = 50) -> Evaluation:
@@ -39,3 +40,40 @@ def test_a_learning_curve_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "curve.svg"
     plot_learning([1, 5, 10], [10.0, 14.5, 15.0], "recall %", path)
     assert "<!-- recall % -->" in path.read_text()
+
+
+def test_gains_are_drawn_with_their_signs(tmp_path: Path) -> None:
+    base = evaluation("public", [5, 10, 6])
+    path = tmp_path / "gains.svg"
+    plot_gains(base, [evaluation("better", [9, 11, 6]), evaluation("worse", [4, 9, 6])], path)
+    drawn = path.read_text()
+    for label in ("better", "worse", "+3.33", "-1.33", "top-1 %, points over public"):
+        assert f"<!-- {label} -->" in drawn
+
+
+def test_gains_are_tabled_with_errors_and_who_loses() -> None:
+    base, other = evaluation("public", [5, 10, 6, 7]), evaluation("both", [9, 11, 5, 7])
+    head, line = gains_table(base, [other]).splitlines()
+    assert head.split()[:3] == ["points", "over", "public"]
+    found = compare(base, other)
+    assert f"{found.difference:+.2f} ({found.standard_error:.2f})" in line
+    assert line.endswith("25")
+
+
+def test_a_report_is_one_page_with_all_of_it(tmp_path: Path) -> None:
+    base, other = evaluation("public", [5, 10, 6]), evaluation("both & <more>", [9, 11, 6])
+    page = tmp_path / "report.html"
+    write(
+        page,
+        title="what it learnt",
+        facts={"clients": "3"},
+        evaluations=[base, other],
+        gains=(base, [other]),
+        curve=LearningCurve([1, 2], [10.0, 11.0]),
+        samples={"how ": {"public": ["are"], "both": ["is"]}},
+    )
+    written = page.read_text()
+    assert written.count("<svg") == 3
+    assert "both &amp; &lt;more&gt;" in written
+    assert "What is gained over public" in written
+    assert "users worse" in written
