@@ -71,6 +71,7 @@ _EVERYDAY = regex.compile(
     r"|mp[34]|h1n1|co2|h2o|b2[bc]|p2p|y2k|[1-4]x[1-4]|g(?:7|8|20)|ps[1-5]|ww[123]|u2|c4|k9|a[345]|401k|r2d2|c3po"
     r"|gr8|l8r?|m8|h8|w8|sk8|str8|b4|2day|2nite|2mor?row?|4ever|4u|me2|u2|t2s"
 )
+_JUMBLED = regex.compile(r"\p{Ll}\p{Lu}.*\p{Ll}\p{Lu}|\p{Ll}\p{Lu}{2,}\p{Ll}{2}")
 _LONG = 6  # letters from which on a word has a vowel
 _VOWEL = regex.compile(r"[aeiouyàáâãäåæèéêëìíîïòóôõöøœùúûüýÿ]")
 
@@ -125,16 +126,27 @@ def is_code(word: str) -> bool:
     return not any(word[i] == word[i + 1] == word[i + 2] for i in range(len(word) - 2))  # hmmmm, pssst
 
 
+def is_jumbled(word: str) -> bool:
+    """Return whether a word, as written, changes between small letters and capitals as passwords do: kRmPvLq, paSSword.
+
+    DuckDuckGo is taken for one, too: nothing is lost but that it is not learned.
+    """
+    return len(word) >= _LONG and bool(_JUMBLED.search(word))
+
+
 def tokenise(text: str) -> list[Token]:
     """Split a message into its tokens, in order; white space only separates."""
-    text = normalise(text)
+    written = composed(text)
+    text = written.lower()
+    if len(written) != len(text):  # a few capitals have small letters of another length
+        written = text
     tokens = []
     for match in _TOKEN.finditer(text):
         surface, end = match.group(), match.end()
         symbol = _CLASS_OF.get(match.lastgroup or "", surface)
         if symbol is surface and len(surface) > MAX_WORD:
             symbol = URL
-        if symbol is surface and is_code(surface):
+        if symbol is surface and (is_code(surface) or is_jumbled(written[match.start() : end])):
             symbol = NUMBER
         tokens.append(Token(symbol, surface, space_after=end < len(text) and text[end].isspace()))
     return tokens

@@ -3,7 +3,6 @@
 A cache model (Kuhn and De Mori 1990) of the user's own n-grams. It holds what was typed: whoever stores it encrypts it.
 """
 
-import itertools
 import json
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from model.adaptation import Adaptation
 from model.ngram import RESERVED, KneserNey
 from model.suggestions.casing import teaches_capitals
-from model.text import CLASSES, NUMBER, Token, composed, normalise, tokenise
+from model.text import CLASSES, Token, composed, normalise, tokenise
 
 Floats = npt.NDArray[np.float32]
 
@@ -42,7 +41,6 @@ _WITHIN = ",'’&/"
 """Marks after which a sentence goes on; after others, such as a colon or a bullet, a capital may be one that is due."""
 _FORMAT = 1
 _LONGEST_WORD = 40
-_MIN_JUMBLED = 8  # letters
 
 
 @dataclass(frozen=True)
@@ -126,10 +124,9 @@ class PersonalModel:
             tokens = tokenise(message)
             if not tokens:
                 continue
-            jumbled = _jumbled(message)
-            self._messages.append(tuple(NUMBER if token.symbol in jumbled else token.symbol for token in tokens))
+            self._messages.append(tuple(token.symbol for token in tokens))
             self._tokens += len(tokens)
-            new = {token.symbol for token in tokens if self._is_new(token)} - jumbled
+            new = {token.symbol for token in tokens if self._is_new(token)}
             self._new_words.update(new)
             learned += sorted(word for word in new if self._new_words[word] == LEARNING_THRESHOLD)
             self._note_capitals(message, tokens)
@@ -158,7 +155,7 @@ class PersonalModel:
     def keep(self, word: str) -> None:
         """Leave a word as the user wrote it from now on, and know it at once."""
         tokens = tokenise(word)
-        if len(tokens) != 1 or not tokens[0].is_word or tokens[0].symbol in {*CLASSES, *_jumbled(word)}:
+        if len(tokens) != 1 or not tokens[0].is_word or tokens[0].symbol in CLASSES:
             return
         self._kept.add(tokens[0].symbol)
         self._written.setdefault(tokens[0].symbol, Counter())[word] += LEARNING_THRESHOLD
@@ -366,13 +363,3 @@ class PersonalModel:
         self._ngram = KneserNey(size=_UNKNOWN + 1 + len(self._symbols), order=_ORDER)
         self._ngram.add([self._ids[symbol] for symbol in message] for message in self._messages)
         self._ngram.distribution([])  # counts now, not at the next key press
-
-
-def _jumbled(message: str) -> set[str]:
-    """Return the words of a message whose letters change between small and capital as in passwords, in lower case."""
-    found: set[str] = set()
-    for word in composed(message).split():
-        changes = sum(one.islower() and other.isupper() for one, other in itertools.pairwise(word))
-        if changes > 1 and len(word) >= _MIN_JUMBLED:
-            found.update(token.symbol for token in tokenise(word))
-    return found

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.text import EMAIL, MAX_RUN, NUMBER, URL, normalise, tokenise
+from model.text import CLASSES, EMAIL, MAX_RUN, NUMBER, URL, normalise, tokenise
 from model.vocabulary import Vocabulary
 
 
@@ -93,3 +93,28 @@ def test_a_word_that_nobody_types_is_a_class_and_enters_no_lexicon() -> None:
     assert symbols("see " + "x" * 64) == ["see", "x" * 64]
     texts = ["how are you today", "fine thank you and you"] * 20 + ["look " + "y" * 1_000_000]
     assert max(map(len, Vocabulary.train(texts, size=60).lexicon)) < 64
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "kRmPvLqz", "aXbYcZdQeW", "correctHorseBattery", "paSSword", "hunTerTwo", "TrOubAdor", "qWeRtY", "PaSsWoRd",
+        "iLoveYouMum", "ghTRwqPl", "MyDogIsRex", "zXcVbN", "sEcReT", "LeTmEiN", "aBcDeFgH", "maRIAmaria", "koALAbear",
+        "DrEsDeN", "hOLAhola", "ñAnDuÑu", "ÄpFeLmUs", "bOnJoUr",
+    ],
+)  # fmt: skip
+def test_words_jumbled_between_small_letters_and_capitals_are_codes(secret: str) -> None:
+    for text in (secret, f"it is {secret}.", f"({secret})", f"{secret}, ok?"):
+        assert NUMBER in [token.symbol for token in tokenise(text)], text
+        assert all(secret.lower() not in token.symbol for token in tokenise(text))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "YouTube", "McKenna", "iPhone", "OpenBSD", "WiFi", "JavaScript", "LaTeX", "PhD", "TVs", "MacDonald", "LinkedIn",
+        "eBay", "HELLO", "Hello", "THe", "O'Brien", "GitHub", "McDonald's", "WhatsApp", "PostgreSQL", "İstanbul",
+    ],
+)  # fmt: skip
+def test_names_with_inner_capitals_are_words(word: str) -> None:
+    assert all(token.symbol not in CLASSES for token in tokenise(f"see {word} now"))
