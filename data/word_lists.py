@@ -57,6 +57,7 @@ SLANG = frozenset(
 )  # fmt: skip
 COMMONER = {1: 9.0, 2: 9.0, 3: 3.3, 4: 2.5}  # powers of ten by which a word must be commoner than its misspelling
 COMMONER_LONG = 1.7
+INFORMAL_FROM, INFORMAL_FROM_ELSEWHERE = 2.0, 2.3
 FUNCTION_WORD, OTHER_PART = 6.0, 4.6  # zipf of what is written together by mistake
 UNFOLDED = str.maketrans({"ß": "ss", "œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ı": "i", "'": ""})
 VOWELS = frozenset("aeiouyäöüáéíóúàèìòùâêîôûãõåæœø")
@@ -210,6 +211,28 @@ def word_list(code: str, people: Mapping[str, str], english: set[str]) -> dict[s
     return {form: frequencies[word] for word, form in written.items()}
 
 
+def informal(code: str, words: Mapping[str, float], people: Iterable[str]) -> dict[str, float]:
+    """Return what no dictionary has and people write all the same, with zipf frequencies: only what is near to a word.
+
+    Words without their accents or apostrophes are left out: they are mended.
+
+    Args:
+        code: of the language.
+        words: of its word list.
+        people: names in small letters.
+    """
+    listed = {word.lower() for word in words}
+    known, plain = listed | set(people), {folded(word) for word in listed}
+    near = {part for word in listed for part in shorter(word)}
+    least = INFORMAL_FROM_ELSEWHERE if code != "en" else INFORMAL_FROM
+    forms = {
+        word: wordfreq.zipf_frequency(word, code)
+        for word in wordfreq.top_n_list(code, 400_000)
+        if is_word(word, SCRIPTS.get(code, "LATIN")) and word not in known and folded(word) not in plain
+    }
+    return {word: zipf for word, zipf in forms.items() if zipf >= least and len(word) > 1 and shorter(word) & near}
+
+
 def write(path: Path, words: Mapping[str, float]) -> None:
     """Write a line for each frequency: its zipf, and the words that have it."""
     lines = []
@@ -229,6 +252,8 @@ def main() -> None:
         if code == "en":
             english = {word.lower() for word in lists[code] if word.istitle()}
         write(LANGUAGES / code / "words.txt", lists[code])
+        if code != "hi":  # its word list has everything
+            write(LANGUAGES / code / "informal.txt", informal(code, lists[code], people))
         print(code, len(lists[code]))  # noqa: T201
     listed = {word.lower() for word in lists["en"]}
     common = {word: zipf for word, zipf in lists["en"].items() if zipf >= OTHER_PART and word.islower()}

@@ -27,6 +27,7 @@ from keyboard_app.editor.values import (
     Effect,
     FieldKind,
     Finished,
+    Glided,
     Kept,
     Offer,
     Pending,
@@ -38,7 +39,7 @@ from keyboard_app.editor.values import (
     Version,
 )
 from model.languages import Language, language
-from model.suggestions import Suggestion, split_word
+from model.suggestions import Path, Suggestion, split_word
 from model.suggestions.surroundings import starts_sentence
 
 __all__ = [
@@ -81,6 +82,8 @@ class EditorState:
         offer: the latest that the model said.
         replacement: what a backspace at its end takes back.
         pending: a correction that waits for white space behind marks.
+        path: of a finger over the keys, whose word is not known yet.
+        glided: what else a word may be that was glided last.
         kept: words that the user wanted as typed, in lower case; they are not corrected again in this message.
         strip_space: the space before the cursor came with a suggestion.
         space_due: what is typed next is set off from the word behind the cursor, which a suggestion was put before.
@@ -105,6 +108,8 @@ class EditorState:
     offer: Offer | None = None
     replacement: Replacement | None = None
     pending: Pending | None = None
+    path: Path | None = None
+    glided: Glided | None = None
     kept: frozenset[str] = frozenset()
     strip_space: bool = False
     space_due: bool = False
@@ -133,6 +138,9 @@ class EditorState:
     @property
     def request(self) -> Request | None:
         """What to predict, in place of what is selected; None in passwords and within words."""
+        if self.path is not None:
+            before = self._around[0]
+            return Request(self.context + before + self._gap(before), "", self.path)
         word = self._word
         if word is None or self.field is FieldKind.PASSWORD:
             return None
@@ -143,8 +151,11 @@ class EditorState:
         """The strip, best in the middle. A word about to be corrected also stands there as typed, on the left.
 
         Words are in the case that the next key would type. What was offered for fewer letters of the same word stays
-        until there is something newer.
+        until there is something newer. Right after a glide it shows what else may have been meant.
         """
+        if self.glided is not None:
+            best, second, third = [*self.glided.slots, None, None][:3]
+            return second, best, third
         request, offer = self.request, self.offer
         if request is None or offer is None or request.before != offer.request.before:
             return None, None, None
@@ -272,6 +283,9 @@ class EditorState:
     def accept(self, place: int) -> "After":
         """Tap a place of the strip, 0 to 2: its word takes the place of the one being typed, and brings a space."""
         word, slot = self._word, self.slots[place]
+        if slot is not None and self.glided is not None:
+            others = (other for other in self.glided.slots if other is not slot)
+            return self._put_glided(self.text[: self.glided.start], (slot, *others))
         if word is None or slot is None:
             return After(self)
         space = " " if wants_space(self.context + word.before) and not word.typed else ""
@@ -286,6 +300,26 @@ class EditorState:
             keystrokes=self.keystrokes + 1,
         )
         return done if slot.suggestion is not None else done.also(self._wanted(slot.text))
+
+    def glide(self, path: Path) -> "After":
+        """Glide over the keys of a word, which `write_glided` brings. Nothing is glided in passwords.
+
+        Args:
+            path: where the finger was, in keys from the keyboard's top left corner.
+        """
+        if self.field is FieldKind.PASSWORD:
+            return After(self)
+        return After(replace(self, path=path, glided=None, shift_at=None, space_at=None))
+
+    def write_glided(self, offer: Offer) -> "After":
+        """Write the likeliest word of a glide and a space, set off from what stands before; a backspace takes it back.
+
+        An offer for another glide is dropped, and so is a glide that no word has.
+        """
+        if self.path is None or offer.request != self.request:
+            return After(self)
+        slots = tuple(Slot(self._in_case(suggestion, ""), suggestion) for suggestion in offer.suggestions)
+        return self._put_glided(self._around[0], slots) if slots else After(replace(self, path=None))
 
     def send(self) -> "After":
         """Give the text to the field's owner and start with an empty field."""
@@ -360,7 +394,7 @@ class EditorState:
 
     def take(self, offer: Offer) -> "EditorState":
         """Return the state with an offer; one that was made for another text is dropped."""
-        if offer.request != self.request:
+        if offer.request != self.request or self.path is not None:
             return self
         if offer.language in {"", self.language}:
             return replace(self, offer=offer)
@@ -389,6 +423,11 @@ class EditorState:
         word = Request(*split_word(before))
         within = is_letter(after[:1]) and not self.space_due and not (before and before[-1].isspace())
         return None if within or (self.anchor is not None and word.typed) else word
+
+    def _gap(self, before: str) -> str:
+        """Return what sets a glided word off from what stands before it in the field."""
+        before = self.context + before
+        return " " if is_letter(before[-1:]) or wants_space(before) else ""
 
     @property
     def _rules(self) -> Language:
@@ -421,6 +460,20 @@ class EditorState:
         marks = before[waiting.start + len(waiting.word) :] + space
         replaced = Replacement(waiting.start, waiting.word + marks, waiting.correction.text + marks, waiting.word)
         return before[: waiting.start] + replaced.shown, replaced
+
+    def _put_glided(self, before: str, slots: tuple[Slot, ...]) -> "After":
+        """Write the first of some words behind a text that stands before the cursor."""
+        shown = self._gap(before) + slots[0].text + " "
+        after = self._around[1].removeprefix(" ")
+        return self._edited(
+            before + shown,
+            after,
+            replacement=Replacement(len(before), typed="", shown=shown),
+            glided=Glided(len(before), slots),
+            strip_space=True,
+            space_due=is_letter(after[:1]),
+            keystrokes=self.keystrokes + 1,
+        )
 
     def _in_case(self, suggestion: Suggestion, typed: str) -> str:
         """Return a suggestion as the next key would write it."""
@@ -504,6 +557,8 @@ _MOVED: Mapping[str, Any] = {
     "anchor": None,
     "replacement": None,
     "pending": None,
+    "path": None,
+    "glided": None,
     "strip_space": False,
     "space_due": False,
     "took_space": False,

@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from model.suggestions import Suggestion
+from model.suggestions import Path, Suggestion
 
 
 class Shift(enum.Enum):
@@ -78,10 +78,12 @@ class Request(NamedTuple):
     Attributes:
         before: the text before the word that is being typed, what stood before the field's own included.
         typed: its letters so far.
+        path: of a finger that glided over the whole word, in keys; None if it is typed.
     """
 
     before: str
     typed: str
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,19 @@ class Pending:
     start: int
     word: str
     correction: Suggestion
+
+
+@dataclass(frozen=True)
+class Glided:
+    """A word that was just glided, and what else may have been meant.
+
+    Attributes:
+        start: index of what was put there, the space before the word included.
+        slots: the words, the one in the text first.
+    """
+
+    start: int
+    slots: tuple[Slot, ...]
 
 
 class Version(NamedTuple):

@@ -24,8 +24,10 @@ from keyboard_app.editor.keys import Key
 from keyboard_app.settings import Settings
 from keyboard_app.typing import suggesting
 from keyboard_app.typing.learner import Learner
+from model.suggestions import Path
 
 _SENT_KEPT = 100
+_WAIT_FOR_GLIDE_SECONDS = 0.2
 _WAIT_SECONDS = 0.02  # at the end of a word, for what the model thinks of it
 
 
@@ -90,6 +92,10 @@ class TypingSession:
     def accept(self, place: int) -> None:
         """Tap a place of the strip, 0 to 2 from the left."""
         self._type(lambda state: state.accept(place))
+
+    def glide(self, path: Path) -> None:
+        """Glide over the keys of a word; it comes as soon as the model knows which."""
+        self._type(lambda state: state.glide(path))
 
     def send(self) -> None:
         """Send the message."""
@@ -164,14 +170,18 @@ class TypingSession:
                 self._learner.settle(_WAIT_SECONDS)
 
     def _type(self, event: Callable[[EditorState], After]) -> None:
-        """Let an event happen; what follows from it is left to the other threads."""
+        """Let an event happen, after a glide before it; what follows from it is left to the other threads."""
+        if self._state.path is not None and self._learner.opened.is_set():
+            self._learner.settle(_WAIT_FOR_GLIDE_SECONDS)
         with self._lock:
             self.last_key = self._monotonic()
-            after = event(self._state)
-            self._state = after.state
-            for effect in after.effects:
-                self._follow(effect)
+            self._become(event(self._state))
         self._ask()
+
+    def _become(self, after: After) -> None:
+        self._state = after.state
+        for effect in after.effects:
+            self._follow(effect)
 
     def _follow(self, effect: Effect) -> None:
         learning = self._settings().learns
@@ -190,7 +200,11 @@ class TypingSession:
 
     def _take(self, offer: Offer) -> None:
         with self._lock:
-            self._state = self._state.take(offer)
+            if offer.request.path is None:
+                self._state = self._state.take(offer)
+                return
+            self._become(self._state.write_glided(offer))
+        self._ask()
 
     def _ask(self, *, again: bool = False) -> None:
         """Ask for suggestions, if there is something new to ask."""

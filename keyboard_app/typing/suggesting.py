@@ -113,6 +113,8 @@ class Suggesting:
 
 def answer(suggester: Suggester, request: Request) -> Offer:
     """Return what a suggester has to say to a request."""
+    if request.path is not None:
+        return Offer(request, tuple(suggester.glide(request.before, request.path)), None, suggester.language.code)
     suggestions = suggester.suggest(request.before, request.typed)
     correction = suggester.autocorrect(request.before, request.typed) if request.typed else None
     return Offer(request, tuple(suggestions), correction, suggester.language.code)

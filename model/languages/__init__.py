@@ -1,14 +1,16 @@
 """What the keyboard knows of languages: one folder of plain data for each, read here and nowhere else.
 
 A folder has `language.toml` (marks, abbreviations, contractions), `words.txt` (words as they are written within a
-sentence, by frequency; `data/word_lists.py` makes it), `offensive.txt` (words never suggested) and `sensitive.txt`
+sentence, by frequency; `data/word_lists.py` makes it), `informal.txt` (what people write and no dictionary has, where
+that is near to a word; made likewise), `offensive.txt` (words never suggested) and `sensitive.txt`
 (words withheld after others). `layouts.toml` has the keys. Adding a language is adding a folder.
 """
 
 import functools
 import math
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -22,6 +24,8 @@ _NAME_LOG_PROBABILITY = math.log(1e-8)  # of a name that no word list has
 _CLITIC_LOG_PROBABILITY = math.log(0.02)  # of such as 's behind a word
 _COMMONER = 2.7  # nats by which a word with an apostrophe must be commoner than the one without, to be meant by it
 _POSSESSIVE = math.log(10**-5.0)  # a rarer form with 's is what a plural may look like
+_VOWELS = re.compile("[aeiouàáâäåèéêëìíîïòóôöùúûü]")
+_SHORTENED = 3  # letters that are left of a word without its vowels, at least
 _COMMON_ZIPF = 4.9  # of words that tell languages apart
 
 
@@ -45,6 +49,7 @@ class Language:
         written: how a word is written within a sentence, where not in small letters.
         contractions: what is meant where an apostrophe was left out.
         elisions: words that begin with an apostrophe.
+        spoken_endings: endings as they are written by ear, and what they stand for.
         offensive: words that are never suggested.
         sensitive: words that are withheld when one of a few words stands before them: that word, and these.
     """
@@ -60,6 +65,7 @@ class Language:
     written: Mapping[str, str] = field(repr=False)
     contractions: Mapping[str, str] = field(repr=False)
     elisions: frozenset[str]
+    spoken_endings: Mapping[str, str] = field(repr=False)
     offensive: frozenset[str] = field(repr=False)
     sensitive: Mapping[str, frozenset[str]] = field(repr=False)
     _prefixes: tuple[str, ...] = ()
@@ -96,6 +102,31 @@ class Language:
     def is_proper(self, word: str) -> bool:
         """Return whether a word is never written in small letters."""
         return self.written_form(word) != word
+
+    @functools.cached_property
+    def informal(self) -> Mapping[str, float]:
+        """What people write and no dictionary has, slips included, with the natural logarithm of its frequency."""
+        path = _folder(self.code) / "informal.txt"
+        return {word: found for word, _, found in _listed(path)} if path.is_file() else {}
+
+    @functools.cached_property
+    def shortened(self) -> Mapping[str, tuple[str, ...]]:
+        """Common words, by what is left without all vowels but a first one: abt, grp, thnk."""
+        found: dict[str, tuple[str, ...]] = {}
+        for word in common_words(self.code):
+            short = word[:1] + _VOWELS.sub("", word[1:])
+            if len(short) >= _SHORTENED and short != word and word.isalpha():
+                found[short] = (*found.get(short, ()), word)
+        return found
+
+    def full_forms(self, letters: str) -> tuple[str, ...]:
+        """Return the words that letters may stand for on purpose: without vowels, or with an ending as it is spoken."""
+        spoken = (
+            letters.removesuffix(ending) + full
+            for ending, full in self.spoken_endings.items()
+            if letters.endswith(ending) and len(letters) > len(ending) + 1
+        )
+        return (*self.shortened.get(letters, ()), *(word for word in spoken if word in self.words))
 
     @functools.cached_property
     def accented(self) -> Mapping[str, tuple[str, ...]]:
@@ -156,15 +187,11 @@ def _language(code: str) -> Language:
     described = tomllib.loads((folder / "language.toml").read_text("utf-8"))
     words: dict[str, float] = {}
     written: dict[str, str] = {}
-    for line in (folder / "words.txt").read_text("utf-8").splitlines():
-        zipf, *forms = line.split()
-        log_probability = math.log(10) * (float(zipf) - 9)
-        for form in forms:
-            word = form.lower()
-            if word not in words:
-                words[word] = log_probability
-                if word != form:
-                    written[word] = form
+    for word, form, log_probability in _listed(folder / "words.txt"):
+        if word not in words:
+            words[word] = log_probability
+            if word != form:
+                written[word] = form
     written |= {form.lower(): form for form in described["written"]}
     contractions = {
         word.replace("'", ""): word
@@ -188,12 +215,22 @@ def _language(code: str) -> Language:
         written=written,
         contractions=contractions,
         elisions=frozenset(described["elisions"]),
+        spoken_endings=described.get("spoken_endings", {}),
         offensive=frozenset((folder / "offensive.txt").read_text("utf-8").split()),
         sensitive=_sensitive((folder / "sensitive.txt").read_text("utf-8")),
         _prefixes=tuple(described["prefixes"]),
         _suffixes=tuple(described["suffixes"]),
         _names=_names() if described["script"] == "LATIN" else {},
     )
+
+
+def _listed(path: Traversable) -> Iterator[tuple[str, str, float]]:
+    """Yield each word of a list in small letters, as it is written, and the natural logarithm of its frequency."""
+    for line in path.read_text("utf-8").splitlines():
+        zipf, *forms = line.split()
+        log_probability = math.log(10) * (float(zipf) - 9)
+        for form in forms:
+            yield form.lower(), form, log_probability
 
 
 @functools.cache

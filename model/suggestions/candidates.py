@@ -23,6 +23,10 @@ class Origin(enum.Enum):
     CORRECTION = "correction"
 
 
+Ranked = list[tuple[str, float, Origin]]
+"""Words in lower case with their probabilities, best first."""
+
+
 class OwnWords:
     """How the symbols of a personal model and the words of the shared lexicon go together.
 
@@ -91,7 +95,7 @@ class Candidates:
         own = sum(p for word, p in zip(self._own_words, self._own, strict=True) if word.startswith(prefix))
         return float(self.probabilities[low:high].sum() + own)
 
-    def best(self, prefix: str, count: int, blocked: frozenset[str]) -> list[tuple[str, float, Origin]]:
+    def best(self, prefix: str, count: int, blocked: frozenset[str]) -> Ranked:
         """Return the likeliest words that start with `prefix`, are longer, and may be shown."""
         wanted = count + 8
         while True:

@@ -1,11 +1,9 @@
 """The strip of three: next words, completions and corrections for a text that is being typed."""
 
-import enum
 import functools
 import itertools
 import math
 import re
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,13 +11,15 @@ from model.evaluation import STRIP, Lexicon
 from model.languages import Language, language
 from model.languages.detection import detect
 from model.next_words import NextWords
-from model.suggestions.candidates import Candidates, Origin, OwnWords
+from model.suggestions.candidates import Candidates, Origin, OwnWords, Ranked
 from model.suggestions.casing import cased, has_inner_capitals, two_leading_capitals
 from model.suggestions.corrections import Corrections, costs
 from model.suggestions.filters import Filters
+from model.suggestions.gliding import Glides, Path
 from model.suggestions.keys import Geometry, geometry
 from model.suggestions.personal import PersonalModel
 from model.suggestions.splits import Split, splits
+from model.suggestions.suggestion import Autocorrection, Suggestion
 from model.suggestions.surroundings import in_address, split_word, stands_alone, starts_sentence
 from model.text import Token, folded, normalise, tokenise
 
@@ -37,6 +37,7 @@ _MISSPELLED = 10.0  # by which a form that public text has, but no dictionary, i
 _LONG_NAME, _COMMON_NAME, _ONE_SLIP = 6, math.log(10**-4.8), 5.5  # letters, frequency, nats
 _PROPER = math.log(10**-5.9)  # frequency from which on a proper noun in small letters gets its capital
 _ACCENT_MEANT = 2.4  # nats by which a word with accents must be commoner than the one without
+_ON_PURPOSE = 4.5  # nats that it costs to leave out vowels, or to write an ending as it is spoken
 _CAUTION = 4.0  # more, for who asks for caution
 _LEAST = 1e-9
 _UNLIKELY = 1e-5  # probability of all words that begin with some letters, below which they may be two words
@@ -46,34 +47,6 @@ _MORE = 12  # candidates that are looked at beyond those that are shown
 _APOSTROPHES = "'’‘ʼ`´"
 _QUOTES = frozenset(_APOSTROPHES)
 _DRAWN_OUT = re.compile(r"(.)\1\1")
-
-
-class Autocorrection(enum.Enum):
-    """How much is corrected unasked."""
-
-    OFF = "off"
-    CAUTIOUS = "cautious"
-    EAGER = "eager"
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A word for the strip.
-
-    Attributes:
-        text: as it is shown and inserted.
-        probability: that this is the word meant, given the text before and the letters typed.
-        origin: what knew it.
-        written: as it is written within a sentence; `text` if empty.
-    """
-
-    text: str
-    probability: float
-    origin: Origin
-    written: str = ""
-
-
-Ranked = list[tuple[str, float, Origin]]
 
 
 class Suggester:
@@ -111,6 +84,7 @@ class Suggester:
         self._own = OwnWords(PersonalModel(()), self._lexicon)
         self._own_corrections = Corrections(())
         self._latest: tuple[str, list[str]] = "", []
+        self._glides: Glides | None = None
         self.personal_changed()
 
     def personal_changed(self) -> None:
@@ -163,7 +137,10 @@ class Suggester:
                 for word, probability, origin in candidates.best("", count + _MORE, blocked)
             ]
             ranked.sort(key=lambda candidate: -candidate[1])
-        ranked = self._with_habits(candidates, ranked, letters, count, blocked)
+        return self._shown(self._with_habits(candidates, ranked, letters, count, blocked), before, typed, count)
+
+    def _shown(self, ranked: Ranked, before: str, typed: str, count: int) -> list[Suggestion]:
+        """Return the first words as the strip shows them, without junk."""
         at_start = starts_sentence(before, self.language)
         suggestions: list[Suggestion] = []
         for word, probability, origin in ranked:
@@ -176,6 +153,20 @@ class Suggester:
             if all(shown != other.text for other in suggestions):
                 suggestions.append(Suggestion(shown, min(1.0, probability), origin, written))
         return suggestions
+
+    def glide(self, before: str, path: Path, count: int = STRIP) -> list[Suggestion]:
+        """Return up to `count` words that a finger may have glided over, best first.
+
+        Args:
+            before: the text before the word; only its end is read.
+            path: where the finger was, in keys from the keyboard's top left corner.
+            count: how many at most.
+        """
+        candidates = self._candidates(before)
+        if self._glides is None or self._glides.keys is not self.keys:
+            self._glides = Glides(self._lexicon.words, self.language.words, self.keys)
+        ranked = self._glides.ranked(path, candidates, self._own.learned)
+        return self._shown([one for one in ranked if one[0] not in self._blocked], before, "", count)
 
     def _with_habits(
         self, candidates: Candidates, ranked: Ranked, letters: str, count: int, blocked: frozenset[str]
@@ -253,8 +244,6 @@ class Suggester:
             and not self._filters.is_misspelling(word)
         ]
         meant = self._log_probability(candidates, letters)
-        if self._filters.is_misspelling(letters):
-            meant -= _MISSPELLED
         found, scores = words, np.zeros(0)
         if words:
             scores = candidates.log_probabilities(words) - costs(letters, words, whole=True, keys=self.keys)
@@ -292,8 +281,14 @@ class Suggester:
             modelled = float(candidates.log_probabilities([letters])[0])
         else:
             modelled = self._model.log_probability(candidates.context, letters)
+        if self._filters.is_misspelling(letters):
+            modelled -= _MISSPELLED
         listed = self.language.log_probability(letters)
-        return modelled if listed is None else max(modelled, listed)
+        found = [modelled, self.language.informal.get(letters, -math.inf) if listed is None else listed]
+        full = self.language.full_forms(letters)
+        if full:
+            found.append(float(candidates.log_probabilities(full).max()) - _ON_PURPOSE)
+        return max(found)
 
     def _is_wanted(self, before: str, letters: str) -> bool:
         """Return whether letters are right as they are, whatever is near them."""
