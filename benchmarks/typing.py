@@ -3,7 +3,8 @@
 `uv run --with names==0.3.0 python -m benchmarks.typing`: every input is typed key by key through the editor, with the
 public start that comes with fedkey. Names are of the census of the United States, in the package `names`; the peer is
 hunspell with its English dictionary, if it is installed, as the engine of a keyboard that takes its first suggestion
-for every word that it does not know. `--sms FILE` types NUS SMS, too.
+for every word that it does not know. `--sms FILE` types NUS SMS, too. Glides are synthetic traces with noise over words
+of held-out messages (`model.evaluation.tracing`); their reference is the same paths without what words are likely.
 """
 
 import argparse
@@ -15,22 +16,27 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 import data
 from benchmarks.results import Figure, write
 from keyboard_app.editor.editor import DOUBLE_SPACE_SECONDS, EditorState
 from keyboard_app.typing.suggesting import answer
 from model import public_start
+from model.evaluation.tracing import trace
 from model.evaluation.typist import Typing, type_messages
 from model.export import export
 from model.languages import language
 from model.next_words import MixtureNextWords
 from model.suggestions import Autocorrection, Suggester
+from model.suggestions.gliding import Gliding
 from model.text import CLASSES, tokenise
 
 NAMES, ADDRESSES = 500, 300
 SLIP_RATE = 0.03
 TYPISTS, TYPED_MESSAGES = 40, 15
 KNOWN_WORDS = 10_000
+GLIDES = 1000
 
 CONTRACTIONS = """
 aren't can't couldn't didn't doesn't don't hadn't hasn't haven't isn't mustn't shouldn't wasn't weren't won't wouldn't
@@ -135,6 +141,37 @@ def _words_changed(suggester: Suggester, messages: Sequence[str]) -> float:
     return 100 * typing.rate("spoiled", "words")[0]
 
 
+def _glided(suggester: Suggester, users: dict[str, list[str]]) -> list[Figure]:
+    """Return how often the word that was glided is the first one, and one of three; beside paths alone."""
+    chance = np.random.default_rng(0)
+    words = [pair for texts in users.values() for text in texts for pair in _words_in_context(suggester, text)]
+    alone = Gliding({*suggester.language.words, *(word for _, word in words)}, suggester.keys)
+    ranks: list[int] = []
+    without: list[int] = []
+    for at in chance.choice(len(words), min(GLIDES, len(words)), replace=False):
+        before, word = words[at]
+        path = trace(word, suggester.keys, chance)
+        shown = [suggestion.text.lower() for suggestion in suggester.glide(before, path)]
+        ranks.append(shown.index(word) if word in shown else len(shown))
+        found, costs = alone.costs(path)
+        without.append(int((costs < costs[found.index(word)]).sum()) if word in found else len(found))
+    figures = []
+    for name, most in (("top1", 1), ("top3", 3)):
+        value, reference = (100 * sum(rank < most for rank in found_) / len(found_) for found_ in (ranks, without))
+        figures.append(Figure(f"glide_{name}_percent", value, "%", "the path alone", reference))
+    return figures
+
+
+def _words_in_context(suggester: Suggester, text: str) -> list[tuple[str, str]]:
+    """Return the words of a message that can be glided, each with the text before it."""
+    found, before = [], ""
+    for token in tokenise(text):
+        if len(token.surface) > 1 and all(letter in suggester.keys.places for letter in token.surface):
+            found.append((before, token.surface))
+        before += token.surface + " " * token.space_after
+    return found
+
+
 def _slips(suggester: Suggester, users: dict[str, list[str]], strength: Autocorrection) -> Typing:
     suggester.autocorrection = strength
     found = type_messages(suggester, users, name=strength.value, slip_rate=SLIP_RATE)
@@ -157,6 +194,8 @@ def main() -> None:
             held_out = data.split(data.load(corpus)).held_out
             users = {user: list(texts)[-TYPED_MESSAGES:] for user, texts in list(held_out.items())[:TYPISTS]}
             figures += _typists(suggester, name, users)
+            if name == "chitchat":
+                figures += _glided(suggester, users)
         write("typing", figures)
 
 

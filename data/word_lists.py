@@ -58,6 +58,7 @@ SLANG = frozenset(
 COMMONER = {1: 9.0, 2: 9.0, 3: 3.3, 4: 2.5}  # powers of ten by which a word must be commoner than its misspelling
 COMMONER_LONG = 1.7
 INFORMAL_FROM, INFORMAL_FROM_ELSEWHERE = 2.0, 2.3
+SHORT_INFORMAL = 3  # letters up to which a form is not taken for a slip of a commoner word
 FUNCTION_WORD, OTHER_PART = 6.0, 4.6  # zipf of what is written together by mistake
 UNFOLDED = str.maketrans({"ß": "ss", "œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ı": "i", "'": ""})
 VOWELS = frozenset("aeiouyäöüáéíóúàèìòùâêîôûãõåæœø")
@@ -214,7 +215,7 @@ def word_list(code: str, people: Mapping[str, str], english: set[str]) -> dict[s
 def informal(code: str, words: Mapping[str, float], people: Iterable[str]) -> dict[str, float]:
     """Return what no dictionary has and people write all the same, with zipf frequencies: only what is near to a word.
 
-    Words without their accents or apostrophes are left out: they are mended.
+    Misspellings, and words without their accents or apostrophes, are left out: they are mended.
 
     Args:
         code: of the language.
@@ -230,7 +231,11 @@ def informal(code: str, words: Mapping[str, float], people: Iterable[str]) -> di
         for word in wordfreq.top_n_list(code, 400_000)
         if is_word(word, SCRIPTS.get(code, "LATIN")) and word not in known and folded(word) not in plain
     }
-    return {word: zipf for word, zipf in forms.items() if zipf >= least and len(word) > 1 and shorter(word) & near}
+    forms = {word: zipf for word, zipf in forms.items() if zipf >= least and len(word) > 1 and shorter(word) & near}
+    right = {word.lower(): zipf for word, zipf in words.items()}
+    long = {word: zipf for word, zipf in forms.items() if len(word) > SHORT_INFORMAL}
+    wrong = misspellings(long, right)
+    return {word: zipf for word, zipf in forms.items() if word not in wrong}
 
 
 def write(path: Path, words: Mapping[str, float]) -> None:

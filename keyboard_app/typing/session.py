@@ -27,7 +27,7 @@ from keyboard_app.typing.learner import Learner
 from model.suggestions import Path
 
 _SENT_KEPT = 100
-_WAIT_FOR_GLIDE_SECONDS = 0.2
+_WAIT_FOR_GLIDE_SECONDS = 2.0  # at most: else the word would be lost
 _WAIT_SECONDS = 0.02  # at the end of a word, for what the model thinks of it
 
 

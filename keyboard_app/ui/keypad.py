@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from kivy.clock import Clock
-from kivy.graphics import Color, Rectangle, RoundedRectangle
+from kivy.graphics import Color, Line, Rectangle, RoundedRectangle
 from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
@@ -28,6 +28,7 @@ from keyboard_app.ui import fonts
 from keyboard_app.ui.lettering import lettering
 from keyboard_app.ui.theme import Colour, Palette, rgba
 from keyboard_app.ui.widgets import ground
+from model.suggestions.gliding import MIN_LENGTH, Path
 
 _SYMBOLS = {
     Action.BACKSPACE: "⌫",
@@ -61,6 +62,9 @@ class _Finger:
         choice: which alternative it points at, while they are shown.
         x: where it came to the key.
         steps: by which it has moved the cursor.
+        path: where it was since it came down on a letter, in keys.
+        way: how long that path is, in keys.
+        trail: the line that shows it; None until it glides.
     """
 
     key: Key | None = None
@@ -69,6 +73,9 @@ class _Finger:
     choice: int | None = None
     x: float = 0.0
     steps: int = 0
+    path: list[tuple[float, float]] = field(default_factory=list)
+    way: float = 0.0
+    trail: Line | None = None
 
 
 class Keypad(Widget):
@@ -79,6 +86,7 @@ class Keypad(Widget):
         press: called with a key that was pressed.
         write: called with an alternative that was chosen.
         move: called with how many characters the cursor is to go right, or left if negative.
+        glide: called with the path of a finger over the letters of a word.
     """
 
     def __init__(
@@ -87,9 +95,10 @@ class Keypad(Widget):
         press: Callable[[Key], object],
         write: Callable[[str], object],
         move: Callable[[int], object],
+        glide: Callable[[Path], object],
     ) -> None:
         super().__init__(size_hint_y=None)
-        self._palette, self._press, self._write, self._move = palette, press, write, move
+        self._palette, self._press, self._write, self._move, self._glide = palette, press, write, move, glide
         self._state = EditorState()
         self._fingers: dict[int, _Finger] = {}
         self._cells: dict[Key, _Cell] = {}
@@ -178,9 +187,11 @@ class Keypad(Widget):
         if key in self._cells:
             self._cells[key].ground.rgba = rgba(self._ground_of(key))
 
+    def _place(self, touch: Any) -> tuple[float, float]:
+        return (touch.x - self.x) / self.width * COLUMNS, ROWS - (touch.y - self.y) / self.height * ROWS
+
     def _key_at(self, touch: Any) -> Key | None:
-        x, y = (touch.x - self.x) / self.width * COLUMNS, ROWS - (touch.y - self.y) / self.height * ROWS
-        return key_at(self._state.layer, x, y)
+        return key_at(self._state.layer, *self._place(touch))
 
     def on_touch_down(self, touch: Any) -> bool:
         """Press a key; fingers that are still on other keys have pressed theirs."""
@@ -192,15 +203,20 @@ class Keypad(Widget):
             self._release(other)
         touch.grab(self)
         finger = self._fingers[touch.uid] = _Finger()
-        self._hold(finger, self._key_at(touch), touch.x)
+        key = self._key_at(touch)
+        if key and key.types.isalpha() and self._state.layer is Layer.LETTERS:
+            finger.path.append(self._place(touch))
+        self._hold(finger, key, touch.x)
         return True
 
     def on_touch_move(self, touch: Any) -> bool:
-        """Slide to another key, along the alternatives, or along the space bar."""
+        """Glide over letters, or slide to another key, along the alternatives, or along the space bar."""
         finger = self._fingers.get(touch.uid)
         if finger is None or touch.grab_current is not self:
             return False
         key = self._key_at(touch)
+        if finger.choice is None and self._glides(finger, touch):
+            return True
         if finger.choice is not None:
             finger.choice = self._popup.choose(touch.x)
         elif finger.key and finger.key.slides and (finger.pressed or (key and key.top == finger.key.top)):
@@ -217,6 +233,23 @@ class Keypad(Widget):
         finger = self._fingers.pop(touch.uid, None)
         if finger is not None:
             self._release(finger)
+        return True
+
+    def _glides(self, finger: _Finger, touch: Any) -> bool:
+        """Follow a finger that came down on a letter; return whether it has gone too far to have meant a key."""
+        if not finger.path:
+            return False
+        here = self._place(touch)
+        finger.way += math.dist(finger.path[-1], here)
+        finger.path.append(here)
+        if finger.trail is None:
+            if finger.way < MIN_LENGTH:
+                return False
+            self._hold(finger, None, touch.x)
+            with self.canvas.after:
+                Color(*rgba(self._palette.primary), 0.6)
+                finger.trail = Line(points=[], width=dp(3))
+        finger.trail.points = [*finger.trail.points, touch.x, touch.y]
         return True
 
     def _slide(self, finger: _Finger, x: float) -> None:
@@ -251,6 +284,11 @@ class Keypad(Widget):
         else:
             self._popup.hide()
 
+    def _on_letters(self, path: list[tuple[float, float]]) -> Path:
+        """Return a path with the first row of letters at the top, where geometries have it."""
+        top = min(key.top for key in LAYOUTS[Layer.LETTERS] if key.types.isalpha())
+        return tuple((x, y - top) for x, y in path)
+
     def _repeat(self, finger: _Finger) -> None:
         if finger.key is not None:
             self._press(finger.key)
@@ -267,7 +305,9 @@ class Keypad(Widget):
             finger.timer.cancel()
         key, finger.key = finger.key, None
         self._shade(key)
-        self._popup.hide()
+        self._popup.hide()  # and the trail
+        if finger.trail is not None and key_at(self._state.layer, *finger.path[-1]) is not None:
+            self._glide(self._on_letters(finger.path))
         if key is None or finger.pressed:
             return
         finger.pressed = True

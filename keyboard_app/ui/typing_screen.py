@@ -44,7 +44,7 @@ class TypingScreen(BoxLayout):
         )
         self.field = Field(palette, self.edits, "Write a message")
         self.strip = Strip(palette, self._act(session.accept), ask)
-        self.keypad = Keypad(palette, self._act(session.press), self._act(session.type), self._act(session.move))
+        self.keypad = Keypad(palette, *map(self._act, (session.press, session.type, session.move, session.glide)))
         middle = AnchorLayout(size_hint_y=None, padding=(dp(10), dp(6)))
         self.field.bind(height=lambda _, height: setattr(middle, "height", height + dp(12)))
         middle.height = self.field.height + dp(12)

@@ -24,9 +24,10 @@ _POINTS = 32
 _ENDS = 1.9  # keys between a path's end and the key of the word's first or last letter, at most
 _MAX_WORD = 24
 _MAX_POINTS = 4096  # of a path; more are left out evenly
+_FAR = 100.0  # keys from the keyboard, where no finger is
 _ALONG = np.linspace(0.0, 1.0, _POINTS)
 _WHERE = (0.30, 0.13)  # keys by which a finger usually is beside the path, and a path's shape beside a word's
-_INDEPENDENT = 9.0  # points of a path that deviate each by itself: the others follow them
+_INDEPENDENT = 4.0  # points of a path that deviate each by itself: the others follow them
 _HOPELESS = 20.0  # nats by which a path may fit a word worse than the one that it fits best
 _UNEXPECTED = 3.0  # nats for a word that the model does not have
 _LENGTH = 0.14  # logarithm of the ratio of lengths
@@ -88,7 +89,7 @@ class Gliding:
     """
 
     def __init__(self, words: Iterable[str], keys: Geometry) -> None:
-        self._middles = _middles(keys)
+        self._middles = middles(keys)
         self._keys = sorted(set(self._middles.values()))
         self._words: dict[tuple[int, int], list[str]] = {}
         self._paths: dict[tuple[int, int], tuple[Floats, Floats]] = {}
@@ -107,6 +108,7 @@ class Gliding:
         points = np.array(path, np.float64).reshape(-1, 2)
         if len(points) == 0 or not np.isfinite(points).all():
             return [], np.zeros(0, np.float32)
+        points = np.clip(points, -_FAR, _FAR)
         words: list[str] = []
         found: list[Floats] = []
         lengths: list[Floats] = []
@@ -132,7 +134,7 @@ class Gliding:
             self._words[first, last] = words
             corners = [np.array(self._corners(word)) for word in words]
             self._paths[first, last] = (
-                np.array([resampled(each) for each in corners], np.float32).reshape(-1, _POINTS, 2),
+                np.array([_resampled(each) for each in corners], np.float32).reshape(-1, _POINTS, 2),
                 np.array([_length(each) for each in corners], np.float32),
             )
         return self._paths[first, last]
@@ -148,12 +150,7 @@ class Gliding:
         return found
 
 
-def length(path: Path) -> float:
-    """Return how long a path is, in keys."""
-    return _length(np.array(path, np.float64).reshape(-1, 2))
-
-
-def resampled(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _resampled(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return points equally far apart along a line of points [N, 2]; [_POINTS, 2]."""
     steps = np.hypot(*np.diff(points, axis=0).T) if len(points) > 1 else np.zeros(0)
     along = np.concatenate([[0.0], np.cumsum(steps)])
@@ -165,7 +162,7 @@ def resampled(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _deviation(points: npt.NDArray[np.float64], paths: Floats, lengths: Floats) -> Floats:
     """Return what it costs that a finger's points were meant for each of some paths, in nats."""
-    drawn = resampled(points).astype(np.float32)
+    drawn = _resampled(points).astype(np.float32)
     beside = drawn - paths  # [words, _POINTS, 2]
     where = np.square(beside).sum(axis=2).mean(axis=1)
     shape = np.square(beside - beside.mean(axis=1, keepdims=True)).sum(axis=2).mean(axis=1)
@@ -181,7 +178,8 @@ def _length(points: npt.NDArray[np.float64]) -> float:
     return float(np.hypot(*np.diff(points, axis=0).T).sum()) if len(points) > 1 else 0.0
 
 
-def _middles(keys: Geometry) -> dict[str, tuple[float, float]]:
+def middles(keys: Geometry) -> dict[str, tuple[float, float]]:
+    """Return the middle of each letter's key, in keys from the keyboard's top left corner."""
     found = {}
     for letter, place in keys.places.items():
         middle = place.left + place.width / 2, place.top + 0.5

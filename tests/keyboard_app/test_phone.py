@@ -24,6 +24,8 @@ from keyboard_app.typing.typing_log import EXPIRY_SECONDS
 from model.engine import Export
 from model.engine.exported import MANIFEST
 from model.suggestions import Suggestion
+from model.suggestions.gliding import middles
+from model.suggestions.keys import QWERTY
 from tests.keyboard_app.conftest import AGREED, Clock, Open
 
 CANARIES = ("xylopharnix", "quorvashti", "blentimoor")
@@ -47,6 +49,24 @@ def files_with(folder: Path, *words: str) -> list[str]:
 
 def learned(phone: Phone) -> list[str]:
     return [word for word, _, _ in phone.status().learned]
+
+
+class TestGliding:
+    def test_words_that_are_glided_stand_there_and_are_sent(self, open_phone: Open) -> None:
+        phone, where = open_phone(), middles(QWERTY)
+        for word in ("hello", "there"):
+            phone.session.glide(tuple(where[letter] for letter in word))
+            assert phone.settle()
+        phone.session.type(",")
+        assert phone.session.state.text == "Hello there,"
+        phone.session.send()
+        assert phone.session.sent == ["Hello there,"]
+
+    def test_without_a_model_a_glide_writes_nothing(self, open_phone: Open) -> None:
+        phone = open_phone(model=None)
+        phone.session.glide(((0.5, 0.5), (5.0, 0.5)))
+        phone.session.type("a")
+        assert phone.session.state.text == "a"
 
 
 class TestTyping:

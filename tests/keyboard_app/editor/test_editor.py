@@ -664,3 +664,79 @@ class Typing(RuleBasedStateMachine):
 
 TestTyping = Typing.TestCase
 TestTyping.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+# Gliding.
+
+PATH = ((1.5, 1.5), (6.0, 0.5))
+
+
+def glided(state: EditorState, *words: str) -> EditorState:
+    state = state.glide(PATH).state
+    assert state.request is not None
+    assert state.request.path == PATH
+    suggestions = tuple(Suggestion(word, 0.5, Origin.SHARED) for word in words)
+    return state.write_glided(Offer(state.request, suggestions)).state
+
+
+@pytest.mark.parametrize(
+    ("before", "text"),
+    [
+        ("", "There "), ("so ", "so there "), ("so", "so there "), ("so,", "so, there "), ("(", "(there "),
+        ("so\n", "so\nThere "), ("“", "“There "), ("hi. ", "hi. There "), ("hi.", "hi. There "), ("é", "é there "),
+    ],
+)  # fmt: skip
+def test_a_glided_word_is_set_off_and_brings_a_space(before: str, text: str) -> None:
+    state = glided(EditorState().type(before, 0).state if before else EditorState().send().state, "there")
+    assert state.text.lower() == text.lower()
+
+
+def test_one_backspace_takes_a_glide_back_and_the_strip_has_what_else_was_meant() -> None:
+    state = glided(EditorState().type("so", 0).state, "there", "three", "tree")
+    assert [slot.text for slot in state.slots if slot] == ["three", "there", "tree"]
+    other = state.accept(0).state
+    assert other.text == "so three "
+    assert [slot.text for slot in other.slots if slot] == ["there", "three", "tree"]
+    assert other.accept(0).state.text == "so there "
+    assert other.backspace().state.text == "so"
+    assert other.type(",", 1).state.text == "so three,"
+    assert other.type(" ", 1).state.text == "so three "
+    assert other.type("x", 1).state.text == "so three x"
+
+
+def test_glides_follow_each_other_and_marks() -> None:
+    state = glided(glided(glided(EditorState(), "how"), "are"), "you")
+    assert state.text.lower() == "how are you "
+    assert glided(state.type("?", 1).state, "well").text.lower() == "how are you? well "
+
+
+def test_a_glide_between_words_is_set_off_on_both_sides() -> None:
+    state = EditorState().type("so world", 0).state.place(3).state
+    assert glided(state, "good").type("x", 1).state.text == "so good x world"
+
+
+def test_a_glide_replaces_what_is_selected_and_is_undone() -> None:
+    state = EditorState().type("so good", 0).state.select(3, 7).state
+    state = glided(state, "bad")
+    assert state.text == "so bad "
+    assert state.undo().state.text == "so good"
+
+
+def test_nothing_is_glided_in_passwords_and_another_event_ends_a_glide() -> None:
+    password = EditorState().focus(FieldKind.PASSWORD).state
+    assert password.glide(PATH).state.request is None
+    state = EditorState().glide(PATH).state
+    request = state.request
+    assert request is not None
+    typed = state.type("a", 0).state
+    assert typed.write_glided(Offer(request, (Suggestion("x", 1.0, Origin.SHARED),))).state == typed
+    assert state.write_glided(Offer(request, ())).state.path is None
+    assert state.write_glided(Offer(request, ())).state.text == ""
+
+
+def test_a_glided_word_is_learned_as_a_typed_one() -> None:
+    state = EditorState().glide(PATH).state
+    assert state.request is not None
+    after = state.write_glided(Offer(state.request, (Suggestion("hello", 1.0, Origin.SHARED),)))
+    assert after.effects == (Drafted("Hello "),)
+    assert after.state.send().effects[0] == Finished("Hello ", 1)

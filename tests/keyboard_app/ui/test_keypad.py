@@ -15,9 +15,11 @@ from keyboard_app.editor.keys import (
     Action,
     Key,
     Layer,
+    key_at,
 )
 from keyboard_app.ui.keypad import Keypad
 from keyboard_app.ui.theme import DARK, LIGHT, Palette
+from model.suggestions import Path
 from tests.keyboard_app.ui.conftest import SIZE, Screen
 
 pytestmark = pytest.mark.slow  # needs OpenGL
@@ -30,8 +32,13 @@ class Typist:
         self.said: list[Any] = []
         self.screen = screen
         self.moved: list[int] = []
+        self.paths: list[Path] = []
         self.keypad = Keypad(
-            palette, lambda key: self.said.append(key.action or key.types), self.said.append, self.moved.append
+            palette,
+            lambda key: self.said.append(key.action or key.types),
+            self.said.append,
+            self.moved.append,
+            self.paths.append,
         )
         self.keypad.height = 240
         root = AnchorLayout(anchor_y="bottom")
@@ -157,6 +164,37 @@ def test_a_finger_slides_to_the_key_that_was_meant(typist: Typist) -> None:
     touch.touch_move(200, 500)
     touch.touch_up()
     assert typist.said == ["h"], "off the keys it presses none"
+
+
+def test_a_finger_that_goes_over_several_letters_glides(typist: Typist) -> None:
+    touch = typist.screen.touch(typist.at("t"))
+    for letter in "hen":
+        touch.touch_move(*typist.at(letter))
+    touch.touch_up()
+    assert typist.said == []
+    ((first, *_, last),) = typist.paths
+    assert key_at(Layer.LETTERS, *first) == typist.keypad.find("t")
+    assert key_at(Layer.LETTERS, *last) == typist.keypad.find("n")
+    typist.screen.tap(typist.at("e"))
+    assert (typist.said, len(typist.paths)) == (["e"], 1)
+
+
+@pytest.mark.parametrize("layer", [Layer.SYMBOLS, Layer.MORE_SYMBOLS])
+def test_nothing_is_glided_over_symbols(typist: Typist, layer: Layer) -> None:
+    typist.keypad.show(EditorState(layer=layer))
+    first, second = LAYOUTS[layer][0], LAYOUTS[layer][5]
+    touch = typist.screen.touch(typist.keypad.cell(first))
+    touch.touch_move(*typist.keypad.cell(second))
+    touch.touch_up()
+    assert (typist.said, typist.paths) == ([second.types], [])
+
+
+def test_a_glide_that_ends_off_the_keys_is_none(typist: Typist) -> None:
+    touch = typist.screen.touch(typist.at("t"))
+    touch.touch_move(*typist.at("p"))
+    touch.touch_move(200, 500)
+    touch.touch_up()
+    assert (typist.said, typist.paths) == ([], [])
 
 
 def test_a_finger_on_the_space_bar_moves_the_cursor_and_types_no_space(typist: Typist) -> None:
