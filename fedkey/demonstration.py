@@ -86,18 +86,20 @@ DIARIES = (
 
 NAMES = ("Ada", "Ben", "Cleo", "Dia", "Emil", "Fay")
 
+DEADLINES = Deadlines(20, 30, 90, 100, 110)
+
 _DAY = 86400
 _ROUND_SECONDS = 120.0
 _LOOK_SECONDS = 0.1
 
 
-def server_settings(phones: int, enrolment_url: str) -> ServerSettings:
+def server_settings(phones: int, enrolment_url: str, deadlines: Deadlines = DEADLINES) -> ServerSettings:
     """Return settings of rounds with this number of phones, as fast as they can be."""
     rounds = RoundSettings(
         goal=phones,
         minimum=phones,
         over_selection=1.0,
-        deadlines=Deadlines(20, 30, 90, 100, 110),
+        deadlines=deadlines,
         training=TrainingSettings(epochs=4),
         separation_seconds=0,
         meeting_seconds=2,
@@ -106,13 +108,14 @@ def server_settings(phones: int, enrolment_url: str) -> ServerSettings:
 
 
 @contextlib.contextmanager
-def local_server(folder: Path, model: Path, phones: int) -> Iterator[str]:
+def local_server(folder: Path, model: Path, phones: int, deadlines: Deadlines = DEADLINES) -> Iterator[str]:
     """Run a round server and an enrolment desk on this machine; yield the server's URL.
 
     Args:
         folder: Folder of both; what is there goes on.
         model: Folder of an exported model, the first of a new server.
         phones: Number of phones in a round.
+        deadlines: Of its steps, in seconds.
 
     Raises:
         StartError: they do not start.
@@ -125,7 +128,7 @@ def local_server(folder: Path, model: Path, phones: int) -> Iterator[str]:
         prepare(
             folder / "server",
             model=model if not (folder / "server").exists() else None,
-            settings=server_settings(phones, desk),
+            settings=server_settings(phones, desk, deadlines),
             public_text=lambda: PUBLIC_TEXT,
             authority=authority,
             texts_are_given=False,

@@ -133,10 +133,11 @@ class _Trainable(_Frozen):
             tf.TensorSpec([ROW_LENGTH, TRAINING_BATCH, self._network.embedding], tf.float32, name)
             for name in ("input_noise", "output_noise")
         ]
-        scalars = [tf.TensorSpec([], tf.float32, name) for name in ("learning_rate", "gradient_norm")]
+        # Of one number, since LiteRT's wheels for arm64 crash where an input has no dimension: docs/arm64.md.
+        settings = [tf.TensorSpec([1], tf.float32, name) for name in ("learning_rate", "gradient_norm")]
         weights = [tf.TensorSpec(shape, tf.float32, name) for name, shape in self._network.layout.items()]
         return super().signatures() | {
-            "train": _signature(self._train, rows, *noise, *scalars),
+            "train": _signature(self._train, rows, *noise, *settings),
             "evaluate": _signature(self._evaluate, rows),
             "get_weights": _signature(self._get_weights),
             "set_weights": _signature(self._set_weights, *weights),
@@ -160,7 +161,7 @@ class _Trainable(_Frozen):
             mean = loss / tf.maximum(targets, 1.0)
         gradients = tape.gradient(mean, values)
         norm = tf.sqrt(tf.add_n([tf.reduce_sum(gradient * gradient) for gradient in gradients]))
-        rate = learning_rate * tf.minimum(1.0, gradient_norm / tf.maximum(norm, 1e-12))
+        rate = learning_rate[0] * tf.minimum(1.0, gradient_norm[0] / tf.maximum(norm, 1e-12))
         for variable, value, gradient in zip(self._variables, values, gradients, strict=True):
             variable.assign(value - rate * gradient)
         return {"loss": loss, "hits": hits, "targets": targets}

@@ -24,7 +24,7 @@ from model.vocabulary import PAD
 
 VERSION: str = ai_edge_litert.__version__
 
-_NO_CLIPPING = np.float32(3e38)
+_NO_CLIPPING = 3e38
 
 _STDERR = 2
 _NOTICES = threading.Lock()
@@ -94,8 +94,8 @@ class LiteRTTrainer(LiteRTPredictor, Trainer):
                 rows=_batch(rows),
                 input_noise=inputs,
                 output_noise=outputs,
-                learning_rate=np.float32(learning_rate),
-                gradient_norm=np.float32(gradient_norm) if gradient_norm else _NO_CLIPPING,
+                learning_rate=np.array([learning_rate], np.float32),
+                gradient_norm=np.array([gradient_norm or _NO_CLIPPING], np.float32),
             )
         )
 

@@ -82,11 +82,11 @@ class Candidates:
     def log_probabilities(self, words: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the natural logarithm of each word's probability, float64 [words]."""
         shared, own = self._lexicon.index, self._own_index
-        found = [
-            self.probabilities[shared[word]] if word in shared else self._own[own[word]] if word in own else 0.0
-            for word in words
-        ]
-        logarithms: npt.NDArray[np.float64] = np.log(np.array(found, np.float64) + _LEAST)
+        places = np.array([shared.get(word, -1) for word in words], np.int64)
+        found = self.probabilities[places].astype(np.float64)
+        for i in np.flatnonzero(places < 0):
+            found[i] = self._own[own[words[i]]] if words[i] in own else 0.0
+        logarithms: npt.NDArray[np.float64] = np.log(found + _LEAST)
         return logarithms
 
     def mass(self, prefix: str) -> float:

@@ -142,47 +142,53 @@ def costs(typed: str, words: list[str], *, whole: bool, keys: Geometry = QWERTY)
     as_typed, typed = typed, _plain(typed)
     if not words or not 0 < len(typed) <= _LONGEST:
         return np.full(len(words), HOPELESS, np.float32)
-    encoded = np.stack([_encoded(word) for word in words]).T  # [_LONGEST + 1, words]
+    joined = "".join(words)
+    plain = words if joined.isascii() else [_plain(word) for word in words]
     letters = [ord(character) for character in typed]
-    apostrophe = encoded == _APOSTROPHE
-    doubled = np.zeros(encoded.shape, np.bool_)
-    doubled[1:] = encoded[1:] == encoded[:-1]
-    omitted = np.where(apostrophe, _APOSTROPHE_OMITTED, np.where(doubled, _DOUBLED_OMITTED, _OMITTED))
+    width = min(len(letters) + _BAND, _LONGEST)
+    encoded = _encoded(plain, width)
+    omitted = np.where(encoded == _APOSTROPHE, np.float32(_APOSTROPHE_OMITTED), np.float32(_OMITTED))
+    omitted[1:][encoded[1:] == encoded[:-1]] = _DOUBLED_OMITTED
     omitted[0] += _FIRST_LETTER
-    omitted = np.where(encoded == _END, HOPELESS, omitted).astype(np.float32)
-    hopeless = np.full(len(words), HOPELESS, np.float32)
-    # rows[i][j]: the first i letters typed for the first j of the word
-    start = [np.zeros(len(words), np.float32)]
-    for j in range(1, _BAND + 1):
-        start.append(start[-1] + omitted[j - 1])
-    rows: list[dict[int, Floats]] = [dict(enumerate(start))]
+    omitted[encoded == _END] = HOPELESS
+    # Letters left out one after the other cost the difference of two places of this; [width + 1, words].
+    all_omitted = np.zeros((width + 1, len(words)), np.float32)
+    np.cumsum(omitted, axis=0, out=all_omitted[1:])
+    # rows[i][j]: the first i letters typed for the first j of the word; hopeless outside the band
+    rows = [np.minimum(all_omitted, HOPELESS)]
+    rows[0][_BAND + 1 :] = HOPELESS
     for i, letter in enumerate(letters, 1):
         before = rows[-1]
-        row: dict[int, Floats] = {}
+        low, high = max(0, i - _BAND), min(i + _BAND, width) + 1
         extra = _EXTRA_NEIGHBOUR if i > 1 and _close(letter, letters[i - 2], keys) else _EXTRA
-        substitution = _substitution(letter, keys)
-        for j in range(max(0, i - _BAND), min(i + _BAND, _LONGEST) + 1):
-            best = before.get(j, hopeless) + extra
-            if j:
-                step = substitution[encoded[j - 1]]
-                if j == 1:
-                    step = step + _FIRST_LETTER * (step > 0)
-                best = np.minimum(best, before.get(j - 1, hopeless) + step)
-                best = np.minimum(best, row.get(j - 1, hopeless) + omitted[j - 1])
-            if i > 1 and j > 1:
-                swapped = (encoded[j - 1] == letters[i - 2]) & (encoded[j - 2] == letter) & (letter != letters[i - 2])
-                best = np.minimum(best, np.where(swapped, rows[-2].get(j - 2, hopeless) + _TRANSPOSED, HOPELESS))
-            row[j] = np.minimum(best, HOPELESS)
+        best = before[low:high] + np.float32(extra)
+        first = max(low, 1)
+        step = _substitution(letter, keys)[encoded[first - 1 : high - 1]]
+        if first == 1:
+            step[0] += np.float32(_FIRST_LETTER) * (step[0] > 0)
+        step += before[first - 1 : high - 1]
+        np.minimum(best[first - low :], step, out=best[first - low :])
+        if i > 1 and letter != letters[i - 2]:
+            second = max(low, 2)
+            swapped = encoded[second - 1 : high - 1] == letters[i - 2]
+            swapped &= encoded[second - 2 : high - 2] == letter
+            if swapped.any():
+                costs_swapped = np.where(swapped, rows[-2][second - 2 : high - 2] + np.float32(_TRANSPOSED), HOPELESS)
+                np.minimum(best[second - low :], costs_swapped, out=best[second - low :])
+        best -= all_omitted[low:high]
+        np.minimum.accumulate(best, axis=0, out=best)
+        best += all_omitted[low:high]
+        row = np.full_like(before, HOPELESS)
+        np.minimum(best, HOPELESS, out=row[low:high])
         rows.append(row)
-    lengths = np.array([len(_plain(word)) for word in words])
-    result = hopeless
-    for j, cost in rows[-1].items():
-        rest = lengths - j
-        result = np.minimum(result, np.where(rest == 0, cost, HOPELESS))
-        if not whole:
-            result = np.minimum(result, np.where(rest > 0, cost + _UNFINISHED, HOPELESS))
-    accents = np.array([_accent_cost(as_typed, word) for word in words], np.float32)
-    return np.minimum(result + accents, HOPELESS).astype(np.float32)
+    rest = np.array([len(word) for word in plain]) - np.arange(low, high)[:, None]
+    ends = np.where(rest == 0, rows[-1][low:high], HOPELESS)
+    if not whole:
+        ends = np.where(rest > 0, rows[-1][low:high] + np.float32(_UNFINISHED), ends)
+    result: Floats = ends.min(axis=0).astype(np.float32)
+    if not (as_typed.isascii() and joined.isascii()):
+        result += np.array([_accent_cost(as_typed, word) for word in words], np.float32)
+    return np.minimum(result, HOPELESS)
 
 
 def letters_of(word: str) -> int:
@@ -231,10 +237,10 @@ def _close(one: int, other: int, keys: Geometry) -> bool:
     return one == other or chr(one) in keys.neighbours.get(chr(other), "")
 
 
-@functools.lru_cache(maxsize=50_000)
-def _encoded(word: str) -> npt.NDArray[np.int16]:
-    """Return a word's code points, and `_END` behind them; those that no key has are all alike."""
-    word = _plain(word)
-    points = np.full(_LONGEST + 1, _END, np.int16)
-    points[: min(len(word), _LONGEST)] = [min(ord(character), _POINTS - 2) for character in word[:_LONGEST]]
-    return points
+def _encoded(words: Sequence[str], width: int) -> npt.NDArray[np.int16]:
+    """Return words' first code points, and `_END` behind them, int16 [width, words]; those without a key are alike."""
+    letters = "".join(word[:width].ljust(width, "\0") for word in words)
+    points = np.frombuffer(letters.encode("utf-32-le"), np.uint32).reshape(len(words), width)
+    encoded: npt.NDArray[np.int16] = np.minimum(points, _POINTS - 2).astype(np.int16).T.copy()
+    encoded[encoded == 0] = _END
+    return encoded

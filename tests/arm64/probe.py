@@ -1,4 +1,4 @@
-"""What a phone computes, on whatever processor this runs: probe.py EXPORT OUT writes strips and numbers to compare."""
+"""What a phone computes, on whatever processor this runs: probe.py ENGINE EXPORT OUT writes numbers to compare."""
 
 import json
 import platform
@@ -20,15 +20,16 @@ TEXTS = ("", "hello ", "hello th", "how are yo", "see you tomorow", "i am fien",
 MESSAGES = ("hello there how are you", "i am fine and you", "see you tomorrow then", "what are you doing") * 6
 STEPS = 12
 
-folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-export = Export.load(folder, Engine.NUMPY)
+engine, folder, out = Engine[sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[3])
+export = Export.load(folder, engine)
 suggester = Suggester(MixtureNextWords(export.predictor(), export.vocabulary, export.mixture))
-strips = []
+strips, probabilities = [], []
 for text in TEXTS:
     before, typed = split_word(text)
     correction = suggester.autocorrect(before, typed) if typed else None
-    strip = [[each.text, each.probability] for each in suggester.suggest(before, typed)]
-    strips.append([strip, correction and correction.text])
+    strip = suggester.suggest(before, typed)
+    strips.append([[each.text for each in strip], correction and correction.text])
+    probabilities += [each.probability for each in strip]
 
 pieces = [export.vocabulary.encode(tokenise(text)) for text in MESSAGES]
 rows, trainer = pack(pieces), export.trainer()
@@ -47,6 +48,9 @@ levels = encoding.quantise(rotated, seed)
 stream = np.frombuffer(masks.key_stream(seed).update(bytes(1 << 16)), np.uint8)
 np.savez(
     out,
+    probabilities=probabilities,
+    losses=[before_training.loss / before_training.targets, after_training.loss / after_training.targets],
+    hits=[before_training.hits, after_training.hits],
     weights=trainer.weights(),
     rotated=rotated,
     levels=levels,
@@ -55,5 +59,4 @@ np.savez(
     public=np.frombuffer(keys.public_key(seed), np.uint8),
     pieces=np.concatenate([np.array(each) for each in pieces]),
 )
-measured = {"before": list(before_training), "after": list(after_training)}
-print(json.dumps({"machine": platform.machine(), "strips": strips, "measured": measured}))
+print(json.dumps({"machine": platform.machine(), "strips": strips}))
