@@ -36,9 +36,6 @@ _TELL_NO_PURPOSE = "xim"  # clients of the old protocol cannot say that a field 
 _QT = "QIBusInputContext"
 _NO_FIELD = "fake"  # what IBus focuses when nothing is
 
-_CORRECTION_SECONDS = 0.03
-"""How long the end of a word waits for what its last letter made of it; it was nearly always there before."""
-
 CONSENT, INCOGNITO, LEAVES, SETTINGS = "consent", "incognito", "leaves", "settings"
 
 
@@ -65,6 +62,7 @@ class Engine(IBus.Engine):  # type: ignore[name-defined]
         self._client = _NO_FIELD
         self._deletes = False
         self._shown = False
+        self._listed: tuple[list[str], bool] | None = None  # words in the lookup table, and whether one is marked
         self._table = IBus.LookupTable.new(3, 0, True, True)  # noqa: FBT003
         self._table.set_orientation(IBus.Orientation.HORIZONTAL)
         self._switches = {
@@ -96,7 +94,7 @@ class Engine(IBus.Engine):  # type: ignore[name-defined]
 
     def do_focus_in_id(self, _: str, client: str) -> None:
         """Begin with another field. Of what kind it is it says before its first key, or has said before."""
-        self._client = client
+        self._client, self._listed = client, None  # what another field showed is gone
         if self._field is not None:
             self._field.enter()
         self.register_properties(self._properties)
@@ -156,7 +154,7 @@ class Engine(IBus.Engine):  # type: ignore[name-defined]
             return False
         told = self._pressed(field, key, state)
         self._apply(told)
-        self._show_candidates()
+        GLib.idle_add(self._show_candidates)  # once the application has its answer
         return told.handled
 
     def do_candidate_clicked(self, index: int, _: int, __: int) -> None:
@@ -203,8 +201,6 @@ class Engine(IBus.Engine):  # type: ignore[name-defined]
             return field.backspace()
         character = IBus.keyval_to_unicode(key)
         if character and character.isprintable():
-            if self._typed_on is not None and not character.isalnum():
-                self._typed_on.settle(_CORRECTION_SECONDS)
             return field.character(character)
         return field.other()
 
@@ -229,14 +225,18 @@ class Engine(IBus.Engine):  # type: ignore[name-defined]
             mode = IBus.PreeditFocusMode.CLEAR if self._client == _QT else IBus.PreeditFocusMode.COMMIT
             self.update_preedit_text_with_mode(text, length, self._shown, mode)
 
-    def _show_candidates(self) -> None:
+    def _show_candidates(self) -> bool:
         candidates = self._field.candidates if self._field is not None and self._kind is not None else []
-        self._table.clear()
-        for _, slot in candidates:
-            self._table.append_candidate(IBus.Text.new_from_string(slot.text))
         # A word that a space would put in place of the typed one is marked.
-        self._table.set_cursor_visible(any(slot.suggestion is None for _, slot in candidates))
-        self.update_lookup_table(self._table, bool(candidates))
+        shown = [slot.text for _, slot in candidates], any(slot.suggestion is None for _, slot in candidates)
+        if shown != self._listed:
+            self._listed = shown
+            self._table.clear()
+            for text in shown[0]:
+                self._table.append_candidate(IBus.Text.new_from_string(text))
+            self._table.set_cursor_visible(shown[1])
+            self.update_lookup_table(self._table, bool(candidates))
+        return bool(GLib.SOURCE_REMOVE)
 
     def _set_switch(self, name: str, *, on: bool) -> None:
         switch = self._switches[name]

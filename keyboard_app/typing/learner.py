@@ -117,6 +117,10 @@ class Learner:
         """Wait until everything asked for so far is done; return whether it is."""
         return self._suggesting.settle(timeout_seconds)
 
+    def answered(self, timeout_seconds: float) -> bool:
+        """Wait until the latest request of `ask` is answered; return whether it is."""
+        return self._suggesting.answered(timeout_seconds)
+
     def close(self) -> None:
         """Do all that was asked for, write what is left, and end the thread; waits for that."""
         self.do(self._save)  # after all that was typed

@@ -167,7 +167,7 @@ class TypingSession:
         if characters and not all(map(is_letter, characters)) and state.composing:
             answered = state.offer is not None and state.offer.request == state.request
             if not answered and self._learner.opened.is_set():
-                self._learner.settle(_WAIT_SECONDS)
+                self._learner.answered(_WAIT_SECONDS)
 
     def _type(self, event: Callable[[EditorState], After]) -> None:
         """Let an event happen, after a glide before it; what follows from it is left to the other threads."""

@@ -41,7 +41,7 @@ class Suggesting:
         self._generation = 0
         self._request: Request | None = None
         self._jobs: deque[Job] = deque()
-        self._busy = True
+        self._busy = self._answering = True
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="suggesting", daemon=True)
         self._thread.start()
@@ -69,6 +69,11 @@ class Suggesting:
         with self._changed:
             return self._changed.wait_for(lambda: not (self._busy or self._request or self._jobs), timeout_seconds)
 
+    def answered(self, timeout_seconds: float) -> bool:
+        """Wait until the latest request is answered, whatever else is to be done; return whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not (self._answering or self._request), timeout_seconds)
+
     def close(self) -> None:
         """Do what is in the queue, and end."""
         with self._changed:
@@ -82,12 +87,12 @@ class Suggesting:
             self._suggester = self._load()
         while True:
             with self._changed:
-                self._busy = False
+                self._busy = self._answering = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._request is not None or self._jobs or self._closing)
                 self._busy = True
                 request, generation = self._request, self._generation
-                self._request = None
+                self._request, self._answering = None, request is not None
                 job = self._jobs.popleft() if request is None and self._jobs else None
                 if request is None and job is None:
                     return

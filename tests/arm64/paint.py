@@ -1,4 +1,4 @@
-"""Paint a phone's window once, on whatever processor this runs: paint.py EXPORT PROFILES OUT, for OUT.png and OUT.npy."""
+"""Paint a phone's window once, on this processor: paint.py EXPORT PROFILES OUT writes OUT.png and OUT.npy."""
 
 import sys
 from pathlib import Path

@@ -34,7 +34,10 @@ def processor() -> Processor:
 
 @pytest.mark.parametrize("engine", Engine)
 def test_a_phones_processor_computes_what_a_desktops_does(
-    processor: Processor, exported: Export, tmp_path: Path, engine: Engine  # noqa: F811
+    processor: Processor,
+    exported: Export,  # noqa: F811
+    tmp_path: Path,
+    engine: Engine,
 ) -> None:
     found = measure(processor, engine, exported.directory, tmp_path)
     assert found.machines == ("x86_64", "aarch64")
@@ -98,9 +101,7 @@ def test_phones_of_both_processors_take_part_in_a_round(processor: Processor, se
         stdout=subprocess.PIPE,
         text=True,
     )
-    phones = demonstration.open_phones(
-        tmp_path / "phones", 2, model, server, demonstration.trust_of(tmp_path)
-    )
+    phones = demonstration.open_phones(tmp_path / "phones", 2, model, server, demonstration.trust_of(tmp_path))
     try:
         typed = Typed(process)
         for message in MESSAGES:
