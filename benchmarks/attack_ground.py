@@ -13,8 +13,8 @@ from model.batches import Rows
 from model.checkpoint import Checkpoint
 from model.engine import TRAINING_BATCH, Trainer
 from model.engine.litert_engine import LiteRTTrainer
-from model.export import training_file
 from model.layout import FlatVector, Layout, NetworkConfig
+from model.litert_files import training_file
 from model.vocabulary import Vocabulary
 
 ROW_LENGTH = 20

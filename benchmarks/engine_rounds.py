@@ -16,8 +16,8 @@ from model.checkpoint import Checkpoint
 from model.engine import TRAINING_BATCH, Trainer
 from model.engine.litert_engine import LiteRTTrainer
 from model.evaluation import Totals
-from model.export import training_file
 from model.layout import FlatVector, Layout, NetworkConfig
+from model.litert_files import training_file
 
 CLIENT_ROWS = 32
 """Rows of 20 pieces that a client trains on in a round."""

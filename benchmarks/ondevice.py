@@ -57,8 +57,9 @@ def _prepare(model: Path, folder: Path) -> float:
     from model import public_start  # noqa: PLC0415
     from model.checkpoint import Checkpoint  # noqa: PLC0415
     from model.engine import Engine  # noqa: PLC0415
-    from model.export import export, relative_perplexity  # noqa: PLC0415
+    from model.export import export  # noqa: PLC0415
     from model.layout import SIZES  # noqa: PLC0415
+    from model.litert_files import relative_perplexity  # noqa: PLC0415
     from model.text import tokenise  # noqa: PLC0415
 
     started = not model.exists() and model.name in SIZES

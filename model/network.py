@@ -1,7 +1,7 @@
 """The network: next-piece prediction with a coupled input-forget LSTM (Hard et al. 2018), defined once.
 
-Pure functions of (weights, tokens). TFF trains them as a functional model, `model.export` turns them into the file
-a phone trains with. The order of the weights is that of `model.layout`.
+Pure functions of (weights, tokens). TFF trains them as a functional model, `model.litert_files` turns them into the
+file a phone trains with. The order of the weights is that of `model.layout`.
 
 The three differentiable pieces carry hand-written gradients: plain autodiff of the same network needs operations that
 LiteRT's built-in set lacks, and is slower on a processor.

@@ -28,7 +28,8 @@ from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTPredictor
 from model.evaluation import gains_table, spread_table, table
 from model.evaluation.report import LearningCurve, write
-from model.export import export, inference_file
+from model.export import export
+from model.litert_files import inference_file
 from model.next_words import MixtureNextWords
 from model.suggestions import Suggester, split_word
 

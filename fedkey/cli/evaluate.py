@@ -17,7 +17,7 @@ from model.engine.litert_engine import LiteRTPredictor
 from model.evaluation import compare, spread_table, table
 from model.evaluation.plot import plot_models
 from model.evaluation.typist import type_messages, typing_table
-from model.export import inference_file
+from model.litert_files import inference_file
 from model.next_words import MixtureNextWords
 from model.suggestions import Suggester
 

@@ -13,7 +13,7 @@ from model.checkpoint import Checkpoint
 from model.engine import Export
 from model.engine.exported import FOLDER, MANIFEST, TRUST
 from model.export import export as write_export
-from model.export import inference_file, relative_perplexity
+from model.litert_files import inference_file, relative_perplexity
 from model.text import tokenise
 
 _MAX_LOSS = 0.001  # of perplexity, relative, that a smaller file may cost

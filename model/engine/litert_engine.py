@@ -1,4 +1,4 @@
-"""The engine that LiteRT computes, from the files of `model.export`.
+"""The engine that LiteRT computes, from the files of `model.litert_files`.
 
 Every predictor and every trainer is an interpreter of its own with one thread, so that a key press never waits for
 training.
@@ -65,7 +65,7 @@ class LiteRTTrainer(LiteRTPredictor, Trainer):
     """See `Trainer`.
 
     Args:
-        file: a LiteRT file with the signatures of `model.export`'s training file.
+        file: a LiteRT file with the signatures of `model.litert_files`'s training file.
         network: the sizes it was made with.
 
     Raises:

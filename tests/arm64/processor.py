@@ -16,7 +16,7 @@ import platformdirs
 
 ROOT = Path(__file__).parents[2]
 DEBIAN = "http://deb.debian.org/debian"
-PACKAGES = ("libegl1", "libgl1-mesa-dri", "libgles2", "libmtdev1", "python3.11")
+PACKAGES = ("libegl1", "libgl1", "libgl1-mesa-dri", "libgles2", "libmtdev1", "python3.11")
 LITERT = ("ai-edge-litert", "backports-strenum")
 
 _PYTHON = """#!/bin/sh

@@ -52,7 +52,7 @@ def test_a_phones_processor_computes_what_a_desktops_does(
 
 
 def test_litert_crashes_there_where_an_input_has_no_dimension(processor: Processor, tmp_path: Path) -> None:
-    """If this fails, LiteRT was mended: docs/arm64.md has the report, and `model.export` a way around it."""
+    """If this fails, LiteRT was mended: docs/arm64.md has the report, and `model.litert_files` a way around it."""
     shown = ROOT / "tests/arm64/scalar_input.py"
     model = tmp_path / "scalar.tflite"
     subprocess.run([sys.executable, shown, "write", model], check=True, capture_output=True)

@@ -8,7 +8,8 @@ import pytest
 from model.checkpoint import Checkpoint
 from model.engine import MANIFEST, VOCABULARY_FILES, Engine, Export, ExportError
 from model.engine.litert_engine import LiteRTPredictor, LiteRTTrainer
-from model.export import export, inference_file, relative_perplexity
+from model.export import export
+from model.litert_files import inference_file, relative_perplexity
 from tests.model.engines import small_checkpoint
 
 FILES = {name for engine in Engine for name in (engine.training, engine.inference)} | set(VOCABULARY_FILES)

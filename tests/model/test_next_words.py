@@ -4,8 +4,8 @@ import pytest
 from model.checkpoint import Checkpoint
 from model.engine import State
 from model.engine.litert_engine import LiteRTPredictor
-from model.export import inference_file
 from model.layout import NetworkConfig, initial_weights
+from model.litert_files import inference_file
 from model.network_words import NetworkWordModel
 from model.next_words import MixtureNextWords
 from model.text import Token, tokenise

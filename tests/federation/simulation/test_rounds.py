@@ -20,8 +20,8 @@ from federation.updates.sparsification import chunk_energies
 from model.batches import Rows, pack
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTTrainer
-from model.export import training_file
 from model.layout import FlatVector, FlatWeights, Layout, NetworkConfig, initial_weights
+from model.litert_files import training_file
 from model.network import loss_and_hits
 from model.vocabulary import BOUNDARY, PAD, Vocabulary
 

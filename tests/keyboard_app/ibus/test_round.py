@@ -27,6 +27,7 @@ PATIENT = Deadlines(40, 60, 160, 180, 200)
 SECONDS = 400.0
 SETTINGS = Settings(consent=True, rest_seconds=0.0, min_examples=2, min_phones=3)
 LEARNED, SECRET = "blentimoor", "quorvashti"
+MESSAGE = f"so {LEARNED} it is then"
 TOLD = ("see you tomorrow then", "what are you doing", "hello there how are you", "i am fine and you")
 
 
@@ -55,33 +56,22 @@ def test_a_round_is_joined_while_somebody_types(tmp_path: Path, server: Recorded
     profile = Profile.named("typist", tmp_path / "profiles")
     profile.keep(SETTINGS)
     model = demonstration.trust_of(tmp_path).parent
-    options = (
-        "--model",
-        str(model),
-        "--server",
-        server.url,
-        "--profile",
-        "typist",
-        "--profiles",
-        profile.folder.parent,
-    )
-    with desktop(tmp_path / "made") as made, with_keyboard(made, *map(str, options)) as here:
+    options = ("--model", str(model), "--server", server.url, "--profiles", str(profile.folder.parent))
+    with desktop(tmp_path / "made") as made, with_keyboard(made, "--profile", "typist", *options) as here:
         with here.application("gtk3") as application:
-            typed = []
+            application.press("Tab")
+            application.type(SECRET)
+            application.has("password", SECRET)
+            application.press("Tab")
+            lines = 0
             ends = time.monotonic() + SECONDS
             while not all(any(e.outcome is Outcome.JOINED for e in phone.status().rounds) for phone in others):
                 assert time.monotonic() < ends, [phone.status().activity for phone in others]
-                typed.append(f"so {LEARNED} it is then")
-                application.type(typed[-1])
+                application.type(MESSAGE)
                 application.press("Return")
-                if len(typed) == 2:
-                    application.press("Tab")
-                    application.type(SECRET)
-                    application.has("password", SECRET)
-                    application.press("Tab")
-            content = application.content()
-            assert content["field"] + content["text"].replace("\n", "") == "".join(typed)
-        assert set(Typing(here, profile).learned()) == set(typed)
+                lines += 1
+            application.has("text", lines * f"{MESSAGE}\n")
+        assert set(Typing(here, profile).learned()) == {MESSAGE}
     with contextlib.closing(PhoneStore(profile.device)) as store:
         ended = [record for record in store.rounds() if record.ended is not None]
     assert any(record.reason is DropReason.NONE and record.sent for record in ended)
