@@ -1,21 +1,21 @@
 """A phone's processor by emulation: Debian's Python for arm64, PyPI's wheels for it, and qemu that runs them.
 
-Nothing is installed: packages are unpacked into a folder, which the next run uses again. Debian's own clients download,
-with lists of their own and signatures checked; wheels are of the versions that everything else is tested with. qemu is
-that of Debian 13, since the one of Debian 12 stops in some libraries.
+Packages are unpacked into a folder, which the next run uses again. Wheels are of the versions that everything else is
+tested with; qemu is that of Debian 13, since the one of Debian 12 stops in some libraries.
 """
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import platformdirs
 
+from tests import debian
+from tests.debian import run
+
 ROOT = Path(__file__).parents[2]
-DEBIAN = "http://deb.debian.org/debian"
 PACKAGES = ("libegl1", "libgl1", "libgl1-mesa-dri", "libgles2", "libmtdev1", "python3.11")
 LITERT = ("ai-edge-litert", "backports-strenum")
 
@@ -62,47 +62,16 @@ class Processor:
 
     def python(self, *arguments: str | Path, litert: bool = False) -> str:
         """Run Python with the phone's install and this checkout; return what it prints."""
-        return _run(self.command, *arguments, cwd=ROOT, environment=self.environment(litert=litert))
+        return run(self.command, *arguments, cwd=ROOT, environment=self.environment(litert=litert))
 
     def _unpack(self) -> None:
         qemu = self._folder / "qemu"
-        for name in ("bin", "sbin", "lib", "lib64"):
-            (self._root / "usr" / name).mkdir(parents=True)
-            (self._root / name).symlink_to(f"usr/{name}")
-        qemu.mkdir()
-        unpack = 'dpkg-deb --fsys-tarfile "$0" | tar -x --keep-directory-symlink -C "$1" --exclude ./usr/share/doc'
-        for path in self._download("bookworm", "arm64", "install", "--yes", "--download-only", *PACKAGES):
-            _run("sh", "-c", unpack, path, self._root)
-        for path in self._download("trixie", "amd64", "download", "qemu-user"):
-            _run("sh", "-c", 'dpkg-deb --fsys-tarfile "$0" | tar -x -C "$1" ./usr/bin/qemu-aarch64', path, qemu)
+        debian.unpack(debian.download(self._folder / "apt-bookworm", "bookworm", "arm64", *PACKAGES), self._root)
+        own = debian.download(self._folder / "apt-trixie", "trixie", "amd64", "qemu-user", alone=True)
+        debian.unpack(own, qemu, "./usr/bin/qemu-aarch64")
         self.command.write_text(_PYTHON.format(qemu=qemu / "usr/bin/qemu-aarch64", root=self._root))
         self.command.chmod(0o755)
         _compile([self._root / "usr/lib/python3.11"])
-
-    def _download(self, suite: str, architecture: str, *command: str) -> list[Path]:
-        """Return what a command of apt-get downloads of a suite of Debian, which this machine may not be of."""
-        own = self._folder / f"apt-{suite}"
-        for name in ("state/lists/partial", "cache/archives/partial"):
-            (own / name).mkdir(parents=True)
-        (own / "status").touch()
-        key = "/usr/share/keyrings/debian-archive-keyring.gpg"
-        (own / "sources.list").write_text(f"deb [signed-by={key}] {DEBIAN} {suite} main\n")
-        options = {
-            "Acquire::Retries": "3",
-            "APT::Architecture": architecture,
-            "APT::Architectures": architecture,
-            "APT::Install-Recommends": "false",
-            "APT::Sandbox::User": "root",
-            "Dir::Cache": own / "cache",
-            "Dir::Etc::sourcelist": own / "sources.list",
-            "Dir::Etc::sourceparts": "-",
-            "Dir::State": own / "state",
-            "Dir::State::status": own / "status",
-        }
-        apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
-        _run(*apt, "update", "--error-on=any")
-        _run(*apt, *command, cwd=own / "cache/archives")
-        return sorted((own / "cache/archives").glob("*.deb"))
 
     def _install(self) -> None:
         required = self._folder / "required.txt"
@@ -113,21 +82,15 @@ class Processor:
         ):
             required.write_text(versions)
             where = ("--target", folder, "--python-platform", "aarch64-manylinux_2_28", "--python-version", "3.11")
-            _run("uv", "pip", "install", "--quiet", "--no-deps", *where, "--only-binary", ":all:", "-r", required)
+            run("uv", "pip", "install", "--quiet", "--no-deps", *where, "--only-binary", ":all:", "-r", required)
         _compile([self._site, self._litert])
 
 
 def _versions(*options: str) -> str:
     common = ("--quiet", "--no-default-groups", "--no-emit-project", "--no-hashes", "--no-header", "--no-annotate")
-    return _run("uv", "export", *common, *options, cwd=ROOT)
+    return run("uv", "export", *common, *options, cwd=ROOT)
 
 
 def _compile(folders: Iterable[Path]) -> None:
     """Compile modules here, for a Python of the same version there, where that takes long."""
-    _run(sys.executable, "-m", "compileall", "-q", "-j", "2", "-x", "test", *folders)
-
-
-def _run(*command: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
+    run(sys.executable, "-m", "compileall", "-q", "-j", "2", "-x", "test", *folders)

@@ -22,34 +22,48 @@ class Recorded:
         """Return what each connection carried to the server so far."""
         return [bytes(each) for each in list(self._sent.values())]
 
-    def carry(self, source: socket.socket, target: socket.socket, number: int | None) -> None:
-        """Carry on until the source ends, and keep what there was if it has a number."""
-        with contextlib.suppress(OSError):
-            while content := source.recv(1 << 16):
-                if number is not None:
-                    self._sent.setdefault(number, bytearray()).extend(content)
-                target.sendall(content)
-        with contextlib.suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
+    def connect(self, number: int, client: socket.socket, server: socket.socket) -> None:
+        """Carry both ways until both sides have ended."""
+        back = threading.Thread(target=_carry, args=(server, client, bytearray()), daemon=True)
+        back.start()
+        with client, server:
+            _carry(client, server, self._sent.setdefault(number, bytearray()))
+            back.join()
+
+
+def _carry(source: socket.socket, target: socket.socket, seen: bytearray) -> None:
+    with contextlib.suppress(OSError):
+        while content := source.recv(1 << 16):
+            seen.extend(content)
+            target.sendall(content)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager
 def recording(url: str) -> Iterator[Recorded]:
-    """Stand before a server of this machine."""
+    """Stand before a server of this machine, until all connections to it have ended."""
     host, port = urlsplit(url).hostname, urlsplit(url).port
     assert host is not None
     assert port is not None
+    connections: list[threading.Thread] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
         recorded = Recorded(f"http://127.0.0.1:{listening.getsockname()[1]}")
 
         def accept() -> None:
             with contextlib.suppress(OSError):
-                for number in range(1 << 20):
+                while True:
                     client, _ = listening.accept()
-                    server = socket.create_connection((host, port))
-                    for ends in ((client, server, number), (server, client, None)):
-                        threading.Thread(target=recorded.carry, args=ends, daemon=True).start()
+                    ends = client, socket.create_connection((host, port))
+                    connections.append(
+                        threading.Thread(target=recorded.connect, args=(len(connections), *ends), daemon=True)
+                    )
+                    connections[-1].start()
 
-        threading.Thread(target=accept, daemon=True).start()
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
         yield recorded
         listening.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+    for connection in connections:
+        connection.join(10)
