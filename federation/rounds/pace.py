@@ -13,6 +13,21 @@ _COHORTS = 2
 
 JITTER = 0.2
 
+_POLLS_PER_SECOND = 100.0
+_SHORTEST_POLL_SECONDS = 1.0
+_POLLS_LEFT = 3
+"""So many polls at least fit into what is left of a step."""
+
+
+def poll_seconds(*, phones: int, left_seconds: float) -> float:
+    """Return in how many seconds a phone should ask again whether a step is over.
+
+    Args:
+        phones: that ask; a server answers a hundred a second, and the phones of a small round every second.
+        left_seconds: until the step's deadline.
+    """
+    return max(_SHORTEST_POLL_SECONDS, min(phones / _POLLS_PER_SECOND, left_seconds / _POLLS_LEFT))
+
 
 def retry_after_seconds(
     *, now: float, uniform: float, population: int, cohort: int, meeting_seconds: float, window_seconds: float

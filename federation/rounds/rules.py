@@ -16,6 +16,18 @@ from federation.rounds.selection import UNSPLIT_PHONES, enough_uploads
 from federation.secure_aggregation import min_threshold
 
 
+def deadline_seconds(deadlines: Deadlines, step: Step) -> int:
+    """Return when a step closes at the latest, in seconds after the opening."""
+    seconds: dict[Step, int] = {
+        Step.ADVERTISE: deadlines.advertise_seconds,
+        Step.SHARE: deadlines.share_seconds,
+        Step.UPLOAD: deadlines.upload_seconds,
+        Step.CONFIRM: deadlines.confirm_seconds,
+        Step.UNMASK: deadlines.unmask_seconds,
+    }
+    return seconds[step]
+
+
 @dataclass(frozen=True)
 class GroupProgress:
     """How far a group is in a step.
@@ -79,15 +91,7 @@ class RoundRules:
 
     def deadline_seconds(self, step: Step) -> int:
         """Return when a step closes at the latest, in seconds after the opening."""
-        limits = self.deadlines
-        seconds: dict[Step, int] = {
-            Step.ADVERTISE: limits.advertise_seconds,
-            Step.SHARE: limits.share_seconds,
-            Step.UPLOAD: limits.upload_seconds,
-            Step.CONFIRM: limits.confirm_seconds,
-            Step.UNMASK: limits.unmask_seconds,
-        }
-        return seconds[step]
+        return deadline_seconds(self.deadlines, step)
 
     def needed(self, step: Step, roster: int) -> int:
         """Return how many phones of a group have to take a step, without which it is given up."""

@@ -10,9 +10,14 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from federation.protocol.steps import STEPS, Step
 from federation.secure_aggregation.errors import ConflictingMessageError, WindowClosedError
 from federation.server.errors import UnknownError
+from federation.server.hot_rows import HotRows
 from federation.server.tables import DeviceRow, JoinedKeyRow, MessageRow, RoundRow
 
 T = TypeVar("T")
+
+
+ACTIVE = sql.select(RoundRow.__table__).where(RoundRow.phase.in_(STEPS))
+"""The round that is running, if one is."""
 
 
 def active(session: Session) -> RoundRow | None:
@@ -20,13 +25,13 @@ def active(session: Session) -> RoundRow | None:
     return session.scalar(sql.select(RoundRow).where(RoundRow.phase.in_(STEPS)))
 
 
-def round_of(session: Session, round_id: int) -> RoundRow:
+def known(rows: HotRows, round_id: int) -> RoundRow:
     """Return a round.
 
     Raises:
         UnknownError: there is none of this number.
     """
-    row = session.get(RoundRow, round_id)
+    row = rows.get(RoundRow, round_id)
     if row is None:
         raise UnknownError(f"there is no round {round_id}: check in")
     return row
@@ -83,12 +88,6 @@ def join(session: Session, row: RoundRow, device_id: bytes, keys: Collection[byt
         raise ConflictingMessageError("advertised keys that are in use", device_id)
     session.execute(sql.insert(JoinedKeyRow), [{"round_id": row.round_id, "key": key} for key in keys])
     row.joined += 1
-
-
-def is_stored(session: Session, round_id: int, step: Step, device_id: bytes, digest: bytes) -> bool:
-    """Whether a device's message of a step is the one with this digest."""
-    known = session.get(MessageRow, (round_id, step, device_id))
-    return known is not None and known.digest == digest
 
 
 def bodies(session: Session, round_id: int, step: Step, members: Collection[bytes] | None = None) -> list[bytes]:

@@ -7,6 +7,7 @@ cannot choose their group. A group of which too few phones took a step is lost; 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import sqlalchemy as sql
@@ -149,4 +150,9 @@ class RoundState:
 
 def plan_of(row: RoundRow) -> RoundPlan:
     """Return a round's plan."""
-    return RoundPlan.from_bytes(row.plan[:-SIGNATURE_BYTES])
+    return _plan(row.plan[:-SIGNATURE_BYTES])
+
+
+@lru_cache(maxsize=8)
+def _plan(content: bytes) -> RoundPlan:
+    return RoundPlan.from_bytes(content)

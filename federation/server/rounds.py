@@ -17,8 +17,10 @@ from sqlalchemy.orm import Session
 
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import Credential, CredentialError, Revocations
+from federation.protocol.drop_reasons import DropReason
 from federation.protocol.steps import STEPS, Step
 from federation.rounds import pace
+from federation.rounds.rules import deadline_seconds
 from federation.secure_aggregation import Authority
 from federation.server import phases
 from federation.server.errors import (
@@ -31,8 +33,9 @@ from federation.server.errors import (
     UnavailableError,
 )
 from federation.server.group_steps import GroupSteps
+from federation.server.hot_rows import HotRows, hot_rows
 from federation.server.phases import Ended
-from federation.server.queries import active, is_stored, join, latest_cohort, round_of, waiting
+from federation.server.queries import ACTIVE, join, known, latest_cohort, waiting
 from federation.server.round_state import plan_of
 from federation.server.session_events import Event, pseudonyms, record
 from federation.server.settings import RoundSettings
@@ -41,7 +44,6 @@ from federation.server.tables import DeviceRow, MessageRow, RoundRow
 
 _LOG = logging.getLogger("fedkey.server")
 
-_POLL_SECONDS = 1.0
 _COUNT_SECONDS = 1.0
 _MANY = 1000
 
@@ -140,16 +142,13 @@ class Rounds:
         now, settings = self._clock(), self._settings
         population, cohort = self._population(now)
         # A check-in that a power cut undoes is one more check-in.
-        with self._database.write(lasting=False) as session:
-            device = session.get(DeviceRow, device_id)
-            if device is None:
-                device = DeviceRow(device_id=device_id)
-                session.add(device)
+        with self._database.write(lasting=False) as session, hot_rows(session) as rows:
+            device = rows.get(DeviceRow, device_id) or rows.add(DeviceRow, device_id=device_id)
             device.last_seen = now
             name = self._pseudonym(device_id)
-            filling = active(session)
+            filling = rows.first(RoundRow, ACTIVE)
             refusal = self._refusal(device, conditions, now, None if filling is None else filling.round_id)
-            if refusal is None and filling is not None and self._has_room(session, filling, device):
+            if refusal is None and filling is not None and self._has_room(rows, filling, device):
                 filling.selected += device.last_round != filling.round_id
                 device.waiting_since, device.due, device.last_round = None, None, filling.round_id
                 record(session, now, Event.SELECTED, round_id=filling.round_id, device=name)
@@ -175,7 +174,7 @@ class Rounds:
     def plan(self, round_id: int) -> bytes:
         """Return a round's signed plan, followed by its task."""
         with self._database.read() as session:
-            row = round_of(session, round_id)
+            row = known(HotRows(session), round_id)
             return row.plan + row.task
 
     def receive(self, round_id: int, step: Step, message: bytes, *, sender: bytes, digest: bytes | None = None) -> None:
@@ -197,13 +196,20 @@ class Rounds:
             UnavailableError: it could not be stored.
         """
         digest = digest or hashlib.sha256(message).digest()
-        with self._database.read() as session:
-            row = round_of(session, round_id)
-            if is_stored(session, round_id, step, sender, digest):
-                return
-            _must_be_at(row, step)
-            signer = self._signer(session, row, step, message, sender)
-            keys = phases.advertised_keys(plan_of(row), message) if step is Step.ADVERTISE else ()
+        try:
+            with self._database.read() as session:
+                rows = HotRows(session)
+                row = known(rows, round_id)
+                stored = rows.get(MessageRow, round_id, step, sender)
+                if stored is not None and stored.digest == digest:
+                    return
+                self._must_be_at(row, step)
+                signer = self._signer(session, row, step, message, sender)
+                keys = phases.advertised_keys(plan_of(row), message) if step is Step.ADVERTISE else ()
+        except GoneError:
+            if step is Step.UPLOAD:
+                self._note_late(round_id, sender)
+            raise
         if signer != sender:
             raise ForbiddenError("another device signed this message: a device sends its own")
         blob = self._blobs.put(f"rounds/{round_id}", message, digest) if step is Step.UPLOAD else None
@@ -221,31 +227,30 @@ class Rounds:
         keys: Collection[bytes],
     ) -> None:
         now = self._clock()
-        with self._database.write() as session:
-            row = round_of(session, round_id)
-            known = session.get(MessageRow, (round_id, step, device_id))
-            if known is not None and known.digest == digest:
+        with self._database.write() as session, hot_rows(session) as rows:
+            row = known(rows, round_id)
+            stored = rows.get(MessageRow, round_id, step, device_id)
+            if stored is not None and stored.digest == digest:
                 return
-            if known is not None:
+            if stored is not None:
                 raise ConflictError("the device sent something else before: resend the first message unchanged")
-            _must_be_at(row, step)
+            self._must_be_at(row, step)
             if step is Step.ADVERTISE:
-                device = session.get(DeviceRow, device_id)
+                device = rows.get(DeviceRow, device_id)
                 if device is None or device.last_round != round_id:
                     raise ForbiddenError("the device was not selected for this round: check in")
                 join(session, row, device_id, keys)
                 device.joined = now
-            session.add(
-                MessageRow(
-                    round_id=round_id,
-                    step=step,
-                    device_id=device_id,
-                    digest=digest,
-                    body=body,
-                    blob=blob,
-                    size_bytes=size,
-                    received=now,
-                )
+            rows.add(
+                MessageRow,
+                round_id=round_id,
+                step=step,
+                device_id=device_id,
+                digest=digest,
+                body=body,
+                blob=blob,
+                size_bytes=size,
+                received=now,
             )
             name = self._pseudonym(device_id)
             record(session, now, _EVENT[step], round_id=round_id, device=name, size=size)
@@ -273,8 +278,9 @@ class Rounds:
     def report(self, round_id: int, device_id: bytes, kind: Event, detail: str) -> None:
         """Add to a device's trail what it says of itself."""
         with self._database.write() as session:
-            round_of(session, round_id)
-            device = session.get(DeviceRow, device_id)
+            rows = HotRows(session)
+            known(rows, round_id)
+            device = rows.get(DeviceRow, device_id)
             if device is None or device.last_round != round_id:
                 raise ForbiddenError("the device was not selected for this round: check in")
             name = self._pseudonym(device_id)
@@ -309,12 +315,12 @@ class Rounds:
             return _Refusal("the device took part a short while ago", at_least_seconds=wait)
         return None
 
-    def _has_room(self, session: Session, row: RoundRow, device: DeviceRow) -> bool:
+    def _has_room(self, rows: HotRows, row: RoundRow, device: DeviceRow) -> bool:
         if row.phase != Step.ADVERTISE:
             return False
         if device.last_round == row.round_id:
             # Killed after it was selected: it may join with new keys, unless it has already advertised some.
-            return session.get(MessageRow, (row.round_id, Step.ADVERTISE, device.device_id)) is None
+            return rows.get(MessageRow, row.round_id, Step.ADVERTISE, device.device_id) is None
         return row.selected < row.max_phones
 
     def _signer(self, session: Session, row: RoundRow, step: Step, message: bytes, sender: bytes) -> bytes:
@@ -333,18 +339,35 @@ class Rounds:
     def _begun(self, round_id: int, step: Step) -> Iterator[tuple[Session, RoundRow]]:
         """Yield a round that has come to a step, or is past it."""
         with self._database.read() as session:
-            row = round_of(session, round_id)
+            row = known(HotRows(session), round_id)
             if row.phase == Ended.ABANDONED:
                 raise GoneError(f"the round was abandoned: {row.reason}")
             if row.phase in STEPS and STEPS.index(Step(row.phase)) < STEPS.index(step):
-                raise NotYetError(f"the round is still at {row.phase!r}: ask again", _POLL_SECONDS)
+                raise self._not_yet(row)
             yield session, row
 
+    def _must_be_at(self, row: RoundRow, step: Step) -> None:
+        if row.phase == Ended.ABANDONED:
+            raise GoneError(f"the round was abandoned: {row.reason}")
+        if _is_past(row, step):
+            raise GoneError(f"the round is past {step.value!r}: wait for the next one")
+        if row.phase != step:
+            raise self._not_yet(row)
 
-def _must_be_at(row: RoundRow, step: Step) -> None:
-    if row.phase == Ended.ABANDONED:
-        raise GoneError(f"the round was abandoned: {row.reason}")
-    if row.phase == Ended.FINISHED or STEPS.index(Step(row.phase)) > STEPS.index(step):
-        raise GoneError(f"the round is past {step.value!r}: wait for the next one")
-    if row.phase != step:
-        raise NotYetError(f"the round is still at {row.phase!r}: ask again", _POLL_SECONDS)
+    def _not_yet(self, row: RoundRow) -> NotYetError:
+        left = row.opened + deadline_seconds(plan_of(row).deadlines, Step(row.phase)) - self._clock()
+        later = pace.poll_seconds(phones=row.joined, left_seconds=left)
+        return NotYetError(f"the round is still at {row.phase!r}: ask again", later)
+
+    def _note_late(self, round_id: int, device_id: bytes) -> None:
+        """Record that a phone was cut off from a step: it has not dropped out, and over-selection should know."""
+        with self._database.write(lasting=False) as session:
+            rows = HotRows(session)
+            cut_off = known(rows, round_id).phase != Ended.ABANDONED
+            if cut_off and rows.get(MessageRow, round_id, Step.SHARE, device_id) is not None:
+                name = self._pseudonym(device_id)
+                record(session, self._clock(), Event.FAILED, round_id=round_id, device=name, detail=DropReason.LATE)
+
+
+def _is_past(row: RoundRow, step: Step) -> bool:
+    return row.phase == Ended.FINISHED or (row.phase in STEPS and STEPS.index(Step(row.phase)) > STEPS.index(step))

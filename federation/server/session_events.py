@@ -8,6 +8,7 @@ import hmac
 import logging
 from collections.abc import Callable
 from enum import StrEnum
+from typing import cast
 
 import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,6 +16,14 @@ from sqlalchemy.orm import Session
 
 from federation.protocol.drop_reasons import DeviceEvent
 from federation.server.tables import CounterRow, EventRow
+
+# Built once and run without the ORM: every request of a fleet records something.
+_ADD_COUNTER, _ADD_EVENT = (sql.insert(cast("sql.Table", table.__table__)) for table in (CounterRow, EventRow))
+_COUNT = (
+    sql.update(cast("sql.Table", CounterRow.__table__))
+    .where(CounterRow.kind == sql.bindparam("of"))
+    .values(events=CounterRow.events + 1, size_bytes=CounterRow.size_bytes + sql.bindparam("size"))
+)
 
 _LOG = logging.getLogger("fedkey.server")
 
@@ -66,9 +75,9 @@ def record(
         detail: of a fixed vocabulary or numbers, at most 200 characters.
         size: bytes that came with it.
     """
-    counted = sql.update(CounterRow).where(CounterRow.kind == kind)
-    more = counted.values(events=CounterRow.events + 1, size_bytes=CounterRow.size_bytes + size)
-    if not session.execute(more, execution_options={"synchronize_session": False}).rowcount:  # type: ignore[attr-defined]
-        session.execute(sql.insert(CounterRow).values(kind=kind, events=1, size_bytes=size))
-    session.add(EventRow(round_id=round_id, device=device, kind=kind, detail=detail[:200], size_bytes=size, at=at))
+    connection = session.connection()
+    if not connection.execute(_COUNT, {"of": kind, "size": size}).rowcount:
+        connection.execute(_ADD_COUNTER, {"kind": kind, "events": 1, "size_bytes": size})
+    event = {"round_id": round_id, "device": device, "kind": kind, "detail": detail[:200], "size_bytes": size, "at": at}
+    connection.execute(_ADD_EVENT, event)
     _LOG.info({"at": at, "event": kind, "round": round_id, "device": device, "detail": detail, "bytes": size})

@@ -51,7 +51,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         try:
-            self._engine = sql.create_engine(_with_driver(url), pool_pre_ping=True)
+            address = sql.make_url(_with_driver(url))
+            # A server may have closed a connection meanwhile; a file does not.
+            self._engine = sql.create_engine(address, pool_pre_ping=address.get_backend_name() != "sqlite")
         except (sql.exc.ArgumentError, ModuleNotFoundError) as error:
             raise ConfigError(
                 "database in server.toml is a URL such as sqlite:////path/to/file or postgresql://user@host/name"

@@ -1,7 +1,9 @@
 """Finishing a round: unmask the sums of its groups, apply what they make together, and store the new model."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -249,9 +251,12 @@ class Finishing:
 
     def _unmasked(self, row: RoundRow, state: RoundState, *, defended: bool) -> _Unmasked:
         encoded, lost, blamed = [], [], 0
-        for group in state.going_on:
+        # Streams of masks and sums of words run without the interpreter's lock.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            aggregating = [pool.submit(self._aggregate, row, state.plan, group) for group in state.going_on]
+        for aggregate in aggregating:
             try:
-                result = self._aggregate(row, state.plan, group)
+                result = aggregate.result()
                 blamed += len(result.blame.certain)
                 total = state.plan.codec.unpack(result.vector, len(result.survivors))
             except ImpossibleSumError as error:

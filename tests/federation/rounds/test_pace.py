@@ -10,6 +10,7 @@ import sqlalchemy as sql
 
 from federation.protocol.plan import Deadlines
 from federation.protocol.steps import Step
+from federation.rounds import pace
 from federation.server.settings import RoundSettings
 from federation.server.tables import DeviceRow, EventRow, MessageRow
 from tests.federation.server.phones import READY, Clock, Server
@@ -147,3 +148,10 @@ def test_large_populations_come_as_often_as_rounds_need_them(tmp_path: Path, siz
     assert np.mean(outcome.rounds) >= SETTINGS.goal
     cohorts = HOUR / 2 / SETTINGS.deadlines.advertise_seconds * SETTINGS.max_phones
     assert outcome.idle_check_ins < 4 * cohorts
+
+
+def test_phones_of_a_large_round_ask_seldom_and_soon_enough_for_what_is_left_of_the_step() -> None:
+    assert pace.poll_seconds(phones=20, left_seconds=300) == 1
+    assert pace.poll_seconds(phones=6500, left_seconds=300) == 65
+    assert pace.poll_seconds(phones=6500, left_seconds=30) == 10
+    assert pace.poll_seconds(phones=6500, left_seconds=-5) == 1

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from federation.protocol.drop_reasons import DropReason
 from federation.protocol.steps import STEPS, Step
 from federation.rounds.selection import Selection, Staying
 from federation.server.attendance import staying
+from federation.server.errors import GoneError
 from federation.server.phases import Ended
-from federation.server.session_events import Event
 from federation.server.settings import RoundSettings
 from federation.server.tables import RoundRow
 from tests.federation.server.phones import Clock, Phone, Server, gather, phase_of
@@ -90,19 +89,21 @@ def test_a_round_in_groups_completes_although_one_group_is_lost(server: Server, 
     assert row_of(server, round_id).attendance["confirm"] == [len(left), len(left), 0]
 
 
-def test_phones_that_were_cut_off_have_not_dropped_out_and_those_that_uploaded_were_not_late(
-    server: Server, clock: Clock
-) -> None:
+def test_phones_that_come_after_they_were_cut_off_have_not_dropped_out(server: Server, clock: Clock) -> None:
     phones = PHONES[:9]
     round_id = gather(server, clock, phones)
     for step in (Step.ADVERTISE, Step.SHARE):
         take(server, round_id, step, phones)
         assert server.coordinator.tick()
     take(server, round_id, Step.UPLOAD, phones[:7])
+    late = phones[8].make(server, round_id, Step.UPLOAD)
     clock.now += SETTINGS.grace_seconds + 1
     assert server.coordinator.tick()
-    for late in (phones[0], phones[8], phones[8]):
-        server.rounds.report(round_id, late.key.device_id, Event.FAILED, DropReason.LATE)
+    for _ in range(2):
+        with pytest.raises(GoneError, match="past 'upload'"):
+            phones[8].send(server, round_id, Step.UPLOAD, late)
+    with pytest.raises(GoneError, match="past 'upload'"):
+        PHONES[9].send(server, round_id, Step.UPLOAD, late)  # was not in the round
     for step in (Step.CONFIRM, Step.UNMASK):
         take(server, round_id, step, phones[:7])
         assert server.coordinator.tick()

@@ -16,10 +16,11 @@ from federation.secure_aggregation.errors import ConflictingMessageError
 from federation.server import phases
 from federation.server.errors import BadRequestError, UnavailableError, UnknownError
 from federation.server.history import rounds_of, timeline
+from federation.server.hot_rows import HotRows
 from federation.server.metrics import Metrics
 from federation.server.models import Verdict
 from federation.server.phases import Ended
-from federation.server.queries import round_of
+from federation.server.queries import known
 from federation.server.retention import Retention
 from federation.server.round_state import plan_of
 from federation.server.settings import RetentionSettings, RoundSettings
@@ -82,7 +83,7 @@ def test_keys_of_another_phone_are_refused(server: Server, clock: Clock) -> None
     assert count(server, JoinedKeyRow) == 3
     message = phones[1].make(server, round_id, Step.ADVERTISE)
     with server.database.write() as session:
-        keys = phases.advertised_keys(plan_of(round_of(session, round_id)), message)
+        keys = phases.advertised_keys(plan_of(known(HotRows(session), round_id)), message)
         session.execute(sql.insert(JoinedKeyRow).values(round_id=round_id, key=keys[1]))
     with pytest.raises(ConflictingMessageError, match="in use"):
         phones[1].send(server, round_id, Step.ADVERTISE, message)
