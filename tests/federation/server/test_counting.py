@@ -15,19 +15,21 @@ from federation.protocol.plan import Mechanism, Privacy
 from federation.protocol.task import CountingTask
 from federation.rounds.counting import CountingSettings
 from federation.server.settings import RoundSettings
+from federation.updates.update import Tally
+from federation.updates.weighted_sum import WeightedSum
 from fedkey.cli import main
 from model.checkpoint import Checkpoint
 from model.counts import NgramList
 from model.engine import Export
 from model.export import export
-from model.layout import NetworkConfig, initial_weights
+from model.layout import FlatVector, NetworkConfig, initial_weights
 from model.mixture import Mixture
 from model.ngram_building import Text, build
 from model.text import tokenise
 from model.vocabulary import Vocabulary
 from tests.federation.device.servers import TASK, Scripted, ScriptedPhone, signed_plan
 from tests.federation.server.conftest import TEXT
-from tests.federation.server.http import HttpPhone, Site, run
+from tests.federation.server.http import PUBLIC, HttpPhone, Site, passes, run
 from tests.federation.server.phones import Clock
 from tests.federation.server.test_http import SETTINGS as TRAINING
 
@@ -148,3 +150,33 @@ def test_an_operator_sees_counts_takes_them_back_and_exports_them(public: Path, 
     fedkey("models", "export", "1", "--out", str(tmp_path / "without"))
     assert Checkpoint.load(tmp_path / "without").mixture.counted is None
     assert f"current: counts  {latest}" in fedkey("models", "promote", str(latest))
+
+
+class Beside:
+    """Simulated clients of which each typed one message."""
+
+    def __init__(self, messages: list[list[int]]) -> None:
+        self._messages = messages
+
+    def train(self, round_id: int, weights: FlatVector) -> WeightedSum:
+        raise AssertionError(f"round {round_id} counts and does not train {weights.size} weights")
+
+    def count(self, round_id: int, listed: NgramList, settings: CountingSettings) -> WeightedSum:
+        assert round_id == 1
+        each = [settings.update(listed, [message]).delta for message in self._messages]
+        return WeightedSum(np.sum(each, axis=0), Tally(len(each)), len(each))
+
+
+def test_simulated_clients_count_in_the_same_round(public: Path, tmp_path: Path, clock: Clock) -> None:
+    site = Site(tmp_path, public, clock, replace(SETTINGS, goal=6, minimum=6))
+    installation = site.installation
+    message = installation.export.vocabulary.encode(tokenise("how are you then"))
+    site.coordinator = installation.coordinator(
+        passes, partner=Beside([message] * 40), counting=installation.counting(PUBLIC)
+    )
+    run(site, phones_of(site, tmp_path), until=lambda: len(installation.counts.versions()) == 2)
+    latest = installation.counts.versions()[-1]
+    expected = by_hand(installation.export, site) + 40 * listed(site).count([message])
+    assert np.abs(installation.counts.state(latest.version).weights - expected).max() < 1.0
+    assert latest.metrics["simulated_clients"] == 40
+    assert latest.metrics["phones"] == 6

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from federation.errors import ConfigError
 from federation.protocol.plan import Mechanism, Privacy
 from federation.rounds.counting import CountingSettings, threshold
 from federation.simulation.counting import CountingResult, count
+from federation.simulation.fedavg import Cohort
+from federation.simulation.simulated_cohort import SimulatedCohort
 from model.counts import NgramList
+from model.layout import Layout, NetworkConfig
 from model.ngram_building import Text, build
 
 PIECES = 12
@@ -102,3 +106,17 @@ def test_a_round_of_too_few_clients_is_refused() -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         replace(SETTINGS, **wrong)  # type: ignore[arg-type]
+
+
+def test_simulated_clients_count_beside_phones_as_many_as_are_asked_for() -> None:
+    encoded = [
+        [np.array(message, np.int32) for message in client] for client in ([[3, 4, 5]], [[7, 8, 9]], [[3, 4, 6]])
+    ]
+    cohort, layout = cast("Cohort", None), Layout.of(NetworkConfig(PIECES, embedding=4, hidden=4).layout)
+    everybody = SimulatedCohort(cohort, layout, encoded, size=1, counting=10, weight_cap=1).count(1, LISTED, SETTINGS)
+    by_hand = sum(LISTED.count([message.tolist() for message in client]) for client in encoded)
+    np.testing.assert_allclose(everybody.delta, by_hand)
+    assert (everybody.phones, everybody.tally.examples) == (3, 3)
+    two = SimulatedCohort(cohort, layout, encoded, size=1, counting=2, weight_cap=1)
+    assert two.count(1, LISTED, SETTINGS).phones == 2
+    np.testing.assert_array_equal(two.count(1, LISTED, SETTINGS).delta, two.count(1, LISTED, SETTINGS).delta)
