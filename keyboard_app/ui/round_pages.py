@@ -28,8 +28,9 @@ def _left(entry: RoundEntry, palette: Palette) -> Widget:
     yours, counted = "Your update", []
     if entry.counted is not None:
         yours, (found, length) = "Your counts", entry.counted
-        what = f"{found:,} of {length:,} word sequences that anybody may read were in your messages"
-        counted = [Text(f"{what}. How often each was stayed here.", palette.on_surface, size=14)]
+        what = f"Of {length:,} word sequences, a list that came with the app, {found:,} were in your messages."
+        told = f"{what} How often each was is masked: only the sum over the phones of the round can be read."
+        counted = [Text(told, palette.on_surface, size=14)]
     pictures = Row(
         _titled(Picture(update_picture(entry.update)), yours, "stays here", palette),
         _titled(Picture(masked_picture(entry.masked)), "What left", "masked", palette),

@@ -1,14 +1,17 @@
 """A phone under fingers: what is typed, asked, switched and shown."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from kivy.uix.label import Label
 
 from keyboard_app.editor.editor import FieldKind, Shift
 from keyboard_app.editor.keys import LONG_PRESS_SECONDS, SLIDE_DP, Action
 from keyboard_app.phone import Phone
+from keyboard_app.status import ModelEntry, Outcome, RoundEntry
 from keyboard_app.ui.field import width_of
 from keyboard_app.ui.pages import PAGES
 from keyboard_app.ui.theme import PALETTES
@@ -456,3 +459,37 @@ def test_a_problem_is_told_and_typing_goes_on(screen: Screen, phone: Phone, hand
     assert "The store is full: make room." in screen.texts()
     hand.write("still")
     assert phone.session.state.text == "Still"
+
+
+def test_a_round_that_counted_says_what_was_counted_and_what_left(screen: Screen, phone: Phone, hand: Hand) -> None:
+    hand.settle()
+    numbers = np.arange(64, dtype=np.float32)
+    trained = RoundEntry(
+        1, 0.0, Outcome.JOINED, "This phone took part.", update=numbers, masked=numbers.astype(np.uint64)
+    )
+    counted = replace(trained, round_id=2, reason="It counted.", counted=(203, 620_847))
+    phone._rounds._snapshot = replace(phone._rounds.snapshot, rounds=(counted, trained))
+    hand.open("leaves")
+    shown = screen.texts().splitlines()
+    assert shown.count("Your counts") == shown.count("Your update") == 1
+    assert any("Of 620,847 word sequences" in line and "203 were in your messages" in line for line in shown)
+    assert "only the sum over the phones of the round can be read" in screen.texts().replace("\n", " ")
+
+
+def test_counts_are_chosen_and_left_like_models(screen: Screen, phone: Phone, hand: Hand) -> None:
+    hand.settle()
+    learned = phone._learner.learned
+    entries = (
+        ModelEntry(1, True, None, None, 0),
+        ModelEntry(5, True, 0.2, 0.4, 60, "counts"),
+        ModelEntry(0, False, 0.1, 0.3, 60, "counts"),
+    )
+    phone._learner._learned = replace(learned, models=entries)
+    chosen: list[tuple[int, str]] = []
+    phone.use_model = lambda version, kind="model": chosen.append((version, kind))  # type: ignore[method-assign]
+    hand.open("models")
+    shown = screen.texts().splitlines()
+    for title in ("Shared model 1", "Counted by all phones, version 5", "Nothing counted since the app came"):
+        assert title in shown
+    screen.press("Use this one")
+    assert chosen == [(0, "counts")]
