@@ -42,7 +42,7 @@ from federation.base.rate_limits import RateLimits
 from federation.enrolment.authority import AuthorityFolder
 from federation.protocol import request_signing
 from federation.protocol.conditions import Conditions
-from federation.protocol.credentials import Credential
+from federation.protocol.credentials import Credential, EnrolmentRequest
 from federation.protocol.plan import PLAN_BYTES, Deadlines, RoundPlan
 from federation.protocol.steps import Step
 from federation.secure_aggregation import Authority, Device, DeviceKey, phone
@@ -269,7 +269,8 @@ def _measure(
 
 def _enrolled(desk: AuthorityFolder) -> _Phone:
     key = DeviceKey(secrets.token_bytes(DEVICE_ID_BYTES), Ed25519PrivateKey.generate())
-    return _Phone(key, desk.enrol(key.enrolment_request(), days=1))
+    identity = DeviceKey(secrets.token_bytes(16), Ed25519PrivateKey.generate())
+    return _Phone(key, desk.enrol(EnrolmentRequest.signed(identity, key)))
 
 
 def _selected(connections: _Connections, server: _Server, cohort: Sequence[_Phone]) -> bool:
@@ -304,7 +305,8 @@ def _round(
     for device, answer in zip(cohort, fetch("plan"), strict=True):
         device.plan = RoundPlan.from_signed(answer[: PLAN_BYTES + SIGNATURE_BYTES], server.key)
         certified = Device(device.key, device.credential.certificate)
-        device.phase = phone.AdvertiseKeys(device.plan.session, certified, server.authority)
+        authority = server.authority.at(device.credential.epoch)
+        device.phase = phone.AdvertiseKeys(device.plan.session, certified, authority)
     plan = cohort[0].plan
     delta = np.random.default_rng(0).normal(0, plan.clip / np.sqrt(plan.dimension), plan.dimension).astype(np.float32)
     vector = plan.encode(Update(delta, Tally(1, 100, 250.0, 12)), secrets.token_bytes(32))

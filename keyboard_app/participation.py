@@ -242,13 +242,11 @@ class Participation:
         return entry if sealed is None else _with_contribution(entry, sealed)
 
     def _begun(self) -> DeviceClient:
-        """Return the client; the first time, enrol the device."""
+        """Return the client, which enrols the device in every epoch."""
         if self._client is None:
             anchors, store = self._anchored(), self._opened()
             self._connection = Connection(self._url, store, transport=self._transport, clock=self._clock)
             store.anchor(anchors)
-            if store.credential is None:
-                enrol(anchors.enrolment_url or self._url, store, transport=self._transport)
             settings = self._owner.settings
             self._client = DeviceClient(
                 store,
@@ -257,6 +255,7 @@ class Participation:
                 train=self._train,
                 conditions=self._conditions,
                 anchors=anchors,
+                renew=lambda: enrol(anchors.enrolment_url or self._url, store, transport=self._transport),
                 needed=Conditions(idle=True, charging=True, unmetered=True),
                 shipped=lambda: self._export.trainer().weights(),
                 counted=self._listed,

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from federation.device.answers import CheckedIn
+from federation.device.certificates import Certificates
 from federation.device.connection import Connection
 from federation.device.counts import CountedList, CountsSource
 from federation.device.errors import (
@@ -32,15 +33,22 @@ from federation.device.models import ModelSource
 from federation.device.store import SHOWN_COORDINATES, Contribution, PhoneStore
 from federation.privacy import BudgetError, NoiseError, PrivacyBudget, phone_noise
 from federation.protocol import versions
+from federation.protocol.cohorts import OpenedCohort
 from federation.protocol.conditions import Conditions
+from federation.protocol.credentials import CredentialError
 from federation.protocol.drop_reasons import DeviceEvent, DropReason
 from federation.protocol.log import LogError
 from federation.protocol.plan import PLAN_BYTES, Mechanism, RoundPlan
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import TrainingTask
 from federation.protocol.trust import Anchors
-from federation.secure_aggregation import Authority, Device, phone
-from federation.secure_aggregation.errors import PlanRefusedError, RefusedError, SecureAggregationError
+from federation.secure_aggregation import Authority, Device, Roster, phone
+from federation.secure_aggregation.errors import (
+    InboxRefusedError,
+    PlanRefusedError,
+    RefusedError,
+    SecureAggregationError,
+)
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.updates.update import Tally, Update
 from model.layout import FlatVector
@@ -56,7 +64,7 @@ _AFTER_LEAVING_SECONDS = 30.0
 _BACKOFF_SECONDS = 1.0
 _MAX_DOUBLINGS = 32  # beyond the longest wait, and within what a float can hold
 _LONGEST_BACKOFF_SECONDS = 60.0
-_GONE = 410
+_UNAUTHORISED, _GONE = 401, 410
 _UNLIMITED = PrivacyBudget(limit_rho=math.inf, max_participations=1 << 31)
 
 
@@ -93,6 +101,8 @@ class _Round:
     number: int
     plan: RoundPlan
     task: TrainingTask
+    authority: Authority
+    advertisement: bytes
     weights: bytes
     ends: float
     seen: float
@@ -112,6 +122,7 @@ class DeviceClient:
         train: makes an update.
         conditions: how the device is at the moment.
         anchors: what the app brings and no server may change.
+        renew: has the authority vouch for the device in the present epoch, and keeps the credential.
         needed: conditions that the owner asks for, whatever the task does.
         shipped: returns the weights that the app came with; needed if the policy bounds how far models may move.
         counted: list of n-grams that the app counts; none by default.
@@ -129,6 +140,7 @@ class DeviceClient:
         train: Train,
         conditions: Callable[[], Conditions],
         anchors: Anchors,
+        renew: Callable[[], None],
         needed: Conditions = _NOTHING,
         shipped: Callable[[], FlatVector] | None = None,
         counted: CountedList = _NO_LIST,
@@ -145,6 +157,7 @@ class DeviceClient:
         self._anchors = anchors
         self._models = ModelSource(store, connection, anchors, self._policy, shipped)
         self._log = LogWatch(store, connection, required=self._policy.bounds_models)
+        self._certificates = Certificates(store, connection, renew, required=self._policy.bounds_models)
         self._counted = counted
         self._counts = CountsSource(store, connection, counted)
         store.anchor(anchors)
@@ -154,7 +167,7 @@ class DeviceClient:
         self._until = self._longest_wait = 0.0
         self._reason = ""
         self._failures = 0
-        self._authority: Authority | None = None
+        self._server_known = False
         if store.budget is None:
             store.budget = budget or _UNLIMITED
         for record in store.rounds():
@@ -211,18 +224,24 @@ class DeviceClient:
             self._leave(DropReason.LEFT, "the owner left")
 
     def _rest_over(self) -> float:
-        if self._authority is None:
+        if not self._server_known:
             facts = self._connection.facts()
             if (facts.vocabulary, facts.dimension) != (self._anchors.vocabulary, self._anchors.dimension):
                 raise DistrustError("the server trains a model with another vocabulary or size: update the app")
             if versions.common(facts.protocols) is None:
                 raise DistrustError("the server speaks no version of the protocol that this app does: update the app")
-            self._authority = Authority(facts.pins.authority_key)
+            self._server_known = True
+        self._certificates.keep_up()
         conditions = self._conditions()
         if not conditions.meet(self._needed):
             conditions = _NOTHING  # not ready, whatever the task would do with
         content = {"conditions": vars(conditions), "protocols": list(versions.SPOKEN)}
-        told = CheckedIn.from_bytes(self._connection.post_json("/v1/check-in", content, what="check-in"))
+        try:
+            told = CheckedIn.from_bytes(self._connection.post_json("/v1/check-in", content, what="check-in"))
+        except ServerRefusedError as error:
+            if error.status == _UNAUTHORISED and self._certificates.renewed():
+                return 0.0
+            raise
         self._reason = told.reason
         if told.round_id is not None:
             self._join(told.round_id)
@@ -233,28 +252,36 @@ class DeviceClient:
 
     def _join(self, round_id: int) -> None:
         """Look at a round's plan, and advertise keys if it is acceptable."""
-        credential = self._store.credential
-        if credential is None:
-            raise DistrustError("this device is not enrolled: enrol it first")
-        assert self._authority is not None  # noqa: S101 - known since the first contact
         plan, task = self._read_plan(round_id)
         budget = self._agreed(plan, task)
         try:
             self._log.go_on(task.commitments, plan.model_sha256, round_id)
-        except LogError as error:
+            authority = self._certificates.of_round(task.commitments, self._anchors.authority_key, round_id)
+        except (LogError, CredentialError) as error:
             self._refuse(round_id, DropReason.SIGNATURE, error)
         weights = b""  # counting begins from nothing: what was counted before is not needed
         if task.counting is None:
             weights = self._weights(plan, task)
         now = self._clock()
+        credential = self._store.credential
+        assert credential is not None  # noqa: S101 - the round is of its epoch
         number = self._store.begin_round(round_id, now, budget, task.commitments.instance, plan.model_sha256)
-        start = phone.AdvertiseKeys(
-            plan.session, Device(self._store.key, credential.certificate), self._authority, os.urandom
-        )
-        message, phase = start.advertise()
+        device = Device(self._store.key, credential.certificate)
+        message, phase = phone.AdvertiseKeys(plan.session, device, authority, os.urandom).advertise()
         ends = now + plan.deadlines.unmask_seconds
         self._round = _Round(
-            number, plan, task, weights, ends, now, "joining", self._share, phase, ("advertise", message)
+            number,
+            plan,
+            task,
+            authority,
+            message,
+            weights,
+            ends,
+            now,
+            "joining",
+            self._share,
+            phase,
+            ("advertise", message),
         )
         self._report(round_id, DeviceEvent.PLAN, DropReason.NONE)
 
@@ -316,13 +343,21 @@ class DeviceClient:
         return running.next_step(running)
 
     def _share(self, running: _Round) -> float:
-        message, running.phase = running.phase.share(self._awaited(running, "roster"))
+        roster = self._awaited(running, "roster")
+        plan_hash, told = running.plan.hash, running.task.commitments
+        opened = OpenedCohort.from_bytes(self._awaited(running, "cohort"), plan_hash)
+        opened.check(told, running.authority, Roster.parse(roster, plan_hash), running.advertisement)
+        message, running.phase = running.phase.share(roster)
         running.outgoing = ("share", message)
         running.activity, running.next_step = "sharing keys", self._upload
         return 0.0
 
     def _upload(self, running: _Round) -> float:
-        masking = running.phase.open(self._awaited(running, "inbox"))
+        try:
+            masking = running.phase.open(self._awaited(running, "inbox"))
+        except InboxRefusedError as error:
+            self._complain(running.plan.round_id, error.complaint)
+            raise
         running.phase = masking
         running.activity = "training" if running.task.counting is None else "counting"
         update = self._trained(running)
@@ -412,6 +447,14 @@ class DeviceClient:
     def _later(self, seconds: float) -> float:
         """Spread what many phones were told alike."""
         return min(seconds, _LONGEST_REST_SECONDS) * (0.75 + 0.5 * self._uniform())
+
+    def _complain(self, round_id: int, complaint: bytes) -> None:
+        """Tell the server who dealt shares that are not authentic, so that it does without them."""
+        with contextlib.suppress(PhoneError):
+            if complaint:
+                self._connection.post(
+                    f"/v1/rounds/{round_id}/complaint", complaint, what="complaint", round_id=round_id
+                )
 
     def _report(self, round_id: int, event: DeviceEvent, reason: DropReason) -> None:
         with contextlib.suppress(PhoneError):  # a trail with a gap is better than a round lost

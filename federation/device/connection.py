@@ -59,6 +59,11 @@ class Connection:
         self._skew = 0.0
         self.url = url
 
+    @property
+    def now(self) -> float:
+        """Seconds since 1970, corrected by what the server said when it was asked at a wrong time."""
+        return min(max(self._clock() + self._skew, 0.0), _END_OF_TIME)
+
     def close(self) -> None:
         """Hang up."""
         self._client.close()
@@ -195,7 +200,7 @@ class Connection:
             method=method,
             target=path,
             body=body,
-            now=min(max(self._clock() + self._skew, 0.0), _END_OF_TIME),
+            now=self.now,
         )
         return self._client.build_request(method, path, content=body, headers={**signature, **headers})
 
@@ -268,15 +273,15 @@ def _is_loopback(host: str) -> bool:
 
 
 def enrol(url: str, store: PhoneStore, *, transport: httpx.BaseTransport | None = None) -> None:
-    """Have the authority's desk at `url` vouch for the device, and keep its credential.
+    """Have the authority's desk at `url` vouch for the device in the present epoch, and keep its credential.
 
     Raises:
-        DistrustError: plain HTTP beyond this machine.
+        DistrustError: plain HTTP beyond this machine, or the desk vouches for another device.
         UnreachableError, ServerRefusedError: the desk does not answer, or says no.
     """
     with _client(url, transport) as client:
         try:
-            request = client.build_request("POST", "/v1/enrol", content=store.key.enrolment_request())
+            request = client.build_request("POST", "/v1/enrol", content=store.enrolment_request())
             response = client.send(request, stream=True)
             try:
                 answer = b"".join(itertools.islice(response.iter_bytes(_CHUNK), 1))
@@ -297,6 +302,4 @@ def enrol(url: str, store: PhoneStore, *, transport: httpx.BaseTransport | None 
         credential = Credential.from_bytes(answer)
     except CredentialError as error:
         raise UnreadableError(f"{url} does not answer as an enrolment service does") from error
-    if (credential.device_id, credential.identity_key) != (store.key.device_id, store.key.public_key):
-        raise ServerRefusedError(f"{url} answered with the credential of another device", status)
-    store.credential = credential
+    store.enrolled(credential)

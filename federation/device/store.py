@@ -1,7 +1,7 @@
 """What a device keeps: who it is, what it was told, and a ledger of every byte that it sent and why.
 
-One SQLite file, one file for the identity and one for the model, in a folder that only its owner may read. Nothing of
-it is text that was typed. Secrets of a round are never written: a phone that was killed has dropped out.
+One SQLite file, one file each for the identity, the pseudonym and the model, in a folder that only its owner may read.
+Nothing of it is text that was typed. Secrets of a round are never written: a phone that was killed has dropped out.
 """
 
 import io
@@ -18,7 +18,13 @@ from federation.base.sqlite import Database
 from federation.device.errors import DistrustError, StoreError
 from federation.device.migrations import MIGRATIONS
 from federation.privacy import PrivacyBudget
-from federation.protocol.credentials import Credential
+from federation.protocol.credentials import (
+    CREDENTIAL_BYTES,
+    Credential,
+    CredentialError,
+    EnrolmentRequest,
+    Revocations,
+)
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.model_codec import SharedKind
 from federation.protocol.trust import Anchors
@@ -29,6 +35,7 @@ from model.layout import FlatVector
 SHOWN_COORDINATES = 4096
 """Of its last update, a phone keeps so many to show its owner."""
 
+_PSEUDONYM, _NEXT = "pseudonym.key", "next.key"
 _LEDGER_KEPT = 20_000
 _ROUNDS_KEPT = 5_000
 _WEEK_SECONDS = 7 * 86400.0
@@ -123,7 +130,8 @@ class PhoneStore:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.key = _identity(folder / "identity.key")
+            self.identity = _identity(folder / "identity.key")
+            self._pseudonym = self._kept_pseudonym()
         except OSError as error:
             raise self._unusable(error) from error
         self._database = Database(
@@ -135,14 +143,57 @@ class PhoneStore:
         self._database.close()
 
     @property
-    def credential(self) -> Credential | None:
-        """Of this device, once it is enrolled."""
-        data = self._get("credential")
-        return None if data is None else Credential.from_bytes(data)
+    def key(self) -> DeviceKey:
+        """Of the pseudonym that the device goes under.
 
-    @credential.setter
-    def credential(self, credential: Credential) -> None:
-        self._set("credential", credential.to_bytes())
+        Raises:
+            DistrustError: it is not enrolled.
+        """
+        if self._pseudonym is None:
+            raise DistrustError("this device is not enrolled: enrol it first")
+        return self._pseudonym[0]
+
+    @property
+    def credential(self) -> Credential | None:
+        """Of the pseudonym, once the device is enrolled."""
+        return None if self._pseudonym is None else self._pseudonym[1]
+
+    def enrolment_request(self) -> bytes:
+        """Return a request for the authority: to vouch for a pseudonym that nobody else has seen yet.
+
+        It is drawn once, and asked for until the authority has answered.
+        """
+        path = self.folder / _NEXT
+        try:
+            if self._pseudonym is not None and path.exists() and _identity(path).public_key == self.key.public_key:
+                path.unlink()  # killed when it had just been taken
+            return EnrolmentRequest.signed(self.identity, _identity(path))
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def enrolled(self, credential: Credential) -> None:
+        """Go under the pseudonym of a credential from now on; the one before is forgotten.
+
+        Raises:
+            DistrustError: it is not the pseudonym that was asked for.
+        """
+        path = self.folder / _NEXT
+        key = _identity(path)
+        if (credential.device_id, credential.identity_key) != (key.device_id, key.public_key):
+            raise DistrustError("the enrolment service answered with the credential of another device")
+        self._write(_PSEUDONYM, _packed(key) + credential.to_bytes())
+        self._pseudonym = key, credential
+        path.unlink()
+
+    def _kept_pseudonym(self) -> tuple[DeviceKey, Credential] | None:
+        path = self.folder / _PSEUDONYM
+        if not path.exists():
+            return None
+        content = path.read_bytes()
+        try:
+            return _unpacked(content[:-CREDENTIAL_BYTES], path), Credential.from_bytes(content[-CREDENTIAL_BYTES:])
+        except CredentialError as error:
+            raise StoreError(f"{path} is damaged: remove it and enrol the device anew") from error
 
     @property
     def pins(self) -> Pins | None:
@@ -359,6 +410,14 @@ class PhoneStore:
             database.execute(_SET, (name, edge))
             database.execute(_SET, (f"{name} models", models))
 
+    def revocations(self) -> bytes:
+        """Return the signed list of revoked devices that was seen last; empty before there was one."""
+        return self._get("revoked") or b""
+
+    def keep_revocations(self, revoked: Revocations) -> None:
+        """Keep a list, in place of the one before."""
+        self._set("revoked", revoked.data)
+
     def partial(self, name: str) -> Path:
         """Return where a download is kept until it is complete."""
         return self.folder / f"{name}.part"
@@ -394,10 +453,17 @@ _SET = "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDA
 
 
 def _identity(path: Path) -> DeviceKey:
-    """Read a device's identity, or draw one."""
+    """Read an identity, or draw one."""
     if not path.exists():
-        write_private(path, secrets.token_bytes(DEVICE_ID_BYTES) + Ed25519PrivateKey.generate().private_bytes_raw())
-    content = path.read_bytes()
+        write_private(path, _packed(DeviceKey(secrets.token_bytes(DEVICE_ID_BYTES), Ed25519PrivateKey.generate())))
+    return _unpacked(path.read_bytes(), path)
+
+
+def _packed(key: DeviceKey) -> bytes:
+    return key.device_id + key.private_key.private_bytes_raw()
+
+
+def _unpacked(content: bytes, path: Path) -> DeviceKey:
     if len(content) != DEVICE_ID_BYTES + 32:
         raise StoreError(f"{path} is damaged: remove it and enrol the device anew")
     return DeviceKey(content[:DEVICE_ID_BYTES], Ed25519PrivateKey.from_private_bytes(content[DEVICE_ID_BYTES:]))

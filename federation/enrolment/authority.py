@@ -1,9 +1,9 @@
 """The enrolment authority's folder: its key, which devices it vouches for, and which it no longer does.
 
-authority.key     raw Ed25519 private key, readable by the owner only; may be kept off-line
+authority.key     raw Ed25519 private key, readable by the owner only
 authority.pub     raw public key, which round servers and phones pin
-devices.sqlite    a device id stays with its first key
-revoked.list      signed list of revoked devices, which round servers read
+devices.sqlite    which devices, and their pseudonyms: who reads it can link what a phone does in one epoch and another
+revoked.list      signed list of revoked pseudonyms, which round servers read and hand on to phones
 """
 
 import sqlite3
@@ -18,19 +18,29 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from federation.base.files import write_private
 from federation.base.sqlite import Database
 from federation.errors import ConfigError
-from federation.protocol.credentials import Credential, CredentialError, Issuer, Revocations
+from federation.protocol.credentials import (
+    EPOCH_SECONDS,
+    Credential,
+    CredentialError,
+    EnrolmentRequest,
+    Issuer,
+    Revocations,
+    epoch_of,
+)
 from federation.secure_aggregation import Authority, parse_enrolment
-from federation.secure_aggregation.errors import SecureAggregationError
 from model import files
-
-DAY_SECONDS = 86400
 
 _DEVICES = """
 CREATE TABLE IF NOT EXISTS devices (
     device_id BLOB PRIMARY KEY, identity_key BLOB NOT NULL, enrolled REAL NOT NULL, expires INTEGER NOT NULL,
     revoked REAL)
 """
-_MIGRATIONS = ((_DEVICES,),)
+_PSEUDONYMS = """
+CREATE TABLE pseudonyms (
+    enrolled BLOB NOT NULL REFERENCES devices (device_id), epoch INTEGER NOT NULL, device_id BLOB NOT NULL,
+    identity_key BLOB NOT NULL, PRIMARY KEY (enrolled, epoch), UNIQUE (epoch, device_id))
+"""
+_MIGRATIONS = ((_DEVICES,), (_PSEUDONYMS,))
 
 
 @dataclass(frozen=True)
@@ -38,9 +48,9 @@ class EnrolledDevice:
     """What the authority knows of a device.
 
     Attributes:
-        device_id: 16 bytes.
+        device_id: 16 bytes of its identity, which nobody else knows.
         enrolled: Time of the first enrolment, in seconds since 1970.
-        expires: Time at which its latest credential expires, in seconds since 1970.
+        expires: Time at which the epoch of its latest credential ends, in seconds since 1970.
         revoked: Time of the revocation, in seconds since 1970; None if it was not revoked.
     """
 
@@ -95,52 +105,72 @@ class AuthorityFolder:
         """The signed list of revoked devices."""
         return self._revoked
 
-    def enrol(self, request: bytes, days: int) -> Credential:
-        """Vouch for a device, or renew its credential.
+    def enrol(self, request: bytes) -> Credential:
+        """Vouch for a device in the present epoch: for one pseudonym of it, which it may ask for again.
 
         Args:
-            request: `DeviceKey.enrolment_request`.
-            days: until the credential expires.
+            request: `EnrolmentRequest.signed`.
 
         Raises:
-            CredentialError: the request is damaged, the id has another key already, or the device was revoked.
+            CredentialError: the request is damaged, an id has another key already, the device has a pseudonym in this
+                epoch, or it was revoked.
         """
-        try:
-            device_id, identity_key = parse_enrolment(request)
-        except SecureAggregationError as error:
-            raise CredentialError(f"the enrolment request cannot be used: {error}") from error
+        told = EnrolmentRequest.from_signed(request)
+        pseudonym = parse_enrolment(told.pseudonym)
         now = self._clock()
-        expires = int(now) + days * DAY_SECONDS
+        epoch = epoch_of(now)
         with self._open() as records, records.writing(durably=True) as database:
             known = database.execute(
-                "SELECT identity_key, revoked FROM devices WHERE device_id = ?", (device_id,)
+                "SELECT identity_key, revoked FROM devices WHERE device_id = ?", (told.enrolled_id,)
             ).fetchone()
-            if known is not None and known[0] != identity_key:
+            if known is not None and known[0] != told.enrolled_key:
                 raise CredentialError("this device id belongs to another key: draw a new identity")
             if known is not None and known[1] is not None:
                 raise CredentialError("this device was revoked: it is not enrolled again")
+            same = "SELECT enrolled, device_id, identity_key FROM pseudonyms WHERE epoch = ?1 AND "
+            for enrolled, *certified in database.execute(
+                f"{same} (enrolled = ?2 OR device_id = ?3)", (epoch, told.enrolled_id, pseudonym[0])
+            ).fetchall():
+                if enrolled != told.enrolled_id:
+                    raise CredentialError("this pseudonym is another device's: draw another")
+                if tuple(certified) != pseudonym:
+                    raise CredentialError("this device has a pseudonym in this epoch already: wait for the next one")
             database.execute(
                 "INSERT INTO devices VALUES (?1, ?2, ?3, ?4, NULL) ON CONFLICT (device_id) DO UPDATE SET expires = ?4",
-                (device_id, identity_key, now, expires),
+                (told.enrolled_id, told.enrolled_key, now, (epoch + 1) * EPOCH_SECONDS),
             )
-        return self._issuer.issue(request, expires)
+            database.execute(
+                "INSERT INTO pseudonyms VALUES (?, ?, ?, ?) ON CONFLICT (enrolled, epoch) DO NOTHING",
+                (told.enrolled_id, epoch, *pseudonym),
+            )
+        return self._issuer.issue(told.pseudonym, epoch)
 
     def revoke(self, device_id: bytes) -> None:
         """Vouch for a device no longer, and write the list anew.
 
+        Args:
+            device_id: of the device, or one of its pseudonyms, as a round server knows it.
+
         Raises:
-            CredentialError: there is no such device.
+            CredentialError: there is no such device, or too many were revoked in this epoch.
         """
+        now = self._clock()
         with self._open() as records, records.writing(durably=True) as database:
             changed = database.execute(
-                "UPDATE devices SET revoked = coalesce(revoked, ?) WHERE device_id = ?", (self._clock(), device_id)
+                "UPDATE devices SET revoked = coalesce(revoked, ?1) WHERE device_id = ?2 "
+                "OR device_id IN (SELECT enrolled FROM pseudonyms WHERE device_id = ?2)",
+                (now, device_id),
             )
             if not changed.rowcount:
                 raise CredentialError(f"no device {device_id.hex()} is enrolled: see `fedkey enrol list`")
-            gone = frozenset(
-                bytes(row[0]) for row in database.execute("SELECT device_id FROM devices WHERE revoked IS NOT NULL")
+            # Certificates of earlier epochs are good for nothing, so the list stays as short as an epoch is.
+            gone = database.execute(
+                "SELECT p.device_id FROM pseudonyms p JOIN devices d ON d.device_id = p.enrolled "
+                "WHERE d.revoked IS NOT NULL AND p.epoch >= ?",
+                (epoch_of(now) - 1,),
             )
-            write_private(self._revoked, Revocations(gone).signed(self._key))
+            revoked = Revocations(frozenset(bytes(row[0]) for row in gone), int(now))
+            write_private(self._revoked, revoked.signed(self._key))
 
     def devices(self) -> list[EnrolledDevice]:
         """Return all devices, in the order in which they enrolled."""

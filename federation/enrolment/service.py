@@ -16,14 +16,13 @@ _REQUEST_BYTES = 256
 _LOG = logging.getLogger("fedkey.enrolment")
 
 
-def create_desk(authority: AuthorityFolder, *, days: int, rates: RateLimits) -> Flask:
+def create_desk(authority: AuthorityFolder, *, rates: RateLimits) -> Flask:
     """Return a WSGI application that enrols whoever asks.
 
     Whether a device is one person's phone is for its operator to find out: put an attestation service in front.
 
     Args:
         authority: The authority that vouches.
-        days: Validity of credentials, in days.
         rates: Maximum rates of requests.
     """
     app = Flask("fedkey-desk", static_folder=None)
@@ -33,7 +32,7 @@ def create_desk(authority: AuthorityFolder, *, days: int, rates: RateLimits) -> 
     @app.post("/v1/enrol")
     def enrol() -> Response:
         limits.check_address(request.remote_addr or "")
-        return Response(authority.enrol(request.get_data(), days).to_bytes(), content_type="application/octet-stream")
+        return Response(authority.enrol(request.get_data()).to_bytes(), content_type="application/octet-stream")
 
     @app.errorhandler(FederationError)
     def refused(error: FederationError) -> tuple[dict[str, str], int, dict[str, str]]:

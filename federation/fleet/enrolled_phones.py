@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from federation.device import PhoneStore, enrol
+from federation.device.errors import ServerRefusedError
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.headless import HeadlessPhone, HeadlessSettings, TrainerPool, Typist
-from federation.protocol.credentials import Credential
+from federation.protocol.credentials import CredentialError
 from federation.protocol.trust import Anchors
 from model.engine import Export
 
-_DAYS = 365
+_FORBIDDEN = 403
 
 
 def enrolled_phones(
@@ -43,17 +44,17 @@ def enrolled_phones(
 
     anchors = Anchors.read(export.directory, export.manifest, trust)
 
-    def credential(store: PhoneStore) -> Credential | None:
-        if not anchors.enrolment_url:
-            return AuthorityFolder(authority).enrol(store.key.enrolment_request(), _DAYS)
-        enrol(anchors.enrolment_url, store)
-        return None
+    def renew(store: PhoneStore) -> None:
+        if anchors.enrolment_url:
+            enrol(anchors.enrolment_url, store)
+        else:
+            enrol_at(AuthorityFolder(authority), store)
 
     return [
         HeadlessPhone(
             out / f"phone-{number:03}",
             server,
-            enrol=credential,
+            enrol=renew,
             typist=Typist(texts, at_first=math.ceil(typed * len(texts)), a_round=math.ceil(len(texts) / 20)),
             pool=pool,
             anchors=anchors,
@@ -63,3 +64,15 @@ def enrolled_phones(
         )
         for number, texts in enumerate(people)
     ]
+
+
+def enrol_at(authority: AuthorityFolder, store: PhoneStore) -> None:
+    """Have an authority on this machine vouch for a device in the present epoch, and keep its credential.
+
+    Raises:
+        ServerRefusedError: it does not.
+    """
+    try:
+        store.enrolled(authority.enrol(store.enrolment_request()))
+    except CredentialError as error:
+        raise ServerRefusedError(str(error), _FORBIDDEN) from error

@@ -22,7 +22,6 @@ from federation.device.store import PhoneStore, RoundRecord
 from federation.device.training import LocalTraining
 from federation.fleet.emulation import DAY_SECONDS, Hours, SlowNetwork, SlowTraining
 from federation.fleet.scenario import Device, PhoneClass, Scenario
-from federation.protocol.credentials import Credential
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.steps import STEPS, Step
@@ -125,7 +124,7 @@ class HeadlessPhone:
     Args:
         folder: of its store.
         url: of the round server.
-        enrol: gives the store a credential, if it has none.
+        enrol: has the authority vouch for the device in the present epoch, and keeps the credential.
         typist: whose messages it learns from.
         pool: that trains.
         anchors: of the app.
@@ -141,7 +140,7 @@ class HeadlessPhone:
         folder: Path,
         url: str,
         *,
-        enrol: Callable[[PhoneStore], Credential | None],
+        enrol: Callable[[PhoneStore], None],
         typist: Typist,
         pool: TrainerPool,
         anchors: Anchors,
@@ -153,10 +152,7 @@ class HeadlessPhone:
     ) -> None:
         self.store = PhoneStore(folder)
         self.store.anchor(anchors)
-        if self.store.credential is None:
-            credential = enrol(self.store)
-            if credential is not None:
-                self.store.credential = credential
+        self._enrol = enrol
         self._url = url
         self._typist = typist
         self._device = settings.scenario.device(seed, index)
@@ -225,6 +221,7 @@ class HeadlessPhone:
             train=self._train,
             conditions=self._conditions,
             anchors=self._anchors,
+            renew=lambda: self._enrol(self.store),
             shipped=self._shipped,
             counted=self._counted,
             clock=self._clock,

@@ -6,6 +6,7 @@ In brackets, the HTTP status with which a round server answers a phone's message
     +-- OutOfOrderError             a step was taken twice, or on a session that has ended
     +-- MalformedMessageError       [422] size, version, kind or contents
     +-- BadSignatureError           [422]
+    +-- RevokedDeviceError          [422] of a device that the authority vouches for no longer
     +-- MismatchError               [412] made for another plan, model or roster
     +-- ConflictingMessageError     [409] differs from what the same phone sent before
     +-- WindowClosedError           [410] the step is over, or the phone missed an earlier one
@@ -50,6 +51,18 @@ class BadSignatureError(SecureAggregationError):
 
     def __init__(self, what: str, device_id: bytes) -> None:
         super().__init__(f"{what} of device {device_id.hex()} does not verify: drop the message")
+        self.device_id = device_id
+
+
+class RevokedDeviceError(SecureAggregationError):
+    """A device that the authority vouches for no longer.
+
+    Attributes:
+        device_id: of it.
+    """
+
+    def __init__(self, device_id: bytes) -> None:
+        super().__init__(f"device {device_id.hex()} was revoked: leave it out")
         self.device_id = device_id
 
 
@@ -100,15 +113,17 @@ class RosterRefusedError(RefusedError):
 
 
 class InboxRefusedError(RefusedError):
-    """Too few shares, or one that does not decrypt.
+    """Too few shares, or some that do not decrypt.
 
     Attributes:
         device_id: whose share, if one is at fault.
+        complaint: signed message for the server that names all such dealers; empty if there is none.
     """
 
-    def __init__(self, message: str, device_id: bytes | None = None) -> None:
+    def __init__(self, message: str, device_id: bytes | None = None, complaint: bytes = b"") -> None:
         super().__init__(message)
         self.device_id = device_id
+        self.complaint = complaint
 
 
 class SurvivorsRefusedError(RefusedError):

@@ -1,7 +1,7 @@
 """Who may take part: devices with Ed25519 keys, certified by an enrolment authority.
 
 The authority can run apart from the round server, and for the protocol's promise it must: a server that can certify
-devices can fill a cohort with its own. Phones pin the authority's public key.
+devices can fill a cohort with its own. Phones pin the authority's public key. A certificate is good for one epoch.
 """
 
 import struct
@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from federation.secure_aggregation.errors import BadSignatureError, MalformedMessageError
+from federation.secure_aggregation.errors import BadSignatureError, MalformedMessageError, RevokedDeviceError
 
 DEVICE_ID_BYTES = 16
 PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 
 _ENROLMENT = b"fedkey enrolment v1\0"
-_CERTIFICATE = b"fedkey certificate v1\0"
+_CERTIFICATE = b"fedkey certificate v2\0"
+_EPOCH = struct.Struct("<I")
 _REQUEST = struct.Struct("<B16s32s64s")
 _REQUEST_VERSION = 1
 
@@ -33,18 +34,37 @@ def verifies(public_key: bytes, signature: bytes, signed: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Authority:
-    """An enrolment authority as others know it.
+    """An enrolment authority as others know it, in one epoch.
 
     Attributes:
         public_key: 32 raw bytes, pinned in the app.
+        epoch: whose certificates are good.
+        revoked: ids of devices that it no longer vouches for.
     """
 
     public_key: bytes
+    epoch: int = 0
+    revoked: frozenset[bytes] = field(default=frozenset(), repr=False)
+
+    def at(self, epoch: int, revoked: frozenset[bytes] = frozenset()) -> "Authority":
+        """Return it in another epoch, with these devices revoked."""
+        return Authority(self.public_key, epoch, revoked)
 
     def check(self, device_id: bytes, identity_key: bytes, certificate: bytes) -> None:
-        """Raise BadSignatureError unless the authority certified this key for this device."""
-        if not verifies(self.public_key, certificate, _CERTIFICATE + device_id + identity_key):
+        """Check that the authority vouches for this key of this device in this epoch.
+
+        Raises:
+            BadSignatureError: it did not certify it, or for another epoch.
+            RevokedDeviceError: it does so no longer.
+        """
+        if not verifies(self.public_key, certificate, _certified(device_id, identity_key, self.epoch)):
             raise BadSignatureError("certificate", device_id)
+        if device_id in self.revoked:
+            raise RevokedDeviceError(device_id)
+
+
+def _certified(device_id: bytes, identity_key: bytes, epoch: int) -> bytes:
+    return _CERTIFICATE + _EPOCH.pack(epoch) + device_id + identity_key
 
 
 class EnrolmentAuthority:
@@ -62,17 +82,21 @@ class EnrolmentAuthority:
         """What phones and servers pin."""
         return Authority(self._private_key.public_key().public_bytes_raw())
 
-    def certify(self, request: bytes) -> bytes:
+    def certify(self, request: bytes, epoch: int = 0) -> bytes:
         """Return the 64-byte certificate for an enrolment request.
 
         Certifying is repeatable; the caller must see to it that a device id stays with its first key.
+
+        Args:
+            request: `DeviceKey.enrolment_request`.
+            epoch: that the certificate is good for.
 
         Raises:
             MalformedMessageError: the request has another size or version.
             BadSignatureError: the device does not hold the key.
         """
         device_id, identity_key = parse_enrolment(request)
-        return self._private_key.sign(_CERTIFICATE + device_id + identity_key)
+        return self._private_key.sign(_certified(device_id, identity_key, epoch))
 
 
 def parse_enrolment(request: bytes) -> tuple[bytes, bytes]:
@@ -94,7 +118,7 @@ def parse_enrolment(request: bytes) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True)
 class DeviceKey:
-    """A device's long-lived identity.
+    """An identity of a device.
 
     Attributes:
         device_id: 16 bytes.

@@ -45,6 +45,7 @@ class Kind(IntEnum):
     CONSISTENCY = 7
     SIGNATURES = 8
     UNMASKING = 9
+    COMPLAINT = 10
 
 
 def header(kind: Kind, number: int, context: bytes) -> bytes:

@@ -36,9 +36,19 @@ from federation.secure_aggregation.errors import (
 )
 from federation.secure_aggregation.identity import Authority, Device
 from federation.secure_aggregation.keys import Role, Secret
-from federation.secure_aggregation.messages import Advertisement, Inbox, Kind, Signatures, Survivors, header, seal
+from federation.secure_aggregation.messages import (
+    Advertisement,
+    Inbox,
+    Kind,
+    Signatures,
+    Survivors,
+    bitmap,
+    header,
+    seal,
+    split,
+)
 from federation.secure_aggregation.session import Roster, SessionParameters
-from federation.secure_aggregation.shamir import SHARE_BYTES, Entropy, field_element, share
+from federation.secure_aggregation.shamir import SHARE_BYTES, Entropy, field_element, is_field_element, share
 from federation.secure_aggregation.vector import Vector
 
 
@@ -262,15 +272,21 @@ class OpenInbox(_Phase):
                 raise InboxRefusedError(
                     f"{len(inbox.sharers)} phones shared keys, but {session.quorum} are needed: leave the round"
                 )
-            held = {session.index: self._own}
+            held, false = {session.index: self._own}, []
             dealers = [sharer for sharer in inbox.sharers if sharer != session.index]
             for dealer, ciphertext in zip(dealers, inbox.dealt, strict=True):
                 key = bytes(self._inbox_keys[dealer])
                 shares = keys.decrypt_shares(key, session.sid, dealer, session.index, ciphertext)
-                if shares is None:
-                    device_id = session.roster.phones[dealer].device_id
-                    raise InboxRefusedError(f"the share of {device_id.hex()} is not authentic: leave", device_id)
+                if shares is None or not all(map(is_field_element, split(shares, SHARE_BYTES))):
+                    false.append(dealer)
+                    continue
                 held[dealer] = _HeldShares(Secret(shares[:SHARE_BYTES]), Secret(shares[SHARE_BYTES:]))
+            if false:
+                for secret in _flat(held):
+                    secret.wipe()
+                device_id = session.roster.phones[false[0]].device_id
+                complaint = session.seal(Kind.COMPLAINT, bitmap(false, session.n))
+                raise InboxRefusedError(f"the share of {device_id.hex()} is not authentic: leave", device_id, complaint)
             pairwise = {dealer: self._pairwise.pop(dealer) for dealer in dealers}
             for secret in (*self._inbox_keys.values(), *self._pairwise.values()):
                 secret.wipe()

@@ -39,11 +39,12 @@ from federation.secure_aggregation.messages import (
     Signatures,
     Survivors,
     bitmap_bytes,
+    members,
     parse_shares,
     split,
 )
 from federation.secure_aggregation.session import Roster, SessionParameters
-from federation.secure_aggregation.shamir import SHARE_BYTES
+from federation.secure_aggregation.shamir import SHARE_BYTES, Effort
 from federation.secure_aggregation.vector import Vector
 
 
@@ -203,8 +204,11 @@ class _Collect(ABC):
         return device_id
 
     def _opened(self, message: bytes) -> tuple[Sealed, bytes]:
-        """Return a message that its sender signed, and its digest."""
-        sealed = Sealed.parse(message, self._kind, self._roster.sid, self._payload_bytes())
+        """Return a message of this step that its sender signed, and its digest."""
+        return self._signed(message, self._kind, self._payload_bytes())
+
+    def _signed(self, message: bytes, kind: Kind, payload_bytes: int) -> tuple[Sealed, bytes]:
+        sealed = Sealed.parse(message, kind, self._roster.sid, payload_bytes)
         if sealed.sender >= self._roster.n:
             raise MalformedMessageError(f"there is no phone {sealed.sender} on a roster of {self._roster.n}")
         phone = self._roster.phones[sealed.sender]
@@ -297,6 +301,24 @@ class CollectMaskedInputs(_Collect):
             self._dealt[dealer][recipient - (recipient > dealer)] for dealer in self._sharers if dealer != recipient
         ]
         return Inbox(recipient, self._sharers, tuple(dealt)).to_bytes(self._roster.sid, self._roster.n)
+
+    def accused(self, message: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+        """Return who complains of shares that are not authentic, and about whom; it changes nothing.
+
+        Raises:
+            MalformedMessageError: wrong size, version, kind or sender, or it names the sender or who dealt nothing.
+            MismatchError: made for another session.
+            BadSignatureError: not signed by that phone.
+            WindowClosedError: the phone missed an earlier step.
+        """
+        n = self._roster.n
+        sealed, _ = self._signed(message, Kind.COMPLAINT, bitmap_bytes(n))
+        super()._check(sealed)
+        dealers = members(sealed.payload, n)
+        if not dealers or sealed.sender in dealers or not set(dealers) <= set(self._sharers):
+            raise MalformedMessageError("a complaint names phones that dealt something to who complains")
+        phones = self._roster.phones
+        return phones[sealed.sender].device_id, tuple(phones[dealer].device_id for dealer in dealers)
 
     def close(self) -> "CollectConfirmations":
         """Fix who survived.
@@ -393,8 +415,11 @@ class CollectUnmasking(_Collect):
         """For every survivor that signed."""
         return self._signatures.to_bytes(self._roster.sid, self._roster.n)
 
-    def close(self) -> Aggregate:
+    def close(self, effort: Effort | None = None) -> Aggregate:
         """Take the masks off the sum.
+
+        Args:
+            effort: that may go into correcting false shares; sessions of a round share one.
 
         Raises:
             TooFewPhonesError: fewer than the threshold answered.
@@ -402,7 +427,7 @@ class CollectUnmasking(_Collect):
         """
         holders = self._taken(self._roster.threshold)
         phones, sid = self._roster.phones, self._roster.sid
-        survivors, recovery = self._sets.survivors, _Recovery(self._roster, holders)
+        survivors, recovery = self._sets.survivors, _Recovery(self._roster, holders, effort or Effort())
         plus: list[bytes] = []
         minus: list[bytes] = []
         for position, dealer in enumerate(self._sets.sharers):
@@ -448,34 +473,60 @@ def _is_private_key(public: bytes, private: bytes) -> bool:
 class _Recovery:
     """Secrets from shares, and who sent false ones.
 
+    Who sent one false share is no longer relied on for the others: so whoever lies costs one correction, and not one
+    for each phone of the cohort.
+
     Args:
         roster: of the session.
         holders: who answered, at least as many as the threshold.
+        effort: for correcting shares.
     """
 
-    def __init__(self, roster: Roster, holders: Sequence[int]) -> None:
+    def __init__(self, roster: Roster, holders: Sequence[int], effort: Effort) -> None:
         self.missing: set[int] = set()
         self._roster = roster
-        self._first = holders[: roster.threshold]
-        self._coefficients = shamir.coefficients_at_zero(self._first)
+        self._threshold = roster.threshold
+        self._holders = holders
+        self._effort = effort
+        self._caught: set[int] = set()
+        self._predicting: dict[int, list[int]] = {}
         self._may_deviate = roster.n // 3
         self._refuted: set[int] = set()
         self._pairs: set[tuple[int, int]] = set()
+        self._rely_on(holders)
 
     def secret(self, dealer: int, shares: Mapping[int, bytes], accept: Callable[[bytes], bool]) -> bytes | None:
         """Return the secret of `dealer` that `accept` takes, from shares by holder; note false ones if it is hard."""
-        candidate = shamir.combine(self._coefficients, [shares[holder] for holder in self._first])
+        relied_on = [shares[holder] for holder in self._relied_on]
+        candidate = shamir.combine(self._coefficients, relied_on)
         if accept(candidate):
+            for holder, coefficients in self._predicting.items():
+                if shamir.combine(coefficients, relied_on) != shares[holder]:
+                    self._pairs.add((dealer, holder))
             return candidate
-        found, misfits = shamir.correct(shares, self._roster.threshold, accept)
+        found, misfits = shamir.correct(shares, self._threshold, accept, self._effort)
         if found is not None:
             self._pairs |= {(dealer, holder) for holder in misfits}
+            self._rely_on([holder for holder in self._holders if holder not in self._caught | misfits])
             return found
         self.missing.add(dealer)
         # Then so many honest shares lie on one polynomial that it is the dealer's, and not what the dealer published.
-        if len(shares) - len(misfits) - self._may_deviate >= self._roster.threshold:
+        if len(shares) - len(misfits) - self._may_deviate >= self._threshold:
             self._refuted.add(dealer)
         return None
+
+    def _rely_on(self, holders: Sequence[int]) -> None:
+        """Combine the shares of these from now on, and look whether those of the others fit, if there are enough."""
+        if len(holders) < self._threshold:
+            return
+        self._caught = set(self._holders).difference(holders)
+        self._relied_on = holders[: self._threshold]
+        self._coefficients = shamir.coefficients(self._relied_on)
+        self._predicting = {
+            holder: shamir.coefficients(self._relied_on, holder)
+            for holder in sorted(self._caught)
+            if self._effort.spend(shamir.COEFFICIENTS * self._threshold**2)
+        }
 
     def blame(self) -> Blame:
         """Return who sent false shares."""

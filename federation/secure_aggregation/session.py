@@ -69,6 +69,7 @@ class SessionParameters:
             Kind.CONSISTENCY: sealed + 2 * bitmap_bytes(n),
             Kind.SIGNATURES: HEADER_BYTES + bitmap_bytes(n) + min_threshold(n) * SIGNATURE_BYTES,
             Kind.UNMASKING: sealed + n * SHARE_BYTES,
+            Kind.COMPLAINT: sealed + bitmap_bytes(n),
         }
         return sizes[kind]
 
@@ -145,6 +146,7 @@ class Roster:
             RosterRefusedError: sizes are outside of the plan, the threshold is too low, a phone is listed twice,
                 keys are shared, or the phone's own entry is altered or missing.
             BadSignatureError: a device is not certified, or did not advertise these keys under this plan.
+            RevokedDeviceError: a device is certified no longer.
         """
         if not self.quorum(parameters) <= self.n <= parameters.maximum:
             limits = f"{self.quorum(parameters)} to {parameters.maximum}"

@@ -10,12 +10,15 @@ x = i + 1. Any `threshold` shares give the secret, fewer say nothing about it.
 import itertools
 import math
 import random
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 PRIME = 2**256 - 189
 SHARE_BYTES = 32
 
 _SUBSETS_TRIED = 500
+_DECODING, COEFFICIENTS = 12, 2
+"""Units of effort for the square of the number of shares."""
 
 Entropy = Callable[[int], bytes]
 """Returns so many random bytes: `os.urandom`, or a fixed stream for known-answer tests."""
@@ -54,28 +57,54 @@ def share(secret: bytes, threshold: int, holders: int, entropy: Entropy) -> list
     return [_bytes(_evaluate(coefficients, holder + 1)) for holder in range(holders)]
 
 
-def coefficients_at_zero(holders: Sequence[int]) -> list[int]:
-    """Return Lagrange's coefficients: the secret is their inner product with the shares of `holders`."""
+class Effort:
+    """What is spent on correcting false shares at most, by all threads that are given the same one.
+
+    Args:
+        units: of which one is about a microsecond.
+    """
+
+    def __init__(self, units: int = 8_000_000) -> None:
+        self.left = units
+        self._lock = threading.Lock()
+
+    def spend(self, units: int) -> bool:
+        """Take so much; return whether it was left."""
+        with self._lock:
+            if units > self.left:
+                return False
+            self.left -= units
+            return True
+
+
+def coefficients(holders: Sequence[int], wanted: int = -1) -> list[int]:
+    """Return Lagrange's coefficients, whose inner product with the shares of `holders` is what is wanted.
+
+    Args:
+        holders: at least as many as the threshold.
+        wanted: the holder whose share it is, or -1 for the secret.
+    """
+    at = wanted + 1
     points = [holder + 1 for holder in holders]
     result = []
     for point in points:
         numerator = denominator = 1
         for other in points:
             if other != point:
-                numerator = numerator * other % PRIME
+                numerator = numerator * (other - at) % PRIME
                 denominator = denominator * (other - point) % PRIME
         result.append(numerator * pow(denominator, -1, PRIME) % PRIME)
     return result
 
 
 def combine(coefficients: Iterable[int], shares: Iterable[bytes]) -> bytes:
-    """Return the secret: the inner product of `coefficients_at_zero` and the shares of the same holders."""
+    """Return the inner product of `coefficients` and the shares of the same holders: the secret, or another share."""
     pairs = zip(coefficients, shares, strict=True)
     return _bytes(sum(coefficient * _integer(value) for coefficient, value in pairs) % PRIME)
 
 
 def correct(
-    shares: Mapping[int, bytes], threshold: int, accept: Callable[[bytes], bool]
+    shares: Mapping[int, bytes], threshold: int, accept: Callable[[bytes], bool], effort: Effort | None = None
 ) -> tuple[bytes | None, frozenset[int]]:
     """Find the secret among shares of which some are false.
 
@@ -86,17 +115,24 @@ def correct(
         shares: by holder.
         threshold: shares that determine the secret.
         accept: whether a candidate is the secret, by what its dealer published.
+        effort: that is left for this; by default as much as is needed.
 
     Returns:
         The secret and the holders whose shares are false. Without a secret that `accept` takes: None, and the
-        holders that do not fit the polynomial which most shares lie on, or all of them if there is none.
+        holders that do not fit the polynomial which most shares lie on, or all of them if there is none or the effort
+        did not suffice.
     """
+    effort = effort or Effort()
+    if not effort.spend(_DECODING * len(shares) ** 2):
+        return None, frozenset(shares)
     points = {holder + 1: _integer(value) for holder, value in shares.items()}
     decoded = _decode(points, threshold)
     if decoded is not None and accept(_bytes(decoded[0])):
         return _bytes(decoded[0]), _misfits(decoded, points)
     for subset in _subsets(sorted(shares), threshold):
-        if accept(combine(coefficients_at_zero(subset), [shares[holder] for holder in subset])):
+        if not effort.spend(COEFFICIENTS * threshold**2):
+            break
+        if accept(combine(coefficients(subset), [shares[holder] for holder in subset])):
             found = _interpolate({holder + 1: points[holder + 1] for holder in subset})
             return _bytes(found[0]), _misfits(found, points)
     return None, _misfits(decoded, points) if decoded is not None else frozenset(shares)

@@ -26,7 +26,8 @@ PHONE_DOES = {
     "wait": "It asks again after Retry-After seconds, or one second, for as long as the round can last.",
     "again": "It sends the same bytes again after Retry-After seconds; if none are named after 2, 4, 8 and up to 60.",
     "clock": "It takes over the time in Fedkey-Time, signs and sends once more if that differs by more than 150 s "
-    "from what it signed; otherwise as `leave`.",
+    "from what it signed; otherwise it asks the authority for a certificate of the present epoch, "
+    "if this was a check-in; otherwise as `leave`.",
     "leave": "It wipes the round's secrets, and checks in again after about 30 s.",
     "whole": "It goes on with what it has, or fetches the whole model in place of a difference.",
 }
@@ -88,6 +89,7 @@ _NO_CONFLICT: dict[int, str] = {}
 """There is one message that a device can sign in the step of confirmations."""
 
 _NO_ROUND = {404: "There is no such round."}
+_REPLAYED = {409: "A request with this nonce was made before: it counts once."}
 
 
 def _public(path: str, name: str, summary: str, gives: str, answers: Mapping[int, str]) -> Endpoint:
@@ -127,13 +129,14 @@ def _awaited(name: str, summary: str, step: str, missed: str) -> Endpoint:
     return Endpoint("get", f"/v1/rounds/{{round_id}}/{name}", name, summary, answers, gives=BINARY)
 
 
-def _download(path: str, name: str, summary: str) -> Endpoint:
+def _download(
+    path: str, name: str, summary: str, missing: str = "There are no such weights, or no longer."
+) -> Endpoint:
     answers = {
         200: "All of it; ETag is a strong one.",
         206: "The range that was asked for.",
         304: "What the phone has is right (If-None-Match).",
-        404: "There are no such weights, or no longer."
-        + (" Or the two are not of one size." if name == "difference" else ""),
+        404: missing + (" Or the two are not of one size." if name == "difference" else ""),
         416: "The range begins beyond the end.",
         **_SIGNED,
     }
@@ -207,6 +210,7 @@ ENDPOINTS = (
         {
             200: "A round, or a time.",
             400: "The body is not the one that was signed, its length is not said, or it is no check-in.",
+            **_REPLAYED,
             413: _BODY[413],
             **_SIGNED,
         },
@@ -223,8 +227,33 @@ ENDPOINTS = (
     ),
     _step("advertise", "Kind 1: the device's keys for this round.", first=True),
     _awaited("roster", "Kind 2: the phones of the device's group.", "advertise", "the device did not join it"),
+    _awaited(
+        "cohort",
+        "The opened nonce of the groups, and who joined the round, in all of its groups.",
+        "advertise",
+        "the device did not join it",
+    ),
     _step("share", "Kind 3: encrypted shares for the others."),
     _awaited("inbox", "Kind 4: what the others dealt to the device.", "share", "the device dealt no shares"),
+    Endpoint(
+        "post",
+        "/v1/rounds/{round_id}/complaint",
+        "complaint",
+        "Kind 10: which phones dealt the device shares that are not authentic. It leaves the round then.",
+        {
+            204: "Stored. The same again is answered so too, and counts once.",
+            **_BODY,
+            403: "Another device signed the message.",
+            **_NO_ROUND,
+            410: "The round was abandoned, the device dealt no shares itself, or its group has lost too many phones.",
+            412: "The message was made for another plan, model or roster.",
+            422: "The message has another size, version, kind, sender or contents than it can have, or its signature "
+            "does not verify.",
+            425: "`share` is still open.",
+            **_SIGNED,
+        },
+        asks=BINARY,
+    ),
     _step("upload", "Kind 5: the masked update."),
     _awaited("survivors", "Kind 6: who of the group uploaded.", "upload", "the device did not join it"),
     _step("confirm", "Kind 7: the device signs who survived."),
@@ -240,10 +269,17 @@ ENDPOINTS = (
             400: "The body is not the one that was signed, its length is not said, or it is no event.",
             403: "The device was not selected for this round.",
             **_NO_ROUND,
+            **_REPLAYED,
             413: _BODY[413],
             **_SIGNED,
         },
         asks="Event",
+    ),
+    _download(
+        "/v1/revoked/{sha256}",
+        "revoked",
+        "The authority's signed list of revoked devices that a task names.",
+        "There is no such list.",
     ),
     _download("/v1/models/{sha256}", "model", "The weights with a hash."),
     _download("/v1/models/{sha256}/from/{old}", "difference", "What turns the weights of `old` into these."),
@@ -255,10 +291,11 @@ DESK = (
         "post",
         "/v1/enrol",
         "enrol",
-        "Vouch for a device, or renew its credential.",
+        "Vouch for a pseudonym of a device in the present epoch.",
         {
             200: "The credential.",
-            403: "The request is damaged, the id has another key, or the device was revoked.",
+            403: "The request is damaged, an id has another key, the device has another pseudonym in this epoch, "
+            "or it was revoked.",
             413: "The body is larger than a request can be.",
             **_ANYWHERE,
         },
@@ -353,7 +390,7 @@ _PARAMETERS = {
     "sha256": ("path", {"type": "string"}),
     "old": ("path", {"type": "string"}),
 }
-_HEADERS = ("Fedkey-Credential", "Fedkey-Time", "Fedkey-Content-SHA256", "Fedkey-Signature")
+_HEADERS = ("Fedkey-Credential", "Fedkey-Time", "Fedkey-Nonce", "Fedkey-Content-SHA256", "Fedkey-Signature")
 
 
 def openapi() -> dict[str, Any]:

@@ -191,7 +191,7 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
         if versions.common(theirs) is None:
             answer = CheckedIn(None, _UNSPOKEN_SECONDS, f"this server speaks {_SPOKEN}: update the app")
         else:
-            answer = site.rounds.check_in(_device(), conditions)
+            answer = site.rounds.check_in(g.signed.credential, g.signed.nonce, conditions)
         return _json(
             {"round_id": answer.round_id, "retry_after_seconds": answer.retry_after_seconds, "reason": answer.reason}
         )
@@ -211,6 +211,21 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
     def roster(round_id: int) -> Response:
         return _bytes(site.rounds.roster(_known(round_id), _device()))
 
+    @phones.get("/rounds/<int:round_id>/cohort")
+    def cohort(round_id: int) -> Response:
+        return _bytes(site.rounds.cohort(_known(round_id), _device()))
+
+    @phones.post("/rounds/<int:round_id>/complaint")
+    def complaint(round_id: int) -> Response:
+        site.rounds.complain(_known(round_id), _device(), _body(SMALL_BODY))
+        return Response(status=204)
+
+    @phones.get("/revoked/<sha256>")
+    def revoked(sha256: str) -> Response:
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            raise UnknownError("there is no such list of revoked devices: fetch the plan again")
+        return _immutable(site.rounds.revoked(sha256), sha256)
+
     @phones.get("/rounds/<int:round_id>/inbox")
     def inbox(round_id: int) -> Response:
         return _bytes(site.rounds.inbox(_known(round_id), _device()))
@@ -229,7 +244,7 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
         reported = list(REPORTED_BY_PHONES)  # compared one by one: what is told may not be hashable
         if not {"event", "reason"} <= set(told) or told["event"] not in reported:
             raise BadRequestError(f"phones report one of: {', '.join(sorted(REPORTED_BY_PHONES))}, with a reason")
-        site.rounds.report(_known(round_id), _device(), Event(told["event"]), _reason(told["reason"]))
+        site.rounds.report(_known(round_id), _device(), g.signed.nonce, Event(told["event"]), _reason(told["reason"]))
         return Response(status=204)
 
     @phones.get("/models/<sha256>")

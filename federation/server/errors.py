@@ -99,6 +99,7 @@ _STATUS: dict[type[FederationError], int] = {
     TooManyError: 429,
     protocol.MalformedMessageError: 422,
     protocol.BadSignatureError: 422,
+    protocol.RevokedDeviceError: 422,
     protocol.MismatchError: 412,
     protocol.ConflictingMessageError: 409,
     protocol.WindowClosedError: 410,

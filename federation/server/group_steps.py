@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
+from federation.protocol import cohorts
 from federation.protocol.steps import Step
 from federation.secure_aggregation import Authority
 from federation.secure_aggregation.server import (
@@ -41,6 +42,7 @@ class GroupSteps:
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
         self._groups = _Recent[Mapping[bytes, Members]]()
+        self._cohorts = _Recent[bytes]()
         self._sharing = _Recent[CollectShares]()
         self._masking = _Recent[CollectMaskedInputs]()
         self._confirming = _Recent[CollectConfirmations]()
@@ -54,6 +56,15 @@ class GroupSteps:
         """
         members = self._members(session, row, Step.SHARE, device_id)
         return self._sharing.get(row.round_id, members, lambda: self._advertised(session, row, members))
+
+    def cohort(self, session: Session, row: RoundRow, device_id: bytes) -> bytes:
+        """Return the opened nonce and all who joined, for a device of a group that is left."""
+        self._members(session, row, Step.SHARE, device_id)
+
+        def built() -> bytes:
+            return cohorts.to_bytes(row.group_seed, bodies(session, row.round_id, Step.ADVERTISE))
+
+        return self._cohorts.get(row.round_id, None, built)
 
     def masking(self, session: Session, row: RoundRow, device_id: bytes) -> CollectMaskedInputs:
         """Return a device's group at the step of the uploads, with what phones dealt each other."""

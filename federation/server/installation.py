@@ -186,6 +186,7 @@ class Installation:
             probe,
             counting,
             self.retention,
+            self.revocations,
         )
 
     @cached_property

@@ -19,6 +19,7 @@ from federation.secure_aggregation.server import (
     CollectShares,
     CollectUnmasking,
 )
+from federation.secure_aggregation.shamir import Effort
 
 
 class Ended(StrEnum):
@@ -101,9 +102,15 @@ def unmasking(confirmations: CollectConfirmations, messages: Iterable[bytes]) ->
 
 
 def aggregate(
-    inputs: CollectMaskedInputs, uploads: Iterable[bytes], signatures: Iterable[bytes], answers: Iterable[bytes]
+    inputs: CollectMaskedInputs,
+    uploads: Iterable[bytes],
+    signatures: Iterable[bytes],
+    answers: Iterable[bytes],
+    effort: Effort,
 ) -> Aggregate:
     """Return the sum; of `uploads`, which may be a stream, one is in memory at a time.
+
+    All groups of a round share one `effort`.
 
     Raises:
         TooFewPhonesError, UnmaskingError: see `CollectUnmasking.close`.
@@ -113,4 +120,4 @@ def aggregate(
     last = unmasking(inputs.close(), signatures)
     for answer in answers:
         last.receive(answer)
-    return last.close()
+    return last.close(effort)

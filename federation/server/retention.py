@@ -13,7 +13,17 @@ from federation.protocol.steps import STEPS, Step
 from federation.server.defence import remembered
 from federation.server.settings import RetentionSettings
 from federation.server.store import Blobs, Database
-from federation.server.tables import CurrentRow, DeviceRow, EventRow, JoinedKeyRow, MessageRow, ModelRow, RoundRow
+from federation.server.tables import (
+    ComplaintRow,
+    CurrentRow,
+    DeviceRow,
+    EventRow,
+    EvidenceRow,
+    JoinedKeyRow,
+    MessageRow,
+    ModelRow,
+    RoundRow,
+)
 
 _DAY = 86400.0
 _BLOBS = (ModelRow.weights, ModelRow.optimizer, ModelRow.mean)
@@ -41,6 +51,7 @@ class Retention:
         settings, now = self._settings, self._clock()
         if settings.events_days:
             self._delete(EventRow.id, EventRow.at < now - settings.events_days * _DAY)
+            self._delete(EvidenceRow.id, EvidenceRow.at < now - settings.events_days * _DAY)
         if settings.devices_days:
             quarantined = DeviceRow.quarantined_until.is_not(None)
             self._delete(DeviceRow.device_id, DeviceRow.last_seen < now - settings.devices_days * _DAY, ~quarantined)
@@ -49,6 +60,7 @@ class Retention:
         if settings.messages_days:
             long_over = over.where(RoundRow.ended < now - settings.messages_days * _DAY)
             self._delete(MessageRow.round_id, MessageRow.round_id.in_(long_over), MessageRow.step != Step.UPLOAD)
+            self._delete(ComplaintRow.round_id, ComplaintRow.round_id.in_(long_over))
         self._forget_models()
 
     def _delete(self, key: Any, *which: Any) -> None:

@@ -1,8 +1,8 @@
 """How far a round and its groups are: derived from what was accepted, and what decides whether a step is closed.
 
 Once its roster is closed, a round is split into random groups, each a secure-aggregation session of its own. Who is in
-which follows from who joined and from a seed that the server drew when it opened the round and tells nobody, so phones
-cannot choose their group. A group of which too few phones took a step is lost; the round goes on with the others.
+which follows from all advertisements and from a nonce that the task commits to (`federation.protocol.cohorts`), so
+neither phones nor the server choose. A group of which too few phones took a step is lost; the others go on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,12 @@ from typing import Self
 import sqlalchemy as sql
 from sqlalchemy.orm import Session
 
+from federation.protocol.cohorts import Cohort
 from federation.protocol.plan import RoundPlan
 from federation.protocol.steps import STEPS, Step
+from federation.protocol.task import TrainingTask
 from federation.rounds.rules import GroupProgress, RoundRules
-from federation.secure_aggregation.groups import assign_min_size
+from federation.secure_aggregation import Authority
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.server.phases import Phase, phase_of
 from federation.server.tables import MessageRow, RoundRow
@@ -78,15 +80,15 @@ class RoundState:
     @classmethod
     def of(cls, session: Session, row: RoundRow, *, meeting_seconds: float = 0.0, grace_seconds: float = 0.0) -> Self:
         """Return where a round stands; the times are those of `RoundRules` and decide only when a step closes."""
-        query = sql.select(MessageRow.step, MessageRow.device_id).where(MessageRow.round_id == row.round_id)
-        takers: dict[Step, set[bytes]] = {}
-        for step, device_id in session.execute(query):
-            takers.setdefault(Step(step), set()).add(device_id)
-        phase, joined = phase_of(row.phase), takers.get(Step.ADVERTISE, set())
-        parts = [joined] if phase is Step.ADVERTISE else assign_min_size(joined, row.group_seed, row.group_phones)
+        query = sql.select(MessageRow.step, MessageRow.device_id, MessageRow.digest)
+        takers: dict[Step, dict[bytes, bytes]] = {}
+        for step, device_id, digest in session.execute(query.where(MessageRow.round_id == row.round_id)):
+            takers.setdefault(Step(step), {})[device_id] = digest
+        phase, joined = phase_of(row.phase), takers.get(Step.ADVERTISE, {})
+        parts = [set(joined)] if phase is Step.ADVERTISE else _groups(row, joined)
         groups = [
             GroupState(
-                tuple(sorted(members)), {step: len(devices.intersection(members)) for step, devices in takers.items()}
+                tuple(sorted(members)), {step: len(devices.keys() & members) for step, devices in takers.items()}
             )
             for members in parts
         ]
@@ -146,6 +148,18 @@ class RoundState:
         progress = [group.progress(self.step) for group in self.left]
         reached = None if self.goal_reached is None else self.goal_reached - self.opened
         return self.rules.is_over(self.step, progress, now - self.opened, reached)
+
+
+def _groups(row: RoundRow, joined: Mapping[bytes, bytes]) -> list[set[bytes]]:
+    """Return the groups of a round, as device ids, from the digests of their advertisements."""
+    devices = {digest: device_id for device_id, digest in joined.items()}
+    cohort = Cohort(row.group_seed, tuple(sorted(devices)))
+    return [{devices[digest] for digest in group} for group in cohort.groups(row.group_phones)]
+
+
+def authority_of(row: RoundRow, authority: Authority) -> Authority:
+    """Return the authority in the epoch of a round."""
+    return authority.at(TrainingTask.of_plan(row.task, plan_of(row)).commitments.epoch)
 
 
 def plan_of(row: RoundRow) -> RoundPlan:

@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
 from federation.protocol.conditions import Conditions
-from federation.protocol.credentials import Credential, CredentialError, Revocations
+from federation.protocol.credentials import Credential, CredentialError, Revocations, epoch_of
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.steps import STEPS, Step
 from federation.rounds import pace
 from federation.rounds.rules import deadline_seconds
 from federation.secure_aggregation import Authority
-from federation.server import phases
+from federation.server import conduct, phases
 from federation.server.errors import (
     ConflictError,
     ForbiddenError,
@@ -36,13 +36,16 @@ from federation.server.group_steps import GroupSteps
 from federation.server.hot_rows import HotRows, hot_rows
 from federation.server.phases import Ended
 from federation.server.queries import ACTIVE, join, known, latest_cohort, waiting
-from federation.server.round_state import plan_of
+from federation.server.round_state import authority_of, plan_of
 from federation.server.session_events import Event, pseudonyms, record
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.server.tables import DeviceRow, MessageRow, RoundRow
 
 _LOG = logging.getLogger("fedkey.server")
+
+REVOKED = "revoked"
+"""Prefix of the blobs of signed lists of revoked devices."""
 
 _COUNT_SECONDS = 1.0
 _MANY = 1000
@@ -137,20 +140,29 @@ class Rounds:
             _LOG.info(json.dumps({"event": "revoked", "device": self._pseudonym(credential.device_id)}))
             raise RevokedError("this device was revoked: enrol it anew")
 
-    def check_in(self, device_id: bytes, conditions: Conditions) -> CheckedIn:
-        """Select a device for the round that is filling, or say when to come back."""
-        now, settings = self._clock(), self._settings
+    def check_in(self, credential: Credential, nonce: bytes, conditions: Conditions) -> CheckedIn:
+        """Select a device for the round that is filling, or say when to come back.
+
+        Raises:
+            UnauthorisedError: its credential is of an epoch that is over.
+            ConflictError: the request was made before.
+        """
+        now, settings, device_id = self._clock(), self._settings, credential.device_id
+        if credential.epoch < epoch_of(now):
+            raise UnauthorisedError("the credential is of an earlier epoch: renew it with the enrolment authority")
         population, cohort = self._population(now)
         # A check-in that a power cut undoes is one more check-in.
         with self._database.write(lasting=False) as session, hot_rows(session) as rows:
+            conduct.refuse_replay(session, rows, device_id, nonce, now)
             device = rows.get(DeviceRow, device_id) or rows.add(DeviceRow, device_id=device_id)
             device.last_seen = now
             name = self._pseudonym(device_id)
             filling = rows.first(RoundRow, ACTIVE)
             refusal = self._refusal(device, conditions, now, None if filling is None else filling.round_id)
-            if refusal is None and filling is not None and self._has_room(rows, filling, device):
+            if refusal is None and filling is not None and self._has_room(session, rows, filling, device, now):
                 filling.selected += device.last_round != filling.round_id
                 device.waiting_since, device.due, device.last_round = None, None, filling.round_id
+                device.selected = now
                 record(session, now, Event.SELECTED, round_id=filling.round_id, device=name)
                 return CheckedIn(filling.round_id)
             refused = refusal or _Refusal("no round is open for this device now")
@@ -239,6 +251,8 @@ class Rounds:
                 device = rows.get(DeviceRow, device_id)
                 if device is None or device.last_round != round_id:
                     raise ForbiddenError("the device was not selected for this round: check in")
+                if device.selected is None:
+                    raise GoneError("the device's place went to another: wait for the next round")
                 join(session, row, device_id, keys)
                 device.joined = now
             rows.add(
@@ -275,10 +289,44 @@ class Rounds:
         with self._begun(round_id, Step.UNMASK) as (session, row):
             return self._steps.unmasking(session, row, device_id).signatures_message
 
-    def report(self, round_id: int, device_id: bytes, kind: Event, detail: str) -> None:
-        """Add to a device's trail what it says of itself."""
+    def cohort(self, round_id: int, device_id: bytes) -> bytes:
+        """Return who joined a round, and the nonce that the groups follow from, once the first step is closed."""
+        with self._begun(round_id, Step.SHARE) as (session, row):
+            return self._steps.cohort(session, row, device_id)
+
+    def revoked(self, sha256: str) -> bytes:
+        """Return the authority's signed list of revoked devices with a hash.
+
+        Raises:
+            UnknownError: there is none.
+        """
+        return self._blobs.get(f"{REVOKED}/{sha256}")
+
+    def complain(self, round_id: int, device_id: bytes, message: bytes) -> None:
+        """Take a phone's signed complaint about shares that were dealt to it; it counts once.
+
+        Raises:
+            ForbiddenError: another device signed it.
+            NotYetError, GoneError: the shares were not dealt yet, or the round was abandoned.
+            SecureAggregationError: the message is wrong; its type says how.
+        """
+        with self._begun(round_id, Step.UPLOAD) as (session, row):
+            group = self._steps.masking(session, row, device_id)
+            accuser, _ = group.accused(message)
+        if accuser != device_id:
+            raise ForbiddenError("another device signed this message: a device sends its own")
         with self._database.write() as session:
-            rows = HotRows(session)
+            conduct.complain(session, round_id, group, message, self._clock(), self._pseudonym)
+
+    def report(self, round_id: int, device_id: bytes, nonce: bytes, kind: Event, detail: str) -> None:
+        """Add to a device's trail what it says of itself.
+
+        Raises:
+            ForbiddenError: it was not selected for the round.
+            ConflictError: the request was made before.
+        """
+        with self._database.write() as session, hot_rows(session) as rows:
+            conduct.refuse_replay(session, rows, device_id, nonce, self._clock())
             known(rows, round_id)
             device = rows.get(DeviceRow, device_id)
             if device is None or device.last_round != round_id:
@@ -315,18 +363,23 @@ class Rounds:
             return _Refusal("the device took part a short while ago", at_least_seconds=wait)
         return None
 
-    def _has_room(self, rows: HotRows, row: RoundRow, device: DeviceRow) -> bool:
+    def _has_room(self, session: Session, rows: HotRows, row: RoundRow, device: DeviceRow, now: float) -> bool:
         if row.phase != Step.ADVERTISE:
             return False
         if device.last_round == row.round_id:
-            # Killed after it was selected: it may join with new keys, unless it has already advertised some.
-            return rows.get(MessageRow, row.round_id, Step.ADVERTISE, device.device_id) is None
+            # Killed after it was selected: it may join with new keys, unless it has already advertised some, or did
+            # nothing until its place was another's.
+            joined = rows.get(MessageRow, row.round_id, Step.ADVERTISE, device.device_id)
+            return joined is None and device.selected is not None
+        if row.selected >= row.max_phones:
+            conduct.free_places(session, row, now, self._settings.slot_seconds)
         return row.selected < row.max_phones
 
     def _signer(self, session: Session, row: RoundRow, step: Step, message: bytes, sender: bytes) -> bytes:
         """Check a message of a step that is open; return the device id of who signed it."""
         if step is Step.ADVERTISE:  # who else has advertised is looked at under the database's lock, by `_accept`
-            return phases.advertising(plan_of(row), self._authority, (), row.max_phones).check(message)
+            authority = authority_of(row, self._authority)
+            return phases.advertising(plan_of(row), authority, (), row.max_phones).check(message)
         if step is Step.SHARE:
             return self._steps.sharing(session, row, sender).check(message)
         if step is Step.UPLOAD:

@@ -148,14 +148,13 @@ def _end_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def serve_desk(authority: Path, *, host: str, port: int, days: int) -> None:
+def serve_desk(authority: Path, *, host: str, port: int) -> None:
     """Enrol devices until a signal ends it.
 
     Args:
         authority: folder of the authority.
         host: address to listen on.
         port: to listen on; 0 for any.
-        days: until credentials expire.
 
     Raises:
         ConfigError: the address cannot be listened on.
@@ -163,7 +162,7 @@ def serve_desk(authority: Path, *, host: str, port: int, days: int) -> None:
     check_address(host, port)
     _Gunicorn(
         lambda: AuthorityFolder(authority),
-        lambda folder: create_desk(folder, days=days, rates=RateLimits()),
+        lambda folder: create_desk(folder, rates=RateLimits()),
         bind=_bind(host, port),
         workers=1,
     ).run()

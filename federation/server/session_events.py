@@ -48,6 +48,7 @@ class Event(StrEnum):
     CLOSED = "closed"
     LOST = "group lost"
     DEFENDED = "defended"
+    CONVICTED = "convicted"
     FINISHED = "finished"
     ABANDONED = "abandoned"
 

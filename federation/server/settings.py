@@ -15,6 +15,7 @@ from federation.base.rate_limits import RateLimits
 from federation.errors import ConfigError
 from federation.privacy.adaptive_clip import delta_noise_multiplier
 from federation.protocol.central_noise import CentralNoise
+from federation.protocol.cohorts import MAX_PHONES
 from federation.protocol.conditions import Conditions
 from federation.protocol.plan import Deadlines, Mechanism, Privacy
 from federation.protocol.task import DEVICE_CLASSES, ComputeBudget, DeviceClass
@@ -57,6 +58,7 @@ class RoundSettings(Ranged):
         needed: conditions of phones.
         grace_seconds: that stragglers have to upload once as many have as are wanted.
         separation_seconds: between two participations of a phone, at least.
+        slot_seconds: after which the place of a phone that was selected and did nothing goes to another.
         min_frequency: rows of pieces rarer than this share of public text are not learned; see
             `federation.updates.frozen_rows`.
         meeting_seconds: small populations are told to come back at multiples of this.
@@ -81,6 +83,7 @@ class RoundSettings(Ranged):
     needed: Conditions = field(default_factory=lambda: Conditions(idle=True, charging=True, unmetered=True))
     grace_seconds: Natural = 10
     separation_seconds: Natural = 3600
+    slot_seconds: Count = 90
     min_frequency: Decay = 0.0
     meeting_seconds: Count = 60
     upload_share: Share = 1.0
@@ -92,6 +95,8 @@ class RoundSettings(Ranged):
         super().__post_init__()
         if not MIN_COHORT <= self.minimum <= self.goal:
             raise ConfigError(f"a round's minimum is {MIN_COHORT} to its goal of {self.goal}, not {self.minimum}")
+        if self.max_phones > MAX_PHONES:
+            raise ConfigError(f"phones check who else joined, so {MAX_PHONES} join at most, not {self.max_phones}")
         if set(self.budgets) != set(DEVICE_CLASSES):
             raise ConfigError(f"there is a budget for each of {', '.join(DEVICE_CLASSES)}")
         if not self.minimum <= self.group_phones <= UNSPLIT_PHONES:
@@ -158,7 +163,7 @@ class RetentionSettings(Ranged):
     """How long what is kept; 0 days is for ever.
 
     Attributes:
-        events_days: Days of session trails, under pseudonyms; counters go on.
+        events_days: Days of session trails, under pseudonyms, and of evidence; counters go on.
         messages_days: Days of the protocol's messages after their round has ended, but for who uploaded.
         devices_days: Days since a device's last check-in.
         models: Number of latest versions whose weights, mean and optimizer state are kept; the first and current too.

@@ -62,7 +62,7 @@ class RoundRow(Base):
         goal: phones wanted in the sum.
         max_phones: that are let in.
         group_phones: in a group, at least; see `standing`.
-        group_seed: 32 random bytes that the groups follow from, known to the server alone.
+        group_seed: 32 random bytes that the groups follow from, known to the server alone until the roster is closed.
         phase_since: when the phase began.
         finish: share of phones that are expected to stay once they have uploaded.
         selected, joined: phones that were told to join, and that did, counted as they come.
@@ -139,7 +139,8 @@ class DeviceRow(Base):
         last_seen: latest check-in.
         joined: when it last advertised keys.
         last_round: round it was last selected for.
-        quarantined_until: first round that it may take part in again, if the defence keeps it away.
+        selected: when it was; nothing once its place in that round went to another.
+        quarantined_until: first round that it may take part in again, if it is kept away for what it sent.
     """
 
     __tablename__ = "devices"
@@ -150,6 +151,7 @@ class DeviceRow(Base):
     due: Mapped[float | None]
     joined: Mapped[float | None]
     last_round: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    selected: Mapped[float | None]
     quarantined_until: Mapped[int | None] = mapped_column(BigInteger)
 
 
@@ -196,6 +198,47 @@ class JoinedKeyRow(Base):
     __tablename__ = "joined_keys"
     round_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     key: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+
+
+class NonceRow(Base):
+    """A request that counts each time that it is made, and was: see `federation.protocol.request_signing`."""
+
+    __tablename__ = "nonces"
+    device_id: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    nonce: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    at: Mapped[float] = mapped_column(index=True)
+
+
+class ComplaintRow(Base):
+    """A phone's signed word that another dealt it shares that are not authentic.
+
+    Attributes:
+        device_id: of who complains.
+        dealer: device id of whom it complains of.
+        message: signed, of kind `COMPLAINT`.
+    """
+
+    __tablename__ = "complaints"
+    round_id: Mapped[int] = mapped_column(ForeignKey("rounds.round_id"), primary_key=True)
+    device_id: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    dealer: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    message: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class EvidenceRow(Base):
+    """Messages that convict phones: `federation.secure_aggregation.evidence.Evidence` as bytes.
+
+    Attributes:
+        devices: ids of the phones, in hex.
+    """
+
+    __tablename__ = "evidence"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    round_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    kind: Mapped[str] = mapped_column(String(24))
+    devices: Mapped[list[str]] = mapped_column(JSON)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    at: Mapped[float]
 
 
 class LeaseRow(Base):

@@ -102,7 +102,7 @@ def packed(session: Session, first: int) -> bytes:
 
 
 def commitments(session: Session, mark: Path) -> Commitments:
-    """Return what the server commits itself to before a round, in a writing session.
+    """Return what the server commits itself to of its log before a round, in a writing session.
 
     A database that was lost, or put back from a copy, is another instance: its rounds are counted anew.
 

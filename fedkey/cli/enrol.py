@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from federation.enrolment.authority import AuthorityFolder
+from federation.protocol.credentials import EPOCH_SECONDS
 from fedkey import paths
 from fedkey.cli.errors import UserErrors
 from model import files
@@ -17,7 +18,6 @@ _FOLDER = click.option(
     show_default=True,
     help="The authority's folder.",
 )
-_DAYS = click.option("--days", default=365, show_default=True, type=click.IntRange(1), help="Until credentials expire.")
 
 
 @click.group(cls=UserErrors)
@@ -36,20 +36,19 @@ def init(authority: Path) -> None:
 @enrol.command()
 @click.argument("request", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="REQUEST")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File of the credential.")
-@_DAYS
 @_FOLDER
-def device(request: Path, out: Path, days: int, authority: Path) -> None:
-    """Vouch for the device that wrote the file REQUEST."""
-    credential = AuthorityFolder(authority).enrol(request.read_bytes(), days)
+def device(request: Path, out: Path, authority: Path) -> None:
+    """Vouch in the present epoch for the device that wrote the file REQUEST."""
+    credential = AuthorityFolder(authority).enrol(request.read_bytes())
     files.write(out, credential.to_bytes())
-    click.echo(f"device {credential.device_id.hex()}, until {_date(credential.expires)}: {out}")
+    click.echo(f"pseudonym {credential.device_id.hex()}, before {_date((credential.epoch + 1) * EPOCH_SECONDS)}: {out}")
 
 
 @enrol.command()
 @click.argument("device_id", metavar="DEVICE")
 @_FOLDER
 def revoke(device_id: str, authority: Path) -> None:
-    """Vouch for DEVICE, an id in hex, no longer."""
+    """Vouch no longer for DEVICE: an id in hex, of `fedkey enrol list` or one that a round server names."""
     try:
         wanted = bytes.fromhex(device_id)
     except ValueError as error:
@@ -71,16 +70,15 @@ def list_devices(authority: Path) -> None:
 @enrol.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8081, show_default=True, type=click.IntRange(0, 65535))
-@_DAYS
 @_FOLDER
-def serve(host: str, port: int, days: int, authority: Path) -> None:
+def serve(host: str, port: int, authority: Path) -> None:
     """Enrol whoever asks over HTTP, for demonstrations; a real one puts an attestation of devices in front."""
     from federation.base import logs
     from federation.server.serving import serve_desk
 
     AuthorityFolder.create(authority)
     logs.to_stderr()
-    serve_desk(authority, host=host, port=port, days=days)
+    serve_desk(authority, host=host, port=port)
 
 
 def _date(seconds: float) -> str:

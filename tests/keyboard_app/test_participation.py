@@ -106,7 +106,7 @@ class Network(httpx.BaseTransport):
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._desk = httpx.WSGITransport(create_desk(site.authority, days=365, rates=RateLimits()))
+        self._desk = httpx.WSGITransport(create_desk(site.authority, rates=RateLimits()))
         self.bodies: list[bytes] = []
         self.paths: list[str] = []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from federation.protocol.credentials import Revocations
 from federation.protocol.steps import Step
 from federation.rounds.server_optimizers import ServerOptimizer
 from federation.secure_aggregation import Authority
@@ -49,6 +50,7 @@ class Coordinator:
         probe: measures models for the defence, if there is one that asks for it.
         counting: counting rounds, if there are any.
         retention: removes what is too old, now and then.
+        revocations: the authority's list of revoked devices, read for every round.
 
     Raises:
         ConfigError: the defence measures models, but there is nothing that could.
@@ -70,13 +72,14 @@ class Coordinator:
         probe: Probe | None = None,
         counting: Counting | None = None,
         retention: Retention | None = None,
+        revocations: Callable[[], Revocations] = Revocations,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._settings = settings
         self._clock = clock
         self._lease = Lease(database, clock)
-        self._opening = Opening(database, models, key, settings, clock, noise_mark, counting)
+        self._opening = Opening(database, models, key, settings, clock, noise_mark, counting, blobs, revocations)
         self._closing = Closing(database, settings, clock)
         self._finishing = Finishing(
             database,
@@ -91,6 +94,7 @@ class Coordinator:
             noise_mark,
             partner,
             counting,
+            pseudonyms(key),
         )
         self._retention = retention
         self._sweeps = 0.0

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from federation.privacy.adaptive_clip import next_clip
 from federation.privacy.central import NoiseStream
 from federation.protocol import message_sizes
+from federation.protocol.evidence import Evidence
 from federation.protocol.message_sizes import Traffic
 from federation.protocol.plan import Mechanism, RoundPlan
 from federation.protocol.steps import STEPS, Step
@@ -24,9 +25,10 @@ from federation.robustness import Action, Memory, Outcome, counts
 from federation.rounds.counting import CountingSettings, noise_variance
 from federation.rounds.server_optimizers import OptimizerSettings, ServerOptimizer, ServerState
 from federation.secure_aggregation import Authority
-from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError
+from federation.secure_aggregation.errors import ImpossibleSumError, SecureAggregationError, UnmaskingError
 from federation.secure_aggregation.server import Aggregate
-from federation.server import noise, phases
+from federation.secure_aggregation.shamir import Effort
+from federation.server import conduct, noise, phases
 from federation.server.attendance import attended
 from federation.server.coordinator.closing import abandon
 from federation.server.counting import Counting
@@ -34,7 +36,7 @@ from federation.server.defence import Defence, GroupSum, SummedRound, garbage, r
 from federation.server.errors import UnknownError
 from federation.server.models import NEXT_CLIP, Gate, Models, Stored, Verdict
 from federation.server.phases import Ended
-from federation.server.queries import bodies, uploads
+from federation.server.queries import bodies, senders, uploads
 from federation.server.round_state import GroupState, RoundState
 from federation.server.session_events import Event, record
 from federation.server.settings import RoundSettings
@@ -76,14 +78,19 @@ class _Unmasked:
         summed: Number of groups in them.
         stream: The server's noise after this round, if it adds any.
         lost: Why other groups have none.
-        blamed: Number of devices that certainly sent false shares.
+        convicted: Devices of each group that certainly sent false shares, if any did, and what shows it.
     """
 
     groups: Sequence[GroupSum]
     summed: int
     stream: NoiseStream | None
     lost: Sequence[str]
-    blamed: int
+    convicted: Sequence[tuple[frozenset[bytes], Evidence]]
+
+    @property
+    def blamed(self) -> int:
+        """Number of devices that certainly sent false shares."""
+        return sum(len(devices) for devices, _ in self.convicted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +126,7 @@ class Finishing:
         noise_mark: file that tells how far the server's noise has come; see `noise.set_mark`.
         partner: simulated clients, if there are any.
         counting: counting rounds, if there are any.
+        pseudonym: of a device id.
     """
 
     def __init__(
@@ -135,6 +143,7 @@ class Finishing:
         noise_mark: Path,
         partner: Partner | None,
         counting: Counting | None,
+        pseudonym: Callable[[bytes], str],
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -148,13 +157,14 @@ class Finishing:
         self._noise_mark = noise_mark
         self._partner = partner
         self._counting = counting
+        self._pseudonym = pseudonym
 
     def finish(self, row: RoundRow, state: RoundState) -> None:
         """End a round with a model, or abandon it; all of it counts at once or not."""
         counting = self._counting if TrainingTask.of_plan(row.task, state.plan).counting is not None else None
         unmasked = self._unmasked(row, state, defended=self._defence.enabled and counting is None)
         if not unmasked.groups:
-            self._give_up(row.round_id, unmasked.lost[0])
+            self._give_up(row.round_id, unmasked)
             return
         models = self._models if counting is None else counting.models
         result = (
@@ -167,6 +177,7 @@ class Finishing:
             if fresh is None or fresh.phase != Step.UNMASK:
                 return
             fresh.attendance = attended(fresh, state, now)
+            self._convict(session, row.round_id, unmasked, now)
             for reason in unmasked.lost:
                 record(session, now, Event.LOST, round_id=row.round_id, detail=reason)
             members = [member for each in unmasked.groups for member in each.members]
@@ -250,26 +261,33 @@ class Finishing:
         return self._gate(new.weights, old.weights)
 
     def _unmasked(self, row: RoundRow, state: RoundState, *, defended: bool) -> _Unmasked:
-        encoded, lost, blamed = [], [], 0
+        encoded, lost, convicted, effort = [], [], [], Effort()
         # Streams of masks and sums of words run without the interpreter's lock.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            aggregating = [pool.submit(self._aggregate, row, state.plan, group) for group in state.going_on]
-        for aggregate in aggregating:
+            aggregating = [
+                (group, pool.submit(self._aggregate, row, state.plan, group, effort)) for group in state.going_on
+            ]
+        for group, aggregate in aggregating:
             try:
                 result = aggregate.result()
-                blamed += len(result.blame.certain)
+                if result.blame.certain:
+                    convicted.append((result.blame.certain, self._evidence(row, state.plan, group)))
                 total = state.plan.codec.unpack(result.vector, len(result.survivors))
             except ImpossibleSumError as error:
                 if defended:
                     encoded.append(_Encoded(None, result.survivors))
                 else:
                     lost.append(str(error))
+            except UnmaskingError as error:
+                lost.append(str(error))
+                if error.blame.certain:
+                    convicted.append((error.blame.certain, self._evidence(row, state.plan, group)))
             except (SecureAggregationError, UnknownError) as error:  # also a masked vector that was lost or damaged
                 lost.append(str(error))
             else:
                 encoded.append(_Encoded(total, result.survivors))
         groups, stream = self._noised(row, state.plan, encoded)
-        return _Unmasked(groups, len(encoded), stream, lost, blamed)
+        return _Unmasked(groups, len(encoded), stream, lost, convicted)
 
     def _noised(
         self, row: RoundRow, plan: RoundPlan, encoded: Sequence[_Encoded]
@@ -285,7 +303,7 @@ class Finishing:
         released, after = noise.noised(reduce(add, sums), plan, central, stream, adapted_to)
         return [GroupSum(released, tuple(member for each in encoded for member in each.members))], after
 
-    def _aggregate(self, row: RoundRow, plan: RoundPlan, group: GroupState) -> Aggregate:
+    def _aggregate(self, row: RoundRow, plan: RoundPlan, group: GroupState, effort: Effort) -> Aggregate:
         with self._database.read() as session:
             told = {
                 step: bodies(session, row.round_id, step, group.members) for step in STEPS if step is not Step.UPLOAD
@@ -294,13 +312,30 @@ class Finishing:
         shares = phases.advertising(plan, self._authority, told[Step.ADVERTISE]).close()
         inputs = phases.masking(shares, told[Step.SHARE])
         vectors = map(self._blobs.get, names)
-        return phases.aggregate(inputs, vectors, told[Step.CONFIRM], told[Step.UNMASK])
+        return phases.aggregate(inputs, vectors, told[Step.CONFIRM], told[Step.UNMASK], effort)
 
-    def _give_up(self, round_id: int, reason: str) -> None:
+    def _evidence(self, row: RoundRow, plan: RoundPlan, group: GroupState) -> Evidence:
+        """Return what phones of a group signed that shows who of them revealed false shares."""
+        with self._database.read() as session:
+            joined, answers = (
+                bodies(session, row.round_id, step, group.members) for step in (Step.ADVERTISE, Step.UNMASK)
+            )
+            took = [senders(session, row.round_id, step, group.members) for step in (Step.SHARE, Step.UPLOAD)]
+        roster = phases.advertising(plan, self._authority, joined).close().roster
+        survivors = phases.confirming(plan, roster, *took).survivors_message
+        return Evidence("revealed", plan.hash, roster.to_bytes(), survivors, tuple(answers))
+
+    def _convict(self, session: Session, round_id: int, unmasked: _Unmasked, now: float) -> None:
+        for devices, evidence in unmasked.convicted:
+            conduct.convict(session, round_id, devices, evidence, now, self._pseudonym)
+
+    def _give_up(self, round_id: int, unmasked: _Unmasked) -> None:
+        now = self._clock()
         with self._database.write() as session:
             row = session.get(RoundRow, round_id)
             if row is not None and row.phase == Step.UNMASK:
-                abandon(session, row, self._clock(), reason)
+                self._convict(session, round_id, unmasked, now)
+                abandon(session, row, now, unmasked.lost[0])
 
 
 def _insert(

@@ -12,6 +12,9 @@ from sqlalchemy.orm import Session
 
 from federation.privacy import noised_encoding
 from federation.privacy.central import exact_encoding
+from federation.protocol import cohorts
+from federation.protocol.commitments import Commitments
+from federation.protocol.credentials import Revocations, epoch_of
 from federation.protocol.plan import Mechanism, RoundPlan
 from federation.protocol.steps import Step
 from federation.protocol.task import TrainingTask
@@ -20,9 +23,10 @@ from federation.server.attendance import staying
 from federation.server.counting import Counting
 from federation.server.models import NEXT_CLIP, Models, ModelVersion
 from federation.server.queries import active, coming, waiting
+from federation.server.rounds import REVOKED
 from federation.server.session_events import Event, record
 from federation.server.settings import RoundSettings
-from federation.server.store import Database
+from federation.server.store import Blobs, Database
 from federation.server.tables import RoundRow
 from federation.updates.counts import COUNTS
 from federation.updates.encoding import Encoding, choose
@@ -40,6 +44,8 @@ class Opening:
         clock: seconds since 1970.
         noise_mark: file that tells how far the server's noise has come; see `noise.set_mark`.
         counting: counting rounds, if there are any.
+        blobs: where lists of revoked devices are kept for phones.
+        revocations: read for every round.
     """
 
     def __init__(
@@ -51,6 +57,8 @@ class Opening:
         clock: Callable[[], float],
         noise_mark: Path,
         counting: Counting | None,
+        blobs: Blobs,
+        revocations: Callable[[], Revocations],
     ) -> None:
         self._database = database
         self._models = models
@@ -59,6 +67,8 @@ class Opening:
         self._clock = clock
         self._noise_mark = noise_mark
         self._counting = counting
+        self._blobs = blobs
+        self._revocations = revocations
 
     def open(self) -> bool:
         """Open a round if enough phones come and none is running; return whether one was opened."""
@@ -70,9 +80,18 @@ class Opening:
             stay = staying(session)
         selection = settings.selection(stay)
         version, task, plan = self._planned(round_id, selection.max_group)
+        revoked = self._revocations()
+        if revoked.data:
+            self._blobs.put(REVOKED, revoked.data, revoked.sha256)
         with self._database.write() as session:
             mark = self._noise_mark.with_name("instance.mark")
-            task = replace(task, commitments=transparency.commitments(session, mark))
+            nonce = cohorts.new_nonce()
+            task = replace(
+                task,
+                commitments=self._committed(
+                    transparency.commitments(session, mark), nonce, revoked, selection.group_phones
+                ),
+            )
             plan = replace(plan, rotation_seed=task.rotation_seed)
             if active(session) is not None or _next_round(session) != round_id:
                 return False
@@ -88,7 +107,7 @@ class Opening:
                     max_phones=selection.max_phones,
                     group_phones=selection.group_phones,
                     finish=1.0 if stay is None else stay.finish,
-                    group_seed=secrets.token_bytes(32),
+                    group_seed=nonce,
                     opened=now,
                     phase_since=now,
                     ended=None,
@@ -103,6 +122,16 @@ class Opening:
             record(session, now, Event.OPENED, round_id=round_id, detail=detail)
         transparency.set_mark(mark, task.commitments.instance, round_id)
         return True
+
+    def _committed(self, head: Commitments, nonce: bytes, revoked: Revocations, group_phones: int) -> Commitments:
+        """Return what the server commits itself to before anyone joins."""
+        return replace(
+            head,
+            epoch=epoch_of(self._clock()),
+            groups=cohorts.commitment(nonce),
+            group_phones=group_phones,
+            revoked=revoked.sha256,
+        )
 
     def _planned(self, round_id: int, max_group: int) -> tuple[int, TrainingTask, RoundPlan]:
         """Return the version that a round begins with, and what phones are to do with it."""

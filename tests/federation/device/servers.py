@@ -14,6 +14,7 @@ from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol import model_codec
 from federation.protocol.commitments import Commitments
 from federation.protocol.conditions import Conditions
+from federation.protocol.credentials import Credential, EnrolmentRequest, Revocations
 from federation.protocol.log import Edge, LogEntry, pack
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.protocol.policy import PhonePolicy
@@ -22,10 +23,12 @@ from federation.protocol.training_settings import TrainingSettings
 from federation.protocol.trust import TRUSTED, Anchors
 from federation.updates.encoding import choose
 from federation.updates.update import Tally, Update
+from tests.federation.secure_aggregation.cohort import private_key
 from tests.federation.server.phones import ISSUER, READY, SERVER_KEY, Clock
 
 URL = "http://127.0.0.1"
 DIMENSION = 64
+EPOCH = 1
 WEIGHTS = np.linspace(-1, 1, DIMENSION, dtype=np.float32).tobytes()
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 ANCHORS = Anchors(
@@ -38,8 +41,11 @@ ANCHORS = Anchors(
 )
 LATER = json.dumps({"round_id": None, "retry_after_seconds": 5, "reason": "later"}).encode()
 FIRST_ENTRY = LogEntry(version=1, parent=None, sha256=SHA256, accepted=True).to_bytes()
+REVOKED = Revocations(issued=1).signed(private_key("authority"))
 TASK = TrainingTask(
-    commitments=Commitments(log_size=1, log_root=Edge.of([FIRST_ENTRY]).root),
+    commitments=Commitments(
+        epoch=EPOCH, revoked=hashlib.sha256(REVOKED).digest(), log_size=1, log_root=Edge.of([FIRST_ENTRY]).root
+    ),
     nonce=bytes(32),
     model_version=1,
     training=TrainingSettings(learning_rate=0.1, epochs=1, gradient_norm=1.0, dropout=0.0),
@@ -47,6 +53,11 @@ TASK = TrainingTask(
     needed=READY,
     separation_seconds=0,
 )
+
+
+def vouched(store: PhoneStore, epoch: int = EPOCH) -> Credential:
+    """Return the credential that a store asks for; no matter what time it is, it is one epoch."""
+    return ISSUER.issue(EnrolmentRequest.from_signed(store.enrolment_request()).pseudonym, epoch)
 
 
 def signed_plan(round_id: int, task: TrainingTask = TASK, **changes: object) -> bytes:
@@ -118,6 +129,8 @@ class Scripted(httpx.BaseTransport):
             return self.plan
         if path.startswith("/v1/log/"):
             return pack(self.log[int(path.rsplit("/", 1)[1]) :])
+        if path == f"/v1/revoked/{hashlib.sha256(REVOKED).hexdigest()}":
+            return REVOKED
         if path.endswith(("/advertise", "/share", "/events")):
             return b""
         return WEIGHTS if path == f"/v1/models/{SHA256}" else None
@@ -137,7 +150,8 @@ class ScriptedPhone:
         conditions: Conditions = READY,
     ) -> None:
         self.store = PhoneStore(folder)
-        self.store.credential = ISSUER.issue(self.store.key.enrolment_request(), int(clock.now) + 86400 * 365)
+        self.renew = lambda: self.store.enrolled(vouched(self.store))
+        self.renew()
         self.clock = clock
         self.connection = Connection(URL, self.store, transport=server, clock=clock)
         self.client = DeviceClient(
@@ -147,6 +161,7 @@ class ScriptedPhone:
             train=lambda *_: Update(np.zeros(DIMENSION, np.float32), Tally(1)),
             conditions=lambda: conditions,
             anchors=anchors,
+            renew=lambda: self.renew(),  # noqa: PLW0108 - a test may put another in its place
             needed=Conditions(idle=True, charging=True),
             shipped=lambda: np.frombuffer(WEIGHTS, np.float32),
             clock=clock,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from federation.protocol.commitments import Commitments
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.log import Edge, LogEntry
 from federation.protocol.trust import TRUSTED
@@ -32,7 +31,7 @@ class Rounds:
     def joins(self, shown: Sequence[bytes], served: Sequence[bytes] | None = None, instance: int = 1) -> bool:
         self._round_id += 1
         edge = Edge.of(shown)
-        commitments = Commitments(instance=bytes([instance]) * 16, log_size=edge.size, log_root=edge.root)
+        commitments = replace(TASK.commitments, instance=bytes([instance]) * 16, log_size=edge.size, log_root=edge.root)
         self.server.log = list(shown if served is None else served)
         self.server.round_id = self._round_id
         self.server.plan = signed_plan(self._round_id, replace(TASK, commitments=commitments))

@@ -13,7 +13,6 @@ from federation.device.connection import Connection
 from federation.fleet.headless import DEFAULT_POLICY
 from federation.privacy import noised_encoding
 from federation.protocol import model_codec
-from federation.protocol.commitments import Commitments
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.log import Edge, LogEntry
@@ -264,7 +263,7 @@ def test_a_crafted_model_is_never_trained_on(tmp_path: Path, clock: Clock) -> No
     sha256 = bytes.fromhex(model_codec.sha256(crafted.tobytes()))
     server.log.append(LogEntry(version=2, parent=1, sha256=sha256.hex(), accepted=True).to_bytes())
     edge = Edge.of(server.log)  # the log has it: that alone makes no model of it
-    task = replace(TASK, model_version=2, commitments=Commitments(log_size=edge.size, log_root=edge.root))
+    task = replace(TASK, model_version=2, commitments=replace(TASK.commitments, log_size=edge.size, log_root=edge.root))
     assert not joined(server, phone, 5, signed_plan(5, task, model_sha256=sha256))
     assert phone.store.rounds()[0].reason is DropReason.POLICY
     server.instead = lambda _: None

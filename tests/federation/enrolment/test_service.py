@@ -1,5 +1,6 @@
 """The enrolment service over HTTP: who is enrolled, who is not, and how often one may ask."""
 
+import secrets
 from pathlib import Path
 
 import pytest
@@ -9,27 +10,38 @@ from flask.testing import FlaskClient
 from federation.base.rate_limits import RateLimits
 from federation.enrolment.authority import AuthorityFolder
 from federation.enrolment.service import create_desk
-from federation.protocol.credentials import Credential
+from federation.protocol.credentials import Credential, EnrolmentRequest
 from federation.secure_aggregation import DeviceKey
 
-REQUEST = DeviceKey(bytes(16), Ed25519PrivateKey.generate()).enrolment_request()
+IDENTITY = DeviceKey(bytes(16), Ed25519PrivateKey.generate())
+
+
+def drawn() -> DeviceKey:
+    return DeviceKey(secrets.token_bytes(16), Ed25519PrivateKey.generate())
+
+
+PSEUDONYM = drawn()
+REQUEST = EnrolmentRequest.signed(IDENTITY, PSEUDONYM)
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> FlaskClient:
     rates = RateLimits(address="2/minute")
-    return create_desk(AuthorityFolder.create(tmp_path), days=30, rates=rates).test_client()
+    return create_desk(AuthorityFolder.create(tmp_path), rates=rates).test_client()
 
 
 def test_a_device_gets_a_credential_for_its_key(client: FlaskClient) -> None:
     answer = client.post("/v1/enrol", data=REQUEST)
     assert answer.status_code == 200
-    assert Credential.from_bytes(answer.data).device_id == bytes(16)
+    credential = Credential.from_bytes(answer.data)
+    assert (credential.device_id, credential.identity_key) == (PSEUDONYM.device_id, PSEUDONYM.public_key)
+    assert client.post("/v1/enrol", data=REQUEST).data == answer.data
 
 
 def test_an_id_stays_with_its_first_key(client: FlaskClient) -> None:
     client.post("/v1/enrol", data=REQUEST)
-    answer = client.post("/v1/enrol", data=DeviceKey(bytes(16), Ed25519PrivateKey.generate()).enrolment_request())
+    other = DeviceKey(bytes(16), Ed25519PrivateKey.generate())
+    answer = client.post("/v1/enrol", data=EnrolmentRequest.signed(other, drawn()))
     assert answer.status_code == 403
     assert "another key" in answer.json["error"]
 

@@ -1,6 +1,8 @@
 """Populations of phones under a virtual clock: whether rounds open, and fill."""
 
+import hashlib
 import heapq
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sql
 
+from federation.protocol.credentials import Credential, epoch_of
 from federation.protocol.plan import Deadlines
 from federation.protocol.steps import Step
 from federation.rounds import pace
@@ -84,7 +87,7 @@ class Population:
 
     def _check_in(self, phone: int) -> None:
         now = self.clock.now
-        answer = self.server.rounds.check_in(_id(phone), READY)
+        answer = self.server.rounds.check_in(_credential(phone, now), os.urandom(16), READY)
         if answer.round_id is None:
             self.idle_check_ins += 1
             self.come(now + answer.retry_after_seconds, phone)
@@ -96,7 +99,7 @@ class Population:
                         round_id=answer.round_id,
                         step=step,
                         device_id=_id(phone),
-                        digest=bytes(32),
+                        digest=hashlib.sha256(_id(phone)).digest(),
                         body=b"",
                         blob=None,
                         size_bytes=0,
@@ -107,6 +110,10 @@ class Population:
             assert device is not None
             device.joined = now
         self.come(now + SETTINGS.deadlines.upload_seconds + 10, phone)
+
+
+def _credential(phone: int, now: float) -> Credential:
+    return Credential(_id(phone), bytes(32), epoch_of(now), bytes(64))
 
 
 def _id(phone: int) -> bytes:

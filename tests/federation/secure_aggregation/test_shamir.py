@@ -11,7 +11,7 @@ SECRET = bytes(range(32))
 
 
 def _combined(shares: dict[int, bytes]) -> bytes:
-    return shamir.combine(shamir.coefficients_at_zero(list(shares)), shares.values())
+    return shamir.combine(shamir.coefficients(list(shares)), shares.values())
 
 
 def test_shares_are_the_polynomial_at_one_two_three() -> None:

@@ -11,6 +11,7 @@ from federation.device import Connection, DeviceClient, PhoneStore
 from federation.device.client import Train
 from federation.device.counts import CountedList
 from federation.enrolment.authority import AuthorityFolder
+from federation.fleet.enrolled_phones import enrol_at
 from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol.conditions import Conditions
 from federation.protocol.policy import PhonePolicy
@@ -171,8 +172,11 @@ class HttpPhone:
         self.update = Update(delta, Tally(10 + self.number % 6, 100, 250.0, 12))
         self.store = PhoneStore(self.folder / f"phone-{self.number}")
         if self.store.credential is None:
-            self.store.credential = self.site.authority.enrol(self.store.key.enrolment_request(), 365)
+            self.renew()
         self.start()
+
+    def renew(self) -> None:
+        enrol_at(self.site.authority, self.store)
 
     def start(self) -> None:
         """Begin as a process does that was killed or never ran."""
@@ -184,6 +188,7 @@ class HttpPhone:
             train=self.learns or self.train,
             conditions=lambda: self.conditions,
             anchors=self.site.anchors(self.profile),
+            renew=self.renew,
             counted=CountedList.of(self.site.installation.export.mixture.public),
             shipped=lambda: self.site.installation.export.trainer().weights(),
             clock=self.site.clock,

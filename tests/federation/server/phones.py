@@ -1,5 +1,6 @@
 """Phones that talk to a server's core in the same process, step by step."""
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 
 from federation.privacy import phone_noise
 from federation.protocol.conditions import Conditions
-from federation.protocol.credentials import Credential, Issuer, Revocations
+from federation.protocol.credentials import Credential, Issuer, Revocations, epoch_of
 from federation.protocol.plan import PLAN_BYTES, RoundPlan
 from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import TrainingTask
@@ -20,7 +21,7 @@ from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.server.coordinator import Coordinator, Partner
 from federation.server.defence import Probe
 from federation.server.models import Gate, Models, Verdict
-from federation.server.rounds import Rounds
+from federation.server.rounds import CheckedIn, Rounds
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.server.tables import RoundRow
@@ -31,7 +32,6 @@ DIMENSION = 300
 READY = Conditions(idle=True, charging=True, unmetered=True)
 SERVER_KEY = private_key("round server")
 ISSUER = Issuer(private_key("authority"))
-YEAR = 365 * 86400
 
 GROUPS_OF_FOUR = replace(DefenceSettings.none(), enabled=True, group_phones=4)
 """And none of the defences."""
@@ -63,6 +63,7 @@ class Server:
         probe: Probe | None = None,
         revocations: Callable[[], Revocations] = Revocations,
     ) -> None:
+        self.clock = clock
         self.database = Database(url or f"sqlite:///{folder / 'server.sqlite'}")
         self.database.migrate()
         self.blobs = Blobs(str(folder / "blobs"))
@@ -85,6 +86,7 @@ class Server:
             folder / "noise.mark",
             partner,
             probe,
+            revocations=revocations,
         )
 
 
@@ -93,16 +95,26 @@ class Phone:
 
     def __init__(self, name: int) -> None:
         self.key = DeviceKey(digest("device", name)[:16], private_key("device", name))
-        self.credential: Credential = ISSUER.issue(self.key.enrolment_request(), int(1_000_000 + YEAR))
-        self.device = Device(self.key, self.credential.certificate)
+        self.renew(1_000_000)
         random = np.random.default_rng(name)
         self.update = Update(random.normal(0, 0.1, DIMENSION).astype(np.float32), Tally(10 + name, 100, 250.0, 12))
         self.plan: RoundPlan
         self.phase: Any
 
+    def renew(self, now: float) -> None:
+        """Get a certificate of another epoch; who rotates pseudonyms is `PhoneStore`, here the name stays."""
+        self.credential: Credential = ISSUER.issue(self.key.enrolment_request(), epoch_of(now))
+        self.device = Device(self.key, self.credential.certificate)
+
     def check_in(self, server: Server) -> int | None:
+        if self.credential.epoch != epoch_of(server.clock()):
+            self.renew(server.clock())
         server.rounds.admit(self.credential)
-        return server.rounds.check_in(self.key.device_id, READY).round_id
+        return self.asked(server).round_id
+
+    def asked(self, server: Server, conditions: Conditions = READY) -> CheckedIn:
+        """Return the answer to a check-in, whatever it is."""
+        return server.rounds.check_in(self.credential, os.urandom(16), conditions)
 
     def take(self, server: Server, round_id: int, step: Step) -> bytes:
         """Take one step, and send its message."""
@@ -123,7 +135,8 @@ class Phone:
             self.plan = RoundPlan.from_signed(data[: PLAN_BYTES + SIGNATURE_BYTES], public)
             self.task = TrainingTask.of_plan(data[PLAN_BYTES + SIGNATURE_BYTES :], self.plan)
             self.plan.check_model(server.models.weights(self.plan.model_sha256.hex()))
-            start = phone.AdvertiseKeys(self.plan.session, self.device, ISSUER.authority)
+            authority = ISSUER.authority.at(self.task.commitments.epoch)
+            start = phone.AdvertiseKeys(self.plan.session, self.device, authority)
             message, self.phase = start.advertise()
         elif step is Step.SHARE:
             message, self.phase = self.phase.share(rounds.roster(round_id, self.key.device_id))

@@ -1,5 +1,6 @@
 """What `federation.server.api` says of endpoints, against the routes that there are and the answers that they give."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -19,14 +20,14 @@ from federation.protocol.plan import PLAN_BYTES, RoundPlan
 from federation.protocol.steps import STEPS, Step
 from federation.rounds.server_optimizers import ServerState
 from federation.secure_aggregation import Device, phone
-from federation.secure_aggregation.messages import HEADER_BYTES, seal
+from federation.secure_aggregation.messages import HEADER_BYTES, Kind, seal
 from federation.server import api, serving
 from federation.server.api import DESK, ENDPOINTS, OPENAPI, Endpoint
 from federation.server.installation import Installation
 from federation.server.settings import ServerSettings
 from federation.server.tables import Base
 from tests.federation.server.http import URL, HttpPhone, Site, run
-from tests.federation.server.phones import Clock
+from tests.federation.server.phones import READY, Clock
 from tests.federation.server.test_http import SETTINGS, _device, versions
 
 AWAITED = {Step.SHARE: "roster", Step.UPLOAD: "inbox", Step.CONFIRM: "survivors", Step.UNMASK: "signatures"}
@@ -38,7 +39,7 @@ def test_the_file_says_what_the_module_says() -> None:
 
 
 def test_every_route_is_described_and_no_other(site: Site) -> None:
-    desk = create_desk(site.authority, days=1, rates=RateLimits())
+    desk = create_desk(site.authority, rates=RateLimits())
     for application, endpoints in ((site.application, ENDPOINTS), (desk, DESK)):
         routes = {
             (method.lower(), each)
@@ -80,6 +81,7 @@ class Asked:
         sent: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         at: float | None = None,
+        nonce: bytes = b"",
         **parameters: object,
     ) -> httpx.Response:
         """Ask once; `sent` is the body if it is another than the one that is signed."""
@@ -97,6 +99,7 @@ class Asked:
                 target=target,
                 body=body,
                 now=self.site.clock() if at is None else at,
+                nonce=nonce,
             )
         transport = httpx.WSGITransport(application or self.site.application, raise_app_exceptions=False)  # type: ignore[arg-type]
         with httpx.Client(transport=transport, base_url=URL) as client:
@@ -187,10 +190,30 @@ def _refusals(asked: Asked, phones: list[HttpPhone], step: Step, message: bytes,
     for after in STEPS[STEPS.index(step) + 1 :]:
         asked(after, own, b"early")
         asked(AWAITED[after], own)
+    if step is Step.SHARE:
+        asked("complaint", own, b"early")
+    if step is Step.UPLOAD:
+        _complain(asked, own, other, message)
     if step is Step.ADVERTISE:
+        asked("cohort", own)
         _uninvited(asked, stranger)
     else:
         asked(AWAITED[step], stranger)
+
+
+def _complain(asked: Asked, own: PhoneStore, other: PhoneStore, uploaded: bytes) -> None:
+    """Say that somebody dealt garbage, as it is and with something wrong about it."""
+    start = bytes([uploaded[0], Kind.COMPLAINT]) + uploaded[2:HEADER_BYTES]
+    accused = bytes([1 << (start[2] + 1) % 6])
+    message = seal(start, accused, own.key.private_key)
+    for _ in range(2):
+        assert asked("complaint", own, message).status_code == 204
+    asked("complaint", own, sent=message)
+    asked("complaint", own, bytes(1 << 20))
+    asked("complaint", own, message, round_id=999)
+    asked("complaint", other, message)
+    asked("complaint", own, message[:-1])
+    asked("complaint", own, message[:4] + bytes(32) + message[36:])
 
 
 def _uninvited(asked: Asked, stranger: PhoneStore) -> None:
@@ -198,7 +221,8 @@ def _uninvited(asked: Asked, stranger: PhoneStore) -> None:
     plan = RoundPlan.from_bytes(asked("plan", stranger).content[:PLAN_BYTES])
     assert stranger.credential is not None
     device = Device(stranger.key, stranger.credential.certificate)
-    message, _ = phone.AdvertiseKeys(plan.session, device, asked.site.authority.authority).advertise()
+    authority = asked.site.authority.authority.at(stranger.credential.epoch)
+    message, _ = phone.AdvertiseKeys(plan.session, device, authority).advertise()
     assert asked("advertise", stranger, message).status_code == 403
 
 
@@ -211,14 +235,24 @@ def _read(asked: Asked, who: PhoneStore) -> None:
     asked("log", first=BIG)
     asked("plan", who, round_id=999)
     asked("roundOfLog", round_id=999)
-    for name in AWAITED.values():
+    for name in (*AWAITED.values(), "cohort"):
         asked(name, who, round_id=BIG)
+    asked("cohort", who)
+    asked("complaint", who, b"late")
+    for again in range(2):
+        answer = asked("checkIn", who, json.dumps({"conditions": vars(READY)}).encode(), nonce=b"n" * 16)
+        assert answer.status_code == (409 if again else 200)
+        asked("report", who, json.dumps({"event": "plan", "reason": ""}).encode(), nonce=b"m" * 16)
     asked("report", who, b"", round_id=1)
     asked("report", who, sent=b"{}")
     asked("report", who, bytes(1 << 20))
     asked("report", who, json.dumps({"event": "plan", "reason": ""}).encode(), round_id=999)
     for body in (b"no JSON", b"[]", b"{}", bytes(1 << 20)):
         asked("checkIn", who, body)
+    revoked = hashlib.sha256(asked.site.authority.revocations.read_bytes()).hexdigest()
+    for headers in ({}, {"Range": "bytes=5-"}, {"Range": "bytes=99999999-"}, {"If-None-Match": f'"{revoked}"'}):
+        asked("revoked", who, sha256=revoked, headers=headers)
+    asked("revoked", who, sha256="../models")
     for name, etag in (("model", new), ("published", new), ("difference", f"{old}-{new}")):
         asked(name, who, sha256=new, old=old)
         asked(name, who, sha256=new, old=old, headers={"Range": "bytes=5-"})
@@ -275,15 +309,15 @@ def _break(asked: Asked, who: PhoneStore, folder: Path) -> None:
 
 
 def _enrol(asked: Asked, folder: Path) -> None:
-    desk = create_desk(AuthorityFolder.create(folder), days=1, rates=RateLimits(address="4/hour"))
-    request = PhoneStore(folder / "phone").key.enrolment_request()
+    desk = create_desk(AuthorityFolder.create(folder), rates=RateLimits(address="4/hour"))
+    request = PhoneStore(folder / "phone").enrolment_request()
     for body in (request, request[:-1], bytes(1000), b"", request):
         asked("enrol", body=body, application=desk)
 
     def fail() -> None:
         raise RuntimeError("a fault of the service's")
 
-    broken = create_desk(AuthorityFolder.create(folder), days=1, rates=RateLimits())
+    broken = create_desk(AuthorityFolder.create(folder), rates=RateLimits())
     broken.before_request_funcs.setdefault(None, []).append(fail)
     asked("enrol", body=request, application=broken)
 

@@ -27,7 +27,6 @@ from model.layout import FlatVector
 from tests.federation.server.phones import (
     DIMENSION,
     GROUPS_OF_FOUR,
-    READY,
     Clock,
     Phone,
     Server,
@@ -250,7 +249,7 @@ def test_a_quarantined_phone_is_not_selected_until_its_time_is_over(serve: Calla
     assert not {phone.key.device_id.hex()[:16] for phone in phones} & set(named)
     clock.now += 61
     for phone in spoiled:
-        answer = server.rounds.check_in(phone.key.device_id, READY)
+        answer = phone.asked(server)
         assert answer.round_id is None
         assert answer.reason == "the device stays away until round 3"
     boost(phones[3], 0)

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from federation.fleet.emulation import Hours, SlowNetwork, SlowTraining
+from federation.fleet.enrolled_phones import enrol_at
 from federation.fleet.headless import HeadlessPhone, HeadlessSettings, TrainerPool, Typist
 from federation.fleet.scenario import Availability, DropOut, PhoneClass, Scenario
 from federation.protocol.conditions import Conditions
@@ -82,7 +83,7 @@ def headless(site: Site, folder: Path, scenario: Scenario, index: int) -> Headle
     return HeadlessPhone(
         folder,
         URL,
-        enrol=lambda store: site.authority.enrol(store.key.enrolment_request(), 1),
+        enrol=lambda store: enrol_at(site.authority, store),
         typist=Typist(TEXT * 40, at_first=200, a_round=1),
         pool=TrainerPool(export),
         anchors=site.anchors(),

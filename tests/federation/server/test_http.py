@@ -212,12 +212,17 @@ def test_another_server_key_than_before_is_refused(site: Site, phones: list[Http
 
 
 def test_revoked_and_expired_devices_are_not_let_in(site: Site, phones: list[HttpPhone], clock: Clock) -> None:
+    assert phones[1].client.step() >= 1
     site.authority.revoke(phones[0].store.key.device_id)
-    clock.now += 366 * 86400
-    fresh = phones[1]
-    fresh.client.step()
-    assert "expired" in fresh.client.status.reason
     phones[0].client.step()
+    assert "revoked" in phones[0].client.status.reason
+    clock.now += 366 * 86400
+    expired, fresh = phones[1], phones[1].store.key.public_key
+    expired.client.step()  # renews, under another name
+    assert expired.store.key.public_key != fresh
+    assert "no round is open" in expired.client.status.reason
+    phones[0].client.step()
+    assert "revoked: it is not enrolled again" in phones[0].client.status.reason
     assert versions(site) == 1
 
 

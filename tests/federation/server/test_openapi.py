@@ -12,6 +12,7 @@ from schemathesis.checks import not_a_server_error
 from werkzeug.wrappers import Request
 
 from federation.protocol import request_signing
+from federation.protocol.credentials import EnrolmentRequest
 from federation.secure_aggregation import DeviceKey
 from federation.server.settings import RoundSettings
 from tests.federation.secure_aggregation.cohort import digest, private_key
@@ -33,7 +34,8 @@ class Signing:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._key = DeviceKey(digest("device", "fuzz")[:16], private_key("device", "fuzz"))
-        self._credential = site.authority.enrol(self._key.enrolment_request(), 365)
+        identity = DeviceKey(digest("identity", "fuzz")[:16], private_key("identity", "fuzz"))
+        self._credential = site.authority.enrol(EnrolmentRequest.signed(identity, self._key))
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

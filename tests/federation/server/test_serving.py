@@ -19,6 +19,7 @@ import pytest
 
 from federation.device.store import RoundRecord
 from federation.enrolment.authority import AuthorityFolder
+from federation.fleet.enrolled_phones import enrol_at
 from federation.fleet.headless import Fleet, HeadlessPhone, HeadlessSettings, TrainerPool, Typist
 from federation.fleet.scenario import DropOut
 from federation.protocol.plan import Deadlines
@@ -149,7 +150,7 @@ def fleet(
         HeadlessPhone(
             folder / "phones" / str(number),
             servers[number % len(servers)].url,
-            enrol=lambda store: authority.enrol(store.key.enrolment_request(), 1),
+            enrol=lambda store: enrol_at(authority, store),
             typist=Typist(TEXT * 4, at_first=10, a_round=1),
             pool=pool,
             anchors=Anchors.read(export.directory, export.manifest),
