@@ -108,7 +108,7 @@ def test_rounds_go_on_when_the_server_restarts_all_the_time(site: Site, phones: 
             site.restart()
         elif requests % 3 == 0:
             site.restart_workers()
-        return requests % 5 == 0  # and is away for a moment
+        return requests % 7 == 0  # and is away for a moment
 
     site.wire.lose_request = restarting
     run(site, phones, until=lambda: versions(site) == 2)
