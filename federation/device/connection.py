@@ -53,7 +53,7 @@ class Connection:
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._client = _client(url, transport)
+        self._client = http_client(url, transport)
         self._store = store
         self._clock = clock
         self._skew = 0.0
@@ -259,7 +259,7 @@ def checked(url: str) -> str:
     raise DistrustError(f"{url!r} would not be encrypted on its way: give an https address")
 
 
-def _client(url: str, transport: httpx.BaseTransport | None) -> httpx.Client:
+def http_client(url: str, transport: httpx.BaseTransport | None) -> httpx.Client:
     """Return a client for a server; what goes to this machine itself goes through no proxy of the environment."""
     local = _is_loopback(httpx.URL(checked(url)).host)
     return httpx.Client(base_url=url, transport=transport, timeout=_TIMEOUT, trust_env=not local)
@@ -279,7 +279,7 @@ def enrol(url: str, store: PhoneStore, *, transport: httpx.BaseTransport | None 
         DistrustError: plain HTTP beyond this machine, or the desk vouches for another device.
         UnreachableError, ServerRefusedError: the desk does not answer, or says no.
     """
-    with _client(url, transport) as client:
+    with http_client(url, transport) as client:
         try:
             request = client.build_request("POST", "/v1/enrol", content=store.enrolment_request())
             response = client.send(request, stream=True)

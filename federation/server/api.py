@@ -2,8 +2,8 @@
 
     python -m federation.server.api
 
-writes `openapi.json` and the tables of `docs/protocol.md` anew; tests hold both, and the real routes and their real
-answers, against what is said here.
+writes `openapi.json` anew; `docs/protocol.md` has the same as tables. Tests hold both, and the real routes and their
+real answers, against what is said here.
 """
 
 import json

@@ -392,7 +392,7 @@ def first_failure(change: Callable[[Path], None], first: str = "") -> str:
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for name in ("federation", "model", "tests"):
+        for name in ("docs/vectors", "federation", "model", "tests"):
             shutil.copytree(ROOT / name, root / name)
         shutil.copy(ROOT / "pyproject.toml", root)
         change(root)

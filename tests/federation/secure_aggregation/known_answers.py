@@ -1,11 +1,5 @@
-"""Known answers, as one JSON file that an independent implementation can be held against.
+"""Known answers of this package, one of the files that `tests.federation.vectors` writes."""
 
-    python -m tests.federation.secure_aggregation.known_answers
-
-writes the file anew, which is right only when the version of the protocol changes.
-"""
-
-import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +20,7 @@ from tests.federation.secure_aggregation.cohort import (
     parameters,
 )
 
-PATH = Path(__file__).with_name("known_answers.json")
+PATH = Path(__file__).parents[3] / "docs" / "vectors" / "secure_aggregation.json"
 
 KEY = bytes(range(32))
 SID = bytes(range(32, 64))
@@ -53,8 +47,21 @@ def transcript() -> dict[str, Any]:
         "plan_hash": PLAN_HASH.hex(),
         "authority": AUTHORITY.authority.public_key.hex(),
         "identity_private_keys": [each.key.private_key.private_bytes_raw().hex() for each in DEVICES[:3]],
+        "secrets": [_drawn(index) for index in range(3)],
         "vectors": [session.vectors[index].to_bytes().hex() for index in range(3)],
         "messages": messages,
+    }
+
+
+def _drawn(index: int) -> dict[str, Any]:
+    """Return what a phone of the session drew, in this order; the polynomials have degree 2."""
+    draw = entropy(0, index)
+    mask_key, share_key, self_mask, *coefficients = [draw(size).hex() for size in (32, 32, 32, 64, 64)]
+    return {
+        "mask_key": mask_key,
+        "share_key": share_key,
+        "self_mask": self_mask,
+        "coefficients": [[drawn[:64], drawn[64:]] for drawn in coefficients],
     }
 
 
@@ -83,7 +90,3 @@ def answers() -> dict[str, Any]:
         },
         "session": transcript(),
     }
-
-
-if __name__ == "__main__":
-    PATH.write_text(json.dumps(answers(), indent=1) + "\n")
