@@ -83,8 +83,8 @@ def conformance(
         trial = PhoneTrial(time.time, show, patience_seconds=patience or 20.0)
         report = _of_phone(trial, host, port, out)
     else:
-        anchors = Anchors.read(model, Export.load(model).manifest, trust)
         client = http_client(url, None)
+        anchors = Anchors.read(model, Export.load(model).manifest, trust)
         report = ServerTrial(
             client,
             anchors,

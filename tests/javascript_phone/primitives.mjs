@@ -120,3 +120,22 @@ export function share(secret, threshold, holders, coefficients) {
     return little(value, 32);
   });
 }
+
+function power(base, exponent) {
+  let [result, square] = [1n, base % PRIME];
+  for (let rest = exponent; rest; rest >>= 1n, square = (square * square) % PRIME) if (rest & 1n) result = (result * square) % PRIME;
+  return result;
+}
+
+/** The secret that holders' shares give, which a server needs and a phone does not: Lagrange at zero. */
+export function combine(shares, holders) {
+  const points = holders.map((holder) => BigInt(holder + 1));
+  const secret = points.reduce((sum, point, at) => {
+    let [above, below] = [1n, 1n];
+    for (const other of points) {
+      if (other !== point) [above, below] = [(above * other) % PRIME, (below * (other - point + PRIME)) % PRIME];
+    }
+    return (sum + toInteger(shares[at]) * above * power(below, PRIME - 2n)) % PRIME;
+  }, 0n);
+  return little(secret, 32);
+}

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from federation.secure_aggregation import keys, masks, shamir
+from federation.secure_aggregation import keys, masks, min_threshold, shamir
 from federation.secure_aggregation.keys import Role
 from federation.secure_aggregation.messages import split
 from federation.updates.encoding import ModularEncoding, PackedEncoding
@@ -26,42 +26,49 @@ KEY = bytes(range(32))
 SID = bytes(range(32, 64))
 
 
-def transcript() -> dict[str, Any]:
-    """A session of three phones that all stay, and its messages."""
-    session = Session(3, parameters())
+def transcript(n: int, *, shares: int, uploads: int) -> dict[str, Any]:
+    """A session and its messages.
+
+    Args:
+        n: phones that advertise keys.
+        shares: how many of them deal shares, the first ones.
+        uploads: how many upload and stay until the end.
+    """
+    session = Session(n, parameters())
+    who = {"advertise": n, "share": shares, "mask": uploads, "confirm": uploads, "unmask": uploads}
     messages: dict[str, Any] = {}
     for step, sent in [
         ("advertise", lambda: session.server.roster_message),
-        ("share", lambda: [session.inbox(index) for index in range(3)]),
+        ("share", lambda: [session.inbox(index) for index in range(shares)]),
         ("mask", lambda: session.server.survivors_message),
         ("confirm", lambda: session.server.signatures_message),
         ("unmask", lambda: session.server.vector.to_bytes()),  # noqa: PLW0108 - the server is another by then
     ]:
-        getattr(session, step)()
+        getattr(session, step)(range(who[step]))
         answer = sent()
         messages[step] = {
-            "phones": [session.messages[index].hex() for index in range(3)],
+            "phones": [session.messages[index].hex() for index in range(who[step])],
             "server": [each.hex() for each in answer] if isinstance(answer, list) else answer.hex(),
         }
     return {
         "plan_hash": PLAN_HASH.hex(),
         "authority": AUTHORITY.authority.public_key.hex(),
-        "identity_private_keys": [each.key.private_key.private_bytes_raw().hex() for each in DEVICES[:3]],
-        "secrets": [_drawn(index) for index in range(3)],
-        "vectors": [session.vectors[index].to_bytes().hex() for index in range(3)],
+        "identity_private_keys": [each.key.private_key.private_bytes_raw().hex() for each in DEVICES[:n]],
+        "secrets": [_drawn(index, min_threshold(n) - 1) for index in range(n)],
+        "vectors": [session.vectors[index].to_bytes().hex() for index in range(uploads)],
         "messages": messages,
     }
 
 
-def _drawn(index: int) -> dict[str, Any]:
-    """Return what a phone of the session drew, in this order; the polynomials have degree 2."""
+def _drawn(index: int, degree: int) -> dict[str, Any]:
+    """Return what a phone of the session drew, in this order."""
     draw = entropy(0, index)
-    mask_key, share_key, self_mask, *coefficients = [draw(size).hex() for size in (32, 32, 32, 64, 64)]
+    mask_key, share_key, self_mask = (draw(32).hex() for _ in range(3))
     return {
         "mask_key": mask_key,
         "share_key": share_key,
         "self_mask": self_mask,
-        "coefficients": [[drawn[:64], drawn[64:]] for drawn in coefficients],
+        "coefficients": [[each.hex() for each in split(draw(32 * degree), 32)] for _ in range(2)],
     }
 
 
@@ -88,5 +95,6 @@ def answers() -> dict[str, Any]:
             "rotation_order": rotation._order[:8].tolist(),
             "rotation_signs": rotation._signs[:8].astype(int).tolist(),
         },
-        "session": transcript(),
+        "session": transcript(3, shares=3, uploads=3),
+        "dropouts": transcript(7, shares=6, uploads=5),
     }
