@@ -38,7 +38,7 @@ def test_the_known_signatures_verify() -> None:
     entry = bytes.fromhex(known["messages"]["advertise"]["phones"][0])[36:]
     device_id, identity, certificate = entry[64:80], entry[80:112], entry[208:272]
     authority = Ed25519PublicKey.from_public_bytes(bytes.fromhex(known["authority"]))
-    authority.verify(certificate, b"fedkey certificate v1\0" + device_id + identity)
+    authority.verify(certificate, b"fedkey certificate v2\0" + bytes(4) + device_id + identity)
 
 
 def test_the_known_masked_input_follows_from_the_documentation() -> None:
