@@ -75,16 +75,20 @@ export class Refused extends Error {
 export class Connection {
   #skew = 0;
 
-  /** @param until returns the time in ms since 1970 after which retries are given up. */
   constructor(url, serverKey, device, { now = () => Date.now() / 1000, backoff = 2 } = {}) {
     Object.assign(this, { url, serverKey, device, now, backoff });
+  }
+
+  /** Seconds since 1970, as the server counts them. */
+  get time() {
+    return this.now() + this.#skew;
   }
 
   async #once(method, target, body, headers, isSigned) {
     const told = isSigned
       ? signature({
           device: this.device, credential: this.device.credential, serverKey: this.serverKey, method, target, body,
-          now: this.now() + this.#skew, nonce: random(16),
+          now: this.time, nonce: random(16),
         })
       : {};
     const response = await fetch(this.url + target, {

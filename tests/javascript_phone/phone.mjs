@@ -20,6 +20,7 @@ import { Authority, Session } from "./session.mjs";
 const PROTOCOLS = [1];
 const READY = { idle: true, charging: true, unmetered: true };
 const WEEK = 7 * 86400;
+const EPOCH = 604800;
 const MAX_NEW_ENTRIES = 100000;
 const MAX_REVOCATIONS = 64 + 8 + 16 * 65536;
 const OWN_POLICY = { max_clip: 100, max_bits: 64 };
@@ -80,17 +81,34 @@ export class Phone {
   }
 
   async #asked() {
-    if (!this.connection) {
-      this.device = await enrol(this.desk, this.identity);
-      this.connection = new Connection(this.url, this.trust.serverKey, this.device);
-    }
+    this.connection ??= new Connection(this.url, this.trust.serverKey, null);
+    if (!this.device || this.device.epoch < Math.floor(this.connection.time / EPOCH)) await this.#renew();
     if (!this.#met) await this.#meet();
     const content = { conditions: READY, protocols: PROTOCOLS };
-    const told = await this.connection.json("POST", "/v1/check-in", content);
+    const told = await this.#checkedIn(content);
     const isRound = Number.isSafeInteger(told.round_id) && told.round_id >= 1;
     must(isRound || told.round_id === null, "unreachable", "no answer to a check-in");
     if (!isRound) return Math.min(Math.max(Number(told.retry_after_seconds) || 1, 1), 86400);
     return this.#played(told.round_id);
+  }
+
+  /** Has the authority vouch for a new pseudonym, in the present epoch. */
+  async #renew() {
+    this.device = await enrol(this.desk, this.identity);
+    this.connection.device = this.device;
+  }
+
+  /** A check-in that is refused may be one of an epoch that is over: the authority's clock says which it is. */
+  async #checkedIn(content) {
+    try {
+      return await this.connection.json("POST", "/v1/check-in", content);
+    } catch (error) {
+      if (error.status !== 401) throw error;
+      const before = this.device.epoch;
+      await this.#renew();
+      if (this.device.epoch === before) throw error;
+      return this.connection.json("POST", "/v1/check-in", content);
+    }
   }
 
   /** The server has to be the app's; nothing that it says of itself is taken from it. */
