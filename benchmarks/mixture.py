@@ -71,8 +71,13 @@ class Ground:
         """Read the corpus and the start."""
         config = dataclasses.replace(SimulationConfig.beginning("public", settings), corpus=corpus)
         start = public_start.load(config.size)
-        some = {"min_messages": config.min_messages, "max_users": config.max_users}
-        ready = prepared(corpus, cache(), vocabulary=start.vocabulary, **some)
+        ready = prepared(
+            corpus,
+            cache(),
+            min_messages=config.min_messages,
+            max_users=config.max_users,
+            vocabulary=start.vocabulary,
+        )
         validation = list(ready.rows(config.row_length).validation)[::FITTED_EVERY]
         return cls(config, start, ready, validation, out)
 

@@ -3,8 +3,9 @@
 `uv run --with names==0.3.0 python -m benchmarks.typing`: every input is typed key by key through the editor, with the
 public start that comes with fedkey. Names are of the census of the United States, in the package `names`; the peer is
 hunspell with its English dictionary, if it is installed, as the engine of a keyboard that takes its first suggestion
-for every word that it does not know. `--sms FILE` types NUS SMS, too. Glides are synthetic traces with noise over words
-of held-out messages (`model.evaluation.tracing`); their reference is the same paths without what words are likely.
+for every word that it does not know. `--sms FILE` types NUS SMS, too. Typists who slip have typed their earlier
+messages on the same keyboard, which learned from them. Glides are synthetic traces with noise over words of held-out
+messages (`model.evaluation.tracing`); their reference is the same paths without what words are likely.
 """
 
 import argparse
@@ -37,6 +38,9 @@ SLIP_RATE = 0.03
 TYPISTS, TYPED_MESSAGES = 40, 15
 KNOWN_WORDS = 10_000
 GLIDES = 1000
+
+Messages = dict[str, list[str]]
+"""By user."""
 
 CONTRACTIONS = """
 aren't can't couldn't didn't doesn't don't hadn't hasn't haven't isn't mustn't shouldn't wasn't weren't won't wouldn't
@@ -141,7 +145,7 @@ def _words_changed(suggester: Suggester, messages: Sequence[str]) -> float:
     return 100 * typing.rate("spoiled", "words")[0]
 
 
-def _glided(suggester: Suggester, users: dict[str, list[str]]) -> list[Figure]:
+def _glided(suggester: Suggester, users: Messages) -> list[Figure]:
     """Return how often the word that was glided is the first one, and one of three; beside paths alone."""
     chance = np.random.default_rng(0)
     words = [pair for texts in users.values() for text in texts for pair in _words_in_context(suggester, text)]
@@ -172,9 +176,9 @@ def _words_in_context(suggester: Suggester, text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _slips(suggester: Suggester, users: dict[str, list[str]], strength: Autocorrection) -> Typing:
+def _slips(suggester: Suggester, users: Messages, earlier: Messages, strength: Autocorrection) -> Typing:
     suggester.autocorrection = strength
-    found = type_messages(suggester, users, name=strength.value, slip_rate=SLIP_RATE)
+    found = type_messages(suggester, users, name=strength.value, slip_rate=SLIP_RATE, earlier=earlier)
     suggester.autocorrection = Autocorrection.EAGER
     return found
 
@@ -192,8 +196,10 @@ def main() -> None:
         corpora = {"chitchat": "chitchat"} | ({"nus_sms": str(arguments.sms)} if arguments.sms else {})
         for name, corpus in corpora.items():
             held_out = data.split(data.load(corpus)).held_out
-            users = {user: list(texts)[-TYPED_MESSAGES:] for user, texts in list(held_out.items())[:TYPISTS]}
-            figures += _typists(suggester, name, users)
+            chosen = {user: list(texts) for user, texts in list(held_out.items())[:TYPISTS]}
+            users = {user: texts[-TYPED_MESSAGES:] for user, texts in chosen.items()}
+            earlier = {user: texts[:-TYPED_MESSAGES] for user, texts in chosen.items()}
+            figures += _typists(suggester, name, users, earlier)
             if name == "chitchat":
                 figures += _glided(suggester, users)
         write("typing", figures)
@@ -227,9 +233,11 @@ def _mended(suggester: Suggester) -> list[Figure]:
     return [Figure("contractions_fixed_percent", found, "%", "hunspell" if first else "", fixed)]
 
 
-def _typists(suggester: Suggester, corpus: str, users: dict[str, list[str]]) -> list[Figure]:
+def _typists(suggester: Suggester, corpus: str, users: Messages, earlier: Messages) -> list[Figure]:
     known = _known(itertools.chain.from_iterable(users.values()), KNOWN_WORDS)
-    eager, off = (_slips(suggester, users, strength) for strength in (Autocorrection.EAGER, Autocorrection.OFF))
+    eager, off = (
+        _slips(suggester, users, earlier, strength) for strength in (Autocorrection.EAGER, Autocorrection.OFF)
+    )
     return [
         Figure(f"{corpus}_known_words_changed_per_10000", _words_changed(suggester, known), "words"),
         Figure(f"{corpus}_slips_corrected_percent", eager.rate("corrected", "slipped")[0], "%"),

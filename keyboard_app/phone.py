@@ -38,6 +38,7 @@ class Phone:
         trust: File of the keys that the app brings; by default that beside the model.
         transport: What carries requests; httpx's own if there is none.
         keys: Keys of what is kept; by default in a file.
+        languages: Codes of one or two languages that are written; by default that of the model.
         conditions: How the device is; by default the simulated switches of the settings.
         at_once: Whether to read the model and what is kept now, not only after `begin`; until then one types without
             suggestions.
@@ -58,6 +59,7 @@ class Phone:
         trust: Path | None = None,
         transport: "httpx.BaseTransport | None" = None,
         keys: KeyStore | None = None,
+        languages: Sequence[str] = (),
         conditions: DeviceConditions | None = None,
         at_once: bool = True,
         clock: Callable[[], float] = time.time,
@@ -69,7 +71,9 @@ class Phone:
         Deletion(profile).finish()
         self._settings = profile.settings()
         keys = keys or FileKeyStore(profile.key)
-        self._learner = Learner(profile, model, keys, at_once=at_once, clock=clock, changed=self._tell)
+        self._learner = Learner(
+            profile, model, keys, languages=languages, at_once=at_once, clock=clock, changed=self._tell
+        )
         self.session = TypingSession(self._learner, lambda: self._settings, monotonic)
         self._learner.configure(self._settings)
         self._conditions = conditions or SimulatedConditions(

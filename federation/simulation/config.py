@@ -46,6 +46,7 @@ class SimulationConfig(Ranged):
         corpus: `chitchat` or the path of a corpus file or of a description; see `data.description`.
         min_messages: users of the corpus with fewer are left out; 0 for 10, or what its description says.
         max_users: a sample of so many users of each of the corpus's files; 0 for all.
+        language: code of what the corpus is in; found by its words if empty.
         start: what the first round begins with: `seed`, a network trained on the corpus's public users alone;
             `public`, what comes with fedkey; or the path of a model or of what `fedkey pretrain` wrote.
         public: files of public text that a start other than `seed` is trained on further, before the first round.
@@ -72,6 +73,7 @@ class SimulationConfig(Ranged):
     corpus: str = "chitchat"
     min_messages: Natural = 0
     max_users: Natural = 0
+    language: str = ""
     start: str = SEED
     public: tuple[str, ...] = ()
     size: Size = "small"

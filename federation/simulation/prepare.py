@@ -1,5 +1,6 @@
 """From a corpus to what a run needs: roles, vocabulary, packed rows; and to what an evaluation needs."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,12 @@ from data.corpus import CorpusError, Split, Users
 from data.tokens import TokenTable, prepare
 from federation.simulation.rows import FederatedRows
 from model.batches import Rows, pack
+from model.languages.detection import detect, occurrences, warning
 from model.text import Token, tokenise
 from model.vocabulary import Vocabulary
 from model.word_list import common_words
+
+_LOOKED_AT = 5000  # messages, to tell the language
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,15 @@ class Prepared:
         split: users by role.
         vocabulary: of public text.
         tables: encoded messages of every part.
+        language: code of what the vocabulary is of.
+        warning: one sentence if the corpus does not look like it; empty if it does.
     """
 
     split: Split
     vocabulary: Vocabulary
     tables: dict[str, TokenTable]
+    language: str
+    warning: str
 
     def rows(self, length: int) -> FederatedRows:
         """Return packed rows of `length` targets; clients without training messages are left out."""
@@ -47,7 +55,13 @@ class Prepared:
 
 
 def prepared(
-    corpus: str, cache: Path, *, min_messages: int = 0, max_users: int = 0, vocabulary: Vocabulary | None = None
+    corpus: str,
+    cache: Path,
+    *,
+    min_messages: int = 0,
+    max_users: int = 0,
+    vocabulary: Vocabulary | None = None,
+    language: str = "",
 ) -> Prepared:
     """Read a corpus and encode everything, or take the arrays from `cache`.
 
@@ -57,6 +71,7 @@ def prepared(
         min_messages: see `data.select`.
         max_users: likewise.
         vocabulary: of the start; by default one is learnt from the corpus's public users.
+        language: code of the corpus's; by default that of the vocabulary, or else what its public users seem to write.
 
     Raises:
         CorpusError: the corpus cannot be used.
@@ -67,11 +82,19 @@ def prepared(
             raise CorpusError(
                 read.name, f"there is not one word in what its {role} wrote: nothing can be learned from it"
             )
+    words = language_words(split.seed)
+    language = language or detect(words if vocabulary is None else dict.fromkeys(vocabulary.words, 1)).code
     if vocabulary is None:
         public = (text for texts in split.seed.values() for text in texts)
-        vocabulary = Vocabulary.train(public, word_list=common_words())
+        vocabulary = Vocabulary.train(public, word_list=common_words(language))
     tables = prepare(read, split, options, lambda text: vocabulary.encode(tokenise(text)), vocabulary.key, cache)
-    return Prepared(split, vocabulary, tables)
+    return Prepared(split, vocabulary, tables, language, warning(words, language) or "")
+
+
+def language_words(users: Users) -> Counter[str]:
+    """Return the words of some messages, evenly of all users, by which to tell their language."""
+    messages = [text for texts in users.values() for text in texts]
+    return occurrences(messages[:: max(1, len(messages) // _LOOKED_AT)])
 
 
 def tokenised(users: Users) -> dict[str, list[list[Token]]]:

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 import data
+from federation.simulation.config import SEED
 from fedkey import paths
+from model.languages import CODES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -41,6 +43,26 @@ def sampling(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def speaking(command: Command) -> Command:
+    """Add --language to a command."""
+    return click.option(
+        "--language",
+        type=click.Choice(CODES),
+        help="Of the corpus, or of what is typed; by default found by its words.",
+    )(command)
+
+
+def say_language(warning: str) -> None:
+    """Say that a corpus does not look like its language, if it does not."""
+    if warning:
+        click.echo(warning, err=True)
+
+
+def start_for(language: str | None, start: str | None) -> str | None:
+    """Return what a run begins with: the corpus's seed in other languages, since the public start is English."""
+    return SEED if start is None and language not in {None, "en"} else start
 
 
 def say_left_out(split: data.Split) -> None:

@@ -6,8 +6,10 @@ import click
 
 from data import public_sources
 from data.stats import describe
+from federation.simulation.prepare import language_words
 from fedkey import paths
-from fedkey.cli.corpora import chosen, sampling
+from fedkey.cli.corpora import chosen, sampling, say_language, speaking
+from model.languages.detection import detect, warning
 from model.text import tokenise
 
 
@@ -19,7 +21,8 @@ def corpus() -> None:
 @corpus.command()
 @click.argument("corpus", metavar="CORPUS")
 @sampling
-def stats(corpus: str, min_messages: int | None, max_users: int | None) -> None:
+@speaking
+def stats(corpus: str, min_messages: int | None, max_users: int | None, language: str | None) -> None:
     """Print how large CORPUS is, how evenly its users write, and how unlike they are.
 
     CORPUS is `chitchat`, `stackoverflow` or `shakespeare`, or the path of a file: .jsonl, .jsonl.gz, NUS .xml,
@@ -27,11 +30,14 @@ def stats(corpus: str, min_messages: int | None, max_users: int | None) -> None:
     """
     read, split, _ = chosen(corpus, min_messages, max_users).select()
     figures = describe(read, split, lambda text: [token.symbol for token in tokenise(text) if token.is_word])
-    rows = figures.rows()
+    words = language_words(read.users)
+    likeliest = detect(words)
+    rows = [*figures.rows(), ("language", f"{likeliest.code}: {likeliest.share:.0%} of the words are common in it")]
     width = max(len(label) for label, _ in rows)
     click.echo(figures.name)
     for label, value in rows:
         click.echo(f"  {label.ljust(width)}  {value}")
+    say_language(warning(words, language or likeliest.code) or "")
 
 
 @corpus.command()

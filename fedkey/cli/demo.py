@@ -20,7 +20,7 @@ from federation.simulation.run import Run
 from federation.simulation.run_folder import FOLDER, JUDGED
 from federation.simulation.start import start_of
 from fedkey import paths
-from fedkey.cli.corpora import HELP, say_left_out
+from fedkey.cli.corpora import HELP, say_language, say_left_out
 from fedkey.cli.keyboard import several
 from fedkey.progress import TrainingProgress, megabytes, words_bar
 from model import folders
@@ -110,6 +110,7 @@ def demo(
     if restart:
         folders.clear(out, FOLDER)
     say_left_out(ready.split)
+    say_language(ready.warning)
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
     clients = len(ready.tables["train"].users)
     click.echo(

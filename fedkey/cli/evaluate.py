@@ -8,8 +8,9 @@ import click
 
 from data.corpus import Users
 from federation.simulation.evaluation import Evaluator
+from federation.simulation.prepare import language_words
 from fedkey import paths
-from fedkey.cli.corpora import HELP, chosen, sampling
+from fedkey.cli.corpora import HELP, chosen, sampling, say_language, speaking
 from fedkey.progress import words_bar
 from model import folders
 from model.checkpoint import Checkpoint
@@ -17,6 +18,8 @@ from model.engine.litert_engine import LiteRTPredictor
 from model.evaluation import compare, spread_table, table
 from model.evaluation.plot import plot_models
 from model.evaluation.typist import type_messages, typing_table
+from model.languages import language as language_of
+from model.languages.detection import detect, warning
 from model.litert_files import inference_file
 from model.next_words import MixtureNextWords
 from model.suggestions import Suggester
@@ -30,6 +33,7 @@ _FOLDER = folders.Kind(
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
 @click.option("--corpus", help=f"That of the model's run, or chitchat: {HELP}")
 @sampling
+@speaking
 @click.option(
     "--against", type=click.Choice(["ngram"]), help="Measure a 5-gram beside it, on the seed and on all text."
 )
@@ -47,6 +51,7 @@ def evaluate(
     corpus: str | None,
     min_messages: int | None,
     max_users: int | None,
+    language: str | None,
     against: str | None,
     part: str,
     users: int | None,
@@ -66,8 +71,10 @@ def evaluate(
     judged = {"model": checkpoint.key, "corpus": list(source), "part": part, "users": users}
     _check(out, judged)
     split = source.select().split
+    code = language or detect(dict.fromkeys(checkpoint.vocabulary.words, 1)).code
+    say_language(warning(language_words(getattr(split, part)), code) or "")
     if typist:
-        _type(checkpoint, dict(list(getattr(split, part).items())[:users]), slips, out, judged)
+        _type(checkpoint, code, dict(list(getattr(split, part).items())[:users]), slips, out, judged)
         return
     judge = Evaluator(split, part=part, max_users=users, show=words_bar)
     evaluations = [judge.network(checkpoint, name=name)]
@@ -101,10 +108,11 @@ def _begin(out: Path, judged: dict[str, Any]) -> None:
     (out / _FOLDER.description).write_text(json.dumps(judged, indent=1) + "\n", encoding="utf-8")
 
 
-def _type(checkpoint: Checkpoint, users: Users, slips: float, out: Path, judged: dict[str, Any]) -> None:
+def _type(checkpoint: Checkpoint, code: str, users: Users, slips: float, out: Path, judged: dict[str, Any]) -> None:
     """Type on a phone's keyboard, without and with what it has learned of the user."""
     predictor = LiteRTPredictor(inference_file(checkpoint, "int8"), checkpoint.network)
-    suggester = Suggester(MixtureNextWords(predictor, checkpoint.vocabulary, checkpoint.mixture))
+    model = MixtureNextWords(predictor, checkpoint.vocabulary, checkpoint.mixture)
+    suggester = Suggester(model, spoken=language_of(code))
     earlier = {user: texts[: 2 * len(texts) // 3] for user, texts in users.items()}
     later = {user: texts[len(earlier[user]) :] for user, texts in users.items()}
     found = []

@@ -8,7 +8,9 @@ import click
 from fedkey import paths
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
+from model.languages import CODES
 
+_MAX_LANGUAGES = 2
 _BEGINNINGS = ("The ferry leaves at n", "See you at the har", "The ferry leaves ")  # typed before the pictures
 
 
@@ -23,6 +25,13 @@ _BEGINNINGS = ("The ferry leaves at n", "See you at the har", "The ferry leaves 
 @click.option("--server", default="", help="URL of the round server; without one the phone learns by itself.")
 @click.option("--profile", default="phone", show_default=True, help="Which phone; each keeps its own things.")
 @click.option("--profiles", type=click.Path(path_type=Path), help="Folder of all phones' things.")
+@click.option(
+    "--language",
+    "languages",
+    multiple=True,
+    type=click.Choice(CODES),
+    help="What is written; give it twice for two languages. By default that of the model.",
+)
 @click.option("--page", help="Screen to begin with, such as settings or leaves.")
 @click.option("--corpus", default="chitchat", show_default=True, help="Of --corpus-user.")
 @click.option("--corpus-user", help="Type this user's messages, for demonstrations.")
@@ -40,11 +49,14 @@ def keyboard(
     corpus_user: str | None,
     screenshot: Path | None,
     page: str | None,
+    languages: tuple[str, ...],
 ) -> None:
     """Open a phone's keyboard that predicts, learns on this machine, and takes part in rounds if you agree."""
     if screenshot is not None:
         _screenshots(model, screenshot)
         return
+    if len(set(languages)) != len(languages) or len(languages) > _MAX_LANGUAGES:
+        raise click.UsageError("give --language once, or twice with two languages")
     messages = _messages(corpus, corpus_user) if corpus_user else []
     if not (model / "manifest.json").exists():
         click.echo(f"{model} holds no model, so nothing is suggested: write one with `fedkey export`", err=True)
@@ -54,7 +66,8 @@ def keyboard(
     if page is not None and page not in PAGES:
         raise click.UsageError(f"there is no screen {page!r}: choose one of {', '.join(PAGES)}")
     with Profile.named(profile, profiles).held() as own:
-        run([Phone(own, model=model if model.exists() else None, server=server, at_once=False)], messages, page=page)
+        phone = Phone(own, model=model if model.exists() else None, server=server, languages=languages, at_once=False)
+        run([phone], messages, page=page)
 
 
 def several(model: Path, folder: Path, count: int) -> None:

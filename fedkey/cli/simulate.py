@@ -12,7 +12,7 @@ from federation.simulation.run import Run
 from federation.simulation.run_folder import FOLDER
 from federation.simulation.start import start_of
 from fedkey import paths
-from fedkey.cli.corpora import HELP, sampling, say_left_out
+from fedkey.cli.corpora import HELP, sampling, say_language, say_left_out, speaking, start_for
 from fedkey.progress import TrainingProgress, megabytes
 from model import folders
 
@@ -41,6 +41,7 @@ from model import folders
     help="File of public text that extends a public start; may be given several times.",
 )
 @sampling
+@speaking
 @click.option("--size", help="Network: small or gboard.")
 @click.option("--rounds", type=int, help="Rounds of federated averaging.")
 @click.option("--cohort", type=int, help="Clients in a round.")
@@ -84,7 +85,7 @@ def simulate(
 
     The run is saved after every round; the same command goes on where it was stopped.
     """
-    config = SimulationConfig.beginning(start, file)
+    config = SimulationConfig.beginning(start if file else start_for(options["language"], start), file)
     if scenario:
         config = config.with_scenario(Scenario.from_toml(scenario))
     config = config.with_options(
@@ -101,8 +102,10 @@ def simulate(
         min_messages=config.min_messages,
         max_users=config.max_users,
         vocabulary=model.vocabulary if model else None,
+        language=config.language,
     )
     say_left_out(ready.split)
+    say_language(ready.warning)
     if restart:
         folders.clear(out, FOLDER)
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))

@@ -5,6 +5,7 @@ Whatever is wrong with what is kept, there is a keyboard afterwards.
 """
 
 import contextlib
+import functools
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +25,12 @@ from keyboard_app.typing.suggesting import Suggesting
 from keyboard_app.typing.typing_log import DayCount, Message
 from keyboard_app.typing.vault import KeyStore, VaultError, VaultFullError
 from model.engine import Export, ExportError
+from model.languages import Language, language
+from model.languages.together import together
+from model.next_words import NextWords
 from model.suggestions import Autocorrection, PersonalModel, Suggester, word_files
 from model.text import tokenise
+from model.two_languages import TwoLanguages
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Learner:
         profile: Where things are.
         model: Folder of an exported model; None suggests nothing.
         keys: Keys of what is kept.
+        languages: Codes of one or two languages that are written; none for that of the model.
         at_once: Whether to read what is kept at the start, not only after `begin`.
         clock: Returns seconds since 1970.
         changed: Called, in any thread, when there is something new to show.
@@ -75,12 +81,14 @@ class Learner:
         model: Path | None,
         keys: KeyStore,
         *,
+        languages: Sequence[str] = (),
         at_once: bool,
         clock: Callable[[], float],
         changed: Callable[[], None],
     ) -> None:
         self._profile, self._directory, self._clock, self._changed = profile, model, clock, changed
         self.kept = Kept(profile.log, keys, clock)
+        self._languages = [language(code) for code in languages[:2]]
         self._own: OwnWords
         self._suggester: Suggester | None = None
         self._words_of: dict[int, int] = {}  # number of words in each message of the log
@@ -258,7 +266,7 @@ class Learner:
         """Predict with other weights or counts: the caller makes them ready, the learner's thread only changes over."""
         if self.models is None or self._suggester is None:
             return
-        next_words, suggester = self.models.next_words(**{kind: version}), self._suggester
+        next_words, suggester = self._next_words(self.models, **{kind: version}), self._suggester
         next_words.probabilities(())
         try:
             self.models.of(kind).use(version)
@@ -290,11 +298,21 @@ class Learner:
         self._own = OwnWords(self.kept, lexicon, self._clock)
         self._guarded(self._own.read)
         if self.models is not None:
-            self._suggester = Suggester(self.models.next_words(), self._own.model)
+            self._suggester = Suggester(self._next_words(self.models), self._own.model, self._language)
         self._guarded(self._count)
         self.opened.set()
         self._changed()
         return self._suggester
+
+    def _next_words(self, models: SharedModels, **versions: int) -> NextWords:
+        """Return what predicts the words of the owner's languages."""
+        model = models.next_words(**versions)
+        return TwoLanguages(model, *self._languages) if len(self._languages) > 1 else model
+
+    @property
+    def _language(self) -> Language | None:
+        """What is written; None for the language of the model."""
+        return functools.reduce(together, self._languages) if self._languages else None
 
     def _open_kept(self) -> str:
         """Open what is kept; return what the owner should know of it, if anything."""

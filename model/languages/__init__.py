@@ -52,6 +52,7 @@ class Language:
         spoken_endings: endings as they are written by ear, and what they stand for.
         offensive: words that are never suggested.
         sensitive: words that are withheld when one of a few words stands before them: that word, and these.
+        also: another language that is written beside it, whose words are among these; see `together`.
     """
 
     code: str
@@ -68,6 +69,7 @@ class Language:
     spoken_endings: Mapping[str, str] = field(repr=False)
     offensive: frozenset[str] = field(repr=False)
     sensitive: Mapping[str, frozenset[str]] = field(repr=False)
+    also: "Language | None" = field(default=None, repr=False)
     _prefixes: tuple[str, ...] = ()
     _suffixes: tuple[str, ...] = ()
     _names: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -107,13 +109,14 @@ class Language:
     def informal(self) -> Mapping[str, float]:
         """What people write and no dictionary has, slips included, with the natural logarithm of its frequency."""
         path = _folder(self.code) / "informal.txt"
-        return {word: found for word, _, found in _listed(path)} if path.is_file() else {}
+        own = {word: found for word, _, found in _listed(path)} if path.is_file() else {}
+        return {**self.also.informal, **own} if self.also else own
 
     @functools.cached_property
     def shortened(self) -> Mapping[str, tuple[str, ...]]:
         """Common words, by what is left without all vowels but a first one: abt, grp, thnk."""
         found: dict[str, tuple[str, ...]] = {}
-        for word in common_words(self.code):
+        for word in common_words(self.code) | (common_words(self.also.code) if self.also else frozenset()):
             short = word[:1] + _VOWELS.sub("", word[1:])
             if len(short) >= _SHORTENED and short != word and word.isalpha():
                 found[short] = (*found.get(short, ()), word)

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fedkey.cli import main
+from fedkey.cli.corpora import start_for
 from fedkey.cli.errors import GROUP_OF
 from model.engine import Export
 from model.evaluation import Evaluation
@@ -82,6 +83,31 @@ def test_stats_of_a_corpus(corpus: Path) -> None:
     assert result.exit_code == 0
     assert "2,400" in result.output
     assert "non-IID" in result.output
+
+
+@pytest.fixture
+def spanish(tmp_path: Path) -> Path:
+    path = tmp_path / "spanish.jsonl"
+    messages = ("nos vemos mañana en la playa", "no me gusta el café", "qué vas a hacer esta noche", "muchas gracias")
+    with path.open("w") as file:
+        for user in range(30):
+            for number in range(12):
+                file.write(json.dumps({"user": f"u{user}", "text": messages[number % len(messages)]}) + "\n")
+    return path
+
+
+def test_the_language_of_a_corpus_is_found_and_another_one_is_warned_of(corpus: Path, spanish: Path) -> None:
+    assert "es: " in fedkey("data", "stats", str(spanish)).output
+    assert "en: " in fedkey("data", "stats", str(corpus)).output
+    assert "say --language es" in fedkey("data", "stats", str(spanish), "--language", "en").output
+    assert "--language" not in fedkey("data", "stats", str(spanish), "--language", "es").output
+
+
+def test_other_languages_begin_with_the_seed_since_the_public_start_is_english() -> None:
+    assert start_for("es", None) == "seed"
+    assert start_for("es", "public") == "public"
+    assert start_for("en", None) is None
+    assert start_for(None, None) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""Two languages on one keyboard: what is a word in either is one, and each mends only what is no word of the other."""
+
+from dataclasses import replace
+
+from model.languages import Language
+
+_RARER = 4.0  # nats by which a word must be rarer in the other language to be none of it
+
+
+def together(first: Language, second: Language) -> Language:
+    """Return a language for somebody who writes two; its name, layout and marks are the first's.
+
+    Capitals and apostrophes that one language wants are put in only where the other has no such word: `im` stays for
+    who writes German, too.
+    """
+    words = dict(second.words)
+    for word, log_probability in first.words.items():
+        words[word] = max(log_probability, words.get(word, log_probability))
+    pairs = ((first, second), (second, first))
+    written = {
+        word: form
+        for one, other in pairs
+        for word, form in one.written.items()
+        if not _is_of(other, word, one.words.get(word)) or other.written.get(word) == form
+    }
+    contractions = {
+        bare: word
+        for one, other in pairs
+        for bare, word in one.contractions.items()
+        if not _is_of(other, bare, one.words.get(word))
+    }
+    return replace(
+        first,
+        abbreviations=first.abbreviations | second.abbreviations,
+        opening_marks="".join(dict.fromkeys(first.opening_marks + second.opening_marks)),
+        words=words,
+        written=written,
+        contractions=contractions,
+        elisions=first.elisions | second.elisions,
+        spoken_endings={**second.spoken_endings, **first.spoken_endings},
+        offensive=first.offensive | second.offensive,
+        sensitive={
+            word: first.sensitive.get(word, frozenset()) | second.sensitive.get(word, frozenset())
+            for word in {*first.sensitive, *second.sensitive}
+        },
+        also=second,
+    )
+
+
+def _is_of(language: Language, word: str, elsewhere: float | None) -> bool:
+    """Return whether a word is one of a language, and not there only as a word of the other, where it is common."""
+    found = language.words.get(word)
+    return found is not None and (elsewhere is None or found > elsewhere - _RARER)
