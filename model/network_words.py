@@ -37,7 +37,7 @@ class NetworkWordModel:
         self._vocabulary = vocabulary
         self._config = checkpoint.network
         self._weights = [tf.constant(w) for w in checkpoint.weights]
-        self._spellings = Spellings(vocabulary)
+        self._spellings = Spellings.of(vocabulary)
         weights = [tf.TensorSpec(weight.shape) for weight in checkpoint.weights]
         cell, output = tf.TensorSpec([None, self._config.hidden]), tf.TensorSpec([None, self._config.embedding])
         tokens = tf.TensorSpec([None], tf.int32)

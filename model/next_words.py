@@ -63,7 +63,7 @@ class MixtureNextWords:
         self._predictor = predictor
         self._vocabulary = vocabulary
         self._shipped = self._mixture = mixture or Mixture()
-        self._spellings = spellings or Spellings(vocabulary)
+        self._spellings = spellings or Spellings.of(vocabulary)
         self._pieces: list[int] = []
         self._states: list[State] = [predictor.start]  # before the first piece, and after each
         self._probabilities: Floats | None = None

@@ -49,6 +49,14 @@ class Spellings:
         self._ends = np.cumsum([len(words) for words in members])
         self._starts_token = vocabulary.starts_token.astype(np.float32)
 
+    @staticmethod
+    def of(vocabulary: Vocabulary) -> "Spellings":
+        """Return those of a vocabulary; they take a second to make, and those of the latest are kept."""
+        if vocabulary.key not in _LATEST:
+            _LATEST.clear()
+            _LATEST[vocabulary.key] = Spellings(vocabulary)
+        return _LATEST[vocabulary.key]
+
     def word_probabilities(self, following: Floats, follow: Callable[[Ints, Ints], Floats]) -> Floats:
         """Return probabilities [N, words] of whole words.
 
@@ -90,6 +98,9 @@ class Spellings:
         second = self._second[words]
         rest = np.where(second == PAD, ends[which], after[which, second] * self._after_second[words])
         return which, words, rest
+
+
+_LATEST: dict[str, Spellings] = {}
 
 
 def _largest(values: Floats, count: int) -> Ints:

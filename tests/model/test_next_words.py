@@ -8,6 +8,7 @@ from model.layout import NetworkConfig, initial_weights
 from model.litert_files import inference_file
 from model.network_words import NetworkWordModel
 from model.next_words import MixtureNextWords
+from model.spellings import Spellings
 from model.text import Token, tokenise
 from model.vocabulary import Vocabulary
 
@@ -34,6 +35,14 @@ def checkpoint() -> Checkpoint:
 @pytest.fixture(scope="module")
 def file(checkpoint: Checkpoint) -> bytes:
     return inference_file(checkpoint, "float32")
+
+
+def test_spellings_are_made_once_for_a_vocabulary_and_anew_for_another(checkpoint: Checkpoint) -> None:
+    once = Spellings.of(checkpoint.vocabulary)
+    assert Spellings.of(Vocabulary.train(TEXT * 20, size=60, word_list=["walker", "hell"])) is once
+    other = Spellings.of(Vocabulary.train(TEXT * 20, size=60, word_list=["walker"]))
+    assert other is not once
+    assert len(other.first) == len(once.first) - 1
 
 
 @pytest.fixture
