@@ -12,8 +12,15 @@ from click.testing import CliRunner, Result
 from fedkey.cli import main
 from fedkey.cli.corpora import start_for
 from fedkey.cli.errors import GROUP_OF
+from model import public_start
+from model.checkpoint import Checkpoint
 from model.engine import Export
 from model.evaluation import Evaluation
+from model.layout import NetworkConfig, initial_weights
+from model.mixture import Mixture
+from model.ngram_building import Text, build
+from model.text import tokenise
+from model.vocabulary import Vocabulary
 
 
 def fedkey(*arguments: str) -> Result:
@@ -30,6 +37,19 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for _ in range(12):
                 file.write(json.dumps({"user": f"u{user}", "text": " ".join(random.choice(words, 5))}) + "\n")
     return path
+
+
+@pytest.fixture(scope="module")
+def start(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A public start of a few messages."""
+    texts = [json.loads(line)["text"] for line in corpus.read_text().splitlines()[:100]]
+    vocabulary = Vocabulary.train(texts, size=60)
+    network = NetworkConfig.named("small", vocabulary.size)
+    ngram = build([Text([vocabulary.encode(tokenise(text)) for text in texts])], size=vocabulary.size)
+    folder = tmp_path_factory.mktemp("start")
+    checkpoint = Checkpoint(network, initial_weights(network, 3), vocabulary, Mixture((0.5, 0.5), ngram))
+    public_start.save(folder, {"small": checkpoint}, {})
+    return folder
 
 
 def test_help_names_every_command_without_importing_tensorflow() -> None:
@@ -141,9 +161,9 @@ def test_a_phone_install_is_told_what_brings_the_simulation() -> None:
 
 
 @pytest.mark.timeout(900)  # a dozen processes, most with TensorFlow: slow where others compute too
-def test_demo_trains_judges_and_reports(corpus: Path, tmp_path: Path) -> None:
+def test_demo_trains_judges_and_reports(corpus: Path, start: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fedkey", "demo", "--corpus", str(corpus), "--rounds", "2", "--users", "3"]
-    command += ["--headless-phones", "6", "--phone-rounds", "1"]
+    command += ["--start", str(start), "--headless-phones", "6", "--phone-rounds", "1"]
     command += ["--out", str(tmp_path / "run"), "--report", str(tmp_path / "report.html")]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
