@@ -29,22 +29,30 @@ def main() -> None:
     """Export the model, run all parts, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--no-desktop", action="store_true", help="Leave out keys through IBus and the install.")
+    parser.add_argument(
+        "--parts",
+        choices=["all", "engines", "desktop"],
+        default="all",
+        help="Measure the engines alone, or keys through IBus and the install; figures of the others stay.",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         loss = _prepare(arguments.model, folder)
-        runs: dict[str, list[Measured]] = {"LITERT": [], "NUMPY": []}
-        for _ in range(RUNS):
-            for engine, found in runs.items():
-                found.append(_run(engine, folder))
-        tensorflow = _run("tensorflow", folder)
-        desktop = [] if arguments.no_desktop else _desktop(folder)
-        files = (folder / "int8" / "inference.tflite").stat().st_size, _download(folder / "int8")
+        figures = [] if arguments.parts == "desktop" else _all_engines(folder, loss)
+        figures += [] if arguments.parts == "engines" else _desktop(folder)
+    others = {"all": (), "engines": (True,), "desktop": (False,)}[arguments.parts]
+    write("ondevice", figures, keep=lambda figure: figure.startswith(("ibus_", "install_")) in others)
+
+
+def _all_engines(folder: Path, loss: float) -> list[Figure]:
+    runs: dict[str, list[Measured]] = {"LITERT": [], "NUMPY": []}
+    for _ in range(RUNS):
+        for engine, found in runs.items():
+            found.append(_run(engine, folder))
     litert, numpy = ({name: _better(name, found) for name in found[0]} for found in runs.values())
-    figures = [*_phone(litert, tensorflow, loss, *files), *_engines(numpy, litert), *desktop]
-    kept = ("ibus_", "install_") if arguments.no_desktop else ()
-    write("ondevice", figures, keep=lambda figure: figure.startswith(kept) if kept else False)
+    files = (folder / "int8" / "inference.tflite").stat().st_size, _download(folder / "int8")
+    return [*_phone(litert, _run("tensorflow", folder), loss, *files), *_engines(numpy, litert)]
 
 
 def _prepare(model: Path, folder: Path) -> float:

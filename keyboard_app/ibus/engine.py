@@ -131,7 +131,7 @@ class Engine(IBus.Engine):  # type: ignore[name-defined]
         """Learn that the application began anew."""
         if self._field is not None:
             self._field.was_reset()
-        self._shown = False
+        self._shown, self._listed = False, None
         self._show_candidates()
 
     def do_enable(self) -> None:

@@ -1,6 +1,7 @@
 """The process that IBus starts: one phone, and an engine for every input context."""
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,6 +43,7 @@ class Service:
         self._loop = GLib.MainLoop()
         self._bus.connect("disconnected", lambda _: self._loop.quit())
         self._engines: list[Engine] = []
+        self._numbers = itertools.count(1)
         self._phone: Phone | None = None
         self._held = contextlib.ExitStack()
         self._take_back()
@@ -71,9 +73,10 @@ class Service:
         self._loop.quit()
 
     def _create(self, _: Any, __: str) -> Engine:
-        path = f"/org/fedkey/IBus/Engine/{len(self._engines) + 1}"
+        path = f"/org/fedkey/IBus/Engine/{next(self._numbers)}"
         engine = Engine(self._bus.get_connection(), path, lambda: self._phone, self._open_page)
         self._engines.append(engine)
+        engine.connect("destroy", self._engines.remove)  # with its input context
         return engine
 
     def _changed(self) -> None:

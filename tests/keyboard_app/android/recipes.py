@@ -21,18 +21,18 @@ PYTHON = "3.14"
 _NUMPY = "numpy>=2.3,<2.4"
 _RELEASE = "forky"  # of Debian, the first with that Python
 _WITH_TESTS = (
-    *("alembic", "click", "flask", "fsspec", "gunicorn", "hypothesis", "jsonschema", "limits", "platformdirs"),
     *(
-        "prometheus-client",
-        "psycopg[binary]",
-        "pytest",
-        "pytest-timeout",
-        "pytest-xdist",
-        "s3fs",
-        "scipy",
-        "sentencepiece",
+        "alembic",
+        "chitchat-dataset==0.9.0",
+        "click",
+        "dp-accounting==0.4.3",
+        "flask",
+        "fsspec",
+        "gunicorn",
+        "hypothesis",
     ),
-    *("sqlalchemy", "tomli-w"),
+    *("jsonschema", "limits", "manimgx-fonts", "platformdirs", "prometheus-client", "psycopg[binary]", "pytest"),
+    *("pytest-timeout", "pytest-xdist", "s3fs", "scipy", "sentencepiece", "sqlalchemy", "tomli-w"),
 )
 """What the phone's tests need: a round server, and what checks them."""
 

@@ -143,9 +143,10 @@ class Desktop:
             time.sleep(1)
             yield Application(self, window, content)
 
-    def windows(self, name: str) -> list[str]:
+    def windows(self, pattern: str, *, by: str = "name") -> list[str]:
+        """Return the numbers of the windows that are seen, whose name or class fits."""
         done = subprocess.run(
-            ["xdotool", "search", "--onlyvisible", "--name", name],
+            ["xdotool", "search", "--onlyvisible", f"--{by}", pattern],
             env=self.environment,
             capture_output=True,
             text=True,

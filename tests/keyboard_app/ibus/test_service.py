@@ -1,6 +1,8 @@
 """The keyboard by IBus's own protocol: what fields are for, and the panel's menu."""
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -131,3 +133,24 @@ def test_a_profile_has_one_keyboard(typing: Typing) -> None:
     folder, name = str(typing.profile.folder.parent), typing.profile.name
     with pytest.raises(AssertionError, match="is in use: close the keyboard that has it"):
         typing.desktop.fedkey("keyboard", "--profile", name, "--profiles", folder)
+
+
+def opened(typing: Typing) -> Sequence[str]:
+    """Return the application's windows; it has the class of Python's program, and a name that xdotool does not read."""
+    return typing.desktop.windows("^python3", by="class")
+
+
+@pytest.mark.parametrize("page", ["leaves", "settings"])
+def test_the_menu_opens_the_applications_screens(typing: Typing, client: Client, page: str) -> None:
+    client("begin", "test")
+    assert client.type("hel")["preedit"] == "hel"
+    found = client("property", page, OFF)
+    assert (found["committed"], found["candidates"]) == ("hel", [])
+    until(lambda: opened(typing), "the application's window")
+    assert client.type("hel")["handled"] is False, "the profile is the application's"
+    process = typing.desktop.run("xdotool", "getwindowpid", opened(typing)[-1])
+    os.kill(int(process), signal.SIGTERM)  # without a window manager there is nothing to close it by
+    client("leave")
+    client("begin", "test")
+    until(lambda: client.type("hello ")["preedit"], "the keyboard")
+    client("leave")
