@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from benchmarks.mixture import SETTINGS, Ground
 from benchmarks.results import Figure, kept, write
-from federation.privacy.accountant import epsilon_of_rho
+from federation.privacy.conversion import epsilon_of_rho
 from federation.protocol.plan import Mechanism, Privacy
 from federation.rounds.counting import CountingSettings, threshold
 from federation.secure_aggregation import MAX_COHORT

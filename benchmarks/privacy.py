@@ -25,8 +25,9 @@ import numpy.typing as npt
 
 from benchmarks import tree_noise
 from benchmarks.results import Figure, write
-from federation.privacy.accountant import Account, Sampling, epsilon_of_gaussian, epsilon_of_rho
+from federation.privacy.accountant import Account, Sampling, epsilon_of_gaussian
 from federation.privacy.buffers import noise_on_models, optimised
+from federation.privacy.conversion import epsilon_of_rho
 from federation.privacy.participation import Participation
 from federation.privacy.proposals import proposals
 from federation.privacy.toeplitz import Buffers, banded_square_root, prefix_variances, squared_sensitivity

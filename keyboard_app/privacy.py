@@ -2,7 +2,9 @@
 
 import math
 
-DELTA = 1e-6
+from federation.privacy.conversion import DEFAULT_DELTA, epsilon_of_rho, rho_of_epsilon
+
+DELTA = DEFAULT_DELTA
 """Probability that the bound epsilon does not hold."""
 
 MAX_PARTICIPATIONS = 10_000
@@ -13,13 +15,12 @@ MAX_CLIP, MAX_BITS = 100.0, 64.0
 
 
 def epsilon(spent_rho: float) -> float:
-    """Return the epsilon at `DELTA` of zero-concentrated privacy loss (Bun and Steinke 2016, proposition 1.3)."""
-    return spent_rho + 2 * math.sqrt(spent_rho * -math.log(DELTA))
+    """Return the epsilon at `DELTA` of what was spent, with noise of either kind."""
+    return epsilon_of_rho(spent_rho, DELTA, whole_orders=True)
 
 
 def rho(limit_epsilon: float) -> float:
-    """Return the loss of which `epsilon` is this."""
-    if math.isinf(limit_epsilon):
-        return math.inf
-    log = -math.log(DELTA)
-    return (math.sqrt(log + limit_epsilon) - math.sqrt(log)) ** 2
+    """Return the loss of which `epsilon` is this; none of a limit of 0."""
+    if math.isinf(limit_epsilon) or limit_epsilon == 0:
+        return limit_epsilon
+    return rho_of_epsilon(limit_epsilon, DELTA, whole_orders=True)

@@ -18,21 +18,14 @@ from typing import Self
 
 from dp_accounting.dp_event import ComposedDpEvent, DpEvent, GaussianDpEvent
 from dp_accounting.pld import privacy_loss_distribution
-from dp_accounting.rdp import rdp_privacy_accountant
 
+from federation.privacy.conversion import check_delta, epsilon_of_rho
 from federation.privacy.errors import AssumptionError
 from federation.privacy.participation import Participation
 from federation.privacy.toeplitz import Buffers
 
-DEFAULT_DELTA = 1e-10
-"""Of every report and plan that names no other: far less than one in the number of phones."""
-
 SERVER_TRUSTED = "the server adds the noise, and shows nobody a sum without it"
 ARRIVAL_INDEPENDENT = "when a phone came did not depend on what was typed on it"
-
-# Whole orders only: the bound of Skellam noise is proven for no others.
-_ORDERS = [*range(2, 257), *(round(256 * 1.1**power) for power in range(1, 60))]
-_FINE_ORDERS = [*(1 + step / 50 for step in range(1, 5000)), *_ORDERS[99:]]
 
 
 class Sampling(Enum):
@@ -43,44 +36,11 @@ class Sampling(Enum):
     SHUFFLED = "shuffled"
 
 
-def epsilon_of_rho(rho: float, delta: float, *, whole_orders: bool = False) -> float:
-    """Return epsilon of any mechanism whose Renyi divergence of order alpha is at most `rho` alpha.
-
-    Args:
-        rho: zero-concentrated differential privacy.
-        delta: probability that the bound may fail.
-        whole_orders: hold it for whole orders only, as Skellam noise does.
-    """
-    _check_delta(delta)
-    orders = _ORDERS if whole_orders else _FINE_ORDERS
-    epsilon, _ = rdp_privacy_accountant.compute_epsilon(orders, [rho * order for order in orders], delta)
-    return float(epsilon)
-
-
 def epsilon_of_gaussian(rho: float, delta: float) -> float:
-    """Return epsilon of Gaussian noise, all of whose releases together have this rho: smaller than `epsilon_of_rho`."""
-    _check_delta(delta)
+    """Return epsilon of Gaussian noise, all of whose releases together have this rho: less than `epsilon_of_rho`."""
+    check_delta(delta)
     loss = privacy_loss_distribution.from_gaussian_mechanism(1 / math.sqrt(2 * rho))
     return float(loss.get_epsilon_for_delta(delta))
-
-
-def rho_of_epsilon(epsilon: float, delta: float) -> float:
-    """Return the largest rho whose `epsilon_of_rho` is no more than `epsilon`, to a relative 1e-6."""
-    _check_delta(delta)
-    if not (math.isfinite(epsilon) and epsilon > 0):
-        raise AssumptionError(f"a target epsilon is positive and finite, not {epsilon}")
-    low, high = 0.0, max(epsilon, 1.0)
-    while epsilon_of_rho(high, delta) < epsilon:
-        high *= 2
-    while high - low > 1e-6 * high and high > 1e-12:
-        middle = (low + high) / 2
-        low, high = (middle, high) if epsilon_of_rho(middle, delta) <= epsilon else (low, middle)
-    return low
-
-
-def _check_delta(delta: float) -> None:
-    if not 0 < delta < 1:
-        raise AssumptionError(f"delta is between 0 and 1, not {delta}: take less than one in the number of phones")
 
 
 @dataclass(frozen=True)

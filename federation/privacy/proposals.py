@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from federation.privacy.accountant import rho_of_epsilon
 from federation.privacy.buffers import noise_on_models, optimised
+from federation.privacy.conversion import rho_of_epsilon
 from federation.privacy.participation import Participation
 from federation.privacy.toeplitz import Buffers
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Literal, Self
 
 from federation.errors import ConfigError
-from federation.privacy.accountant import DEFAULT_DELTA, Account, NoisedRounds, Sampling
+from federation.privacy.accountant import Account, NoisedRounds, Sampling
 from federation.privacy.adaptive_clip import delta_noise_multiplier
 from federation.privacy.buffers import optimised
+from federation.privacy.conversion import DEFAULT_DELTA
 from federation.privacy.errors import AssumptionError, NoiseError
 from federation.privacy.mechanisms import NoiseScale, noised_encoding
 from federation.privacy.participation import Participation, ParticipationLog

@@ -71,7 +71,8 @@ def report(
 
     Of RUN, the folder of a simulated run or of a round server, as it went; or of a planned run that options describe.
     """
-    from federation.privacy.accountant import DEFAULT_DELTA, Sampling
+    from federation.privacy.accountant import Sampling
+    from federation.privacy.conversion import DEFAULT_DELTA
     from federation.privacy.participation import Participation
     from federation.privacy.training import RunRecord
 
@@ -181,7 +182,7 @@ def plan(
     everybody takes part, what can be seen through it, and the population that it needs. Exits with 1 if this one is too
     small.
     """
-    from federation.privacy.accountant import DEFAULT_DELTA
+    from federation.privacy.conversion import DEFAULT_DELTA
     from federation.privacy.proposals import proposals
 
     delta = delta or DEFAULT_DELTA

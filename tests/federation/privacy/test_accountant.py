@@ -16,10 +16,9 @@ from federation.privacy.accountant import (
     NoisedRounds,
     Sampling,
     epsilon_of_gaussian,
-    epsilon_of_rho,
-    rho_of_epsilon,
 )
 from federation.privacy.buffers import optimised
+from federation.privacy.conversion import epsilon_of_rho, rho_of_epsilon
 from federation.privacy.errors import AssumptionError
 from federation.privacy.participation import Participation, ParticipationLog
 from federation.privacy.toeplitz import Buffers

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from federation.errors import ConfigError
-from federation.privacy.accountant import DEFAULT_DELTA, epsilon_of_rho
 from federation.privacy.central import NoiseStream
+from federation.privacy.conversion import DEFAULT_DELTA, epsilon_of_rho
 from federation.privacy.participation import Participation
 from federation.privacy.proposals import proposals
 from federation.privacy.toeplitz import Buffers

@@ -7,8 +7,9 @@ import sqlalchemy as sql
 from click.testing import CliRunner
 
 from federation.errors import ConfigError
-from federation.privacy.accountant import SERVER_TRUSTED, Sampling, epsilon_of_rho
+from federation.privacy.accountant import SERVER_TRUSTED, Sampling
 from federation.privacy.central import sensitivity
+from federation.privacy.conversion import epsilon_of_rho
 from federation.privacy.errors import AssumptionError
 from federation.privacy.mechanisms import NoiseScale
 from federation.privacy.zcdp import round_rho
