@@ -5,10 +5,12 @@ Nothing of it is text that was typed. Secrets of a round are never written: a ph
 """
 
 import io
+import json
 import math
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -27,7 +29,7 @@ from federation.protocol.credentials import (
 )
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.model_codec import SharedKind
-from federation.protocol.trust import Anchors
+from federation.protocol.trust import Anchors, TrustProfile
 from federation.secure_aggregation import DeviceKey
 from federation.secure_aggregation.identity import DEVICE_ID_BYTES
 from model.layout import FlatVector
@@ -36,6 +38,9 @@ SHOWN_COORDINATES = 4096
 """Of its last update, a phone keeps so many to show its owner."""
 
 _PSEUDONYM, _NEXT = "pseudonym.key", "next.key"
+DATABASE = "phone.sqlite"
+"""Name of the file in a device's folder."""
+
 _LEDGER_KEPT = 20_000
 _ROUNDS_KEPT = 5_000
 _WEEK_SECONDS = 7 * 86400.0
@@ -134,9 +139,7 @@ class PhoneStore:
             self._pseudonym = self._kept_pseudonym()
         except OSError as error:
             raise self._unusable(error) from error
-        self._database = Database(
-            folder / "phone.sqlite", MIGRATIONS, explain=self._unusable, pragmas=["journal_mode=WAL"]
-        )
+        self._database = Database(folder / DATABASE, MIGRATIONS, explain=self._unusable, pragmas=["journal_mode=WAL"])
 
     def close(self) -> None:
         """Close the database."""
@@ -218,8 +221,25 @@ class PhoneStore:
                 "this app brings other keys than those that this phone enrolled with: delete its data to begin anew"
             )
         self.pins = pins
+        self._set("profile", json.dumps({"dimension": anchors.dimension, **anchors.profile.to_json()}).encode())
         if anchors.publisher:
             self._set("publisher", anchors.publisher)
+
+    @property
+    def profile(self) -> TrustProfile | None:
+        """How far the app trusts the operator, once an app brought keys."""
+        told = {name: value for name, value in self._profile.items() if name != "dimension"}
+        return TrustProfile.from_json(told) if told else None
+
+    @property
+    def dimension(self) -> int:
+        """Of the app's model, once an app brought keys; 0 before."""
+        return int(self._profile.get("dimension", 0))
+
+    @property
+    def _profile(self) -> dict[str, Any]:
+        values: dict[str, Any] = json.loads(self._get("profile") or b"{}")
+        return values
 
     @property
     def budget(self) -> PrivacyBudget | None:
@@ -417,6 +437,21 @@ class PhoneStore:
     def keep_revocations(self, revoked: Revocations) -> None:
         """Keep a list, in place of the one before."""
         self._set("revoked", revoked.data)
+
+    @property
+    def instance(self) -> bytes | None:
+        """Of the server's database, under which the latest round was joined."""
+        return self._get("instance")
+
+    def rounds_given_to(self, instance: bytes) -> list[int]:
+        """Return the ids of the rounds under an instance whose sum has this phone's update."""
+        with self._database.reading() as database:
+            rows = database.execute(
+                "SELECT r.round_id FROM joined_rounds r JOIN eras e ON e.era = r.era "
+                "WHERE e.instance = ? AND r.contributed ORDER BY r.round_id",
+                (instance,),
+            ).fetchall()
+        return [number for (number,) in rows]
 
     def partial(self, name: str) -> Path:
         """Return where a download is kept until it is complete."""

@@ -206,6 +206,17 @@ class UpdateCodec:
         noise = self.encoding.step * math.sqrt(phones * self.noise_variance * self.coordinates)
         return self.clip * (1 + FLOAT_SLACK) * clips + rounding + 1.2 * noise
 
+    def max_mean_norm(self, phones: int) -> float:
+        """Return an L2 bound of the mean that a server takes of the sum of honest phones, noise included.
+
+        Args:
+            phones: Number of phones in the sum.
+        """
+        if self.noised:
+            return self._max_norm(phones, phones) / phones
+        # The fewest examples that phones can have make most of rounding.
+        return self.clip * (1 + FLOAT_SLACK) + self._max_norm(0, phones) * self.weight_cap / phones
+
     def encoded_norm(self, total: WeightedSum) -> float:
         """Return the L2 norm of the mean of the weighted deltas that phones encoded, which `choose` takes next time."""
         return float(np.linalg.norm(total.delta)) / self.weight_cap / total.phones

@@ -16,6 +16,7 @@ class _Command(NamedTuple):
 
 
 _COMMANDS = {
+    "audit": _Command("fedkey.cli.audit", "audit", "Check a server's log, models and privacy account."),
     "conformance": _Command("fedkey.cli.conformance", "conformance", "Try a server or a phone against the protocol."),
     "coordinate": _Command("fedkey.cli.serve", "coordinate", "Move a server's rounds on, beside `serve`."),
     "dashboard": _Command("fedkey.cli.dashboard", "dashboard", "Show a server or runs in a browser."),
