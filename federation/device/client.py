@@ -32,6 +32,7 @@ from federation.device.log_watch import LogWatch
 from federation.device.models import ModelSource
 from federation.device.store import SHOWN_COORDINATES, Contribution, PhoneStore
 from federation.privacy import BudgetError, NoiseError, PrivacyBudget, phone_noise
+from federation.privacy.budget import rho_limit
 from federation.protocol import versions
 from federation.protocol.cohorts import OpenedCohort
 from federation.protocol.conditions import Conditions
@@ -125,6 +126,7 @@ class DeviceClient:
         renew: has the authority vouch for the device in the present epoch, and keeps the credential.
         needed: conditions that the owner asks for, whatever the task does.
         shipped: returns the weights that the app came with; needed if the policy bounds how far models may move.
+        admits: see `ModelSource`.
         counted: list of n-grams that the app counts; none by default.
         budget: of privacy, for a device that has none yet.
         clock: seconds since 1970.
@@ -143,6 +145,7 @@ class DeviceClient:
         renew: Callable[[], None],
         needed: Conditions = _NOTHING,
         shipped: Callable[[], FlatVector] | None = None,
+        admits: Callable[[bytes], None] = lambda _: None,
         counted: CountedList = _NO_LIST,
         budget: PrivacyBudget | None = None,
         clock: Callable[[], float] = time.time,
@@ -155,7 +158,7 @@ class DeviceClient:
         self._train = train
         self._conditions = conditions
         self._anchors = anchors
-        self._models = ModelSource(store, connection, anchors, self._policy, shipped)
+        self._models = ModelSource(store, connection, anchors, self._policy, shipped, admits)
         self._log = LogWatch(store, connection, required=self._policy.bounds_models)
         self._certificates = Certificates(store, connection, renew, required=self._policy.bounds_models)
         self._counted = counted
@@ -168,8 +171,9 @@ class DeviceClient:
         self._reason = ""
         self._failures = 0
         self._server_known = False
-        if store.budget is None:
-            store.budget = budget or _UNLIMITED
+        spent = store.budget or budget or _UNLIMITED
+        limit = rho_limit(anchors.profile.epsilon_limit)
+        store.budget = replace(spent, limit_rho=min(spent.limit_rho, limit))
         for record in store.rounds():
             if record.ended is None:
                 store.end_round(record.number, clock(), DropReason.RESTARTED)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from federation.privacy.accountant import rho_of_epsilon
+from federation.privacy.conversion import rho_of_epsilon
 from federation.rounds.counting import threshold
 from federation.secure_aggregation import MAX_COHORT
 

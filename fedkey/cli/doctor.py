@@ -4,7 +4,8 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -20,11 +21,17 @@ _FOR = {"simulation": "`fedkey simulate` and `fedkey demo`", "server": "`fedkey 
 
 
 @click.command()
-def doctor() -> None:
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+def doctor(folder: Path | None) -> None:
     """Check this machine; exit with 1 if something is missing of what is installed.
 
     The phone's install has no more than the keyboard needs: what it leaves out is named, and nothing is wrong with it.
+    With FOLDER, an exported model or a phone's folder: say whom its trust profile protects from, and what not.
     """
+    if folder is not None:
+        for line in _trust(folder):
+            click.echo(line)
+        return
     absent = [group for group, package in _KEY_PACKAGE.items() if not _is_here(package)]
     problems = [*_python(), *_packages(absent), *_worker(), *_disk()]
     for problem, remedy in problems:
@@ -34,6 +41,32 @@ def doctor() -> None:
     for group in absent:
         click.echo(f"not installed: what {_FOR[group]} needs; `uv sync --group {group}` in a checkout brings it")
     click.echo("everything that this install of fedkey needs is here")
+
+
+def _trust(folder: Path) -> Iterator[str]:
+    """Say what holds for the phones of an export, or for one phone, and what does not."""
+    from federation.device.store import DATABASE, PhoneStore
+    from federation.device.trust_report import of_phone, of_profile
+    from federation.protocol.trust import Anchors
+    from model.engine import Export
+    from model.engine.exported import MANIFEST
+
+    if (folder / MANIFEST).exists():
+        export = Export.load(folder)
+        anchors = Anchors.read(folder, export.manifest)
+        yield f"signed by the publisher {anchors.publisher.hex()[:16]}, for the server {anchors.server_key.hex()[:16]}"
+        yield from of_profile(anchors.profile, anchors.dimension)
+        return
+    found = [each for each in (folder, folder / "device") if (each / DATABASE).is_file()]
+    if not found:
+        raise click.UsageError(f"{folder} is neither an exported model nor a phone's folder")
+    with closing(PhoneStore(found[0])) as store:
+        profile, dimension = store.profile, store.dimension
+        if profile is not None:
+            yield from of_profile(profile, dimension)
+        else:
+            yield "no app has brought keys of a round server to this phone: it takes part in no round"
+        yield from of_phone(store)
 
 
 def _is_here(package: str) -> bool:
