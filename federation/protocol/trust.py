@@ -105,7 +105,8 @@ UNTRUSTED = TrustProfile(
     max_drift=60.0,
 )
 """The default of an export for others. With noise of multiplier 0.1 nothing was read out of the sum of a crafted model;
-the epsilon of such noise is too large to promise that by itself."""
+the epsilon of such noise is too large to promise that by itself. The bounds on models are those of honest rounds with a
+clip of 0.3 at this floor, as `benchmarks/model_bounds.py` measures them."""
 
 TRUSTED = TrustProfile(
     name="trusted operator",
