@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from federation.protocol import model_codec as codec
 from federation.protocol.task import DeviceClass, TrainingTask
 from federation.updates.update import Update
+from keyboard_app import model_comparison
 from keyboard_app.model_comparison import EngineWordModel, Verdict, judge, measure
 from keyboard_app.shared_parts import SharedParts
 from model.engine import Export
+from model.evaluation import Evaluation
+from model.mixture import Mixture
 from model.spellings import Spellings
 
 
@@ -42,12 +47,32 @@ def compare_models(directory: Path, old: SharedParts, new: SharedParts, texts: S
         ValueError: a part is not one of this network, or of its list of n-grams.
     """
     export = Export.load(directory)
-    spellings = Spellings(export.vocabulary)
-    evaluations = []
-    for name, parts in (("old", old), ("new", new)):
-        trainer = export.trainer()  # for both, since the app's own file may have rounded weights
-        if parts.weights is not None:
-            trainer.set_weights(codec.from_bytes(parts.weights))
-        model = EngineWordModel(trainer, export.vocabulary, spellings, parts.mixture(export), name=name)
-        evaluations.append(measure(model, texts))
-    return judge(*evaluations)
+    measured = (_evaluated(export, parts.weights, texts, parts.mixture(export)) for parts in (old, new))
+    return judge(*measured)
+
+
+def loss_rise(directory: Path, new: bytes, texts: Sequence[str]) -> float | None:
+    """Return by how much a network costs more than that of the export, without the n-grams that would hide it.
+
+    Args:
+        directory: of the exported network.
+        new: weights.
+        texts: messages that neither was trained on here.
+
+    Returns:
+        see `model_comparison.loss_rise`.
+    """
+    export = Export.load(directory)
+    if np.array_equal(export.trainer().weights(), codec.from_bytes(new)):
+        return 0.0
+    with np.errstate(all="ignore"):  # weights of anybody's choice
+        return model_comparison.loss_rise(*(_evaluated(export, weights, texts, None) for weights in (None, new)))
+
+
+def _evaluated(export: Export, weights: bytes | None, texts: Sequence[str], mixture: Mixture | None) -> Evaluation:
+    """Measure weights, or those of the export, on messages."""
+    trainer = export.trainer()
+    if weights is not None:
+        trainer.set_weights(codec.from_bytes(weights))
+    name = "the app's" if weights is None else "another"
+    return measure(EngineWordModel(trainer, export.vocabulary, Spellings(export.vocabulary), mixture, name=name), texts)

@@ -16,6 +16,9 @@ from model.vocabulary import Vocabulary
 MIN_WORDS = 20
 """Fewer words of text say nothing."""
 
+MAX_LOSS_RISE = 0.1
+"""Of the app's own model, relative: one that costs its owner more bits a character than this was not made by rounds."""
+
 _STANDARD_ERRORS = 2.0
 
 
@@ -101,6 +104,17 @@ def judge(old: Evaluation, new: Evaluation) -> Verdict | None:
     found = compare(old, new, "bits_per_character")
     worse = found.difference > _STANDARD_ERRORS * found.standard_error
     return Verdict(_measured(old, words), _measured(new, words), clearly_worse=worse)
+
+
+def loss_rise(shipped: Evaluation, new: Evaluation) -> float | None:
+    """Return by how much a model costs more bits a character than the app's own, relative, less what chance explains.
+
+    None if the messages have fewer than `MIN_WORDS` words; nan or infinite if the model cannot be measured.
+    """
+    if int(new.counts["words"].sum()) < MIN_WORDS:
+        return None
+    found = compare(shipped, new, "bits_per_character")
+    return (found.difference - _STANDARD_ERRORS * found.standard_error) / shipped.value("bits_per_character")
 
 
 def _measured(evaluation: Evaluation, words: int) -> Measured:

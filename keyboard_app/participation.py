@@ -40,10 +40,10 @@ from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.model_codec import KINDS, SharedKind
 from federation.protocol.policy import PhonePolicy
-from federation.protocol.task import TrainingTask
+from federation.protocol.task import DeviceClass, TrainingTask
 from federation.protocol.trust import Anchors, TrustError
 from federation.updates.update import Update
-from keyboard_app import long_work
+from keyboard_app import long_work, model_admission
 from keyboard_app.model_comparison import Verdict
 from keyboard_app.privacy import DELTA, MAX_BITS, MAX_CLIP, MAX_PARTICIPATIONS, epsilon, rho
 from keyboard_app.profile import DeviceConditions
@@ -51,12 +51,14 @@ from keyboard_app.settings import Settings
 from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import BudgetStatus, Outcome, RoundEntry, Snapshot
 from keyboard_app.typing.vault import Vault, VaultError
+from model.engine import TRAINING_BATCH
 
 _LOG = logging.getLogger("fedkey.keyboard")
 
 _REST_SECONDS = 60.0  # after a problem that time alone may not mend
 _LONGEST_WAIT_SECONDS = 5.0  # switches and settings are looked at so often
 _CONTRIBUTIONS_KEPT = 20
+_DEVICE_CLASS: DeviceClass = "middle"
 _FACTS, _CONTRIBUTION = "rounds", "contribution/"
 _NEW_AND_OLD: Mapping[SharedKind, str] = {
     "model": "the new shared model with the old one",
@@ -90,8 +92,11 @@ class Texts(Protocol):
     def new_examples(self) -> int:
         """Number of messages since the last training."""
 
-    def training_texts(self) -> Sequence[str]:
-        """Return the messages to train on, oldest first."""
+    def training_texts(self, max_messages: int, max_rounds: int) -> Sequence[str]:
+        """Return messages to train on that were in fewer rounds than `max_rounds`: new ones first."""
+
+    def count_round(self) -> None:
+        """Count one more round for what `training_texts` returned last."""
 
     def held_out_texts(self) -> Sequence[str]:
         """Return messages that are never trained on."""
@@ -140,6 +145,7 @@ class Participation:
         self._store: PhoneStore | None = None
         self._connection: Connection | None = None
         self._client: DeviceClient | None = None
+        self._policy: PhonePolicy | None = None
         self._seen: object = None
         self._entries: Sequence[RoundEntry] = ()
         self.activity = "Waiting"
@@ -156,6 +162,7 @@ class Participation:
             self._limit_budget()
             spent = self._spent()
             wait = client.step()
+            self._look_at_refusal(client)
             self._look_at_rounds(spent)
             for kind in KINDS:
                 self._look_at(kind)
@@ -242,24 +249,29 @@ class Participation:
         return entry if sealed is None else _with_contribution(entry, sealed)
 
     def _begun(self) -> DeviceClient:
-        """Return the client, which enrols the device in every epoch."""
+        """Return the client, which holds to what the owner chose and enrols the device in every epoch."""
+        chosen = self._owner.settings
+        policy = PhonePolicy(chosen.min_phones, 0.0, MAX_CLIP, MAX_BITS, rounds_per_week=chosen.max_rounds_per_week)
+        if self._client is not None and policy != self._policy and self._client.status.round_id is None:
+            self._leave()
         if self._client is None:
+            self._policy = policy
             anchors, store = self._anchored(), self._opened()
             self._connection = Connection(self._url, store, transport=self._transport, clock=self._clock)
             store.anchor(anchors)
-            settings = self._owner.settings
             self._client = DeviceClient(
                 store,
                 self._connection,
-                policy=PhonePolicy(settings.min_phones, 0.0, MAX_CLIP, MAX_BITS),
+                policy=policy,
                 train=self._train,
                 conditions=self._conditions,
                 anchors=anchors,
                 renew=lambda: enrol(anchors.enrolment_url or self._url, store, transport=self._transport),
                 needed=Conditions(idle=True, charging=True, unmetered=True),
                 shipped=lambda: self._export.trainer().weights(),
+                admits=self._admit,
                 counted=self._listed,
-                budget=PrivacyBudget(rho(settings.epsilon_limit), MAX_PARTICIPATIONS),
+                budget=PrivacyBudget(rho(chosen.epsilon_limit), MAX_PARTICIPATIONS),
                 clock=self._clock,
             )
         return self._client
@@ -310,17 +322,27 @@ class Participation:
             doing = "Counting"
         if self._too_little:
             raise TooLittleError("too little was typed since the last training")
-        texts = self._texts.training_texts()
+        max_messages = task.budgets[_DEVICE_CLASS].steps * TRAINING_BATCH  # a message has a row at least
+        texts = self._texts.training_texts(max_messages, self._owner.settings.max_rounds_per_message)
         round_id = self._client.status.round_id if self._client else None
         self._do(f"{doing} for round {round_id}")
         try:
-            update = self._run(should_stop, long_work.train, self._export.directory, weights, task, texts, "middle")
+            arguments = (self._export.directory, weights, task, texts, _DEVICE_CLASS)
+            update: Update = self._run(should_stop, long_work.train, *arguments)
         except child_processes.InterruptedWorkError as error:
             self._note(number, reason=f"{doing} was broken off: {error}.")
             raise
         if task.counting is not None:
             self._note(number, counted=[int(np.count_nonzero(update.delta)), self._listed.length])
+        self._texts.count_round()  # before anything of it leaves, whatever becomes of the round
         return update
+
+    def _admit(self, weights: bytes) -> None:
+        """See `model_admission.admit`."""
+        texts = self._texts.held_out_texts()
+        if texts:
+            self._do("Comparing the new shared model with the app's own")
+            model_admission.admit(weights, self._export.directory, texts, self._run, lambda: not self._wanted)
 
     def _do(self, activity: str) -> None:
         """Say what takes the rest of this step."""
@@ -337,6 +359,15 @@ class Participation:
     def _spent(self) -> float:
         budget = self._opened().budget
         return budget.spent_rho if budget else 0.0
+
+    def _look_at_refusal(self, client: DeviceClient) -> None:
+        """Keep why a round was refused, for the owner: the server is told no more than that it was."""
+        latest = next(iter(self._opened().rounds()), None)
+        refused = latest is not None and latest.reason is DropReason.POLICY and not latest.joined
+        if latest is None or not refused or "reason" in self._facts().get(str(latest.number), {}):
+            return
+        reason = client.status.reason
+        self._note(latest.number, reason=f"{reason[:1].upper()}{reason[1:]}.")
 
     def _look_at_rounds(self, spent_before: float) -> None:
         """Keep what a round cost, and what left in it."""

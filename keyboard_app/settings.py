@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from model.suggestions import Autocorrection
 
+NO_LIMIT = 1 << 20
+"""Of rounds: more than there ever are."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -21,6 +24,8 @@ class Settings:
         rest_seconds: Time after the last key press from which on the phone counts as idle, in seconds.
         min_examples: Minimum number of new messages to join a round with.
         min_phones: Minimum number of phones in a round to join it.
+        max_rounds_per_message: Maximum number of rounds that one message is trained on in.
+        max_rounds_per_week: Maximum number of rounds in seven days that something is sent in; an app may ask for fewer.
     """
 
     consent: bool | None = None
@@ -36,6 +41,8 @@ class Settings:
     rest_seconds: float = 10.0
     min_examples: int = 100
     min_phones: int = 5
+    max_rounds_per_message: int = 10
+    max_rounds_per_week: int = NO_LIMIT
 
     def __post_init__(self) -> None:
         switches = (
@@ -46,6 +53,9 @@ class Settings:
         if self.theme not in {"light", "dark"} or self.consent not in {None, True, False}:
             raise ValueError(f"there are no such settings: {self}")
         if not all(isinstance(switch, bool) for switch in switches) or not self.epsilon_limit >= 0:
+            raise ValueError(f"there are no such settings: {self}")
+        limits = (self.max_rounds_per_message, self.max_rounds_per_week)
+        if not all(type(limit) is int and limit >= 1 for limit in limits):
             raise ValueError(f"there are no such settings: {self}")
         if min(self.rest_seconds, self.min_examples) < 0 or self.min_phones < 2:
             raise ValueError(f"there are no such settings: {self}")

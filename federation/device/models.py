@@ -26,6 +26,7 @@ class ModelSource:
         anchors: what the app brings.
         policy: how far models may be from each other.
         shipped: returns the weights that the app came with; needed if the policy has bounds.
+        admits: raises PlanRefusedError for weights that the app does not want, and UnreachableError to be asked again.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class ModelSource:
         anchors: Anchors,
         policy: PhonePolicy,
         shipped: Callable[[], FlatVector] | None,
+        admits: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         if policy.bounds_models and shipped is None:
             raise ValueError("a policy that bounds models needs the weights that the app came with")
@@ -44,6 +46,7 @@ class ModelSource:
         self._downloads = Downloads(store, connection, "model", 4 * anchors.dimension)
         self._policy = policy
         self._shipped = shipped
+        self._admits = admits
         self._refused: dict[str, str] = {}
 
     def follow(self, server_key: bytes) -> None:
@@ -68,8 +71,8 @@ class ModelSource:
         """Return the model with a hash: the one that is here, or what it takes to come to it.
 
         Raises:
-            PlanRefusedError: it is farther from the one before or from the app's than rounds can have moved it; it is
-                neither kept nor fetched again.
+            PlanRefusedError: it is farther from the one before or from the app's than rounds can have moved it, or the
+                app does not want it; it is neither kept nor fetched again.
             ServerRefusedError, UnreachableError: see `Connection.download`, or what came is not that model.
         """
         kept = self._store.model()
@@ -87,11 +90,14 @@ class ModelSource:
         return weights
 
     def _admit(self, weights: bytes, version: int, before: bytes | None) -> None:
-        """Refuse a model that was not made by rounds of the models before it."""
-        if not self._policy.bounds_models or self._shipped is None:
-            return
+        """Refuse a model that was not made by rounds of the models before it, or that the app does not want."""
+        if self._policy.bounds_models and self._shipped is not None:
+            self._check_distances(weights, version, before, self._shipped())
+        self._admits(weights)
+
+    def _check_distances(self, weights: bytes, version: int, before: bytes | None, shipped_weights: FlatVector) -> None:
         new = codec.from_bytes(weights).astype(np.float64)
-        shipped = float(np.linalg.norm(new - self._shipped()))
+        shipped = float(np.linalg.norm(new - shipped_weights))
         self._policy.check_distance(shipped, abs(version - self._version), of_app=True)
         if before is not None and self._store.model_version:
             moved = float(np.linalg.norm(new - codec.from_bytes(before)))

@@ -23,6 +23,7 @@ class TrainingTexts:
     def __init__(self, learner: Learner) -> None:
         self._learner = learner
         self._through = 0
+        self._given: list[Message] = []
 
     @property
     def vault(self) -> Vault:
@@ -34,11 +35,16 @@ class TrainingTexts:
         """Number of messages since the last training."""
         return self._learner.learned.new_examples
 
-    def training_texts(self) -> Sequence[str]:
-        """Return the messages to train on, oldest first."""
-        messages = self._learner.messages()
-        self._through = messages[-1].number if messages else 0
-        return [message.text for message in messages if not _is_held_out(message)]
+    def training_texts(self, max_messages: int, max_rounds: int) -> Sequence[str]:
+        """Return messages to train on that were in fewer rounds than `max_rounds`: new ones first."""
+        log = self._learner.kept.log
+        self._through = max((message.number for message in log.messages()), default=0)
+        self._given = [message for message in log.for_round(max_rounds) if not _is_held_out(message)][:max_messages]
+        return [message.text for message in self._given]
+
+    def count_round(self) -> None:
+        """Count one more round for what `training_texts` returned last: before anything that was learned leaves."""
+        self._learner.kept.log.count_round(self._given)
 
     def held_out_texts(self) -> Sequence[str]:
         """Return the latest messages that are never trained on, oldest first."""

@@ -105,6 +105,16 @@ class TypingLog:
         """Return the finished messages with numbers above `after`, oldest first."""
         return [Message(number, at, content.decode()) for number, at, content in self._vault.entries(after)]
 
+    def for_round(self, max_rounds: int) -> list[Message]:
+        """Return the messages that were trained on in fewer rounds than some, those of the fewest and newest first."""
+        uses = self._vault.uses()
+        fresh = [message for message in self.messages() if uses.get(message.number, 0) < max_rounds]
+        return sorted(fresh, key=lambda message: (uses.get(message.number, 0), -message.number))
+
+    def count_round(self, messages: Sequence[Message]) -> None:
+        """Count one more round that messages were trained on in; once this returns, it is counted."""
+        self._vault.count_use([message.number for message in messages])
+
     def count(self, after: int = 0) -> int:
         """Return how many messages have numbers above `after`."""
         return self._vault.count(after)

@@ -40,6 +40,11 @@ _MIGRATIONS = (
             id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, sealed BLOB NOT NULL)""",
         "CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, sealed BLOB NOT NULL)",
     ),
+    # Entries from before uses were counted may have had any number of them: they count as used once.
+    (
+        "ALTER TABLE entries ADD COLUMN uses INTEGER NOT NULL DEFAULT 0",
+        "UPDATE entries SET uses = 1",
+    ),
 )
 
 
@@ -109,8 +114,9 @@ class FileKeyStore:
 class Vault:
     """Sealed entries in order, and sealed documents by name. Safe to use from several threads.
 
-    A write that has returned survives the death of the process. Times, numbers, names and sizes are not sealed. Every
-    method raises VaultError if the file cannot be used, and VaultFullError if there is no room; nothing changes then.
+    A write that has returned survives the death of the process. Times, numbers, uses, names and sizes are not sealed.
+    Every method raises VaultError if the file cannot be used, and VaultFullError if there is no room; nothing changes
+    then.
 
     Args:
         path: SQLite file, or `IN_MEMORY`.
@@ -164,6 +170,16 @@ class Vault:
         """Return how many entries have numbers above `after`."""
         with self._database.reading() as database:
             return int(database.execute("SELECT count(*) FROM entries WHERE id > ?", (after,)).fetchone()[0])
+
+    def uses(self) -> dict[int, int]:
+        """Return how often each entry was used, by number."""
+        with self._database.reading() as database:
+            return dict(database.execute("SELECT id, uses FROM entries").fetchall())
+
+    def count_use(self, numbers: Sequence[int]) -> None:
+        """Count one more use of some entries."""
+        with self.writing() as database:
+            database.executemany("UPDATE entries SET uses = uses + 1 WHERE id = ?", [(number,) for number in numbers])
 
     def numbers(self) -> list[int]:
         """Return the numbers of all entries, in order."""

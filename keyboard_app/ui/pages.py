@@ -339,6 +339,7 @@ def _settings(view: Screen) -> list[Widget]:
             Row(*limits, space=8),
             title="Privacy budget",
         ),
+        round_pages.limits(view),
         Card(
             palette,
             Text("A desktop has no battery to ask: these stand in for a phone's own answers.", palette.muted, size=13),

@@ -1,15 +1,21 @@
 """The pages about rounds: what left the phone in each, how they went, and the models that came of them."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
+from keyboard_app.settings import NO_LIMIT
 from keyboard_app.status import ModelEntry, Outcome, RoundEntry
 from keyboard_app.ui.pictures import masked_picture, update_picture
 from keyboard_app.ui.screen import Screen
 from keyboard_app.ui.theme import Colour, Palette
 from keyboard_app.ui.widgets import Card, Column, Curve, Meter, Picture, PushButton, Row, Text, fact
+
+_ROUNDS_PER_MESSAGE = (1, 3, 10, 100)
+_ROUNDS_PER_WEEK = (1, 7, 30, NO_LIMIT)
 
 
 def leaves(view: Screen) -> list[Widget]:
@@ -116,6 +122,34 @@ def _entry(entry: RoundEntry, palette: Palette) -> Widget:
             Text(entry.reason, palette.muted, size=13),
             space=1,
         ),
+    )
+
+
+def limits(view: Screen) -> Widget:
+    """Return the owner's own limits of taking part."""
+    palette, settings = view.palette, view.phone.settings
+
+    def choices(name: str, numbers: Sequence[int]) -> Row:
+        return Row(
+            *(
+                PushButton(
+                    "As the app says" if number == NO_LIMIT else f"{number}",
+                    view.act(view.phone.change, replace(settings, **{name: number})),  # type: ignore[arg-type]
+                    palette,
+                    "primary" if getattr(settings, name) == number else "",
+                )
+                for number in numbers
+            ),
+            space=8,
+        )
+
+    return Card(
+        palette,
+        Text("A message is learned from in this many rounds at most.", palette.muted, size=13),
+        choices("max_rounds_per_message", _ROUNDS_PER_MESSAGE),
+        Text("This phone sends something in this many rounds a week at most.", palette.muted, size=13),
+        choices("max_rounds_per_week", _ROUNDS_PER_WEEK),
+        title="Rounds",
     )
 
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -17,6 +18,8 @@ from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol.conditions import Conditions
 from federation.protocol.model_codec import SharedKind
 from federation.protocol.training_settings import TrainingSettings
+from federation.rounds.server_optimizers import ServerState
+from federation.server.models import Verdict as GateVerdict
 from federation.server.settings import RoundSettings
 from keyboard_app import long_work
 from keyboard_app.model_comparison import Measured, Verdict
@@ -59,6 +62,8 @@ class Owner:
     used: list[int] = field(default_factory=list)
     used_counts: list[int] = field(default_factory=list)
     trained: int = 0
+    counted: list[str] = field(default_factory=list)
+    limits: tuple[int, int] = (0, 0)
     shown: list[str] = field(default_factory=list)
     participation: Participation | None = None
 
@@ -84,8 +89,13 @@ class Owner:
     def new_examples(self) -> int:
         return self.new
 
-    def training_texts(self) -> Sequence[str]:
+    def training_texts(self, max_messages: int, max_rounds: int) -> Sequence[str]:
+        self.limits = max_messages, max_rounds
         return self.texts
+
+    def count_round(self) -> None:
+        assert self.participation is not None
+        self.counted.append(self.participation.activity)
 
     def held_out_texts(self) -> Sequence[str]:
         return self.held_out
@@ -218,7 +228,14 @@ def test_the_new_model_is_compared_and_used(
 ) -> None:
     run(site, participation, others, lambda: bool(owner.used))
     assert owner.used == [2]
-    assert owner.shown == ["Training for round 1", "Comparing the new shared model with the old one"]
+    assert owner.shown == [
+        "Comparing the new shared model with the app's own",
+        "Training for round 1",
+        "Comparing the new shared model with the app's own",
+        "Comparing the new shared model with the old one",
+    ]
+    assert owner.counted == ["Training for round 1"]  # the messages' round, before anything of it left
+    assert owner.limits == (400 * 8, owner.settings.max_rounds_per_message)
     models = participation._models.of("model")
     assert models.content(2) == site.installation.models.state(2).weights.tobytes()
     assert models.measured(1) is not None
@@ -257,6 +274,59 @@ def test_a_clearly_worse_model_waits_for_its_owner(
     assert participation._models.of("model").in_use == 1
 
 
+def test_a_model_that_is_far_worse_on_the_owners_text_is_never_trained_on_or_shown(
+    site: Site, participation: Participation, others: list[HttpPhone], owner: Owner
+) -> None:
+    """An operator's own model, signed and in the log, whose distance no profile bounds."""
+    models = site.installation.models
+    first = models.state(1)
+    noise = np.random.default_rng(1).normal(0, 1, first.weights.size).astype(np.float32)
+    with site.installation.database.write() as session:
+        stored = models.store(ServerState(first.weights + noise, first.slots))
+        passed = GateVerdict(passed=True, metrics={})
+        models.insert(session, stored, parent=1, verdict=passed, round_id=None, now=site.clock())
+    run(site, participation, others, lambda: bool(participation.snapshot().rounds))
+    entry = participation.snapshot().rounds[0]
+    assert entry.outcome is Outcome.REFUSED
+    assert "on your own text" in entry.reason.lower()
+    assert "% more than the one that the app came with" in entry.reason
+    assert owner.used == []
+    assert owner.trained == 0
+    assert participation._opened().model() is None  # nothing that could be trained on or shown
+    reported = [seen.body for seen in site.wire.seen if seen.path.endswith("/events")]
+    assert reported
+    assert not any(b"text" in body for body in reported)  # the server learns that it was refused, not of whose words
+
+
+def test_a_comparison_that_is_broken_off_is_taken_up_again(
+    site: Site, participation: Participation, others: list[HttpPhone], owner: Owner
+) -> None:
+    asked = 0
+
+    def broken_off(*arguments: Any) -> object:
+        nonlocal asked
+        if arguments[1] is long_work.loss_rise:
+            asked += 1
+            if asked == 1:
+                raise child_processes.InterruptedWorkError("the phone is in use again")
+        return here(*arguments)
+
+    participation._run = broken_off
+    run(site, participation, others, lambda: bool(owner.used))
+    assert asked == 3  # of the first model twice, of the second once
+
+
+def test_the_owners_rounds_a_week_hold_at_once(
+    site: Site, participation: Participation, others: list[HttpPhone], owner: Owner
+) -> None:
+    run(site, participation, others, lambda: joined(participation))
+    owner.settings, owner.new = replace(owner.settings, max_rounds_per_week=1), 4
+    site.clock.now += SETTINGS.separation_seconds
+    rounds = len(participation.snapshot().rounds)
+    run(site, participation, others, lambda: len(participation.snapshot().rounds) > rounds)
+    assert participation.snapshot().rounds[0].reason.startswith("1 rounds a week are enough")
+
+
 def test_with_too_little_new_text_the_phone_trains_not_but_gets_the_model(
     site: Site, participation: Participation, others: list[HttpPhone], owner: Owner, tmp_path: Path
 ) -> None:
@@ -283,8 +353,10 @@ def test_training_that_is_broken_off_leaves_the_round_and_says_why(
     others: list[HttpPhone],
     owner: Owner,
 ) -> None:
-    def in_use(should_stop: Callable[[], bool], *_: object) -> None:
+    def in_use(should_stop: Callable[[], bool], work: object, *_: object) -> float:
         assert not should_stop()
+        if work is long_work.loss_rise:
+            return 0.0
         owner.device.conditions = Conditions()
         assert should_stop()
         raise child_processes.InterruptedWorkError("the phone is in use again")
@@ -327,7 +399,7 @@ def test_a_round_of_too_few_is_refused(
 ) -> None:
     owner.settings = replace(owner.settings, min_phones=50)
     run(site, participation, others, lambda: bool(participation.snapshot().rounds))
-    assert participation.snapshot().rounds[0].reason == "The plan is below this phone's policy."
+    assert participation.snapshot().rounds[0].reason.startswith("A sum of 3 phones is too small")
 
 
 def test_a_server_that_is_away_is_waited_for(site: Site, participation: Participation, others: list[HttpPhone]) -> None:

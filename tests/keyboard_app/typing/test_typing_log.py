@@ -389,6 +389,49 @@ class TestLog:
         assert [message.text for message in log.messages(after=seen)] == ["two"]
 
 
+class TestRounds:
+    def test_new_messages_come_first_and_none_is_in_more_rounds_than_the_limit(self, log: TypingLog) -> None:
+        for text in ("one", "two", "three"):
+            log.finish(text, keystrokes=3)
+        given = [message.text for message in log.for_round(2)]
+        assert given == ["three", "two", "one"]
+        log.count_round(log.for_round(2)[:2])
+        log.finish("four", keystrokes=3)
+        assert [message.text for message in log.for_round(2)] == ["four", "one", "three", "two"]
+        log.count_round(log.for_round(2))
+        assert [message.text for message in log.for_round(2)] == ["four", "one"]
+        log.count_round(log.for_round(2))
+        assert log.for_round(2) == []
+        assert len(log.for_round(3)) == 4
+
+    def test_rounds_are_remembered_over_restarts_new_keys_and_deletions(self, path: Path, clock: Clock) -> None:
+        for uses in range(3):
+            vault = Vault(path, FileKeyStore(path.with_suffix(".key")))
+            log = TypingLog(vault, clock=clock)
+            log.finish("same", keystrokes=3) if not uses else None
+            assert len(log.for_round(uses)) == 0
+            assert len(log.for_round(uses + 1)) == 1
+            log.count_round(log.for_round(uses + 1))
+            vault.forget_key()
+            vault.close()
+        log = TypingLog(Vault(path, FileKeyStore(path.with_suffix(".key"))), clock=clock)
+        log.forget("same")
+        log.finish("other", keystrokes=3)
+        assert [message.text for message in log.for_round(1)] == ["other"]
+
+    def test_messages_from_before_rounds_were_counted_count_as_used(self, path: Path) -> None:
+        vault = Vault(path, FileKeyStore(path.with_suffix(".key")))
+        TypingLog(vault).finish("from before", keystrokes=3)
+        vault.close()
+        with contextlib.closing(sqlite3.connect(path)) as database:  # as the version before left it
+            database.execute("ALTER TABLE entries DROP COLUMN uses")
+            database.execute("PRAGMA user_version = 1")
+            database.commit()
+        log = TypingLog(Vault(path, FileKeyStore(path.with_suffix(".key"))))
+        assert log.for_round(1) == []
+        assert [message.text for message in log.for_round(2)] == ["from before"]
+
+
 def killed(folder: Path, after_words: int) -> list[str]:
     """Let a process type, kill it at some moment, and return the words that it said were safe."""
     command = [sys.executable, "-m", "tests.keyboard_app.typing.typing_until_killed", str(folder)]
