@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from federation.audit import Bounds, Report, SeenLog, audit
 from federation.protocol.log import Edge, LogEntry, unpack
-from federation.protocol.plan import Mechanism, Privacy
+from federation.protocol.plan import PLAN_BYTES, Mechanism, Privacy
 from federation.protocol.steps import Step
 from federation.rounds.server_optimizers import Adagrad, Adam, ServerOptimizer, ServerState, SgdMomentum, Yogi
 from federation.server.errors import UnknownError
@@ -255,7 +255,7 @@ def test_a_plan_that_another_key_signed_is_found(server: Server) -> None:
         def round(self, round_id: int) -> bytes | None:
             told = super().round(round_id)
             assert told is not None
-            return told[:198] + bytes(64) + told[262:] if round_id == 2 else told
+            return told[:PLAN_BYTES] + bytes(64) + told[PLAN_BYTES + 64 :] if round_id == 2 else told
 
     report = audit(Other(server), KEY)[0]
     assert ("round", "round 2") in checks(report)
