@@ -43,7 +43,7 @@ def of_profile(profile: TrustProfile, dimension: int) -> Iterator[str]:
             f"of a promise by itself. {rounds_to_limit(profile, dimension):g} such rounds reach the limit of "
             f"{profile.epsilon_limit:g}"
         )
-        yield "does not cover: a trap within these bounds that needs a word or two only; see docs/secure-aggregation.md"
+        yield "does not cover: a better trap within these bounds than the one that was measured; see benchmarks/trap.py"
     yield from (f"does not cover: {each}" for each in _ALWAYS_OPEN)
 
 
