@@ -60,7 +60,7 @@ class Case:
         if "commitments" in changes:
             changes["commitments"] = replace(changes["commitments"], groups=cohorts.commitment(nonce))
         task = world.task(nonce, **changes)
-        plan = world.plan(round_id, task.to_bytes(), **self.plan(world))
+        plan = world.plan(round_id, task, **self.plan(world))
         return Rehearsal(world, plan, task, nonce, self.drops)
 
 

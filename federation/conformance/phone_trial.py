@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from federation.protocol.drop_reasons import DropReason
 from federation.protocol.log import pack
 from federation.protocol.model_codec import delta, sha256
 from federation.protocol.steps import STEPS, Step
-from federation.protocol.trust import TRUSTED
+from federation.protocol.trust import TRUSTED, Anchors
 from federation.secure_aggregation.errors import SecureAggregationError
+from model.engine.exported import MANIFEST
 
 VOCABULARY = "conformance"
 _WRONG_CLOCK_SECONDS = 1000
@@ -115,18 +116,16 @@ class PhoneTrial:
 
     def write_trust(self, path: Path, publisher: Ed25519PrivateKey) -> None:
         """Write what the phone brings along: keys and the trusted profile, signed by a publisher of the trial's own."""
-        profile = TRUSTED.to_json() | {"min_phones": MIN_PHONES}
-        content = {
-            "manifest_sha256": hashlib.sha256(VOCABULARY.encode()).hexdigest(),
-            "server_key": self.world.server_public.hex(),
-            "authority_key": self.world.issuer.authority.public_key.hex(),
-            "enrolment_url": "",
-            "profile": profile,
-        }
-        text = json.dumps(content, sort_keys=True, indent=1)
-        signature = publisher.sign(b"fedkey trust v1\0" + text.encode()).hex()
-        key = publisher.public_key().public_bytes_raw().hex()
-        write_private(path, json.dumps({"trust": text, "publisher": key, "signature": signature}, indent=1).encode())
+        manifest = path.with_name(MANIFEST)
+        write_private(manifest, json.dumps({"vocabulary": VOCABULARY, "dimension": DIMENSION}).encode())
+        Anchors(
+            vocabulary=VOCABULARY,
+            dimension=DIMENSION,
+            version=1,
+            server_key=self.world.server_public,
+            authority_key=self.world.issuer.authority.public_key,
+            profile=replace(TRUSTED, min_phones=MIN_PHONES),
+        ).write(path, manifest, publisher)
 
     def handle(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one request."""

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 
 from federation.conformance.report import Report
-from federation.conformance.trial_phone import TrialPhone, drawn
+from federation.conformance.trial_phone import TrialPhone, UnansweredError, drawn
 from federation.protocol import versions
 from federation.protocol.steps import STEPS, Step
 from federation.secure_aggregation.messages import HEADER_BYTES, seal
@@ -77,6 +77,14 @@ def at_the_door(report: Report, phone: TrialPhone) -> None:
     _expect(report, "check-in.once", "a check-in counts once", sent(again) if first == 200 else first, 409)
 
 
+def _too_large(phone: TrialPhone, path: str) -> int:
+    """Return what a server answers to far more than it wants; to hang up in the middle of it is as good."""
+    try:
+        return phone.post(path, bytes(64 << 20)).status_code
+    except UnansweredError:
+        return 413
+
+
 def _with(body: bytes, **more: object) -> bytes:
     return json.dumps(json.loads(body) | more).encode()
 
@@ -121,8 +129,7 @@ def at_step(
     )
     wrong_body = phone.wire.send("POST", path, phone.headers("POST", path, b"another"), message)
     _expect(report, f"{step}.body", "a body that was not signed is refused", wrong_body.status_code, 400)
-    large = phone.post(path, bytes(64 << 20)).status_code
-    _expect(report, f"{step}.large", "a body that is too large is refused", large, 413)
+    _expect(report, f"{step}.large", "a body that is too large is refused", _too_large(phone, path), 413)
     if others:
         other = others[0]
         for name, rule, sent, status in (

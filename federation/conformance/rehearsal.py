@@ -133,7 +133,7 @@ class World:
         )
         return replace(task, **changes)
 
-    def plan(self, round_id: int, task: bytes, **changes: Any) -> RoundPlan:
+    def plan(self, round_id: int, task: TrainingTask, **changes: Any) -> RoundPlan:
         """Return the plan of a round with a task."""
         plan = RoundPlan(
             round_id=round_id,
@@ -142,7 +142,7 @@ class World:
             encoding=PackedEncoding.for_clip(4, MAX_PHONES, CLIP, DIMENSION),
             clip=CLIP,
             weight_cap=WEIGHT_CAP,
-            rotation_seed=hashlib.sha256(b"fedkey task v1\0" + task).digest(),
+            rotation_seed=task.rotation_seed,
             minimum=MIN_PHONES,
             deadlines=Deadlines(600, 1200, 1800, 2400, 3000),
         )

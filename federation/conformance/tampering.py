@@ -1,6 +1,5 @@
 """Answers that no honest server gives, by what is wrong with each."""
 
-import hashlib
 import math
 import struct
 from collections.abc import Callable
@@ -10,7 +9,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.conformance.rehearsal import DIMENSION, MAX_PHONES, MIN_PHONES, Rehearsal
-from federation.protocol.plan import PLAN_BYTES, RoundPlan
+from federation.protocol.plan import PLAN_BYTES, RoundPlan, sealed
+from federation.protocol.task import seed_of
 from federation.secure_aggregation import Device, Roster
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.secure_aggregation.messages import (
@@ -54,8 +54,7 @@ def _resigned(change: Callable[[bytearray], None]) -> Tamper:
     def tampered(rehearsal: Rehearsal, answer: bytes) -> bytes:
         plan = bytearray(answer[:PLAN_BYTES])
         change(plan)
-        signature = rehearsal.world.server_key.sign(b"fedkey plan v2\0" + plan)
-        return bytes(plan) + signature + answer[PLAN_BYTES + SIGNATURE_BYTES :]
+        return sealed(bytes(plan), rehearsal.world.server_key) + answer[PLAN_BYTES + SIGNATURE_BYTES :]
 
     return tampered
 
@@ -74,8 +73,7 @@ def _with_task(change: Callable[[bytes], bytes]) -> Tamper:
 
     def tampered(rehearsal: Rehearsal, answer: bytes) -> bytes:
         task = change(answer[PLAN_BYTES + SIGNATURE_BYTES :])
-        seed = hashlib.sha256(b"fedkey task v1\0" + task).digest()
-        plan = replace(RoundPlan.from_bytes(answer[:PLAN_BYTES]), rotation_seed=seed)
+        plan = replace(RoundPlan.from_bytes(answer[:PLAN_BYTES]), rotation_seed=seed_of(task))
         return plan.signed(rehearsal.world.server_key) + task
 
     return tampered

@@ -100,7 +100,7 @@ class TrainingTask:
     @property
     def rotation_seed(self) -> bytes:
         """SHA-256 of the task, 32 bytes."""
-        return _seed(self.to_bytes())
+        return seed_of(self.to_bytes())
 
     @classmethod
     def of_plan(cls, data: bytes, plan: RoundPlan) -> Self:
@@ -109,7 +109,7 @@ class TrainingTask:
         Raises:
             PlanRefusedError: it is another plan's, or impossible.
         """
-        if _seed(data) != plan.rotation_seed:
+        if seed_of(data) != plan.rotation_seed:
             raise PlanRefusedError("the task is not the plan's: do not take part")
         try:
             values = json.loads(data)
@@ -127,5 +127,6 @@ class TrainingTask:
             raise PlanRefusedError(f"impossible task: {e}") from e
 
 
-def _seed(data: bytes) -> bytes:
+def seed_of(data: bytes) -> bytes:
+    """Return the seed of the plan of a task, which binds them."""
     return hashlib.sha256(_LABEL + data).digest()
