@@ -198,7 +198,7 @@ def _try(suggesters: Mapping[str, Suggester]) -> None:
 def _show(text: str, strips: Mapping[str, Sequence[str]]) -> None:
     click.echo(f"“{text}”")
     for name, words in strips.items():
-        click.echo(f"   {name:<26}" + "".join(f"{word:<16}" for word in words))
+        click.echo(f"   {name:<28}" + "".join(f"{word:<16}" for word in words))
 
 
 def _differing(suggesters: Mapping[str, Suggester]) -> Iterator[tuple[str, dict[str, Sequence[str]]]]:
