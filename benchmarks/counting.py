@@ -118,6 +118,7 @@ def main() -> None:
         row(f"list_{length}", partial(_exact, ground, clients, length, everybody))
     row("list_all", partial(_exact, ground, clients, None, everybody))
     order = np.random.default_rng(1).permutation(len(texts))
+    order = order[: ROUNDS[-1] * min(ROUND_CLIENTS, len(texts) // ROUNDS[-1])]
     for rounds in ROUNDS:
         row(f"rounds_{rounds}", partial(_rounds, ground, clients, order, rounds, 1.0))
     row(f"rounds_{ROUNDS[-1]}_decay", partial(_rounds, ground, clients, order, ROUNDS[-1], DECAY))
@@ -153,11 +154,10 @@ def _exact(ground: Ground, clients: Clients, length: int | None, chosen: Sequenc
 
 
 def _rounds(ground: Ground, clients: Clients, order: npt.NDArray[np.int64], rounds: int, decay: float) -> Checkpoint:
-    """Return what so many rounds count, each of other clients, earlier ones decaying."""
+    """Return what so many rounds count, each of other clients of all in an order, earlier ones decaying."""
     counts = np.zeros(len(clients.listed), np.float32)
-    for number in range(rounds):
-        cohort = order[number * ROUND_CLIENTS : (number + 1) * ROUND_CLIENTS].tolist()
-        counts = np.float32(decay) * counts + clients.summed(clients.listed, cohort)
+    for cohort in order.reshape(ROUNDS[-1], -1)[:rounds]:
+        counts = np.float32(decay) * counts + clients.summed(clients.listed, cohort.tolist())
     return ground.with_parts(ground.start, CountedNgram(counts, clients.listed))
 
 
