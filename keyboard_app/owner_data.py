@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from federation.base.files import write_private
+from keyboard_app import moving
 from keyboard_app.deletion import PARTS, Deletion
-from keyboard_app.profile import Profile, plain
+from keyboard_app.profile import Profile, chosen, plain
 from keyboard_app.rounds_thread import RoundsThread
 from keyboard_app.settings import Settings
 from keyboard_app.typing.learner import Learner
@@ -92,6 +93,39 @@ class OwnerData:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         write_private(path, content.encode())
         return path
+
+    def write_copy(self, settings: Settings, passphrase: str) -> Path:
+        """Write everything that another phone can use into a sealed file; return where it is.
+
+        Raises:
+            OSError: It cannot be written.
+            ValueError: The passphrase is too short, or what is kept cannot be read now.
+        """
+        messages, documents = self._learner.copy()
+        sealed = moving.seal({"settings": plain(settings), "messages": messages}, documents, passphrase)
+        path = self._profile.exports / time.strftime("fedkey-%Y-%m-%d-%H%M%S.copy", time.localtime(self._clock()))
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_private(path, sealed)
+        return path
+
+    def read_copy(self, path: Path, passphrase: str) -> Settings:
+        """Keep what another phone wrote, and return its settings. Only a phone that has learned nothing can do it.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is something else, the passphrase is another, or this phone has words of its own.
+        """
+        learned = self._learner.learned
+        if learned.messages or learned.learned:
+            raise ValueError("this phone has learned words of its own: wipe them first, so that nothing is mixed up")
+        content, documents = moving.unseal(path.read_bytes(), passphrase)
+        try:
+            messages = [(float(at), str(text)) for at, text in content["messages"]]
+            settings = chosen(content["settings"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError("this copy is of another version: nothing was read") from error
+        self._learner.take(messages, documents)
+        return settings
 
     def wipe(self) -> None:
         """Forget all words and messages, those that are being typed too."""

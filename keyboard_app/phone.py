@@ -120,6 +120,17 @@ class Phone:
         """Turn incognito on or off; it stays so over restarts."""
         self.change(replace(self.settings, incognito=on))
 
+    def change_hand(self) -> None:
+        """Have the keys for one hand on the other side."""
+        other = {"left": "right", "right": "left", "": ""}
+        self.change(replace(self.settings, one_handed=other[self.settings.one_handed]))
+
+    def next_layout(self) -> None:
+        """Change to the other layout of keys, and back at the next call; without another one nothing changes."""
+        first, second = self.session.layout, self.settings.second_layout
+        if second:
+            self.change(replace(self.settings, layout=second, second_layout=first))
+
     def agree(self, consent: bool) -> None:  # noqa: FBT001 - the answer to a question
         """Agree to learning, here and together, or withdraw. What is being typed at the moment is not learned."""
         self.session.keep_secret()
@@ -201,6 +212,26 @@ class Phone:
         """
         return self._data.export(self.settings)
 
+    def write_copy(self, passphrase: str) -> Path:
+        """Write an encrypted file with everything that another phone can use; return where it is.
+
+        Raises:
+            OSError: It cannot be written.
+            ValueError: The passphrase is too short, or what is kept cannot be read now.
+        """
+        return self._data.write_copy(self.settings, passphrase)
+
+    def read_copy(self, path: Path, passphrase: str) -> None:
+        """Keep what another phone wrote, its settings too, but for what its owner agreed to there.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is something else, the passphrase is another, or this phone has words of its own.
+        """
+        settings = self._data.read_copy(path, passphrase)
+        own = self.settings
+        self.change(replace(settings, consent=own.consent, learn_here=own.learn_here, incognito=own.incognito))
+
     def delete_everything(self) -> None:
         """Delete all that this phone keeps of its owner, its identity in rounds included."""
         self._data.delete()
@@ -227,6 +258,7 @@ class Phone:
             Keystrokes(week({day.day: (day.characters, day.keystrokes) for day in learned.days}, self._clock())),
             learned.learned,
             learned.never,
+            learned.shortcuts,
             (learned.messages, learned.words),
             learned.problem or snapshot.problem,
             snapshot.trust,

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,11 +108,7 @@ class Profile:
     def settings(self) -> Settings:
         """Return what the owner chose; what cannot be read is as at the first start, with consent unanswered."""
         try:
-            values = json.loads(self.settings_file.read_text())
-            known = {field.name for field in dataclasses.fields(Settings)}
-            chosen = {name: value for name, value in values.items() if name in known}
-            limit = chosen.get("epsilon_limit")
-            return Settings(**chosen | {"epsilon_limit": math.inf if limit is None else float(limit)})
+            return chosen(json.loads(self.settings_file.read_text()))
         except (OSError, AttributeError, TypeError, ValueError):
             return Settings()
 
@@ -128,6 +124,18 @@ class Profile:
     def settings_file(self) -> Path:
         """What the owner chose."""
         return self.folder / "settings.json"
+
+
+def chosen(values: Mapping[str, Any]) -> Settings:
+    """Return settings from what `plain` made; what this version does not know is left out.
+
+    Raises:
+        AttributeError, TypeError, ValueError: it is something else.
+    """
+    known = {field.name for field in dataclasses.fields(Settings)}
+    taken = {name: value for name, value in values.items() if name in known}
+    limit = taken.get("epsilon_limit")
+    return Settings(**taken | {"epsilon_limit": math.inf if limit is None else float(limit)})
 
 
 def plain(settings: Settings) -> dict[str, Any]:

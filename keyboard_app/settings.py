@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from model.languages import layouts
 from model.suggestions import Autocorrection
 
 NO_LIMIT = 1 << 20
@@ -18,6 +19,13 @@ class Settings:
         autocorrection: `off`, `cautious` or `eager`.
         suggestions: Whether the strip shows any.
         theme: `light` or `dark`.
+        contrast: Whether colours are as far apart as they can be.
+        text_scale: By how much letters are larger than usual, 1 to 1.5.
+        layout: Of the letters, by its name in `model/languages/layouts.toml`; nothing for that of the language.
+        second_layout: That a key changes to and back from; nothing for none.
+        number_row: Whether digits have a row of their own.
+        one_handed: `left` or `right` keeps the keys on that side; nothing spreads them.
+        key_height: By how much keys are higher than usual, 0.8 to 1.3.
         charging, idle, unmetered: Simulated switches of a desktop.
         epsilon_limit: Privacy budget over all rounds; infinite for none.
         incognito: Whether learning is paused.
@@ -33,6 +41,13 @@ class Settings:
     autocorrection: str = Autocorrection.EAGER.value
     suggestions: bool = True
     theme: str = "light"
+    contrast: bool = False
+    text_scale: float = 1.0
+    layout: str = ""
+    second_layout: str = ""
+    number_row: bool = False
+    one_handed: str = ""
+    key_height: float = 1.0
     charging: bool = True
     idle: bool = True
     unmetered: bool = True
@@ -46,8 +61,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         switches = (
-            self.charging, self.idle, self.unmetered, self.incognito, self.learn_here, self.suggestions
+            self.charging, self.idle, self.unmetered, self.incognito, self.learn_here, self.suggestions, self.contrast,
+            self.number_row,
         )  # fmt: skip
+        if not {self.layout, self.second_layout} <= {"", *layouts()} or self.one_handed not in {"", "left", "right"}:
+            raise ValueError(f"there are no such settings: {self}")
+        if not (1 <= self.text_scale <= 1.5 and 0.8 <= self.key_height <= 1.3):
+            raise ValueError(f"there are no such settings: {self}")
         if self.autocorrection not in {strength.value for strength in Autocorrection}:
             raise ValueError(f"there are no such settings: {self}")
         if self.theme not in {"light", "dark"} or self.consent not in {None, True, False}:

@@ -159,6 +159,7 @@ class Status:
         budget, models, keystrokes: As their classes say.
         learned: Words of the user's own, commonest first: word, as shown, number of messages.
         never: Words never to suggest.
+        shortcuts: What each short form stands for.
         logged: Number of messages and of words in the typing log.
         problem: One sentence for the banner; empty if all is well.
         trust: What the app protects from whoever runs the rounds, and what not, in plain words; empty if not known.
@@ -175,6 +176,7 @@ class Status:
     keystrokes: Keystrokes
     learned: Sequence[tuple[str, str, int]]
     never: Sequence[str]
+    shortcuts: Mapping[str, str]
     logged: tuple[int, int]
     problem: str = ""
     trust: str = ""

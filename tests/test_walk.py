@@ -12,7 +12,7 @@ import numpy as np
 from federation.protocol.training_settings import TrainingSettings
 from federation.server.settings import RoundSettings
 from federation.updates.update import Update, clip
-from keyboard_app.editor.keys import LAYOUTS, Layer
+from keyboard_app.editor.keys import Layer, page
 from keyboard_app.participation import Participation
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile, SimulatedConditions
@@ -29,7 +29,7 @@ from tests.federation.server.phones import Clock
 from tests.keyboard_app.test_participation import Network
 
 PUBLIC_TEXT = ["hello there how are you", "i am fine and you", "see you tomorrow then", "what are you doing", "nothing"]
-KEYS = {key.types: key for key in LAYOUTS[Layer.LETTERS]}
+KEYS = {key.types: key for key in page(Layer.LETTERS)}
 ROUNDS = RoundSettings(goal=3, minimum=3, over_selection=1.0, clip=2.0, training=TrainingSettings(epochs=4))
 
 

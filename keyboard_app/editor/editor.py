@@ -57,6 +57,7 @@ __all__ = [
     "Shift",
     "Slot",
     "shifted",
+    "typed_by",
 ]
 
 DOUBLE_SPACE_SECONDS = 1.1
@@ -78,6 +79,7 @@ class EditorState:
         field: kind of the field.
         incognito: nothing is learned.
         language: code of what is written, whose rules for marks and sentences hold.
+        cased: whether the keys have capitals, so that sentences begin with one.
         secret: some of the text was typed in incognito, or pasted, so that none of it may be learned.
         offer: the latest that the model said.
         replacement: what a backspace at its end takes back.
@@ -104,6 +106,7 @@ class EditorState:
     field: FieldKind = FieldKind.ORDINARY
     incognito: bool = False
     language: str = "en"
+    cased: bool = True
     secret: bool = False
     offer: Offer | None = None
     replacement: Replacement | None = None
@@ -183,16 +186,17 @@ class EditorState:
         """
         match key.action:
             case None:
-                return self.type(shifted(key.types, self.shift), at)
+                return self.type(typed_by(key, self.shift), at)
             case Action.BACKSPACE:
                 return self.backspace()
             case Action.RETURN:
                 return self.send()
             case Action.SHIFT:
                 return self.tap_shift(at)
-            case Action.LETTERS | Action.SYMBOLS | Action.MORE_SYMBOLS:
-                layer = {Action.SYMBOLS: Layer.SYMBOLS, Action.MORE_SYMBOLS: Layer.MORE_SYMBOLS}.get(key.action)
-                return After(replace(self, layer=layer or Layer.LETTERS, shift_at=None, space_at=None))
+            case Action.NEXT_LAYOUT:
+                return After(self)  # whoever draws the keys changes them
+            case Action.LETTERS | Action.SYMBOLS | Action.MORE_SYMBOLS | Action.EMOJI:
+                return After(replace(self, layer=Layer[key.action.name], shift_at=None, space_at=None))
 
     def type(self, characters: str, at: float) -> "After":
         """Type characters just as they are: of a long press, or of a physical keyboard. They replace what is selected.
@@ -328,8 +332,8 @@ class EditorState:
 
     def focus(self, field: FieldKind, context: str = "") -> "After":
         """Go to a field of some kind with nothing of ours in it. What was in the field before counts as finished."""
-        empty = EditorState(field=field, context=context, incognito=self.incognito, language=self.language)
-        return After(_automatic_shift(empty), self._finished())
+        fresh = replace(self._fresh(), field=field, context=context)
+        return After(_automatic_shift(fresh), self._finished())
 
     def stands_after(self, context: str) -> "After":
         """Learn what stands before the text."""
@@ -399,6 +403,12 @@ class EditorState:
         if offer.language in {"", self.language}:
             return replace(self, offer=offer)
         return _automatic_shift(replace(self, offer=offer, language=offer.language))
+
+    def on_keys(self, *, cased: bool) -> "EditorState":
+        """Return the state above keys that have capitals or have none."""
+        if cased == self.cased:
+            return self
+        return _automatic_shift(replace(self, cased=cased, shift=Shift.OFF))
 
     @property
     def settled(self) -> str:
@@ -550,7 +560,8 @@ class EditorState:
         return (Finished(self.text, self.keystrokes),) if self.learnable and self.text.strip() else ()
 
     def _fresh(self) -> "EditorState":
-        return _automatic_shift(EditorState(field=self.field, incognito=self.incognito, language=self.language))
+        kept = {name: getattr(self, name) for name in ("field", "incognito", "language", "cased")}
+        return _automatic_shift(EditorState(**kept))
 
 
 _MOVED: Mapping[str, Any] = {
@@ -589,6 +600,11 @@ def shifted(characters: str, shift: Shift) -> str:
     return characters if shift is Shift.OFF or len(characters.upper()) != len(characters) else characters.upper()
 
 
+def typed_by(key: Key, shift: Shift) -> str:
+    """Return what a key types under a state of shift."""
+    return key.shifted if key.shifted and shift is not Shift.OFF else shifted(key.types, shift)
+
+
 def _automatic_shift(state: EditorState) -> EditorState:
     """Return the state with shift on where a sentence begins and off elsewhere, unless it is locked."""
     if state.shift is Shift.LOCK:
@@ -597,4 +613,4 @@ def _automatic_shift(state: EditorState) -> EditorState:
     rules = language(state.language)
     at_start = not before or before[-1].isspace() or before[-1] in rules.opening_marks
     capital = state.field is not FieldKind.PASSWORD and at_start and starts_sentence(before, rules)
-    return replace(state, shift=Shift.ONCE if capital else Shift.OFF)
+    return replace(state, shift=Shift.ONCE if capital and state.cased else Shift.OFF)

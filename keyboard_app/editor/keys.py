@@ -4,16 +4,13 @@ Letters stand where `model.suggestions.keys` has them, so that the slips it know
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.suggestions.keys import POSITIONS
+from model.suggestions.keys import COLUMNS, geometry
 
-COLUMNS = 10.0
-"""Width of the keyboard, in keys."""
-
-ROWS = 4.0
-"""Height of the keyboard, in keys."""
+__all__ = ["COLUMNS", "Action", "Board", "Key", "Layer", "key_at", "page", "rows"]
 
 LONG_PRESS_SECONDS = 0.3
 REPEAT_AFTER_SECONDS = 0.4
@@ -28,6 +25,7 @@ class Layer(enum.Enum):
     LETTERS = "letters"
     SYMBOLS = "symbols"
     MORE_SYMBOLS = "more symbols"
+    EMOJI = "emoji"
 
 
 class Action(enum.Enum):
@@ -39,6 +37,8 @@ class Action(enum.Enum):
     LETTERS = "letters"
     SYMBOLS = "symbols"
     MORE_SYMBOLS = "more symbols"
+    EMOJI = "emoji"
+    NEXT_LAYOUT = "next layout"
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Key:
         width: in keys; every key is one key high.
         action: what it does instead of typing.
         alternatives: what a long press offers, the likeliest first.
+        shifted: what it types with shift, where that is no capital.
     """
 
     types: str
@@ -59,6 +60,7 @@ class Key:
     width: float = 1.0
     action: Action | None = None
     alternatives: tuple[str, ...] = ()
+    shifted: str = ""
 
     @property
     def repeats(self) -> bool:
@@ -67,44 +69,48 @@ class Key:
 
     @property
     def slides(self) -> bool:
-        """Whether a finger that slides along the key moves the cursor."""
-        return self.types == " "
+        """Whether a finger that slides along the key moves the cursor, or deletes words."""
+        return self.types == " " or self.action is Action.BACKSPACE
 
 
-_ALTERNATIVES = {
-    "q": "1",
-    "w": "2",
-    "e": "3éèêëē",
-    "r": "4",
-    "t": "5þ",
-    "y": "6ýÿ",
-    "u": "7üúùûū",
-    "i": "8íìîïī",
-    "o": "9öóòôøœõō",
-    "p": "0",
-    "a": "@äáàâåæãā",
-    "s": "#ßś",
-    "d": "$ð",
-    "f": "%",
-    "g": "&",
-    "h": "-",
-    "j": "+",
-    "k": "(",
-    "l": ")ł",
-    "z": "*žź",
-    "x": '"',
-    "c": "'çćč",
-    "v": ":",
-    "b": ";",
-    "n": "!ñń",
-    "m": "?",
+@dataclass(frozen=True)
+class Board:
+    """Which keys a keyboard has.
+
+    Attributes:
+        layout: of the letters, by its name in `model/languages/layouts.toml`.
+        number_row: whether digits have a row of their own above the letters.
+        two_layouts: whether a key changes to another layout.
+    """
+
+    layout: str = "qwerty"
+    number_row: bool = False
+    two_layouts: bool = False
+
+
+_HINTS = ("1234567890", "@#$%&-+()/", "*\"':;!?")  # what a long press gives first, by place
+_ACCENTS = {
+    "e": "éèêëē",
+    "t": "þ",
+    "y": "ýÿ",
+    "u": "üúùûū",
+    "i": "íìîïī",
+    "o": "öóòôøœõō",
+    "a": "äáàâåæãā",
+    "s": "ßś",
+    "d": "ð",
+    "l": "ł",
+    "z": "žź",
+    "c": "çćč",
+    "n": "ñń",
     ".": "?!,:;'\"…",
+    "।": ".॥?!,",
     ",": "'\";:",
     "1": "¹½",
     "2": "²",
     "3": "³",
     "0": "°",
-    "$": "€£¥¢",
+    "$": "€£¥¢₹",
     "-": "–—",
     "'": "’‘",
     '"': "“”„«»",
@@ -112,53 +118,83 @@ _ALTERNATIVES = {
     "!": "¡",
 }
 
-_SYMBOLS = ("1234567890", "@#$%&-+()/", "*\"':;!?")
+_DIGITS = "1234567890"
+_SYMBOLS = (_DIGITS, "@#$%&-+()/", "*\"':;!?")
 _MORE_SYMBOLS = ("~`|•√π÷×§∆", "£€¥^°={}[]", "\\©®™<>_")
+_NEW_LINE = "\n"
+
+
+def rows(layer: Layer, board: Board = Board()) -> float:
+    """Return the height of a page, in keys."""
+    return 5.0 if board.number_row and layer is Layer.LETTERS else 4.0
+
+
+@functools.cache
+def page(layer: Layer, board: Board = Board()) -> tuple[Key, ...]:
+    """Return the keys of a page, row by row; that of emoji has none."""
+    match layer:
+        case Layer.LETTERS:
+            return _letters(board)
+        case Layer.SYMBOLS:
+            return _symbols(_SYMBOLS, Action.MORE_SYMBOLS, board)
+        case Layer.MORE_SYMBOLS:
+            return _symbols(_MORE_SYMBOLS, Action.SYMBOLS, board)
+        case Layer.EMOJI:
+            return ()
+
+
+def key_at(layer: Layer, x: float, y: float, board: Board = Board()) -> Key | None:
+    """Return the key whose cell, gaps included, holds a point in keys from the top left; the nearest in its row.
+
+    Rows of fewer letters have room on either side: a touch there is one of the key beside it.
+    """
+    high = rows(layer, board)
+    if not (0 <= x <= COLUMNS and 0 <= y <= high):
+        return None
+    row = [key for key in page(layer, board) if key.top <= y < key.top + 1 or (y == high and key.top == high - 1)]
+    return min(row, key=lambda key: max(key.left - x, x - key.left - key.width, 0.0), default=None)
+
+
+def _letters(board: Board) -> tuple[Key, ...]:
+    down = float(board.number_row)
+    digits = [_key(digit, float(x), 0.0) for x, digit in enumerate(_DIGITS)] if board.number_row else []
+    places = geometry(board.layout).places
+    columns = dict.fromkeys((place.top for place in places.values()), 0)
+    letters = []
+    for letter, place in places.items():
+        column, columns[place.top] = columns[place.top], columns[place.top] + 1
+        hints = "" if board.number_row and place.top == 0 else _HINTS[int(place.top)][column : column + 1]
+        offered = dict.fromkeys(place.shifted + hints.replace(letter, "") + _ACCENTS.get(letter, ""))
+        letters.append(Key(letter, place.left, place.top + down, place.width, None, tuple(offered), place.shifted))
+    last = "।" if any(place.shifted for place in places.values()) else "."
+    return (*digits, *letters, *_edges(Action.SHIFT, down), *_bottom(Action.SYMBOLS, board, down, last))
+
+
+def _symbols(lines: Sequence[str], left_action: Action, board: Board) -> tuple[Key, ...]:
+    """Return a page of symbols: two rows of ten, one of seven between two wide keys, and the space bar's."""
+    keys = [_key(symbol, float(x), float(y)) for y, row in enumerate(lines[:2]) for x, symbol in enumerate(row)]
+    keys += [_key(symbol, 1.5 + x, 2.0) for x, symbol in enumerate(lines[2])]
+    return (*keys, *_edges(left_action), *_bottom(Action.LETTERS, board))
 
 
 def _key(types: str, left: float, top: float, width: float = 1.0) -> Key:
-    return Key(types, left, top, width, alternatives=tuple(_ALTERNATIVES.get(types, "")))
+    return Key(types, left, top, width, alternatives=tuple(_ACCENTS.get(types, "")))
 
 
-def _page(rows: Sequence[str], *, left_action: Action, back: Action) -> tuple[Key, ...]:
-    """Return a page of symbols: two rows of ten, one of seven between two wide keys, and the space bar's."""
-    keys = [_key(symbol, float(x), float(y)) for y, row in enumerate(rows[:2]) for x, symbol in enumerate(row)]
-    keys += [_key(symbol, 1.5 + x, 2.0) for x, symbol in enumerate(rows[2])]
-    return (*keys, *_edges(left_action), *_bottom(back))
+def _edges(left: Action, down: float = 0.0) -> tuple[Key, ...]:
+    return Key("", 0.0, 2.0 + down, 1.5, left), Key("", 8.5, 2.0 + down, 1.5, Action.BACKSPACE)
 
 
-def _edges(left: Action) -> tuple[Key, ...]:
-    return Key("", 0.0, 2.0, 1.5, left), Key("", 8.5, 2.0, 1.5, Action.BACKSPACE)
-
-
-def _bottom(page: Action) -> tuple[Key, ...]:
+def _bottom(other: Action, board: Board, down: float = 0.0, last: str = ".") -> tuple[Key, ...]:
+    top = 3.0 + down
+    globe = (Key("", 3.5, top, 1.0, Action.NEXT_LAYOUT),) if board.two_layouts else ()
+    space = 3.5 + len(globe)
     return (
-        Key("", 0.0, 3.0, 1.5, page),
-        _key(",", 1.5, 3.0),
-        _key(" ", 2.5, 3.0, 5.0),
-        _key(".", 7.5, 3.0),
-        Key("", 8.5, 3.0, 1.5, Action.RETURN),
+        Key("", 0.0, top, 1.5, other),
+        _key(",", 1.5, top),
+        Key("", 2.5, top, 1.0, Action.EMOJI),
+        *globe,
+        _key(" ", space, top, 7.5 - space),
+        _key(last, 7.5, top),
+        Key("", 8.5, top, 1.5, Action.RETURN, (_NEW_LINE,)),
     )
-
-
-LAYOUTS: Mapping[Layer, tuple[Key, ...]] = {
-    Layer.LETTERS: (
-        *(_key(letter, x, y) for letter, (x, y) in POSITIONS.items()),
-        *_edges(Action.SHIFT),
-        *_bottom(Action.SYMBOLS),
-    ),
-    Layer.SYMBOLS: _page(_SYMBOLS, left_action=Action.MORE_SYMBOLS, back=Action.LETTERS),
-    Layer.MORE_SYMBOLS: _page(_MORE_SYMBOLS, left_action=Action.SYMBOLS, back=Action.LETTERS),
-}
-"""The keys of each page, row by row."""
-
-
-def key_at(layer: Layer, x: float, y: float) -> Key | None:
-    """Return the key whose cell, gaps included, holds a point in keys from the top left; the nearest in its row.
-
-    The second row of letters has half a key free on either side: a touch there is one of the key beside it.
-    """
-    if not (0 <= x <= COLUMNS and 0 <= y <= ROWS):
-        return None
-    row = [key for key in LAYOUTS[layer] if key.top <= y < key.top + 1 or (y == ROWS and key.top == ROWS - 1)]
-    return min(row, key=lambda key: max(key.left - x, x - key.left - key.width, 0.0))

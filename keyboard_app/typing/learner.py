@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from federation.protocol.model_codec import SharedKind
 from keyboard_app.editor.editor import Offer, Request
@@ -29,8 +29,14 @@ from model.languages import Language, language
 from model.languages.together import together
 from model.next_words import NextWords
 from model.suggestions import Autocorrection, PersonalModel, Suggester, word_files
+from model.suggestions.keys import geometry
 from model.text import tokenise
 from model.two_languages import TwoLanguages
+
+_RECENT_EMOJI = 32
+_LONGEST_JOB_SECONDS = 30.0
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Learned:
         days: Days on which something was typed, oldest first.
         learned, never, models: As `Status` has them.
         shortcuts: What each short form stands for.
+        emoji: Recently used ones, the latest first.
         problem: One sentence for the banner; empty if all is well.
     """
 
@@ -53,6 +60,7 @@ class Learned:
     learned: Sequence[tuple[str, str, int]] = ()
     never: Sequence[str] = ()
     shortcuts: Mapping[str, str] = field(default_factory=dict)
+    emoji: Sequence[str] = ()
     models: Sequence[ModelEntry] = ()
     problem: str = ""
 
@@ -195,6 +203,16 @@ class Learner:
 
         self.do(changed)
 
+    def use_emoji(self, emoji: str) -> None:
+        """Have an emoji first among the recent ones."""
+
+        def use() -> None:
+            recent = tuple(dict.fromkeys((emoji, *self.kept.recent_emoji)))[:_RECENT_EMOJI]
+            self.kept.recent_emoji = recent
+            self._keep(emoji=recent)
+
+        self.do(use)
+
     def configure(self, settings: Settings) -> None:
         """Suggest and correct as the owner chose."""
 
@@ -202,6 +220,7 @@ class Learner:
             if self._suggester is not None:
                 self._suggester.autocorrection = Autocorrection(settings.autocorrection)
                 self._suggester.suggests = settings.suggestions
+                self._suggester.keys = geometry(settings.layout or self._suggester.language.layout)
                 self._ask_again()
 
         self.do(configure)
@@ -226,6 +245,46 @@ class Learner:
 
         self.change_words(add)
         return len(entries)
+
+    def copy(self) -> tuple[list[tuple[float, str]], dict[str, bytes]]:
+        """Return what is kept, for another phone; waits for it.
+
+        Raises:
+            ValueError: It cannot be read now.
+        """
+
+        def copy() -> tuple[list[tuple[float, str]], dict[str, bytes]]:
+            self._own.save()
+            return self.kept.copy()
+
+        return self._result(copy)
+
+    def take(self, messages: Sequence[tuple[float, str]], documents: Mapping[str, bytes]) -> None:
+        """Keep what another phone's `copy` returned; waits for it.
+
+        Raises:
+            ValueError: It cannot be written now.
+        """
+
+        def take() -> None:
+            self.kept.take(messages, documents)
+            self._own.read()
+            self._personal_changed()
+
+        self._result(take)
+
+    def _result(self, job: Callable[[], _Result]) -> _Result:
+        """Return what a job gives that is done in the thread.
+
+        Raises:
+            ValueError: It failed, or nothing came.
+        """
+        done: queue.SimpleQueue[_Result] = queue.SimpleQueue()
+        self.do(lambda: done.put(job()))
+        try:
+            return done.get(timeout=_LONGEST_JOB_SECONDS)
+        except queue.Empty as error:
+            raise ValueError("what this phone keeps cannot be used now: try again later") from error
 
     def wipe(self, then: Callable[[], None] = lambda: None) -> None:
         """Forget all words and messages, what was set aside as damaged too, and call `then` in the thread."""
@@ -362,6 +421,7 @@ class Learner:
             learned=tuple((word.word, word.shown, word.messages) for word in self._own.model.learned()),
             never=tuple(sorted(self._own.model.never)),
             shortcuts=self._own.model.shortcuts,
+            emoji=self.kept.recent_emoji,
             models=self.models.entries() if self.models else (),
         )
 

@@ -5,17 +5,18 @@ Everything here happens in the learner's thread, and raises what the vault raise
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from keyboard_app.typing.typing_log import TypingLog
+from keyboard_app.typing.typing_log import COUNTS, TypingLog
 from keyboard_app.typing.vault import KEY_BYTES, KeyStore, Vault, VaultError, open_or_replace, set_aside
 from model.suggestions import PersonalModel
 
 _DAY = 86400
 _LEARNED_BEFORE_SAVING = 10
 
-_PERSONAL, _THROUGH, _TRAINED = "personal", "personal through", "trained through"
+_PERSONAL, _THROUGH, _TRAINED, _EMOJI = "personal", "personal through", "trained through", "recent emoji"
+_MOVED = frozenset({_PERSONAL, _EMOJI, COUNTS})
 
 
 class Kept:
@@ -59,6 +60,31 @@ class Kept:
     @trained_through.setter
     def trained_through(self, number: int) -> None:
         self.vault.put(_TRAINED, str(number).encode())
+
+    def copy(self) -> tuple[list[tuple[float, str]], dict[str, bytes]]:
+        """Return the messages with their times, and the documents that another phone can use."""
+        messages = [(message.at, message.text) for message in self.log.messages()]
+        documents = {name: self.vault.get(name) for name in _MOVED}
+        return messages, {name: document for name, document in documents.items() if document is not None}
+
+    def take(self, messages: Iterable[tuple[float, str]], documents: Mapping[str, bytes]) -> None:
+        """Keep what `copy` returned on another phone; nothing of it is trained on again."""
+        with self.vault.writing():
+            for at, text in messages:
+                self.vault.append(at, text.encode())
+            for name in documents.keys() & _MOVED:
+                self.vault.put(name, documents[name])
+            self.vault.put(_THROUGH, str(self.vault.latest()).encode())
+            self.trained_through = self.vault.latest()
+
+    @property
+    def recent_emoji(self) -> tuple[str, ...]:
+        """Recently used emoji, the latest first."""
+        return tuple((self.vault.get(_EMOJI) or b"").decode().split())
+
+    @recent_emoji.setter
+    def recent_emoji(self, emoji: Sequence[str]) -> None:
+        self.vault.put(_EMOJI, " ".join(emoji).encode())
 
 
 class OwnWords:

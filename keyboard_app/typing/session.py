@@ -23,7 +23,9 @@ from keyboard_app.editor.editor import (
 from keyboard_app.editor.keys import Key
 from keyboard_app.settings import Settings
 from keyboard_app.typing import suggesting
+from keyboard_app.typing.clipboard import ClipboardHistory
 from keyboard_app.typing.learner import Learner
+from model.languages import language, layouts
 from model.suggestions import Path
 
 _SENT_KEPT = 100
@@ -41,6 +43,7 @@ class TypingSession:
 
     Attributes:
         last_key: Time of the latest event, in seconds of `monotonic`.
+        clipboard: What was copied lately.
     """
 
     def __init__(self, learner: Learner, settings: Callable[[], Settings], monotonic: Callable[[], float]) -> None:
@@ -50,6 +53,7 @@ class TypingSession:
         self._asked: Request | None = None
         self._sent: list[str] = []
         self.last_key = -float("inf")
+        self.clipboard = ClipboardHistory(monotonic)
         learner.start(self._take, lambda: self._ask(again=True))
         self._ask()
 
@@ -57,6 +61,11 @@ class TypingSession:
     def state(self) -> EditorState:
         """The text field and the keyboard."""
         return self._state
+
+    @property
+    def layout(self) -> str:
+        """Name of the layout of the keys: the owner's choice, or that of what is written."""
+        return self._settings().layout or language(self._state.language).layout
 
     @property
     def sent(self) -> Sequence[str]:
@@ -72,6 +81,24 @@ class TypingSession:
         """Type characters as they are: of a long press, or of a physical keyboard."""
         self._await_answer(characters)
         self._type(lambda state: state.type(characters, self._monotonic()))
+
+    def note_copied(self) -> str:
+        """Return what copying gives; the history keeps it for a while, of ordinary fields without incognito."""
+        state = self._state
+        if state.field is FieldKind.ORDINARY and not state.incognito:
+            self.clipboard.note(state.copied)
+        return state.copied
+
+    def write_emoji(self, emoji: str) -> None:
+        """Write an emoji; where the phone learns from what is typed here, it is among the recent ones from now on."""
+        self.type(emoji)
+        if self._settings().learns and self._state.field is FieldKind.ORDINARY and not self._state.incognito:
+            self._learner.use_emoji(emoji)
+
+    @property
+    def recent_emoji(self) -> Sequence[str]:
+        """Those that were used lately, the latest first."""
+        return self._learner.learned.emoji
 
     def backspace(self) -> None:
         """Delete what is selected, or to the left, or take back what the keyboard replaced."""
@@ -158,6 +185,7 @@ class TypingSession:
         """Forget what was typed and sent."""
         with self._lock:
             self._sent.clear()
+            self.clipboard.clear()
             self._state = EditorState()
             self._ask(again=True)
 
@@ -175,7 +203,7 @@ class TypingSession:
             self._learner.settle(_WAIT_FOR_GLIDE_SECONDS)
         with self._lock:
             self.last_key = self._monotonic()
-            self._become(event(self._state))
+            self._become(event(self._state.on_keys(cased=self._cased)))
         self._ask()
 
     def _become(self, after: After) -> None:
@@ -201,10 +229,14 @@ class TypingSession:
     def _take(self, offer: Offer) -> None:
         with self._lock:
             if offer.request.path is None:
-                self._state = self._state.take(offer)
+                self._state = self._state.take(offer).on_keys(cased=self._cased)
                 return
             self._become(self._state.write_glided(offer))
         self._ask()
+
+    @property
+    def _cased(self) -> bool:
+        return "shifted" not in layouts()[self.layout]
 
     def _ask(self, *, again: bool = False) -> None:
         """Ask for suggestions, if there is something new to ask."""

@@ -15,7 +15,7 @@ from model.text import normalise, tokenise
 EXPIRY_SECONDS = 60 * 86400.0
 MAX_MESSAGES = 5000
 
-_DRAFT, _COUNTS = "draft", "keystrokes"
+_DRAFT, COUNTS = "draft", "keystrokes"
 _DAYS_KEPT = 60
 _DAY = 86400
 
@@ -154,7 +154,7 @@ class TypingLog:
             write()
 
     def _counts(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = json.loads(self._vault.get(_COUNTS) or b"{}")
+        found: dict[str, list[int]] = json.loads(self._vault.get(COUNTS) or b"{}")
         return found
 
     def _count(self, characters: int, keystrokes: int) -> None:
@@ -163,7 +163,7 @@ class TypingLog:
         before = counts.get(day, [0, 0])
         counts[day] = [before[0] + characters, before[1] + keystrokes]
         latest: Sequence[str] = sorted(counts, key=int)[-_DAYS_KEPT:]
-        self._vault.put(_COUNTS, json.dumps({name: counts[name] for name in latest}).encode())
+        self._vault.put(COUNTS, json.dumps({name: counts[name] for name in latest}).encode())
 
 
 def _has(text: str, word: str) -> bool:

@@ -1,6 +1,7 @@
 """The application: one phone in a window, or several beside each other with a dashboard."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kivy.clock import Clock
@@ -12,6 +13,7 @@ from keyboard_app.self_typing import SelfTyping
 from keyboard_app.ui.dashboard import Dashboard
 from keyboard_app.ui.edit_bar import Clipboard, SystemClipboard
 from keyboard_app.ui.phone_view import PhoneView
+from keyboard_app.ui.typing_screen import TypingScreen
 from keyboard_app.ui.window import Frames, open_window
 
 PHONE_SIZE = (412, 815)
@@ -55,40 +57,55 @@ class Phones(BoxLayout):
         window.bind(on_key_down=self._key, on_textinput=self._text)
 
     def _text(self, _: object, text: str) -> None:
-        if self.active.typing is not None:
-            self.active.phone.session.type(text)
-            self.active.refresh()
+        writes = self.active.entry or self.active.typing
+        if writes is not None:
+            writes.type(text)
 
     def _key(self, _: object, key: int, __: int, ___: str | None, modifiers: Sequence[str]) -> bool:
-        session = self.active.phone.session
-        if key == _ESCAPE:
-            self.active.back()
-            return True
         typing = self.active.typing
+        if key == _ESCAPE:
+            if typing is None or not typing.back():
+                self.active.back()
+            return True
+        entry = self.active.entry
+        if entry is not None and key in {_BACKSPACE, _RETURN, _ENTER}:
+            (entry.backspace if key == _BACKSPACE else entry.finish)()
+            return True
         if typing is None:
             return False
-        control, shift = not _NO_LETTERS.isdisjoint(modifiers), "shift" in modifiers
-        field, edits = typing.field, typing.edits
-        letters = {ord("a"): edits.select_all, ord("c"): edits.copy, ord("x"): edits.cut, ord("v"): edits.paste}
-        if key in {_LEFT, _RIGHT}:
-            session.move(1 if key == _RIGHT else -1, words=control, selecting=shift)
-        elif key in {_UP, _DOWN}:
-            session.place(field.beside(1 if key == _DOWN else -1), selecting=shift)
-        elif key in {_HOME, _END}:
-            ends = (0, len(session.state.text)) if control else field.line_ends
-            session.place(ends[key == _END], selecting=shift)
-        elif key == _BACKSPACE:
-            (session.delete_word if control else session.backspace)()
-        elif key == _DELETE:
-            session.delete()
-        elif key in {_RETURN, _ENTER}:
-            session.send()
-        elif control and key in letters:
-            letters[key]()
-        else:
+        do = self._keys(typing, control=not _NO_LETTERS.isdisjoint(modifiers), shift="shift" in modifiers).get(key)
+        if do is None:
             return False
+        do()
         self.active.refresh()
         return True
+
+    def _keys(self, typing: TypingScreen, *, control: bool, shift: bool) -> Mapping[int, Callable[[], object]]:
+        """Return what the keys do that type nothing."""
+        session, field, edits = self.active.phone.session, typing.field, typing.edits
+        ends = (0, len(session.state.text)) if control else field.line_ends
+        enter = partial(session.type, "\n") if shift else session.send
+        keys: dict[int, Callable[[], object]] = {
+            _LEFT: partial(session.move, -1, words=control, selecting=shift),
+            _RIGHT: partial(session.move, 1, words=control, selecting=shift),
+            _UP: lambda: session.place(field.beside(-1), selecting=shift),
+            _DOWN: lambda: session.place(field.beside(1), selecting=shift),
+            _HOME: partial(session.place, ends[0], selecting=shift),
+            _END: partial(session.place, ends[1], selecting=shift),
+            _BACKSPACE: session.delete_word if control else typing.backspace,
+            _DELETE: session.delete,
+            _RETURN: enter,
+            _ENTER: enter,
+        }
+        letters: dict[str, Callable[[], object]] = {
+            "a": edits.select_all,
+            "c": edits.copy,
+            "x": edits.cut,
+            "v": edits.paste,
+            "z": session.redo if shift else session.undo,
+            "y": session.redo,
+        }
+        return keys | ({ord(letter): do for letter, do in letters.items()} if control else {})
 
 
 def run(phones: Sequence[Phone], messages: Sequence[str] = (), *, page: str | None = None) -> None:

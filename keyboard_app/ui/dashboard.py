@@ -10,7 +10,7 @@ from kivy.uix.widget import Widget
 from keyboard_app.phone import Phone
 from keyboard_app.status import Outcome, Status
 from keyboard_app.ui.round_pages import outcome_colour, size_text
-from keyboard_app.ui.theme import PALETTES, Palette
+from keyboard_app.ui.theme import Palette, palette_of
 from keyboard_app.ui.widgets import Card, Column, Curve, Scrolled, Text, fact, ground
 
 
@@ -43,7 +43,7 @@ class Dashboard(BoxLayout):
 
     @property
     def _palette(self) -> Palette:
-        return PALETTES[self._phones[0].settings.theme]
+        return palette_of(self._phones[0].settings)
 
     def _together(self, seen: Sequence[Status]) -> Widget:
         palette = self._palette

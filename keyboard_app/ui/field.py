@@ -32,15 +32,19 @@ _NEAR_DP = 24  # what belongs together: taps, or a finger and a handle
 _PULL_SECONDS = 0.1  # from line to line while a handle is held beyond the edge
 
 
-@lru_cache(maxsize=4096)
 def width_of(text: str) -> float:
     """Return how wide a text of the field is, in pixels."""
-    return float(_measure().get_extents(text)[0])
+    return _width_of(text, sp(18))
+
+
+@lru_cache(maxsize=4096)
+def _width_of(text: str, size: float) -> float:
+    return float(_measure(size).get_extents(text)[0])
 
 
 @cache
-def _measure() -> ChainLabel:
-    return ChainLabel(font_size=sp(18))
+def _measure(size: float) -> ChainLabel:
+    return ChainLabel(font_size=size)
 
 
 class Edits(NamedTuple):
@@ -52,6 +56,7 @@ class Edits(NamedTuple):
         select_word: selects the word at an index.
         select_all: selects everything.
         cut, copy, paste: exchange the selection with the clipboard.
+        recent: returns what offers the texts that were copied lately; None if there are none.
     """
 
     place: Callable[[int], object]
@@ -61,6 +66,7 @@ class Edits(NamedTuple):
     cut: Callable[[], object]
     copy: Callable[[], object]
     paste: Callable[[], object]
+    recent: Callable[[], Callable[[], object] | None] = lambda: None
 
 
 @dataclass
@@ -241,6 +247,8 @@ class Field(Widget):
             state, edits = self._state, self._edits
             choices = [("Cut", edits.cut), ("Copy", edits.copy)] if state.copied else []
             choices.append(("Paste", edits.paste))
+            if recent := edits.recent():
+                choices.append(("Recent", recent))
             if state.selection != (0, len(state.text)):
                 choices.append(("Select all", edits.select_all))
             self.bar.show([(name, partial(self._choose, do)) for name, do in choices])

@@ -1,28 +1,30 @@
 """The keys: painted at once, whatever the model does, and pressed by one or several fingers."""
 
 import math
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from kivy.clock import Clock
 from kivy.graphics import Color, Line, Rectangle, RoundedRectangle
-from kivy.metrics import dp
+from kivy.metrics import dp, sp
 from kivy.uix.widget import Widget
 
-from keyboard_app.editor.editor import EditorState, Shift, shifted
+from keyboard_app.editor.editor import EditorState, Shift, shifted, typed_by
 from keyboard_app.editor.keys import (
     COLUMNS,
-    LAYOUTS,
     LONG_PRESS_SECONDS,
     REPEAT_AFTER_SECONDS,
     REPEAT_EVERY_SECONDS,
-    ROWS,
     SLIDE_DP,
     Action,
+    Board,
     Key,
     Layer,
     key_at,
+    page,
+    rows,
 )
 from keyboard_app.ui import fonts
 from keyboard_app.ui.lettering import lettering
@@ -36,10 +38,16 @@ _SYMBOLS = {
     Action.LETTERS: "ABC",
     Action.SYMBOLS: "?123",
     Action.MORE_SYMBOLS: "=\\<",
+    Action.EMOJI: "☺",
+    Action.NEXT_LAYOUT: "⌨",
 }
+_SHOWN = {"\n": "↵"}
 _SHIFTS = {Shift.OFF: "⇧", Shift.ONCE: "⬆", Shift.LOCK: "⇪"}
 _GAP_DP = 3.0
 _ROUND_DP = 7.0
+_ERASE_DP = 26.0  # by which a finger that slides left from backspace deletes a word
+_LOWERED = 0.08  # of the height of a key
+_ONE_HANDED = 0.8  # of the width
 
 
 @dataclass
@@ -86,7 +94,11 @@ class Keypad(Widget):
         press: called with a key that was pressed.
         write: called with an alternative that was chosen.
         move: called with how many characters the cursor is to go right, or left if negative.
-        glide: called with the path of a finger over the letters of a word.
+        erase: called with how many words to the left are to go, or to come back if negative.
+        glide: called with the path of a finger over the letters of a word; None for keys that are only pressed.
+
+    Attributes:
+        change_hand: called when the room beside keys for one hand is touched.
     """
 
     def __init__(
@@ -95,16 +107,31 @@ class Keypad(Widget):
         press: Callable[[Key], object],
         write: Callable[[str], object],
         move: Callable[[int], object],
-        glide: Callable[[Path], object],
+        erase: Callable[[int], object],
+        glide: Callable[[Path], object] | None = None,
     ) -> None:
         super().__init__(size_hint_y=None)
-        self._palette, self._press, self._write, self._move, self._glide = palette, press, write, move, glide
+        self._palette, self._press, self._write, self._move, self._erase = palette, press, write, move, erase
+        self._glide = glide
+        self._board, self._hand = Board(), ""
+        self.change_hand: Callable[[], object] = lambda: None
         self._state = EditorState()
         self._fingers: dict[int, _Finger] = {}
         self._cells: dict[Key, _Cell] = {}
         ground(self, palette.keyboard)
-        self._popup = _Popup(self, palette)
+        self._popup = Popup(self, palette)
         self.bind(pos=self._paint, size=self._paint)
+
+    def arrange(self, board: Board, hand: str = "") -> None:
+        """Have other keys.
+
+        Args:
+            board: which.
+            hand: `left` or `right` leaves room on the other side; nothing takes all of it.
+        """
+        if (board, hand) != (self._board, self._hand):
+            self._board, self._hand = board, hand
+            self._paint()
 
     def show(self, state: EditorState) -> None:
         """Show the page and the state of shift of an editor."""
@@ -124,7 +151,7 @@ class Keypad(Widget):
         Raises:
             LookupError: the page has none.
         """
-        for key in LAYOUTS[self._state.layer]:
+        for key in page(self._state.layer, self._board):
             if key.types == types and key.action is action:
                 return key
         raise LookupError(f"no key for {types or action} on the page of {self._state.layer.value}")
@@ -135,44 +162,70 @@ class Keypad(Widget):
             return _SHIFTS[self._state.shift]
         if key.action is not None:
             return _SYMBOLS[key.action]
-        return shifted(key.types, self._state.shift) if self._state.layer is Layer.LETTERS else key.types
+        return typed_by(key, self._state.shift) if self._state.layer is Layer.LETTERS else key.types
+
+    @property
+    def _area(self) -> tuple[float, float]:
+        """Where the keys begin on the left, and how wide all of them are."""
+        wide = self.width * (_ONE_HANDED if self._hand else 1)
+        return (self.x if self._hand != "right" else self.x + self.width - wide), wide
+
+    @property
+    def _rows(self) -> float:
+        return rows(self._state.layer, self._board)
 
     def _paint(self, *_: Any) -> None:
         self.canvas.clear()
         self._cells = {}
-        wide, high = self.width / COLUMNS, self.height / ROWS
+        left, all_wide = self._area
+        wide, high = all_wide / COLUMNS, self.height / self._rows
         gap = dp(_GAP_DP)
-        size = min(high * 0.42, dp(24))
+        size = self._size
         with self.canvas:
-            for key in LAYOUTS[self._state.layer]:
-                x, y = self.x + key.left * wide + gap, self.y + (ROWS - key.top - 1) * high + gap
+            for key in page(self._state.layer, self._board):
+                x, y = left + key.left * wide + gap, self.y + (self._rows - key.top - 1) * high + gap
                 width, height = key.width * wide - 2 * gap, high - 2 * gap
                 shade = Color(*rgba(self._ground_of(key)))
                 RoundedRectangle(pos=(x, y), size=(width, height), radius=[dp(_ROUND_DP)])
                 Color(1, 1, 1)
                 face = Rectangle()
-                middle = x + width / 2, y + height / 2
+                lowered = _LOWERED * height if key.shifted else 0.0  # what stands above letters has room
+                middle = x + width / 2, y + height / 2 - lowered
                 self._cells[key] = _Cell(shade, face, middle)
                 if key.alternatives and self._state.layer is Layer.LETTERS:
-                    hint = lettering(key.alternatives[0], min(dp(11), size * 0.5), self._palette.muted)
+                    colour = self._palette.on_primary if key.action is Action.RETURN else self._palette.muted
+                    hint = lettering(_alone(key.alternatives[0]), min(sp(11), size * 0.5), colour)
                     Rectangle(
                         texture=hint, size=hint.size, pos=(x + width - hint.width - dp(3), y + height - hint.height)
                     )
+        if self._hand:
+            sign = lettering("⇆", size, self._palette.on_key, fonts.SYMBOLS)
+            free = self.width - all_wide
+            middle = (self.x if left > self.x else left + all_wide) + free / 2
+            with self.canvas:
+                Color(1, 1, 1)
+                place = middle - sign.width / 2, self.y + (self.height - sign.height) / 2
+                Rectangle(texture=sign, size=sign.size, pos=place)
         self._letter()
 
     def _letter(self) -> None:
         """Write on the keys."""
-        size = min(self.height / ROWS * 0.42, dp(24))
+        size = self._size
         for key, cell in self._cells.items():
-            label = self.label_of(key)
-            small = key.action in {Action.LETTERS, Action.SYMBOLS, Action.MORE_SYMBOLS}
-            plain = small or key.action is None
+            label = _alone(self.label_of(key))
+            small = key.action in {Action.LETTERS, Action.SYMBOLS, Action.MORE_SYMBOLS, Action.NEXT_LAYOUT}
+            plain = small or key.action in {None, Action.EMOJI}
             colour = self._palette.on_primary if key.action is Action.RETURN else self._palette.on_key
             texture = lettering(label, size * (0.7 if small else 1), colour, fonts.MAIN if plain else fonts.SYMBOLS)
             cell.face.texture = texture
             cell.face.size = texture.size
             cell.face.pos = cell.middle[0] - texture.width / 2, cell.middle[1] - texture.height / 2
             cell.ground.rgba = rgba(self._ground_of(key))
+
+    @property
+    def _size(self) -> float:
+        """How large letters are, in pixels."""
+        return float(min(self.height / self._rows * 0.42, self._area[1] / COLUMNS * 0.66, sp(24)))
 
     def _ground_of(self, key: Key) -> Colour:
         if any(finger.key is key for finger in self._fingers.values()):
@@ -188,10 +241,11 @@ class Keypad(Widget):
             self._cells[key].ground.rgba = rgba(self._ground_of(key))
 
     def _place(self, touch: Any) -> tuple[float, float]:
-        return (touch.x - self.x) / self.width * COLUMNS, ROWS - (touch.y - self.y) / self.height * ROWS
+        left, wide = self._area
+        return (touch.x - left) / wide * COLUMNS, (1 - (touch.y - self.y) / self.height) * self._rows
 
     def _key_at(self, touch: Any) -> Key | None:
-        return key_at(self._state.layer, *self._place(touch))
+        return key_at(self._state.layer, *self._place(touch), self._board)
 
     def on_touch_down(self, touch: Any) -> bool:
         """Press a key; fingers that are still on other keys have pressed theirs."""
@@ -201,10 +255,14 @@ class Keypad(Widget):
             return True
         for other in list(self._fingers.values()):
             self._release(other)
+        left, wide = self._area
+        if not left <= touch.x <= left + wide:
+            self.change_hand()
+            return True
         touch.grab(self)
         finger = self._fingers[touch.uid] = _Finger()
         key = self._key_at(touch)
-        if key and key.types.isalpha() and self._state.layer is Layer.LETTERS:
+        if self._glide is not None and key and key.types.isalpha() and self._state.layer is Layer.LETTERS:
             finger.path.append(self._place(touch))
         self._hold(finger, key, touch.x)
         return True
@@ -253,12 +311,17 @@ class Keypad(Widget):
         return True
 
     def _slide(self, finger: _Finger, x: float) -> None:
-        """Move the cursor with a finger; one that has barely moved still presses its key."""
-        way = (x - finger.x) / dp(SLIDE_DP)
+        """Move the cursor, or delete words, with a finger; one that has barely moved still presses its key."""
+        erases = finger.key is not None and finger.key.action is Action.BACKSPACE
+        way = (x - finger.x) / dp(_ERASE_DP if erases else SLIDE_DP)
         steps = int(math.copysign(max(0.0, abs(way) - 1), way))
+        if erases:
+            steps = max(0, -steps)
         if steps != finger.steps:
             finger.pressed = True
-            self._move(steps - finger.steps)
+            if finger.timer is not None:
+                finger.timer.cancel()
+            (self._erase if erases else self._move)(steps - finger.steps)
             finger.steps = steps
 
     def _hold(self, finger: _Finger, key: Key | None, x: float) -> None:
@@ -280,13 +343,13 @@ class Keypad(Widget):
         elif key.alternatives:
             if_it_stays(finger, LONG_PRESS_SECONDS, self._offer)
         if key.action is None and key.types != " ":
-            self._popup.show([self.label_of(key)], self._cells[key].middle, self.height / ROWS)
+            self._popup.show([self.label_of(key)], self._cells[key].middle, self.height / self._rows)
         else:
             self._popup.hide()
 
     def _on_letters(self, path: list[tuple[float, float]]) -> Path:
         """Return a path with the first row of letters at the top, where geometries have it."""
-        top = min(key.top for key in LAYOUTS[Layer.LETTERS] if key.types.isalpha())
+        top = min(key.top for key in page(Layer.LETTERS, self._board) if key.types.isalpha())
         return tuple((x, y - top) for x, y in path)
 
     def _repeat(self, finger: _Finger) -> None:
@@ -297,7 +360,7 @@ class Keypad(Widget):
     def _offer(self, finger: _Finger) -> None:
         if finger.key is not None:
             texts = [shifted(text, self._state.shift) for text in finger.key.alternatives]
-            self._popup.show(texts, self._cells[finger.key].middle, self.height / ROWS)
+            self._popup.show(texts, self._cells[finger.key].middle, self.height / self._rows)
             finger.choice = self._popup.chosen
 
     def _release(self, finger: _Finger) -> None:
@@ -306,7 +369,8 @@ class Keypad(Widget):
         key, finger.key = finger.key, None
         self._shade(key)
         self._popup.hide()  # and the trail
-        if finger.trail is not None and key_at(self._state.layer, *finger.path[-1]) is not None:
+        ended = finger.trail is not None and key_at(self._state.layer, *finger.path[-1], self._board) is not None
+        if self._glide is not None and ended:
             self._glide(self._on_letters(finger.path))
         if key is None or finger.pressed:
             return
@@ -337,10 +401,21 @@ def if_it_stays(finger: _Holder, seconds: float, do: Callable[[_Holder], object]
     finger.timer = Clock.schedule_once(due, seconds)
 
 
-class _Popup:
-    """What stands above a finger: the key's letter, or what a long press offers."""
+def _alone(text: str) -> str:
+    """Return what stands on a key for a text: marks that belong on a letter have a place for one."""
+    shown = _SHOWN.get(text, text)
+    return f"◌{shown}" if shown and unicodedata.category(shown[0]).startswith("M") else shown
 
-    def __init__(self, keypad: Keypad, palette: Palette) -> None:
+
+class Popup:
+    """What stands above a finger: the key's letter, or what a long press offers.
+
+    Args:
+        keypad: above whose places it stands.
+        palette: colours.
+    """
+
+    def __init__(self, keypad: Widget, palette: Palette) -> None:
         self._keypad, self._palette = keypad, palette
         self._left = self._wide = 0.0
         self._shades: list[Color] = []
@@ -379,7 +454,7 @@ class _Popup:
                 x = self._left + i * self._wide
                 RoundedRectangle(pos=(x, bottom), size=(self._wide, high), radius=[dp(8)])
                 Color(1, 1, 1)
-                texture = lettering(text, min(high * 0.5, dp(26)), self._palette.on_key)
+                texture = lettering(_alone(text), min(high * 0.5, sp(26)), self._palette.on_key)
                 Rectangle(
                     texture=texture,
                     size=texture.size,

@@ -145,7 +145,9 @@ def _picture(run: Run, width: int, height: int) -> Pixels:
     label = _Raw(text=run.text, font_name=run.font, font_size=height)
     pixels = label.pixels().astype(np.float64)
     pixels[..., :3] *= pixels[..., 3:] / 255
-    small = np.einsum("yi,ijc,xj->yxc", _shares(height, pixels.shape[0]), pixels, _shares(width, pixels.shape[1]))
+    high, wide = pixels.shape[:2]
+    rows = (_shares(height, high) @ pixels.reshape(high, -1)).reshape(height, wide, 4)
+    small = _shares(width, wide) @ rows
     small[..., :3] *= 255 / np.maximum(small[..., 3:], 1)
     scaled: Pixels = np.clip(np.rint(small), 0, 255).astype(np.uint8)
     return scaled

@@ -10,7 +10,8 @@ from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
 from keyboard_app.editor.editor import FieldKind
-from keyboard_app.ui import round_pages
+from keyboard_app.ui import keyboard_page, round_pages, words_page
+from keyboard_app.ui.entry_screen import Question
 from keyboard_app.ui.screen import Screen
 from keyboard_app.ui.typing_page import typing_card
 from keyboard_app.ui.widgets import Bars, Card, Column, Meter, PushButton, Row, SwitchRow, Text, Touchable, fact, ground
@@ -96,68 +97,6 @@ def _entry(view: Screen, name: str, page: Page) -> Widget:
     return entry
 
 
-def _words(view: Screen) -> list[Widget]:
-    palette, phone = view.palette, view.phone
-    status = phone.status()
-    rows: list[Widget] = [
-        Row(
-            Column(
-                Text(shown, palette.on_surface, size=16, bold=True),
-                Text(f"in {messages} messages", palette.muted, size=12),
-                space=0,
-            ),
-            _small("Forget", view.act(phone.forget, word), view, name=f"forget {word}"),
-            _small("Never", view.act(phone.never_suggest, word), view, name=f"never {word}"),
-            space=8,
-        )
-        for word, shown, messages in status.learned
-    ]
-    if not rows:
-        rows.append(Text("None yet. A new word is learned once two messages had it.", palette.muted))
-    never = [
-        Row(
-            Text(word, palette.on_surface, size=16, pos_hint={"center_y": 0.5}),
-            PushButton(
-                "Allow again",
-                view.act(phone.allow, word),
-                palette,
-                name=f"allow {word}",
-                size_hint_x=None,
-                width=dp(128),
-            ),
-        )
-        for word in status.never
-    ]
-    messages, words = status.logged
-    wipe = view.confirm
-    cards: list[Widget] = [Card(palette, *rows, title=f"Learned words ({len(status.learned)})")]
-    if never:
-        cards.append(Card(palette, *never, title="Never suggested"))
-    cards.append(
-        Card(
-            palette,
-            Text(f"The encrypted log holds {messages} messages with {words} words.", palette.on_surface),
-            PushButton(
-                "Wipe everything learned",
-                lambda: wipe(
-                    "Wipe everything learned?",
-                    "Your words, your phrases and the log are deleted from this phone. It cannot be undone.",
-                    "Wipe everything",
-                    phone.wipe,
-                ),
-                palette,
-                "bad",
-            ),
-            title="All of it",
-        )
-    )
-    return cards
-
-
-def _small(text: str, action: Callable[[], object], view: Screen, name: str) -> PushButton:
-    return PushButton(text, action, view.palette, name=name, size_hint_x=None, width=dp(88))
-
-
 def _conditions(view: Screen) -> list[Widget]:
     palette, status = view.palette, view.phone.status()
     rows = []
@@ -236,12 +175,7 @@ def _data(view: Screen) -> list[Widget]:
     messages, words = phone.status().logged
 
     def export() -> None:
-        path: Path = phone.export_data()
-        view.ask(
-            "Exported",
-            Text(f"Your data is in {path}. It is not encrypted: keep it safe.", palette.on_surface),
-            PushButton("Good", view.close_sheet, palette, "primary"),
-        )
+        view.say_where("Exported", phone.export_data, "Your data is in {}. It is not encrypted: keep it safe.")
 
     return [
         Card(
@@ -258,6 +192,7 @@ def _data(view: Screen) -> list[Widget]:
             PushButton("Export my data", export, palette, "primary"),
             title="Export",
         ),
+        _moving(view),
         Card(
             palette,
             Text("Log, learned words, timeline, settings, and this phone's identity.", palette.muted, size=14),
@@ -276,6 +211,51 @@ def _data(view: Screen) -> list[Widget]:
             title="Delete",
         ),
     ]
+
+
+def _moving(view: Screen) -> Widget:
+    palette, phone = view.palette, view.phone
+
+    def write(passphrase: str) -> str:
+        try:
+            path = phone.write_copy(passphrase)
+        except (OSError, ValueError) as error:
+            return f"Nothing was written: {error}."
+        view.show("data")
+        view.ask("Written", Text(f"Bring {path} to the new phone, and remember the passphrase.", palette.on_surface))
+        return ""
+
+    def read(path: str) -> str:
+        view.enter(
+            Question(
+                "Passphrase",
+                "That of the phone that wrote it.",
+                "Passphrase",
+                lambda said: take(path, said),
+                secret=True,
+            )
+        )
+        return ""
+
+    def take(path: str, passphrase: str) -> str:
+        try:
+            phone.read_copy(Path(path).expanduser(), passphrase)
+        except OSError as error:
+            return f"{path} cannot be read: {error.strerror}."
+        except ValueError as error:
+            return f"{str(error)[:1].upper()}{str(error)[1:]}."
+        view.show("words")
+        return ""
+
+    choose = Question("Passphrase", "It opens the copy. Nobody can help without it.", "", write, secret=True)
+    find = Question("Copy of another phone", "Where is the file?", "Such as ~/fedkey.copy", read)
+    return Card(
+        palette,
+        Text("Words, messages and settings, sealed with a passphrase. Rounds and their budget stay.", palette.muted),
+        PushButton("Write a copy for a new phone", lambda: view.enter(choose), palette),
+        PushButton("Read the copy of an old phone", lambda: view.enter(find), palette),
+        title="Move to a new phone",
+    )
 
 
 def _settings(view: Screen) -> list[Widget]:
@@ -325,16 +305,6 @@ def _settings(view: Screen) -> list[Widget]:
         ),
         Card(
             palette,
-            SwitchRow(
-                "Dark theme",
-                lambda on: change("theme")("dark" if on else "light"),
-                palette,
-                active=settings.theme == "dark",
-            ),
-            title="Look",
-        ),
-        Card(
-            palette,
             Text("Rounds stop when this much epsilon is spent.", palette.muted, size=13),
             Row(*limits, space=8),
             title="Privacy budget",
@@ -368,12 +338,13 @@ PAGES: Mapping[str, Page] = {
         "What leaves this phone", round_pages.leaves, "Your update beside what the server got, for every round"
     ),
     "rounds": Page("Rounds", round_pages.rounds, "Joined, dropped and refused, and why; accuracy from round to round"),
-    "words": Page("Learned words", _words, "Review, forget, never suggest, wipe"),
+    "words": Page("Learned words", words_page.words, "Review, add, forget, short forms, files of words, wipe"),
+    "keyboard": Page("Keyboard and look", keyboard_page.keyboard, "Layout, keys for one hand, colours, letters"),
     "conditions": Page("Why not training now", _conditions, "What must hold before this phone trains"),
     "models": Page("Old and new model", round_pages.models, "Compared on your own text; roll back"),
     "budget": Page("Privacy budget", _budget, "What was spent, and the limit"),
     "keystrokes": Page("Keystrokes saved", _keystrokes, "This week"),
-    "data": Page("My data", _data, "Export it, delete it"),
-    "settings": Page("Settings", _settings, "Theme, incognito, limits, simulated switches"),
+    "data": Page("My data", _data, "Export it, move it to a new phone, delete it"),
+    "settings": Page("Settings", _settings, "Autocorrection, learning, incognito, limits, simulated switches"),
 }
 """By name."""

@@ -1,23 +1,27 @@
 """One phone on the screen: the bar that says what is going on, and below it the keyboard or a page."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from kivy.clock import Clock
-from kivy.metrics import dp
+from kivy.metrics import Metrics, dp
 from kivy.uix.anchorlayout import AnchorLayout
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.floatlayout import FloatLayout
 from kivy.uix.widget import Widget
 
 from keyboard_app.editor.editor import Slot
+from keyboard_app.editor.keys import Board
 from keyboard_app.phone import Phone
 from keyboard_app.ui.edit_bar import Clipboard
+from keyboard_app.ui.entry_screen import EntryScreen, Question
 from keyboard_app.ui.pages import PAGES, build
-from keyboard_app.ui.theme import PALETTES, Colour, Palette
+from keyboard_app.ui.theme import Colour, Palette, palette_of
 from keyboard_app.ui.typing_screen import TypingScreen
 from keyboard_app.ui.widgets import Icon, PushButton, Scrolled, Sheet, Text, Touchable, ground
 
+_MOST_COPIED = 6
 _LOOK_SECONDS = 1.0  # whether the phone is idle changes without anybody saying so
 
 TYPING, CONSENT, MENU = "typing", "consent", "menu"
@@ -37,6 +41,8 @@ class PhoneView(FloatLayout):
         self.screen = ""
         self.typing: TypingScreen | None = None
         self.sheet: Sheet | None = None
+        self.entry: EntryScreen | None = None
+        self._question: Question | None = None
         self._page: Scrolled | None = None
         self._seen: object = None
         self._refresh_soon = Clock.create_trigger(lambda _: self.refresh())
@@ -52,11 +58,11 @@ class PhoneView(FloatLayout):
     @property
     def palette(self) -> Palette:
         """The colours chosen in the settings."""
-        return PALETTES[self.phone.settings.theme]
+        return palette_of(self.phone.settings)
 
     def show(self, screen: str) -> None:
         """Go to a screen: `typing`, or a page by its name."""
-        self.screen = screen
+        self.screen, self._question = screen, None
         self.close_sheet()
         self._build()
 
@@ -64,6 +70,8 @@ class PhoneView(FloatLayout):
         """Close the question, or go where one came from; the first question of all stays."""
         if self.sheet is not None:
             self.close_sheet()
+        elif self._question is not None:
+            self.show(self.screen)
         elif self.screen not in {TYPING, CONSENT} or self.phone.status().consent is not None:
             self.show(TYPING if self.screen in {TYPING, MENU} else MENU)
 
@@ -71,7 +79,7 @@ class PhoneView(FloatLayout):
         """Show what changed. Typing paints only the words; a page is built again where it was scrolled to."""
         if self.typing is not None:
             self.typing.refresh()
-        if self._state_of_screen() != self._seen:
+        if self._question is None and self._state_of_screen() != self._seen:
             self._build(scroll=self._page.scroll_y if self._page else 1)
 
     def act(self, do: Callable[..., object], *arguments: Any, **named: Any) -> Callable[[], None]:
@@ -104,6 +112,21 @@ class PhoneView(FloatLayout):
             PushButton("Keep everything as it is", self.close_sheet, palette),
         )
 
+    def enter(self, question: Question) -> None:
+        """Ask for something to be typed; going back leaves it."""
+        self._question = question
+        self.close_sheet()
+        self._build()
+
+    def say_where(self, title: str, write: Callable[[], Path], sentence: str) -> None:
+        """Write a file and say where it is, or why it could not be written."""
+        try:
+            said = sentence.format(write())
+        except OSError as error:
+            title, said = "Not written", f"The file cannot be written: {error.strerror}."
+        ok = PushButton("Good", self.close_sheet, self.palette, "primary")
+        self.ask(title, Text(said, self.palette.on_surface), ok)
+
     def close_sheet(self) -> None:
         """Take the question away."""
         if self.sheet is not None:
@@ -113,21 +136,28 @@ class PhoneView(FloatLayout):
     def _state_of_screen(self) -> object:
         """Return what must change for the screen to be built again."""
         status, state = self.phone.status(), self.phone.session.state
-        bar = (self.phone.settings.theme, status.consent, state.incognito, state.field, status.problem)
+        settings = self.phone.settings
+        look = (settings.theme, settings.contrast, settings.text_scale)
+        bar = (look, status.consent, state.incognito, state.field, status.problem)
         return bar if self.screen == TYPING else (bar, self.phone.settings, status)
 
     def _build(self, scroll: float = 1) -> None:
         self._seen = self._state_of_screen()
+        Metrics.fontscale = self.phone.settings.text_scale  # of all that is built from now on
         self.clear_widgets()
         self.canvas.before.clear()
         palette = self.palette
         ground(self, palette.background)
         column = BoxLayout(orientation="vertical", pos_hint={"x": 0, "y": 0})
-        self.typing = self._page = None
+        self.typing = self.entry = self._page = None
         for bar in self._bars(palette):
             column.add_widget(bar)
-        if self.screen == TYPING:
-            self.typing = TypingScreen(self.phone.session, palette, self._about, self._clipboard)
+        if self._question is not None:
+            board = Board(self.phone.session.layout, self.phone.settings.number_row)
+            self.entry = EntryScreen(self._question, palette, board, self._clipboard)
+            column.add_widget(self.entry)
+        elif self.screen == TYPING:
+            self.typing = TypingScreen(self.phone, palette, self._about, self._recent, self._clipboard)
             column.add_widget(self.typing)
         else:
             self._page = Scrolled(build(self.screen, self), palette)
@@ -155,14 +185,21 @@ class PhoneView(FloatLayout):
         bar = BoxLayout(size_hint_y=None, height=dp(52), padding=(dp(4), 0, dp(10), 0), spacing=dp(4))
         ground(bar, palette.surface)
         at_home, first = self.screen == TYPING, self.screen == CONSENT and self.phone.status().consent is None
-        if at_home:
+        if self._question is not None:
+            bar.add_widget(Icon("←", self.back, palette.on_surface, "back"))
+        elif at_home:
             bar.add_widget(Icon("☰", self.go(MENU), palette.on_surface, "menu"))
         elif first:
             bar.add_widget(Widget(size_hint_x=None, width=dp(8)))
         else:
             bar.add_widget(Icon("←", self.back, palette.on_surface, "back"))
         title = self.phone.status().profile if at_home else PAGES[self.screen].title
+        if self._question is not None:
+            at_home, title = False, self._question.title
         bar.add_widget(Text(title, palette.on_surface, size=19, bold=True, one_line=True, pos_hint={"center_y": 0.5}))
+        if at_home:
+            bar.add_widget(Icon("↶", self.act(self.phone.session.undo), palette.on_surface, "undo"))
+            bar.add_widget(Icon("↷", self.act(self.phone.session.redo), palette.on_surface, "redo"))
         if at_home and not self.phone.session.state.incognito:
             chip = Touchable(self.act(self.phone.go_incognito, on=True), size_hint=(None, None), size=(dp(92), dp(48)))
             face = AnchorLayout(size_hint=(None, None), size=(dp(92), dp(32)))
@@ -173,6 +210,17 @@ class PhoneView(FloatLayout):
             chip.add_widget(face)
             bar.add_widget(chip)
         return bar
+
+    def _recent(self) -> None:
+        """Offer what was copied lately."""
+        palette, session = self.palette, self.phone.session
+        entries = [
+            PushButton(" ".join(text.split()), self.act(session.paste, text), palette)
+            for text in session.clipboard.entries
+        ]
+        forget = PushButton("Forget all", self.act(session.clipboard.clear), palette, "bad")
+        said = Text("Kept in memory for an hour, never from passwords or incognito.", palette.muted, size=13)
+        self.ask("Copied lately", said, *entries[:_MOST_COPIED], forget)
 
     def _about(self, slot: Slot) -> None:
         """Say why a word is on the strip, and offer to get rid of it."""

@@ -1,11 +1,13 @@
 """What a page needs of the screen that it is on, so that pages and the screen do not know each other."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from kivy.uix.widget import Widget
 
 from keyboard_app.phone import Phone
+from keyboard_app.ui.entry_screen import Question
 from keyboard_app.ui.theme import Palette
 
 
@@ -34,6 +36,12 @@ class Screen(Protocol):
 
     def confirm(self, title: str, detail: str, button: str, do: Callable[[], object]) -> None:
         """Ask before something that cannot be taken back."""
+
+    def enter(self, question: Question) -> None:
+        """Ask for something to be typed."""
+
+    def say_where(self, title: str, write: Callable[[], Path], sentence: str) -> None:
+        """Write a file and say where it is, or why it could not be written."""
 
     def close_sheet(self) -> None:
         """Take the question away."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from kivy.clock import Clock
 from kivy.graphics import Color, Rectangle
-from kivy.metrics import dp
+from kivy.metrics import dp, sp
 from kivy.uix.widget import Widget
 
 from keyboard_app.editor.editor import Slot
@@ -31,7 +31,7 @@ class Strip(Widget):
     """
 
     def __init__(self, palette: Palette, accept: Callable[[int], object], ask: Callable[[Slot], object]) -> None:
-        super().__init__(size_hint_y=None, height=dp(50))
+        super().__init__(size_hint_y=None, height=max(dp(50), sp(46)))
         self._palette, self._accept, self._ask = palette, accept, ask
         self.slots: Slots = (None, None, None)
         self._touches: dict[int, tuple[int, Any]] = {}
@@ -76,8 +76,8 @@ class Strip(Widget):
                     continue
                 Color(1, 1, 1)
                 word, badge = (slot.text, self._palette.on_key), (self.badge(slot), self._badge_colour(slot))
-                self._write(*word, middle, self.y + self.height * 0.62, dp(18 if index == 1 else 17))
-                self._write(*badge, middle, self.y + self.height * 0.2, dp(11))
+                self._write(*word, middle, self.y + self.height * 0.62, sp(18 if index == 1 else 17))
+                self._write(*badge, middle, self.y + self.height * 0.2, sp(11))
 
     def _write(self, text: str, colour: Colour, middle: float, height: float, size: float) -> None:
         texture = lettering(text, size, colour)

@@ -3,15 +3,20 @@
 Contrast is that of WCAG 2.2 (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import NewType
+
+from keyboard_app.settings import Settings
 
 Colour = NewType("Colour", str)
 """`#rrggbb`."""
 
 TEXT_CONTRAST = 4.5
 """Least contrast of text with what is behind it (WCAG AA)."""
+
+HIGH_CONTRAST = 7.0
+"""Least contrast of text where it is to be high (WCAG AAA)."""
 
 SHAPE_CONTRAST = 3.0
 """Least contrast of a control's shape with what is around it (WCAG AA)."""
@@ -132,7 +137,64 @@ DARK = _palette(
     on_bad="#60100b",
 )
 
-PALETTES = {palette.name: palette for palette in (LIGHT, DARK)}
+LIGHT_CONTRAST = replace(
+    LIGHT,
+    name="light, high contrast",
+    background=Colour("#ffffff"),
+    on_surface=Colour("#000000"),
+    muted=Colour("#000000"),
+    outline=Colour("#000000"),
+    divider=Colour("#000000"),
+    keyboard=Colour("#000000"),
+    key_special=Colour("#e6e6e6"),
+    key_pressed=Colour("#ffd400"),
+    on_key=Colour("#000000"),
+    selected=Colour("#ffe97a"),
+    primary=Colour("#003a8c"),
+    contributing=Colour("#5a0080"),
+    incognito=Colour("#000000"),
+    personal=Colour("#5c2f00"),
+    shared=Colour("#003a8c"),
+    good=Colour("#004d1a"),
+    bad=Colour("#8a0000"),
+)
+
+DARK_CONTRAST = replace(
+    DARK,
+    name="dark, high contrast",
+    background=Colour("#000000"),
+    surface=Colour("#000000"),
+    on_surface=Colour("#ffffff"),
+    muted=Colour("#ffffff"),
+    outline=Colour("#ffffff"),
+    divider=Colour("#ffffff"),
+    keyboard=Colour("#ffffff"),
+    key=Colour("#000000"),
+    key_special=Colour("#1c1c1c"),
+    key_pressed=Colour("#004ecc"),
+    on_key=Colour("#ffffff"),
+    selected=Colour("#00409e"),
+    primary=Colour("#ffe600"),
+    on_primary=Colour("#000000"),
+    contributing=Colour("#f0a8ff"),
+    on_contributing=Colour("#000000"),
+    incognito=Colour("#ffffff"),
+    on_incognito=Colour("#000000"),
+    personal=Colour("#ffc266"),
+    shared=Colour("#9ecbff"),
+    good=Colour("#7dff9b"),
+    bad=Colour("#ffb3ad"),
+    on_bad=Colour("#000000"),
+)
+
+PALETTES = {palette.name: palette for palette in (LIGHT, DARK, LIGHT_CONTRAST, DARK_CONTRAST)}
+
+
+def palette_of(settings: Settings) -> Palette:
+    """Return the colours that an owner chose."""
+    plain, high = (LIGHT, LIGHT_CONTRAST) if settings.theme == "light" else (DARK, DARK_CONTRAST)
+    return high if settings.contrast else plain
+
 
 READ = (
     *((text, ground) for text in ("on_surface", "muted") for ground in ("background", "surface")),
@@ -173,6 +235,7 @@ def _luminance(colour: Colour) -> float:
 def poor(palette: Palette) -> list[tuple[str, str, float]]:
     """Return the pairs of `READ` and `SEEN` that have less contrast than they need."""
     colours = {field.name: getattr(palette, field.name) for field in fields(palette)}
-    needed = [(pair, TEXT_CONTRAST) for pair in READ] + [(pair, SHAPE_CONTRAST) for pair in SEEN]
+    least_of_text = HIGH_CONTRAST if palette in {LIGHT_CONTRAST, DARK_CONTRAST} else TEXT_CONTRAST
+    needed = [(pair, least_of_text) for pair in READ] + [(pair, SHAPE_CONTRAST) for pair in SEEN]
     found = [(*pair, contrast(colours[pair[0]], colours[pair[1]]), least) for pair, least in needed]
     return [(one, other, ratio) for one, other, ratio, least in found if ratio < least]

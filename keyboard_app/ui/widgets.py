@@ -140,12 +140,15 @@ class Icon(Touchable):
         action: what it does.
         colour: of the symbol.
         name: what it is, for tests and tools.
+        size: of the symbol.
     """
 
-    def __init__(self, symbol: str, action: Callable[[], object], colour: Colour, name: str) -> None:
+    def __init__(
+        self, symbol: str, action: Callable[[], object], colour: Colour, name: str, *, size: float = 21
+    ) -> None:
         super().__init__(action, size_hint=(None, None), size=(dp(TOUCH_DP), dp(TOUCH_DP)))
         self.name = name
-        self.add_widget(Label(text=symbol, color=rgba(colour), font_size=sp(21), font_name=fonts.SYMBOLS))
+        self.add_widget(AnyLabel(text=symbol, color=rgba(colour), font_size=sp(size), font_name=fonts.SYMBOLS))
 
 
 class Column(BoxLayout):

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from federation.protocol import model_codec as codec
 from federation.protocol.trust import TRUSTED, Anchors
 from keyboard_app.editor.editor import FieldKind, Offer, Request
-from keyboard_app.editor.keys import LAYOUTS, Layer
+from keyboard_app.editor.keys import Layer, page
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile, ProfileError
 from keyboard_app.settings import Settings
@@ -74,7 +74,7 @@ class TestTyping:
         phone = open_phone()
         assert all(phone.session.state.slots)
         for letter in "hel":
-            phone.session.press(next(key for key in LAYOUTS[Layer.LETTERS] if key.types == letter))
+            phone.session.press(next(key for key in page(Layer.LETTERS) if key.types == letter))
         assert phone.session.state.text == "Hel"
         assert phone.settle()
         best = phone.session.state.slots[1]

@@ -24,7 +24,7 @@ from keyboard_app.editor.editor import (
     Sent,
     Shift,
 )
-from keyboard_app.editor.keys import COLUMNS, LAYOUTS, ROWS, Action, Key, Layer, key_at
+from keyboard_app.editor.keys import COLUMNS, Action, Key, Layer, key_at, page, rows
 from model.suggestions import Origin, Suggestion
 from model.suggestions.keys import POSITIONS
 
@@ -50,7 +50,7 @@ def offered(state: EditorState, *words: str, correction: str | None = None) -> E
 
 
 def key(name: str | Action, layer: Layer = Layer.LETTERS) -> Key:
-    return next(k for k in LAYOUTS[layer] if name in (k.types, k.action) and name != "")
+    return next(k for k in page(layer) if name in (k.types, k.action) and name != "")
 
 
 def press(state: EditorState, *names: str | Action) -> EditorState:
@@ -456,11 +456,14 @@ class TestPasting:
         assert before.paste("\n") == After(before)
 
 
+KEYED = [layer for layer in Layer if layer is not Layer.EMOJI]
+
+
 class TestKeys:
-    @pytest.mark.parametrize("layer", list(Layer))
+    @pytest.mark.parametrize("layer", KEYED)
     def test_keys_fill_the_keyboard_and_do_not_overlap(self, layer: Layer) -> None:
-        keys = LAYOUTS[layer]
-        for row in range(int(ROWS)):
+        keys = page(layer)
+        for row in range(int(rows(layer))):
             own = sorted((k.left, k.width) for k in keys if k.top == row)
             assert all(left + width <= after + 1e-9 for (left, width), (after, _) in itertools.pairwise(own))
             assert own[0][0] >= 0
@@ -474,7 +477,7 @@ class TestKeys:
             found = key_at(Layer.LETTERS, x + 0.5, y + 0.5)
             assert found is not None
             assert found.types == letter
-        assert set(string.ascii_lowercase) <= {k.types for k in LAYOUTS[Layer.LETTERS]}
+        assert set(string.ascii_lowercase) <= {k.types for k in page(Layer.LETTERS)}
 
     def test_the_free_corners_are_the_next_keys(self) -> None:
         assert key_at(Layer.LETTERS, 0.1, 1.5) == key("a")
@@ -484,11 +487,11 @@ class TestKeys:
 
     def test_an_alternative_is_one_character_and_not_the_key(self) -> None:
         for layer in Layer:
-            for k in LAYOUTS[layer]:
+            for k in page(layer):
                 assert all(len(a) == 1 and a != k.types for a in k.alternatives)
 
     def test_only_backspace_repeats(self) -> None:
-        assert [k.action for k in LAYOUTS[Layer.LETTERS] if k.repeats] == [Action.BACKSPACE]
+        assert [k.action for k in page(Layer.LETTERS) if k.repeats] == [Action.BACKSPACE]
 
 
 @given(
@@ -560,9 +563,9 @@ class Typing(RuleBasedStateMachine):
         assert self.state.text == before.text[:start] + by + before.text[end:]
         assert (self.state.cursor, self.state.anchor) == (start + len(by), None)
 
-    @rule(layer=st.sampled_from(Layer), number=st.integers(0, 40))
+    @rule(layer=st.sampled_from(KEYED), number=st.integers(0, 40))
     def press(self, layer: Layer, number: int) -> None:
-        keys = LAYOUTS[layer]
+        keys = page(layer)
         pressed = keys[number % len(keys)]
         if pressed.action is not Action.RETURN:
             self.do(self.state.press(pressed, self.at))

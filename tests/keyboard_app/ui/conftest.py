@@ -12,7 +12,7 @@ from kivy.uix.label import Label
 from kivy.uix.scrollview import ScrollView
 
 import keyboard_app.ui.window as own_window
-from keyboard_app.editor.keys import LAYOUTS, Action, Layer
+from keyboard_app.editor.keys import Action, Layer, page
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.ui.app import Phones
@@ -201,7 +201,7 @@ class Hand:
 
     @staticmethod
     def _has(layer: Layer, character: str) -> bool:
-        return any(key.types == character for key in LAYOUTS[layer])
+        return any(key.types == character for key in page(layer))
 
     def tap_slot(self, place: int) -> None:
         assert self.view.typing is not None
