@@ -120,6 +120,7 @@ class EmojiGrid(Widget):
         scrolled = self._scroll.scroll
         with self._ink:
             ScissorPush(x=int(self.x), y=int(self.y), width=int(self.width), height=int(self.height))
+            Color(1, 1, 1)
             for row in self._rows:
                 if row.top + row.height < scrolled or row.top > scrolled + self.height:
                     continue

@@ -8,7 +8,7 @@ from kivy.metrics import dp
 from kivy.uix.anchorlayout import AnchorLayout
 from kivy.uix.boxlayout import BoxLayout
 
-from keyboard_app.editor.editor import After, EditorState, FieldKind
+from keyboard_app.editor.editor import After, EditorState, FieldKind, Shift
 from keyboard_app.editor.keys import Action, Board, Key, Layer, rows
 from keyboard_app.ui.edit_bar import Clipboard
 from keyboard_app.ui.field import Edits, Field
@@ -51,7 +51,8 @@ class EntryScreen(BoxLayout):
         super().__init__(orientation="vertical")
         self._done, self._clipboard, self._board = question.done, clipboard, board
         kind = FieldKind.PASSWORD if question.secret else FieldKind.NO_LEARNING
-        self._state = EditorState(field=kind, cased=False).type(question.text, 0.0).state
+        empty = EditorState(field=kind, cased=False, shift=Shift.OFF)
+        self._state = empty.type(question.text, 0.0).state
         edits = Edits(
             place=lambda index: self._do(self._state.place(index)),
             select=lambda start, end: self._do(self._state.select(start, end)),

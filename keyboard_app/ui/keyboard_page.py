@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kivy.metrics import Metrics
 from kivy.uix.widget import Widget
 
 from keyboard_app.ui.screen import Screen
-from keyboard_app.ui.widgets import Card, PushButton, Row, SwitchRow, Text
+from keyboard_app.ui.widgets import LARGE, Card, PushButton, Row, SwitchRow, Text
 from model.languages import layouts
 
 _NAMES = {"qwerty": "QWERTY", "qwertz": "QWERTZ", "azerty": "AZERTY"}
@@ -66,7 +67,7 @@ def _choices(view: Screen, name: str, captions: Mapping[Any, str], prefix: str =
     """Return buttons of which one is chosen, three in a row; `prefix` tells those with one caption apart."""
     phone = view.phone
     chosen = getattr(phone.settings, name)
-    buttons = [
+    buttons: list[Widget] = [
         PushButton(
             caption,
             view.act(lambda value=value: phone.change(replace(phone.settings, **{name: value}))),
@@ -77,4 +78,6 @@ def _choices(view: Screen, name: str, captions: Mapping[Any, str], prefix: str =
         )
         for value, caption in captions.items()
     ]
-    return [Row(*buttons[start : start + _IN_A_ROW], space=8) for start in range(0, len(buttons), _IN_A_ROW)]
+    beside = _IN_A_ROW - (Metrics.fontscale > LARGE)
+    buttons += [Widget() for _ in range(-len(buttons) % beside)]
+    return [Row(*buttons[start : start + beside], space=8) for start in range(0, len(buttons), beside)]

@@ -314,7 +314,7 @@ class Keypad(Widget):
         """Move the cursor, or delete words, with a finger; one that has barely moved still presses its key."""
         erases = finger.key is not None and finger.key.action is Action.BACKSPACE
         way = (x - finger.x) / dp(_ERASE_DP if erases else SLIDE_DP)
-        steps = int(math.copysign(max(0.0, abs(way) - 1), way))
+        steps = int(math.copysign(max(0.0, abs(way) - 1 + 1e-6), way))
         if erases:
             steps = max(0, -steps)
         if steps != finger.steps:

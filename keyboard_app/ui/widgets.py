@@ -27,6 +27,9 @@ TOUCH_DP = 48
 
 _WIDEST_PICTURE_DP = 220
 
+LARGE = 1.1
+"""Scale of letters from which on less stands beside each other."""
+
 COLUMN_DP = 640
 """Widest column of text on a tablet."""
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from kivy.metrics import dp, sp
+from kivy.metrics import Metrics, dp, sp
 from kivy.uix.widget import Widget
 
 from keyboard_app.ui.entry_screen import Question
 from keyboard_app.ui.screen import Screen
-from keyboard_app.ui.widgets import Card, Column, PushButton, Row, Text
+from keyboard_app.ui.widgets import LARGE, Card, Column, PushButton, Row, Text
+from model.text import CLASSES, tokenise
 
 _KINDS = {"plain": "Plain text", "gboard": "Gboard", "aosp": "AOSP"}
 
@@ -26,15 +27,14 @@ def _learned(view: Screen) -> Card:
     palette, phone = view.palette, view.phone
     learned = phone.status().learned
     rows: list[Widget] = [
-        Row(
+        _entry(
             Column(
                 Text(shown, palette.on_surface, size=16, bold=True),
-                Text(f"in {messages} messages" if messages else "added", palette.muted, size=12),
+                Text(f"in {messages} messages" if messages > 2 else "in 2 messages, or added", palette.muted, size=12),
                 space=0,
             ),
             _small("Forget", view.act(phone.forget, word), view, name=f"forget {word}"),
             _small("Never", view.act(phone.never_suggest, word), view, name=f"never {word}"),
-            space=8,
         )
         for word, shown, messages in learned
     ]
@@ -44,8 +44,9 @@ def _learned(view: Screen) -> Card:
         rows.append(Text(none, palette.muted))
 
     def add(word: str) -> str:
-        if not word or any(character.isspace() for character in word):
-            return "Type one word, without spaces."
+        tokens = tokenise(word)
+        if len(tokens) != 1 or not tokens[0].is_word or tokens[0].symbol in CLASSES:
+            return "Type one word: letters without spaces or marks."
         phone.add_word(word)
         view.show("words")
         return ""
@@ -61,21 +62,21 @@ _LEARNS_NOTHING = "None. Learning is off, so nothing that you type is kept; word
 def _shortcuts(view: Screen) -> Card:
     palette, phone = view.palette, view.phone
     rows: list[Widget] = [
-        Row(
+        _entry(
             Column(
                 Text(short, palette.on_surface, size=16, bold=True),
                 Text(text, palette.muted, size=13, one_line=True),
                 space=0,
             ),
             _small("Remove", view.act(phone.remove_shortcut, short), view, name=f"remove {short}"),
-            space=8,
         )
         for short, text in sorted(phone.status().shortcuts.items())
     ]
 
     def name(short: str) -> str:
-        if not short or any(character.isspace() for character in short):
-            return "Type one short form, without spaces."
+        tokens = tokenise(short)
+        if len(tokens) != 1 or not tokens[0].is_word:
+            return "Type one short form: letters without spaces or marks."
         view.enter(
             Question(f"“{short}” stands for", "Written in its place.", "Any text", lambda text: add(short, text))
         )
@@ -148,7 +149,9 @@ def _all(view: Screen) -> Card:
     wipe = view.confirm
     return Card(
         palette,
-        Text(f"The encrypted log holds {messages} messages with {count} words.", palette.on_surface),
+        Text(
+            f"The encrypted log holds {counted(messages, 'message')} with {counted(count, 'word')}.", palette.on_surface
+        ),
         PushButton(
             "Wipe everything learned",
             lambda: wipe(
@@ -162,6 +165,18 @@ def _all(view: Screen) -> Card:
         ),
         title="All of it",
     )
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number with what it counts."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _entry(text: Widget, *buttons: Widget) -> Widget:
+    """Return a text with its buttons beside it, or below where letters are large."""
+    if Metrics.fontscale > LARGE:
+        return Column(text, Row(*buttons, space=8), space=4)
+    return Row(text, *buttons, space=8)
 
 
 def _small(text: str, action: Callable[[], object], view: Screen, name: str) -> PushButton:

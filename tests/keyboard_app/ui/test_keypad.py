@@ -126,7 +126,9 @@ def test_alternatives_at_the_edge_stay_on_the_screen(typist: Typist) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [key for key in page(Layer.LETTERS) if key.alternatives], ids=lambda key: f"U+{ord(key.types):04X}"
+    "key",
+    [key for key in page(Layer.LETTERS) if key.alternatives and key.types],
+    ids=lambda key: f"U+{ord(key.types):04X}",
 )
 def test_a_long_press_gives_what_the_corner_shows(typist: Typist, key: Key) -> None:
     typist.keypad.show(EditorState(shift=Shift.OFF))
