@@ -86,7 +86,7 @@ def test_a_word_typed_on_three_phones_is_likelier_on_a_fourth(tmp_path: Path) ->
         parts = (phone._profile.device, learner.models, Owner(phone.settings, clock), own)
         devices.append(Participation(URL, *parts, trust=site.trust(), transport=http, clock=clock, run=here))
     before = likely(learners[3])
-    while not all(learner.models and learner.models.in_use == 2 for learner in learners):
+    while not all(learner.models and learner.models.of("model").in_use == 2 for learner in learners):
         assert clock.now < 1_010_000, (site.story, [device.activity for device in devices])
         clock.now += max(0.1, min(device.step() for device in devices)) * (not site.coordinator.tick())
     updates = [work for work in done if isinstance(work, Update)]
