@@ -58,7 +58,7 @@ class Commitments:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_json` returned.
+        """Read what `to_json` returned; what a task of before there was one leaves out, no phone agrees to.
 
         Raises:
             KeyError, TypeError, ValueError: it is none.
@@ -67,8 +67,8 @@ class Commitments:
             instance=bytes.fromhex(values["instance"]),
             log_size=values["log_size"],
             log_root=bytes.fromhex(values["log_root"]),
-            epoch=values["epoch"],
-            groups=bytes.fromhex(values["groups"]),
-            group_phones=values["group_phones"],
-            revoked=bytes.fromhex(values["revoked"]),
+            epoch=values.get("epoch", 0),
+            groups=bytes.fromhex(values.get("groups", bytes(HASH_BYTES).hex())),
+            group_phones=values.get("group_phones", 1),
+            revoked=bytes.fromhex(values.get("revoked", "")),
         )

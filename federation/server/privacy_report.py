@@ -5,7 +5,8 @@ from then on the phone cannot know what the server has seen. Noise by the server
 counts once it was noised, for all of these phones, whether its model was accepted, refused or rolled back.
 """
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -36,6 +37,7 @@ COVERED = frozenset({"bytes_up", "bytes_down", "encoded_norm", NEXT_CLIP, "simul
 _NOISED_COUNTS = frozenset({"examples", "loss_before", "accuracy_before"})
 """Where phones add noise, it is in these as well."""
 
+PSEUDONYMS_ASSUMED = "phones change their names every epoch: the one that paid most in each is counted as one phone"
 COPY_ASSUMED = (
     "of a server that was restored from a copy, rounds after the copy are not in its database: add their cost"
 )
@@ -62,7 +64,7 @@ class _Round(NamedTuple):
         server_multiplier: of noise by the server; 0 for none.
         stream, time: of the server's noise, once it was added.
         groups: whose sums are in the model that others see; 0 if there is none.
-        phones: that uploaded.
+        phones: that uploaded, each with the epoch in which it goes under that name.
     """
 
     plan: RoundPlan
@@ -102,22 +104,47 @@ def spent(database: Database, delta: float, sampling: Sampling = Sampling.ARRIVA
     for each in by_phones:
         _pay(server, each.phones, round_rho(NoiseScale.of(each.plan)))
         _pay(others, each.phones, _in_the_model(each))
-    for stream in streams:
-        for phone, rho in stream.rhos().items():
-            server[phone] += rho
-            others[phone] += rho
-    if not server:
+    correlated = [stream.rhos() for stream in streams]
+    if not server and not any(correlated):
         raise AssumptionError("no round was noised yet: there is nothing to account for")
     skellam = any(each.plan.privacy.mechanism is Mechanism.SKELLAM for each in by_phones)
     account = Account.of_phone(
-        max(server.values()), _participation(rounds, last), delta, sampling=sampling, whole_orders=skellam
+        _most(server, correlated), _participation(rounds, last), delta, sampling=sampling, whole_orders=skellam
     )
+    if len(_epochs(name for each in rounds.values() for name in each.phones)) > 1:
+        account = account.assuming(PSEUDONYMS_ASSUMED)
     if by_phones:
         weakest = min((each.plan for each in by_phones), key=lambda plan: plan.minimum - plan.privacy.corrupt)
-        account = account.assuming(*client_noise_assumptions(weakest)).seen_by_others(max(others.values()))
+        account = account.assuming(*client_noise_assumptions(weakest)).seen_by_others(_most(others, correlated))
     if streams:
         account = account.assuming(SERVER_TRUSTED, *([COPY_ASSUMED] if restored else []))
     return Spent(_in_words(by_phones, streams), account.leaving(*unprotected))
+
+
+def _most(independent: Mapping[str, float], correlated: Sequence[Mapping[str, float]]) -> float:
+    """Return what the phone that paid most has paid at most.
+
+    Phones go under another name in each epoch, so that the one that paid most may be any of an epoch's. Of correlated
+    noise it is sensitivities that add up, and rho grows with their square.
+    """
+    names = _epochs(name for paid in (independent, *correlated) for name in paid)
+    if len(names) == 1:
+        return max(
+            sum(paid.get(name, 0.0) for paid in (independent, *correlated)) for each in names for name in names[each]
+        )
+
+    def most(paid: Mapping[str, float]) -> list[float]:
+        return [max(paid.get(name, 0.0) for name in names[epoch]) for epoch in names]
+
+    return sum(most(independent)) + sum(sum(map(math.sqrt, most(paid))) ** 2 for paid in correlated)
+
+
+def _epochs(names: Iterable[str]) -> Mapping[str, set[str]]:
+    """Return the names of phones by the epoch in which they went under them."""
+    found = defaultdict[str, set[str]](set)
+    for name in names:
+        found[name.partition(":")[0]].add(name)
+    return found
 
 
 def _pay(paid: dict[str, float], phones: Iterable[str], rho: float) -> None:
@@ -144,9 +171,13 @@ def _in_words(by_phones: Sequence[_Round], streams: Sequence[NoisedRounds]) -> s
 
 def _participation(rounds: Mapping[int, _Round], last: int) -> Participation:
     ledger = ParticipationLog()
+    counted = Counter(name for each in rounds.values() for name in each.phones)
     for number in range(1, last + 1):
         ledger.record(number, rounds[number].phones if number in rounds else ())
-    return ledger.participation
+    epochs = _epochs(counted)
+    if len(epochs) == 1:
+        return ledger.participation
+    return Participation(last, sum(max(counted[name] for name in names) for names in epochs.values()))
 
 
 def _streams(session: Session, rounds: Mapping[int, _Round]) -> list[NoisedRounds]:
@@ -195,6 +226,6 @@ def _rounds(session: Session, phones: Mapping[int, set[str]]) -> Iterator[tuple[
                 row.noise_stream,
                 row.noise_time,
                 groups,
-                frozenset(phones[row.round_id]),
+                frozenset(f"{task.commitments.epoch}:{name}" for name in phones[row.round_id]),
             ),
         )

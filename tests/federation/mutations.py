@@ -139,7 +139,8 @@ MUTATIONS = [
     # Identities and keys
     *_without(
         IDENTITY,
-        "not verifies(self.public_key, certificate, _CERTIFICATE + device_id + identity_key)",
+        "not verifies(self.public_key, certificate, _certified(device_id, identity_key, self.epoch))",
+        "device_id in self.revoked",
         "len(request) != _REQUEST.size",
         "version != _REQUEST_VERSION",
         "not verifies(identity_key, signature, _ENROLMENT + request[:-SIGNATURE_BYTES])",
@@ -147,7 +148,14 @@ MUTATIONS = [
     ),
     *_replaced(
         IDENTITY,
-        ("return self._private_key.sign(_CERTIFICATE + device_id", "return self._private_key.sign(_CERTIFICATE"),
+        (
+            "return _CERTIFICATE + _EPOCH.pack(epoch) + device_id + identity_key",
+            "return _CERTIFICATE + device_id + identity_key",
+        ),
+        (
+            "return _CERTIFICATE + _EPOCH.pack(epoch) + device_id + identity_key",
+            "return _CERTIFICATE + _EPOCH.pack(epoch)",
+        ),
         ("private_key: Ed25519PrivateKey = field(repr=False)", "private_key: Ed25519PrivateKey"),
     ),
     *_replaced(
@@ -191,7 +199,8 @@ MUTATIONS = [
         PHONE,
         ("inbox.recipient != session.index or session", "session"),
         ("inbox.recipient != session.index or session.index not in inbox.sharers", "inbox.recipient != session.index"),
-        ("if shares is None:", "shares = shares or bytes(2 * SHARE_BYTES)\n                if False:"),
+        ("if shares is None or not all", "shares = shares or bytes(2 * SHARE_BYTES)\n                if not all"),
+        ("if shares is None or not all(map(is_field_element, split(shares, SHARE_BYTES))):", "if shares is None:"),
         (
             "index = roster.check(self._parameters, self._authority, self._own)",
             "index = roster.phones.index(self._own)",
@@ -232,7 +241,7 @@ MUTATIONS = [
         "device_id not in ids",
         "sealed.payload != self._sets.payload(self._roster.n)",
         "recovery.missing",
-        "len(shares) - len(misfits) - self._may_deviate >= self._roster.threshold",
+        "len(shares) - len(misfits) - self._may_deviate >= self._threshold",
     ),
     *_replaced(
         SERVER,
@@ -343,7 +352,7 @@ MUTATIONS = [
         "updates/codec.py",
         "(noise is not None) != self.noised",
         "not phones <= examples <= phones * self.weight_cap or max(tokens, loss, hits) > phones * MAX_COUNT",
-        "hits > tokens or loss > tokens * MAX_TOKEN_LOSS * LOSS_UNITS + phones",
+        "hits > tokens or loss > tokens * MAX_TOKEN_LOSS * LOSS_UNITS + phones or unclipped > phones",
         "not np.linalg.norm(rotated.astype(np.float64)) <= self._max_norm(clips, phones)",
     ),
     *_replaced(
