@@ -35,6 +35,23 @@ def test_commands_and_modules_that_are_named_exist(page: Path) -> None:
     assert set(COMMAND.findall(code)) <= known
 
 
+ADVERSARIES = (
+    (ROOT / "docs" / "secure-aggregation.md").read_text().split("### Who is kept from what")[1].split("\n## ")[0]
+)
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+
+
+@pytest.mark.parametrize("row", [line for line in ADVERSARIES.splitlines() if line.startswith("| ")][1:])
+def test_every_adversary_is_attacked_by_tests_that_exist(row: str) -> None:
+    """One row of the table of adversaries by protection by profile."""
+    *cells, attacks = row.strip("|").split(" | ")
+    assert len(cells) == 4
+    named, measured = TEST.findall(attacks), SOURCE.findall(attacks)
+    assert len(named) + len(measured) == attacks.count("`") / 2 > 0
+    for path, name in named:
+        assert re.search(rf"^ *def {name}\(", (ROOT / path).read_text(), re.MULTILINE), name
+
+
 def test_every_page_is_reached_from_the_readme() -> None:
     reached, waiting = set(), [ROOT / "README.md"]
     while waiting:
