@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from federation.conformance.report import Report
 from federation.conformance.trial_phone import TrialPhone, UnansweredError, drawn
 from federation.protocol import versions
+from federation.protocol.plan import RoundPlan
 from federation.protocol.steps import STEPS, Step
 from federation.secure_aggregation.messages import HEADER_BYTES, seal
 
@@ -14,6 +15,9 @@ _READY = {"idle": True, "charging": True, "unmetered": True}
 _CHECK_IN = "/v1/check-in"
 _SIGNATURE_BYTES = 64
 _COMMITMENT_AT = 112
+_MORE_THAN_A_MESSAGE, _MORE_THAN_A_VECTOR = 4 << 20, 16 << 20
+"""Bytes; the second beside those of a vector of the plan's dimension."""
+
 _AFTER = {Step.SHARE: "roster", Step.UPLOAD: "inbox", Step.CONFIRM: "survivors", Step.UNMASK: "signatures"}
 
 
@@ -77,10 +81,11 @@ def at_the_door(report: Report, phone: TrialPhone) -> None:
     _expect(report, "check-in.once", "a check-in counts once", sent(again) if first == 200 else first, 409)
 
 
-def _too_large(phone: TrialPhone, path: str) -> int:
+def _too_large(phone: TrialPhone, step: Step, plan: RoundPlan) -> int:
     """Return what a server answers to far more than it wants; to hang up in the middle of it is as good."""
+    size = _MORE_THAN_A_VECTOR + 8 * plan.dimension if step is Step.UPLOAD else _MORE_THAN_A_MESSAGE
     try:
-        return phone.post(path, bytes(64 << 20)).status_code
+        return phone.post(f"/v1/rounds/{plan.round_id}/{step}", bytes(size)).status_code
     except UnansweredError:
         return 413
 
@@ -109,9 +114,10 @@ def at_step(
     phone: TrialPhone,
     others: Sequence[TrialPhone],
     stranger: TrialPhone,
-    round_id: int,
+    plan: RoundPlan,
 ) -> None:
     """Send what must be refused at a step that one phone has taken and the others have not."""
+    round_id = plan.round_id
     path, message = f"/v1/rounds/{round_id}/{step}", phone.sent[step]
     start, payload = message[:HEADER_BYTES], message[HEADER_BYTES + _SIGNATURE_BYTES :]
     again = phone.post(path, message).status_code
@@ -129,7 +135,7 @@ def at_step(
     )
     wrong_body = phone.wire.send("POST", path, phone.headers("POST", path, b"another"), message)
     _expect(report, f"{step}.body", "a body that was not signed is refused", wrong_body.status_code, 400)
-    _expect(report, f"{step}.large", "a body that is too large is refused", _too_large(phone, path), 413)
+    _expect(report, f"{step}.large", "a body that is too large is refused", _too_large(phone, step, plan), 413)
     if others:
         other = others[0]
         for name, rule, sent, status in (

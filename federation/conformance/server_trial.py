@@ -164,7 +164,7 @@ class ServerTrial:
                     )
                     if status == 204:
                         others = [other for other, _ in takers[1:]]
-                        refusals.at_step(self.report, step, each, others, stranger, round_id)
+                        refusals.at_step(self.report, step, each, others, stranger, self._plan)
             left = [each for each, _ in takers]
         self._ends(left, round_id)
 
