@@ -149,13 +149,13 @@ class Participation:
         self._seen: object = None
         self._entries: Sequence[RoundEntry] = ()
         self.activity = "Waiting"
-        self.problem = ""
+        self.problem = self.unreachable = ""
 
     def step(self) -> float:
         """Do the next small thing; return in how many seconds there is another."""
         if not self._wanted:
             self._leave()
-            self.activity, self.problem = "Off", ""
+            self.activity, self.problem, self.unreachable = "Off", "", ""
             return _LONGEST_WAIT_SECONDS
         try:
             client = self._begun()
@@ -168,6 +168,7 @@ class Participation:
                 self._look_at(kind)
         except UnreachableError as error:
             self.activity, wait = f"Waiting: {error}", _LONGEST_WAIT_SECONDS
+            self.unreachable = str(error)
         except (FederationError, VaultError, OSError) as error:
             self._stopped(str(error))
             wait = _REST_SECONDS
@@ -178,7 +179,7 @@ class Participation:
         else:
             waiting = client.status.round_id is None and self._waits_for_text
             self.activity = "Waiting: too little new text to train on" if waiting else _sentence(client)
-            self.problem = ""
+            self.problem, self.unreachable = "", client.unreachable
         return min(wait, _LONGEST_WAIT_SECONDS)
 
     def close(self) -> None:
@@ -222,7 +223,7 @@ class Participation:
         if seen != self._seen:
             self._seen = seen
             self._entries = tuple(self._entry(record, facts.get(str(record.number), {})) for record in records)
-        return Snapshot(self.activity, self.problem, self._entries, meter, self._says())
+        return Snapshot(self.activity, self.problem, self._entries, meter, self._says(), self.unreachable)
 
     def _says(self) -> str:
         """Say how far the app trusts whoever runs the rounds."""

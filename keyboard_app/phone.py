@@ -266,7 +266,8 @@ class Phone:
 
     def conditions(self) -> Sequence[Condition]:
         """Return all that must hold before this phone trains."""
-        return needed(self._settings, self._conditions.now(), self._server, self._learner.learned.new_examples)
+        new_examples, unreachable = self._learner.learned.new_examples, self._rounds.snapshot.unreachable
+        return needed(self._settings, self._conditions.now(), self._server, new_examples, unreachable)
 
     def settle(self, timeout_seconds: float = 60.0) -> bool:
         """Wait until all predictions and learning asked for so far are done; return whether they are."""

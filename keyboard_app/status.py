@@ -97,6 +97,7 @@ class Snapshot:
     rounds: Sequence[RoundEntry]
     budget: BudgetStatus
     trust: str = ""
+    unreachable: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,13 +183,23 @@ class Status:
     trust: str = ""
 
 
-def needed(chosen: Settings, now: Conditions, server: str, new_examples: int) -> Sequence[Condition]:
-    """Return all that must hold before a phone trains."""
+def needed(
+    chosen: Settings, now: Conditions, server: str, new_examples: int, unreachable: str = ""
+) -> Sequence[Condition]:
+    """Return all that must hold before a phone trains.
+
+    Args:
+        chosen: By the owner.
+        now: How the device is.
+        server: URL of the round server; empty for none.
+        new_examples: Number of messages since the last training.
+        unreachable: Why the server does not answer; empty if it does, or was not asked yet.
+    """
     resting = "Nothing was typed for a while" if now.idle else "The phone is in use"
     least = chosen.min_examples
     return (
         Condition("Consent", chosen.consent is True, "You agreed" if chosen.consent else "You have not agreed"),
-        Condition("Server", bool(server), server or "No server was given"),
+        Condition("Server", bool(server) and not unreachable, unreachable or server or "No server was given"),
         Condition("Charging", now.charging, "On power" if now.charging else "On battery"),
         Condition("Idle", now.idle, resting),
         Condition("Unmetered", now.unmetered, "Free network" if now.unmetered else "This network may cost money"),

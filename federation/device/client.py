@@ -222,6 +222,11 @@ class DeviceClient:
         self._until, self._longest_wait = self._clock() + wait, wait
         return wait
 
+    @property
+    def unreachable(self) -> str:
+        """Why the server did not answer lately; nothing if it did."""
+        return self._reason if self._failures else ""
+
     def leave(self) -> None:
         """Leave the round, if the device is in one: its owner wants it."""
         if self._round is not None:

@@ -39,7 +39,7 @@ from keyboard_app.editor.values import (
     Version,
 )
 from model.languages import Language, language
-from model.suggestions import Path, Suggestion, split_word
+from model.suggestions import Origin, Path, Suggestion, split_word
 from model.suggestions.surroundings import starts_sentence
 
 __all__ = [
@@ -168,6 +168,8 @@ class EditorState:
         correction = self._correction()
         if correction is None:
             best, second, third = [*found, None, None, None][:3]
+            if offer.emoji and offer.request == request:
+                third = Slot(offer.emoji, Suggestion(offer.emoji, 0.0, Origin.EMOJI))
             return second, best, third
         others = [slot for slot in found if slot and slot.text not in {correction.text, request.typed}]
         return Slot(request.typed, None), Slot(correction.text, correction), next(iter(others), None)
@@ -295,8 +297,10 @@ class EditorState:
         space = " " if wants_space(self.context + word.before) and not word.typed else ""
         kept = self.kept if slot.suggestion is not None else self.kept | {slot.text.lower()}
         after = self._around[1].removeprefix(" ")
+        is_emoji = slot.suggestion is not None and slot.suggestion.origin is Origin.EMOJI
+        put = f"{word.typed} {slot.text}" if is_emoji else slot.text  # an emoji stands behind its word
         done = self._edited(
-            word.before + space + slot.text + " ",
+            word.before + space + put + " ",
             after,
             kept=kept,
             strip_space=True,

@@ -95,12 +95,14 @@ class Offer:
         suggestions: best first.
         correction: what a finished word should be replaced with, if at all.
         language: code of the model's; nothing if that is not known.
+        emoji: that the letters are the name of; nothing for none.
     """
 
     request: Request
     suggestions: tuple[Suggestion, ...] = ()
     correction: Suggestion | None = None
     language: str = ""
+    emoji: str = ""
 
 
 @dataclass(frozen=True)

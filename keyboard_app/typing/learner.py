@@ -34,6 +34,7 @@ from model.text import tokenise
 from model.two_languages import TwoLanguages
 
 _RECENT_EMOJI = 32
+_NO_MODEL = "There are no suggestions: this keyboard was started without a model."
 _LONGEST_JOB_SECONDS = 30.0
 
 _Result = TypeVar("_Result")
@@ -353,6 +354,8 @@ class Learner:
                 self.models = SharedModels(self._profile.models, Export.load(self._directory))
             except ExportError as error:
                 self.trouble(f"There are no suggestions: {error}")
+        elif not self._learned.problem:
+            self.trouble(_NO_MODEL)
         lexicon = self.models.export.vocabulary.lexicon.keys() if self.models else ()
         self._own = OwnWords(self.kept, lexicon, self._clock)
         self._guarded(self._own.read)

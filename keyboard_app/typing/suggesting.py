@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from keyboard_app.editor.editor import Offer, Request
+from model.languages.emoji import emoji
 from model.suggestions import Origin, Suggester, Suggestion
 
 Job = Callable[[], None]
@@ -122,13 +123,16 @@ def answer(suggester: Suggester, request: Request) -> Offer:
         return Offer(request, tuple(suggester.glide(request.before, request.path)), None, suggester.language.code)
     suggestions = suggester.suggest(request.before, request.typed)
     correction = suggester.autocorrect(request.before, request.typed) if request.typed else None
-    return Offer(request, tuple(suggestions), correction, suggester.language.code)
+    meant = emoji(suggester.language.code).for_word(request.typed) if suggester.suggests and request.typed else None
+    return Offer(request, tuple(suggestions), correction, suggester.language.code, meant or "")
 
 
 def why(suggestion: Suggestion | None) -> str:
     """Say why a word is on the strip; None stands for the letters as they were typed."""
     if suggestion is None:
         return "These are the letters just as you typed them."
+    if suggestion.origin is Origin.EMOJI:
+        return "An emoji that is called by the word before it."
     likely = f"It is {100 * suggestion.probability:.0f} % likely here."
     match suggestion.origin:
         case Origin.PERSONAL:

@@ -68,11 +68,17 @@ def _consent(view: Screen) -> list[Widget]:
 
         return answered
 
+    status = phone.status()
     note = "This is off until you turn it on, and one touch turns it off again. The keyboard works the same either way."
+    if status.consent:
+        note = "This is on: you agreed. One touch turns it off again. The keyboard works the same either way."
+    elif not status.server:
+        note = "This phone has no round server to take part with, so nothing can leave it. It can learn for itself."
     yes = PushButton("Yes, take part", answer(phone.agree, consent=True), palette, "contributing")
     here = PushButton("Learn on this phone only", answer(phone.learn_here), palette)
     no = PushButton("No, keep it off", answer(phone.agree, consent=False), palette)
-    return [*cards, Text(note, palette.muted, size=14), Column(Row(no, yes), here, space=8)]
+    answers = [here, no] if not status.server else [yes, here, no]
+    return [*cards, Text(note, palette.muted, size=14), Column(*answers, space=8)]
 
 
 def _menu(view: Screen) -> list[Widget]:
@@ -109,8 +115,9 @@ def _conditions(view: Screen) -> list[Widget]:
             space=1,
         )
         rows.append(Row(mark, words))
-    missing = [condition.name.lower() for condition in status.conditions if not condition.holds]
-    verdict = "All conditions hold." if not missing else f"Not now: {', '.join(missing)}."
+    missing = [condition.detail for condition in status.conditions if not condition.holds]
+    why = "; ".join(detail[:1].lower() + detail[1:] for detail in missing)
+    verdict = f"Not now: {why}." if missing else "All conditions hold."
     return [
         Card(palette, Text(status.activity, palette.on_surface), title=verdict),
         Card(palette, *rows, title="Every one of these must hold"),
@@ -144,17 +151,22 @@ def _keystrokes(view: Screen) -> list[Widget]:
     ]
 
 
+_UNBOUNDED = "There is no share to show: the limit or what was spent has no bound."
+
+
 def _budget(view: Screen) -> list[Widget]:
     palette, budget = view.palette, view.phone.status().budget
     most = view.phone.settings.epsilon_limit
     share = budget.spent / most if 0 < most < math.inf else 0.0
     colour = palette.bad if share > 0.8 else palette.contributing
     limit = f"{most:.3g}" if most < math.inf else "no limit"
+    bounded = budget.spent < math.inf and 0 < most < math.inf
+    meter = Meter(share, colour, palette) if bounded else Text(_UNBOUNDED, palette.muted, size=14)
     spent = f"{budget.spent:.3g}" if budget.spent < math.inf else "no bound: rounds without noise"
     return [
         Card(
             palette,
-            Meter(share if budget.spent < math.inf else 1.0, colour, palette),
+            meter,
             fact(palette, "Epsilon spent", spent),
             fact(palette, "Limit", limit),
             fact(palette, "At delta", f"{budget.delta:.0e}"),

@@ -1,28 +1,57 @@
 """Pictures of every screen, painted into memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from kivy.graphics.opengl import GL_RGB, GL_UNSIGNED_BYTE, glReadPixels
 from kivy.graphics.texture import Texture
 from kivy.uix.widget import Widget
 
+from keyboard_app.editor.editor import FieldKind
+from keyboard_app.editor.keys import Action, Key
 from keyboard_app.phone import Phone
 from keyboard_app.ui.app import Phones, several_size
 from keyboard_app.ui.pages import PAGES
 from keyboard_app.ui.phone_view import TYPING, PhoneView
 from keyboard_app.ui.pictures import Pixels
-from keyboard_app.ui.theme import PALETTES
 from keyboard_app.ui.window import Frames, open_window, without_display
 
 SIZES = ((360, 640), (412, 915), (800, 600))
 
+_THEMES = ("light", "dark")
 _FRAMES = 8  # until every layout has settled
 _GAP = 12
 _SELECTION = "selection"  # the typing screen with a word selected
 _SHEET = ("consent", TYPING, "leaves", "rounds", "words", "models")
+
+
+class _Scene(NamedTuple):
+    """A picture of the keys.
+
+    Attributes:
+        settings: other than usual.
+        text: in the field.
+        page: of keys.
+        query: of a search for emoji.
+    """
+
+    settings: Mapping[str, Any]
+    text: str
+    page: Action = Action.LETTERS
+    query: str | None = None
+
+
+_SCENES = {
+    "hindi": _Scene({"layout": "devanagari", "second_layout": "qwerty"}, "नमस्ते, आप कैसे हैं? क्षमा "),
+    "spanish": _Scene({"number_row": True}, "¿Cómo estás? Nos vemos mañana en la "),
+    "german": _Scene({"layout": "qwertz", "one_handed": "right"}, "Schöne Grüße aus "),
+    "emoji": _Scene({}, "see you 🎉👍🏽👨‍👩‍👧🇮🇳", Action.EMOJI),
+    "emoji-search": _Scene({}, "happy birthday ", Action.EMOJI, "cake"),
+    "clear": _Scene({"contrast": True, "text_scale": 1.2, "key_height": 1.25}, "larger and "),
+}
 
 
 class Camera:
@@ -79,7 +108,7 @@ def write_all(phones: Sequence[Phone], folder: Path) -> list[Path]:
         write_png(pixels, written[-1])
 
     alone, together = Phones([phone]), Phones(phones)
-    for theme in PALETTES:
+    for theme in _THEMES:
         for each in phones:
             each.change(replace(each.settings, theme=theme))
         sheet = {}
@@ -94,6 +123,39 @@ def write_all(phones: Sequence[Phone], folder: Path) -> list[Path]:
         for view in together.views:
             view.show(TYPING)
         keep(camera.picture(together, several), f"together-{theme}")
+    return [*written, *write_keys(phone, folder, camera)]
+
+
+def write_keys(phone: Phone, folder: Path, camera: Camera | None = None) -> list[Path]:
+    """Write sheets of a phone's keys, light and dark: languages, layouts, emoji, and what helps to read.
+
+    Args:
+        phone: whose settings and text are changed, and its settings put back.
+        folder: made if it does not exist.
+        camera: by default one of its own.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    camera = camera or Camera(SIZES[0])
+    usual = phone.settings
+    root = Phones([phone])
+    written = []
+    for theme in _THEMES:
+        pictures = []
+        for scene in _SCENES.values():
+            phone.change(replace(usual, **{"theme": theme, **scene.settings}))
+            phone.session.focus(FieldKind.ORDINARY)
+            phone.session.type(scene.text)
+            phone.session.press(Key("", 0, 0, action=scene.page))
+            phone.settle()
+            root.views[0].show(TYPING)
+            typing = root.views[0].typing
+            if scene.query is not None and typing is not None:
+                typing.find_emoji(scene.query)
+            pictures.append(camera.picture(root, SIZES[0]))
+        written.append(folder / f"keys-{theme}.png")
+        write_png(_beside(pictures), written[-1])
+    phone.session.press(Key("", 0, 0, action=Action.LETTERS))
+    phone.change(usual)
     return written
 
 

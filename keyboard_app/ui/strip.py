@@ -15,7 +15,7 @@ from keyboard_app.ui.theme import Colour, Palette, rgba
 from keyboard_app.ui.widgets import ground
 from model.suggestions import Origin
 
-BADGES = {Origin.PERSONAL: "yours", Origin.SHARED: "shared", Origin.CORRECTION: "fixed"}
+BADGES = {Origin.PERSONAL: "yours", Origin.SHARED: "shared", Origin.CORRECTION: "fixed", Origin.EMOJI: "emoji"}
 AS_TYPED = "as typed"
 
 Slots = tuple[Slot | None, Slot | None, Slot | None]
@@ -53,7 +53,7 @@ class Strip(Widget):
         return self.x + self.width * (index + 0.5) / 3, self.y + self.height / 2
 
     def _badge_colour(self, slot: Slot) -> Colour:
-        if slot.suggestion is None or slot.suggestion.origin is Origin.CORRECTION:
+        if slot.suggestion is None or slot.suggestion.origin in {Origin.CORRECTION, Origin.EMOJI}:
             return self._palette.muted
         return self._palette.personal if slot.suggestion.origin is Origin.PERSONAL else self._palette.shared
 

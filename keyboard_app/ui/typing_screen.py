@@ -70,10 +70,10 @@ class TypingScreen(BoxLayout):
             palette,
             write,
             self._act(lambda: session.press(Key("", 0, 0, action=Action.LETTERS))),
-            self._act(lambda: self._search("")),
+            lambda: self.find_emoji(""),
             self._act(session.backspace),
         )
-        self.search = EmojiSearch(palette, write, self._act(lambda: self._search(None)))
+        self.search = EmojiSearch(palette, write, lambda: self.find_emoji(None))
         middle = AnchorLayout(size_hint_y=None, padding=(dp(10), dp(6)))
         self.field.bind(height=lambda _, height: setattr(middle, "height", height + dp(12)))
         middle.height = self.field.height + dp(12)
@@ -100,10 +100,15 @@ class TypingScreen(BoxLayout):
             self._session.backspace()
         self.refresh()
 
+    def find_emoji(self, query: str | None) -> None:
+        """Search for emoji, beginning with a query; None ends the search."""
+        self._query = query
+        self.refresh()
+
     def back(self) -> bool:
         """Leave the search or the emoji; return whether there was something to leave."""
         if self._query is not None:
-            self._search(None)
+            self._query = None
         elif self._session.state.layer is Layer.EMOJI:
             self._session.press(Key("", 0, 0, action=Action.LETTERS))
         else:
@@ -128,7 +133,7 @@ class TypingScreen(BoxLayout):
         elif key.action is Action.BACKSPACE:
             self._query = self._query[:-1]
         elif key.action in {Action.RETURN, Action.EMOJI}:
-            self._search(None)
+            self._query = None
         else:
             self._query += key.types
 
@@ -139,9 +144,6 @@ class TypingScreen(BoxLayout):
     def _glide(self, path: Path) -> None:
         if self._query is None:
             self._session.glide(path)
-
-    def _search(self, query: str | None) -> None:
-        self._query = query
 
     def _copy(self) -> None:
         if copied := self._session.note_copied():

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kivy.config import Config
@@ -17,6 +17,11 @@ from kivy.uix.widget import Widget
 from federation.errors import FederationError
 
 FRAMES_PER_SECOND = 60
+
+
+_NO_WINDOW = (
+    "no window can be opened: start this on a desktop with OpenGL, under `xvfb-run`, or with SDL_VIDEODRIVER=offscreen"
+)
 
 
 class WindowError(FederationError):
@@ -30,6 +35,8 @@ def open_window(size: tuple[int, int], title: str = "fedkey") -> Any:
         WindowError: there is no display, or it cannot do OpenGL.
     """
     if "kivy.core.window" not in sys.modules:
+        if not has_display(os.environ):
+            raise WindowError(_NO_WINDOW)
         _configure(size)
     try:
         from kivy.core.window import Window  # noqa: PLC0415 - importing it opens the window
@@ -39,14 +46,20 @@ def open_window(size: tuple[int, int], title: str = "fedkey") -> Any:
     else:
         cause = None
     if Window is None:
-        raise WindowError(
-            "no window can be opened: start this on a desktop with OpenGL, under `xvfb-run`, "
-            "or with SDL_VIDEODRIVER=offscreen"
-        ) from cause
+        raise WindowError(_NO_WINDOW) from cause
     if tuple(Window.size) != size:
         Window.size = size
     Window.set_title(title)
     return Window
+
+
+def has_display(environment: Mapping[str, str], platform: str = sys.platform) -> bool:
+    """Return whether there is a screen to open a window on, or somebody said what to paint on instead.
+
+    Without one SDL paints into memory: the application would run for ever, unseen.
+    """
+    told = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "ANDROID_ARGUMENT")
+    return not platform.startswith("linux") or any(environment.get(name) for name in told)
 
 
 def _configure(size: tuple[int, int]) -> None:

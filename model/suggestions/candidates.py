@@ -21,6 +21,7 @@ class Origin(enum.Enum):
     SHARED = "shared"
     PERSONAL = "personal"
     CORRECTION = "correction"
+    EMOJI = "emoji"
 
 
 Ranked = list[tuple[str, float, Origin]]

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from keyboard_app.editor.editor import EditorState, Shift, typed_by
+from keyboard_app.editor.editor import EditorState, Offer, Shift, typed_by
 from keyboard_app.editor.keys import COLUMNS, Action, Board, Layer, key_at, page, rows
 from model.languages import CODES, language, layouts
 from model.suggestions.keys import geometry
@@ -85,3 +85,15 @@ def test_the_layout_of_a_language_has_its_letters(code: str) -> None:
     typed |= {one for key in keys for one in key.alternatives} | {"\u200d", "\u200c"}
     common = sorted(rules.words, key=rules.words.__getitem__)[-2000:]
     assert {letter for word in common for letter in word} <= typed | set("'-.’ 0123456789") | set("ॅॐढ़ड़य़ख़ग़ज़फ़क़")
+
+
+@pytest.mark.parametrize(("before", "typed", "after"), [("so ", "pizza", "so pizza 🍕 "), ("", "Pizza", "Pizza 🍕 ")])
+def test_an_emoji_of_the_strip_stands_behind_its_word(before: str, typed: str, after: str) -> None:
+    state = EditorState().type(before + typed, 0.0).state
+    assert state.request is not None
+    offered = state.take(Offer(state.request, emoji="🍕"))
+    slot = offered.slots[2]
+    assert slot is not None
+    assert slot.text == "🍕"
+    assert offered.accept(2).state.text == after
+    assert state.type("s", 1.0).state.take(Offer(state.request, emoji="🍕")).slots == (None, None, None)
