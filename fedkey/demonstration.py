@@ -149,14 +149,31 @@ def trust_of(folder: Path) -> Path:
 
 
 def open_phones(
-    parent: Path, count: int, model: Path, server: str, trust: Path, *, at_once: bool = True
+    parent: Path,
+    count: int,
+    model: Path,
+    server: str,
+    trust: Path,
+    *,
+    settings: Settings | None = None,
+    at_once: bool = True,
 ) -> list[Phone]:
-    """Open the demonstration's phones, each with a profile in `parent`; see `Phone` for `trust` and `at_once`."""
+    """Open the demonstration's phones, each with a profile in `parent`.
+
+    Args:
+        parent: folder of the profiles.
+        count: how many.
+        model: folder of an exported model.
+        server: URL.
+        trust: see `Phone`.
+        settings: that a new phone begins with; by default `demonstration_settings`.
+        at_once: see `Phone`.
+    """
     phones = []
     for number in range(count):
         profile = Profile.named(NAMES[number] if number < len(NAMES) else f"Phone-{number + 1}", parent)
         if profile.settings() == Settings():  # its first start
-            profile.keep(demonstration_settings(count))
+            profile.keep(settings or demonstration_settings(count))
         phones.append(Phone(profile, model=model, server=server, trust=trust, at_once=at_once))
     return phones
 

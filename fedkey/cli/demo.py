@@ -77,6 +77,7 @@ _SAMPLES_SHOWN = 6
     type=click.IntRange(min=3, max=6),
     help="Then open so many phones in one window, with a round server of their own: teach two of them a phrase.",
 )
+@click.option("--self-playing", is_flag=True, help="Let those phones be typed on by nobody, without a window.")
 @click.option("--restart", is_flag=True, help="Begin again instead of going on where an earlier demo stopped.")
 def demo(
     corpus: str,
@@ -88,12 +89,15 @@ def demo(
     out: Path,
     report: Path,
     phones: int | None,
+    self_playing: bool,
     restart: bool,
 ) -> None:
     """Count and train on real chat, with phones and a server, and judge what it brings on people it never saw.
 
     Takes about five minutes on two cores. The same command goes on where it was stopped.
     """
+    if self_playing and not phones:
+        raise click.UsageError("--self-playing is for the phones of --phones: give both")
     started = time.monotonic()
     folders.check(out, FOLDER)
     config = replace(
@@ -162,7 +166,7 @@ def demo(
     click.echo(f"\nreport: {report}; model: {run.model_path}; server: {out / 'server'}")
     click.echo(f"took {time.monotonic() - started:.0f} s\n")
     if phones:
-        several(_exported(models[BOTH], out / "export"), out / "window", phones)
+        several(_exported(models[BOTH], out / "export"), out / "window", phones, self_playing=self_playing)
     elif sys.stdin.isatty():
         _try(suggesters)
     else:

@@ -70,17 +70,39 @@ def keyboard(
         run([phone], messages, page=page)
 
 
-def several(model: Path, folder: Path, count: int) -> None:
-    """Open several phones in one window, with a round server of their own."""
-    from fedkey import demonstration
-    from keyboard_app.ui.app import run
+def several(model: Path, folder: Path, count: int, *, self_playing: bool = False) -> None:
+    """Open several phones in one window, with a round server of their own, and say what to do with them.
 
+    Args:
+        model: folder of an exported model.
+        folder: of the phones and their server.
+        count: of phones.
+        self_playing: whether they do by themselves what there is to do, without a window.
+    """
+    from fedkey import demonstration, lesson
+
+    names = demonstration.NAMES[:count]
     with demonstration.local_server(folder, model, count) as url:
-        run(
-            demonstration.open_phones(
-                folder / "phones", count, model, url, demonstration.trust_of(folder), at_once=False
-            )
+        phones = demonstration.open_phones(
+            folder / "phones",
+            count,
+            model,
+            url,
+            demonstration.trust_of(folder),
+            settings=lesson.settings(count),
+            at_once=self_playing,
         )
+        guide = lesson.Lesson(phones, names)
+        if not self_playing:
+            from keyboard_app.ui.app import run
+
+            run(phones, guide=guide.text)
+            return
+        try:
+            lesson.play(phones, guide, click.echo)
+        finally:
+            for phone in phones:
+                phone.close()
 
 
 def _messages(corpus: str, user: str) -> list[str]:

@@ -33,9 +33,12 @@ class Phones(BoxLayout):
     Args:
         phones: to show.
         clipboard: that they share; by default the device's.
+        guide: says what to do next, for the dashboard.
     """
 
-    def __init__(self, phones: Sequence[Phone], clipboard: Clipboard | None = None) -> None:
+    def __init__(
+        self, phones: Sequence[Phone], clipboard: Clipboard | None = None, guide: Callable[[], str] | None = None
+    ) -> None:
         super().__init__(spacing=dp(8) if len(phones) > 1 else 0)
         clipboard = clipboard or SystemClipboard()
         self.views = [PhoneView(phone, clipboard) for phone in phones]
@@ -43,7 +46,7 @@ class Phones(BoxLayout):
         for view in self.views:
             self.add_widget(view)
         if len(phones) > 1:
-            self.dashboard = Dashboard(phones, size_hint_x=None, width=dp(_DASHBOARD))
+            self.dashboard = Dashboard(phones, guide, size_hint_x=None, width=dp(_DASHBOARD))
             self.add_widget(self.dashboard)
 
     def on_touch_down(self, touch: Any) -> bool:
@@ -108,20 +111,27 @@ class Phones(BoxLayout):
         return keys | ({ord(letter): do for letter, do in letters.items()} if control else {})
 
 
-def run(phones: Sequence[Phone], messages: Sequence[str] = (), *, page: str | None = None) -> None:
+def run(
+    phones: Sequence[Phone],
+    messages: Sequence[str] = (),
+    *,
+    page: str | None = None,
+    guide: Callable[[], str] | None = None,
+) -> None:
     """Show phones until the window is closed, then close them.
 
     Args:
         phones: one or several.
         messages: that the first one types by itself.
         page: that the first one begins with.
+        guide: says what to do next, where there are several.
 
     Raises:
         WindowError: there is no display.
     """
     try:
         window = open_window(PHONE_SIZE if len(phones) == 1 else several_size(len(phones)))
-        root = Phones(phones)
+        root = Phones(phones, guide=guide)
         root.listen(window)
         if page is not None and phones[0].settings.consent is not None:
             root.views[0].show(page)

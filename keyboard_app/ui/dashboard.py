@@ -1,6 +1,6 @@
 """What several phones did together, at a glance."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kivy.clock import Clock
@@ -13,33 +13,42 @@ from keyboard_app.ui.round_pages import outcome_colour, size_text
 from keyboard_app.ui.theme import Palette, palette_of
 from keyboard_app.ui.widgets import Card, Column, Curve, Scrolled, Text, fact, ground
 
+_GUIDE_SECONDS = 1.0
+
 
 class Dashboard(BoxLayout):
     """A card for each phone and one for all.
 
     Args:
         phones: whose cards these are; this listens to them.
+        guide: says what to do next, in a card of its own; looked at every second.
     """
 
-    def __init__(self, phones: Sequence[Phone], **options: Any) -> None:
+    def __init__(self, phones: Sequence[Phone], guide: Callable[[], str] | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self._phones = phones
+        self._phones, self._guide = phones, guide
         self._seen: object = None
         refresh_soon = Clock.create_trigger(lambda _: self.refresh())
         for phone in phones:
             phone.listen(refresh_soon)
+        if guide is not None:
+            Clock.schedule_interval(lambda _: self.refresh(), _GUIDE_SECONDS)
         self.refresh()
 
     def refresh(self) -> None:
         """Show what changed."""
         seen = [phone.status() for phone in self._phones]
-        if (seen, self._palette) == self._seen:
+        told = self._guide() if self._guide else ""
+        if (seen, told, self._palette) == self._seen:
             return
-        self._seen = seen, self._palette
+        self._seen = seen, told, self._palette
         self.clear_widgets()
         self.canvas.before.clear()
         ground(self, self._palette.background)
-        self.add_widget(Scrolled(Column(self._together(seen), *map(self._card, seen), space=12), self._palette))
+        guide = (
+            [Card(self._palette, Text(told, self._palette.on_surface, size=15), title="What to do now")] if told else []
+        )
+        self.add_widget(Scrolled(Column(*guide, self._together(seen), *map(self._card, seen), space=12), self._palette))
 
     @property
     def _palette(self) -> Palette:
