@@ -23,7 +23,7 @@ TIMES = 3
 ARRIVES_WITHIN_SECONDS = 180.0
 """From the second phone's last sending of the phrase to the third phone's strip."""
 
-_ASKED_SECONDS = 1.0  # for suggestions of the phone that learns
+_ASKED_SECONDS = 0.2  # for suggestions of the phone that learns; it is asked again
 _LOOK_SECONDS = 0.5
 
 

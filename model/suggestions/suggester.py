@@ -38,6 +38,7 @@ _LONG_NAME, _COMMON_NAME, _ONE_SLIP = 6, math.log(10**-4.8), 5.5  # letters, fre
 _PROPER = math.log(10**-5.9)  # frequency from which on a proper noun in small letters gets its capital
 _ACCENT_MEANT = 2.4  # nats by which a word with accents must be commoner than the one without
 _ON_PURPOSE = 4.5  # nats that it costs to leave out vowels, or to write an ending as it is spoken
+_CAPITAL = 2.0  # more, for an unknown word at the beginning of a sentence: it may be a name
 _CAUTION = 4.0  # more, for who asks for caution
 _LEAST = 1e-9
 _UNLIKELY = 1e-5  # probability of all words that begin with some letters, below which they may be two words
@@ -253,7 +254,7 @@ class Suggester:
         if not found:
             return None
         best = int(scores.argmax())
-        if scores[best] - meant < self._margin(letters, known=known):
+        if scores[best] - meant < self._margin(letters, known=known) + _CAPITAL * (capital and not known):
             return None
         return found[best], float(1 / (np.exp(scores - scores[best]).sum() + np.exp(meant - scores[best])))
 

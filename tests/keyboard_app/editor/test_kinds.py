@@ -106,6 +106,11 @@ def test_4_known_names_are_kept_at_the_beginning_too(name: str) -> None:
     assert Keyboard().type(f"{name} ").text == f"{name} "
 
 
+@pytest.mark.parametrize("name", ["Eubank", "Ryals", "Talbert", "Mcsweeney"])
+def test_4_rare_names_are_kept_there_too_where_no_common_word_is_near(name: str) -> None:
+    assert Keyboard().type(f"{name} said so ").text == f"{name} said so "
+
+
 @pytest.mark.parametrize(
     ("typed", "corrected"),
     [
