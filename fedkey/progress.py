@@ -9,6 +9,7 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from federation.simulation.report import RoundReport, Watcher
+from fedkey.cli.output import is_quiet
 
 _PLAIN_SECONDS = 15.0
 
@@ -16,7 +17,7 @@ _PLAIN_SECONDS = 15.0
 @contextmanager
 def words_bar(what: str, words: int) -> Iterator[Callable[[int], None]]:
     """Show a bar that fills as words are judged."""
-    with Progress(transient=True) as bar:
+    with Progress(transient=True, disable=is_quiet()) as bar:
         task = bar.add_task(what, total=words)
         yield lambda done: bar.advance(task, done)
 
@@ -49,7 +50,7 @@ class TrainingProgress:
         self._printed = 0.0
 
     def __enter__(self) -> Self:
-        if self._bar.console.is_terminal:
+        if self._bar.console.is_terminal and not is_quiet():
             self._bar.start()
         return self
 
@@ -85,6 +86,8 @@ class TrainingProgress:
 
     def _show(self, task: TaskID, done: int, total: int, figures: str) -> None:
         self._bar.update(task, completed=done, figures=figures)
+        if is_quiet():
+            return
         if not self._bar.console.is_terminal and (time.monotonic() - self._printed > _PLAIN_SECONDS or done == total):
             self._printed = time.monotonic()
             self._bar.console.print(

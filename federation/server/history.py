@@ -1,7 +1,7 @@
 """What happened in rounds, read from their session trails."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sql
@@ -77,18 +77,62 @@ def rounds_of(database: Database, *, last: int | None = None) -> list[RoundSumma
     ]
 
 
+@dataclass(frozen=True)
+class Trail:
+    """What happened in a round, as data.
+
+    Attributes:
+        round_id, phase, reason, goal, model_version: of the round.
+        opened, ended: seconds since 1970.
+        events: in order; `at` is in seconds since the round was opened, `device` a pseudonym, empty for the server.
+    """
+
+    round_id: int
+    phase: str
+    reason: str | None
+    goal: int
+    model_version: int
+    opened: float
+    ended: float | None
+    events: Sequence[Mapping[str, str | int | float]]
+
+
+def trails_of(database: Database, round_id: int) -> Trail:
+    """Return a round and its trails.
+
+    Raises:
+        UnknownError: there is no such round.
+    """
+    row, events = _read(database, round_id)
+    told: list[Mapping[str, str | int | float]] = [
+        {
+            "at": event.at - row.opened,
+            "device": event.device,
+            "kind": event.kind,
+            "detail": event.detail,
+            "size_bytes": event.size_bytes,
+        }
+        for event in events
+    ]
+    return Trail(row.round_id, row.phase, row.reason, row.goal, row.model_version, row.opened, row.ended, told)
+
+
+def _read(database: Database, round_id: int) -> tuple[RoundRow, list[EventRow]]:
+    with database.read() as session:
+        row = session.get(RoundRow, round_id)
+        if row is None:
+            raise UnknownError(f"there is no round {round_id}: see `fedkey rounds list`")
+        query = sql.select(EventRow).where(EventRow.round_id == round_id).order_by(EventRow.at, EventRow.id)
+        return row, list(session.scalars(query))
+
+
 def timeline(database: Database, round_id: int) -> list[str]:
     """Return a round in lines: its steps, then each device's trail with seconds since the round was opened.
 
     Raises:
         UnknownError: there is no such round.
     """
-    with database.read() as session:
-        row = session.get(RoundRow, round_id)
-        if row is None:
-            raise UnknownError(f"there is no round {round_id}: see `fedkey rounds list`")
-        query = sql.select(EventRow).where(EventRow.round_id == round_id).order_by(EventRow.at, EventRow.id)
-        events = list(session.scalars(query))
+    row, events = _read(database, round_id)
     opened = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(row.opened))
     lines = [f"round {round_id}: model {row.model_version}, goal {row.goal}, opened {opened} UTC", ""]
     lines += [f"{_since(row, event):>9}  {event.kind}: {event.detail}" for event in events if not event.device]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import click
 
+from fedkey.cli import output
 from fedkey.cli.errors import UserErrors
 
 
@@ -59,7 +60,12 @@ class _Lazy(UserErrors):
             formatter.write_dl([(name, command.help) for name, command in sorted(_COMMANDS.items())])
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("-q", "--quiet", is_flag=True, help="Print results only.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what libraries log, and where errors come from.")
 @click.version_option(package_name="fedkey")
-def main() -> None:
+def main(*, quiet: bool, verbose: bool) -> None:
     """Keyboard prediction that learns across phones without seeing what anyone types."""
+    if quiet and verbose:
+        raise click.UsageError("choose one of --quiet and --verbose")
+    output.set_level(quiet=quiet, verbose=verbose)

@@ -1,5 +1,6 @@
 """`fedkey data`: look at corpora."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from data.stats import describe
 from federation.simulation.prepare import language_words
 from fedkey import paths
 from fedkey.cli.corpora import chosen, sampling, say_language, speaking
+from fedkey.cli.output import JSON, print_json
 from model.languages.detection import detect, warning
 from model.text import tokenise
 
@@ -22,7 +24,8 @@ def corpus() -> None:
 @click.argument("corpus", metavar="CORPUS")
 @sampling
 @speaking
-def stats(corpus: str, min_messages: int | None, max_users: int | None, language: str | None) -> None:
+@JSON
+def stats(corpus: str, min_messages: int | None, max_users: int | None, language: str | None, *, as_json: bool) -> None:
     """Print how large CORPUS is, how evenly its users write, and how unlike they are.
 
     CORPUS is `chitchat`, `stackoverflow` or `shakespeare`, or the path of a file: .jsonl, .jsonl.gz, NUS .xml,
@@ -32,6 +35,9 @@ def stats(corpus: str, min_messages: int | None, max_users: int | None, language
     figures = describe(read, split, lambda text: [token.symbol for token in tokenise(text) if token.is_word])
     words = language_words(read.users)
     likeliest = detect(words)
+    if as_json:
+        print_json({**asdict(figures), "language": {"code": likeliest.code, "share": likeliest.share}})
+        return
     rows = [*figures.rows(), ("language", f"{likeliest.code}: {likeliest.share:.0%} of the words are common in it")]
     width = max(len(label) for label, _ in rows)
     click.echo(figures.name)

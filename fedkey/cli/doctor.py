@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from fedkey.cli.errors import GROUP_OF
+from fedkey.cli.output import JSON, print_json
 from fedkey.paths import cache
 
 _MIN_FREE_BYTES = 2 << 30
@@ -22,22 +23,32 @@ _FOR = {"simulation": "`fedkey simulate` and `fedkey demo`", "server": "`fedkey 
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-def doctor(folder: Path | None) -> None:
+@JSON
+def doctor(folder: Path | None, *, as_json: bool) -> None:
     """Check this machine; exit with 1 if something is missing of what is installed.
 
     The phone's install has no more than the keyboard needs: what it leaves out is named, and nothing is wrong with it.
     With FOLDER, an exported model or a phone's folder: say whom its trust profile protects from, and what not.
     """
     if folder is not None:
-        for line in _trust(folder):
+        lines = list(_trust(folder))
+        if as_json:
+            print_json({"trust": lines})
+            return
+        for line in lines:
             click.echo(line)
         return
     absent = [group for group, package in _KEY_PACKAGE.items() if not _is_here(package)]
     problems = [*_python(), *_packages(absent), *_worker(), *_disk()]
-    for problem, remedy in problems:
-        click.echo(f"missing: {problem}\n   mend: {remedy}")
+    if as_json:
+        print_json({"missing": [{"what": what, "mend": mend} for what, mend in problems], "not_installed": absent})
+    else:
+        for problem, remedy in problems:
+            click.echo(f"missing: {problem}\n   mend: {remedy}")
     if problems:
         raise click.exceptions.Exit(1)
+    if as_json:
+        return
     for group in absent:
         click.echo(f"not installed: what {_FOR[group]} needs; `uv sync --group {group}` in a checkout brings it")
     click.echo("everything that this install of fedkey needs is here")

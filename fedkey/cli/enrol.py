@@ -9,6 +9,7 @@ from federation.enrolment.authority import AuthorityFolder
 from federation.protocol.credentials import EPOCH_SECONDS
 from fedkey import paths
 from fedkey.cli.errors import UserErrors
+from fedkey.cli.output import JSON, print_json
 from model import files
 
 _FOLDER = click.option(
@@ -60,9 +61,14 @@ def revoke(device_id: str, authority: Path) -> None:
 
 @enrol.command("list")
 @_FOLDER
-def list_devices(authority: Path) -> None:
+@JSON
+def list_devices(authority: Path, *, as_json: bool) -> None:
     """Print all devices."""
-    for known in AuthorityFolder(authority).devices():
+    devices = AuthorityFolder(authority).devices()
+    if as_json:
+        print_json(devices)
+        return
+    for known in devices:
         state = "revoked" if known.revoked is not None else f"until {_date(known.expires)}"
         click.echo(f"{known.device_id.hex()}  enrolled {_date(known.enrolled)}  {state}")
 

@@ -1,6 +1,7 @@
 """`fedkey evaluate`: how well a model predicts the words of people it never saw."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from federation.simulation.evaluation import Evaluator
 from federation.simulation.prepare import language_words
 from fedkey import paths
 from fedkey.cli.corpora import HELP, chosen, sampling, say_language, speaking
+from fedkey.cli.output import JSON, print_json, quietly, say
 from fedkey.progress import words_bar
 from model import folders
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTPredictor
-from model.evaluation import compare, spread_table, table
+from model.evaluation import Evaluation, compare, spread_table, table
 from model.evaluation.plot import plot_models
 from model.evaluation.typist import type_messages, typing_table
 from model.languages import language as language_of
@@ -46,6 +48,7 @@ _FOLDER = folders.Kind(
     "--slips", default=0.03, show_default=True, type=click.FloatRange(0, 1), help="Letters that a typist gets wrong."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; runs/evaluation/RUN if not given.")
+@JSON
 def evaluate(
     model: Path,
     corpus: str | None,
@@ -58,6 +61,8 @@ def evaluate(
     typist: bool,
     slips: float,
     out: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Measure how well MODEL, a folder that `fedkey simulate` wrote, predicts.
 
@@ -74,12 +79,19 @@ def evaluate(
     code = language or detect(dict.fromkeys(checkpoint.vocabulary.words, 1)).code
     say_language(warning(language_words(getattr(split, part)), code) or "")
     if typist:
-        _type(checkpoint, code, dict(list(getattr(split, part).items())[:users]), slips, out, judged)
+        people = dict(list(getattr(split, part).items())[:users])
+        with quietly(when=as_json):
+            _type(checkpoint, code, people, slips, out, judged, as_json=as_json)
         return
     judge = Evaluator(split, part=part, max_users=users, show=words_bar)
-    evaluations = [judge.network(checkpoint, name=name)]
-    if against == "ngram":
-        evaluations += [judge.ngram("seed"), judge.ngram("central")]
+    with quietly(when=as_json):
+        evaluations = [judge.network(checkpoint, name=name)]
+        if against == "ngram":
+            evaluations += [judge.ngram("seed"), judge.ngram("central")]
+    _keep(evaluations, out, judged)
+    if as_json:
+        print_json([json.loads(each.to_json()) for each in evaluations])
+        return
     click.echo(f"{table(evaluations)}\n\n{spread_table(evaluations)}\n")
     for base in evaluations[1:]:
         found = compare(base, evaluations[0])
@@ -88,11 +100,14 @@ def evaluate(
             f"(standard error {found.standard_error:.2f}); {100 * found.helped:.0f} % of users helped, "
             f"{100 * found.harmed:.0f} % harmed"
         )
+    say(f"written: {out}")
+
+
+def _keep(evaluations: Sequence[Evaluation], out: Path, judged: dict[str, Any]) -> None:
     _begin(out, judged)
     for evaluation in evaluations:
         (out / f"{evaluation.name.replace(' ', '-')}.json").write_text(evaluation.to_json())
     plot_models(evaluations, out / "models.svg")
-    click.echo(f"written: {out}")
 
 
 def _check(out: Path, judged: dict[str, Any]) -> None:
@@ -108,7 +123,9 @@ def _begin(out: Path, judged: dict[str, Any]) -> None:
     (out / _FOLDER.description).write_text(json.dumps(judged, indent=1) + "\n", encoding="utf-8")
 
 
-def _type(checkpoint: Checkpoint, code: str, users: Users, slips: float, out: Path, judged: dict[str, Any]) -> None:
+def _type(
+    checkpoint: Checkpoint, code: str, users: Users, slips: float, out: Path, judged: dict[str, Any], *, as_json: bool
+) -> None:
     """Type on a phone's keyboard, without and with what it has learned of the user."""
     predictor = LiteRTPredictor(inference_file(checkpoint, "int8"), checkpoint.network)
     model = MixtureNextWords(predictor, checkpoint.vocabulary, checkpoint.mixture)
@@ -119,8 +136,11 @@ def _type(checkpoint: Checkpoint, code: str, users: Users, slips: float, out: Pa
     for name, learned in (("shared model", None), ("and own words", earlier)):
         with words_bar(f"typing: {name}", sum(map(len, later.values()))) as advance:
             found.append(type_messages(suggester, later, name=name, slip_rate=slips, earlier=learned, progress=advance))
-    click.echo(typing_table(found))
     _begin(out, judged)
     path = out / "typist.json"
     path.write_text(json.dumps([typing.summary() for typing in found], indent=1) + "\n")
-    click.echo(f"written: {path}")
+    if as_json:
+        print_json([typing.summary() for typing in found])
+        return
+    click.echo(typing_table(found))
+    say(f"written: {path}")

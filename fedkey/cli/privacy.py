@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,13 @@ import click
 
 from federation.errors import ConfigError
 from fedkey.cli.errors import UserErrors
+from fedkey.cli.output import JSON, print_json
 
 if TYPE_CHECKING:
     from federation.privacy.accountant import Account, Sampling
     from federation.privacy.participation import Participation
     from federation.privacy.proposals import Proposal
+    from federation.rounds.counting_plans import CountingPlan
 
 _COLUMNS = """\
 rounds          of the run
@@ -28,6 +31,10 @@ fresh           noise drawn anew every round (mechanism gaussian); blt: correlat
 
 
 _WORDS_CLIP, _WORDS_LENGTH = 4.5, 100_000  # 20 votes of a phone; candidates
+
+
+_SHARES = (0.1, 0.03, 0.01, 0.003, 0.001)
+"""Of phones that contribute something once, for which a plan of counts says how many phones are needed."""
 
 
 @click.group(cls=UserErrors)
@@ -56,6 +63,7 @@ def privacy() -> None:
     show_default=True,
     help="How phones come into a cohort; all but `arrival` are refused.",
 )
+@JSON
 def report(
     run: Path | None,
     plan_file: Path | None,
@@ -66,6 +74,8 @@ def report(
     separation: int,
     delta: float | None,
     sampling: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Print epsilon, delta, rho, the unit of privacy, every assumption and every number that noise does not cover.
 
@@ -87,22 +97,23 @@ def report(
             from federation.server.privacy_report import spent
 
             served = spent(Installation.load(run).database, delta or DEFAULT_DELTA, chosen)
-            _print(served.mechanism, served.account)
+            _print(served.mechanism, served.account, as_json=as_json)
             return
         record = RunRecord.load(run)
         if delta is not None:
             record = record.with_delta(delta)
-        _print(record.mechanism, record.account(chosen))
+        _print(record.mechanism, record.account(chosen), as_json=as_json)
         return
     if rounds is None or participations is None:
         raise click.UsageError("a planned run needs --rounds and --participations")
     participation = Participation(rounds, participations, separation)
     if plan_file is not None:
-        _print(*_of_plan(plan_file, participation, delta or DEFAULT_DELTA, chosen))
+        _print(*_of_plan(plan_file, participation, delta or DEFAULT_DELTA, chosen), as_json=as_json)
     elif noise_multiplier is None:
         raise click.UsageError("--mechanism needs --noise-multiplier")
     else:
-        _print(*_of_server(str(mechanism), noise_multiplier, participation, delta or DEFAULT_DELTA, chosen))
+        found = _of_server(str(mechanism), noise_multiplier, participation, delta or DEFAULT_DELTA, chosen)
+        _print(*found, as_json=as_json)
 
 
 def _of_server(
@@ -139,7 +150,12 @@ def _of_plan(
     return f"{name}, by phones, before masking; a round costs rho {rho:.4g}", account
 
 
-def _print(mechanism: str, account: "Account") -> None:
+def _print(mechanism: str, account: "Account", *, as_json: bool) -> None:
+    if as_json:
+        rho, epsilon = account.others or (account.rho, account.epsilon)
+        others = {"rho": rho, "epsilon": epsilon}
+        print_json({"mechanism": mechanism, "unit": account.unit, **asdict(account), "others": others})
+        return
     click.echo(f"mechanism    {mechanism}")
     click.echo(f"epsilon      {account.epsilon:.3g}")
     if account.others is not None:
@@ -167,6 +183,7 @@ def _print(mechanism: str, account: "Account") -> None:
 )
 @click.option("--clip", type=float, help="L2 bound of a phone's counts; 64, or 4.5 for words, which is 20 votes.")
 @click.option("--length", type=click.IntRange(2), help="Of the list; that which phones count, or 100000 words.")
+@JSON
 def plan(
     target_epsilon: float,
     population: int,
@@ -175,6 +192,8 @@ def plan(
     what: str,
     clip: float | None,
     length: int | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Propose noise, cohort and rounds for a target.
 
@@ -189,11 +208,14 @@ def plan(
     if what != "training":
         if rounds:
             raise click.UsageError("--rounds goes with --what training: what is counted is counted in one round")
-        _plan_counting(target_epsilon, delta, population, what, clip, length)
+        _plan_counting(target_epsilon, delta, population, what, clip, length, as_json=as_json)
         return
     if clip is not None or length is not None:
         raise click.UsageError("--clip and --length go with --what counts and --what words")
     found = proposals(target_epsilon, delta, population, rounds or (500, 2000))
+    if as_json:
+        print_json([_proposed(each) for each in found])
+        return
     click.echo(f"epsilon {target_epsilon:g} at delta {delta:g} is rho {found[0].rho:.4g}")
     for line in _table(found):
         click.echo(line)
@@ -201,7 +223,14 @@ def plan(
 
 
 def _plan_counting(
-    target_epsilon: float, delta: float, population: int, what: str, clip: float | None, length: int | None
+    target_epsilon: float,
+    delta: float,
+    population: int,
+    what: str,
+    clip: float | None,
+    length: int | None,
+    *,
+    as_json: bool,
 ) -> None:
     from federation.rounds.counting import CountingSettings
     from federation.rounds.counting_plans import LARGEST_SHARE, CountingPlan
@@ -212,16 +241,16 @@ def _plan_counting(
     if not 0 < clip < math.inf:
         raise click.UsageError(f"--clip must be above 0, not {clip}")
     found = CountingPlan.within(target_epsilon, delta, population, clip=clip, length=length)
-    thing = "word" if words else "n-gram"
-    click.echo(f"epsilon {target_epsilon:g} at delta {delta:g} is rho {found.rho:.4g}, spent in one round of {what}")
-    click.echo(f"noise multiplier {found.multiplier:.3g}; a list of {length:,} {thing}s, clip {clip:g}")
-    click.echo(f"noise on a counter of {population:,} phones' sum: {found.deviation:,.3g}; below")
-    click.echo(
-        f"{found.threshold:,.0f} a sum is taken for noise: {100 * min(found.share, 1):.2g} % of phones, once each"
-    )
-    click.echo(f"\nto see one {thing} that this share of phones contributes once   phones needed")
-    for share in (0.1, 0.03, 0.01, 0.003, 0.001):
-        click.echo(f"{100 * share:>45g} %   {found.population_for(share):>22,}")
+    if as_json:
+        measured = ("rho", "multiplier", "deviation", "threshold", "share", "enough")
+        told = {name: getattr(found, name) for name in measured}
+        needed_for = {str(share): found.population_for(share) for share in _SHARES}
+        print_json({"what": what, "clip": clip, "length": length, **told, "phones_needed_for_share": needed_for})
+    else:
+        click.echo(
+            f"epsilon {target_epsilon:g} at delta {delta:g} is rho {found.rho:.4g}, spent in one round of {what}"
+        )
+        _print_counting(found, "word" if words else "n-gram")
     if not found.enough:
         needed = found.population_for(LARGEST_SHARE)
         raise ConfigError(
@@ -231,6 +260,17 @@ def _plan_counting(
         )
 
 
+def _print_counting(found: "CountingPlan", thing: str) -> None:
+    click.echo(f"noise multiplier {found.multiplier:.3g}; a list of {found.length:,} {thing}s, clip {found.clip:g}")
+    click.echo(f"noise on a counter of {found.population:,} phones' sum: {found.deviation:,.3g}; below")
+    click.echo(
+        f"{found.threshold:,.0f} a sum is taken for noise: {100 * min(found.share, 1):.2g} % of phones, once each"
+    )
+    click.echo(f"\nto see one {thing} that this share of phones contributes once   phones needed")
+    for share in _SHARES:
+        click.echo(f"{100 * share:>45g} %   {found.population_for(share):>22,}")
+
+
 def _listed() -> int:
     """Return how many n-grams phones count that come with the public start."""
     from model import public_start
@@ -238,6 +278,16 @@ def _listed() -> int:
     from model.ngram_table import NgramTable
 
     return len(NgramList.pinned(NgramTable.load(public_start.shipped())))
+
+
+def _proposed(row: "Proposal") -> dict[str, object]:
+    from federation.privacy.toeplitz import Buffers
+
+    noise = {
+        name: {"multiplier": row.multiplier(buffers), "on_the_model": row.on_models(buffers)}
+        for name, buffers in (("fresh", Buffers()), ("blt", row.buffers))
+    }
+    return {**asdict(row.participation), "cohort": row.cohort, "rho": row.rho, **noise}
 
 
 def _table(found: "list[Proposal]") -> Iterator[str]:
@@ -257,7 +307,8 @@ def _table(found: "list[Proposal]") -> Iterator[str]:
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--canaries", type=click.IntRange(100), default=600, show_default=True, help="Half of them take part.")
 @click.option("--delta", type=float, help="Probability that the bound may fail; that of the run.")
-def audit(run: Path, canaries: int, delta: float | None) -> None:
+@JSON
+def audit(run: Path, canaries: int, delta: float | None, *, as_json: bool) -> None:
     """Try the noise of RUN, the folder of a simulated run, with canaries: what an attacker tells of them.
 
     The mechanism noises the run's rounds once more, with clients that are known and in or out by chance. An attacker
@@ -274,14 +325,25 @@ def audit(run: Path, canaries: int, delta: float | None) -> None:
     with click.progressbar(length=1000, label="trials", file=sys.stderr) as bar:
         found = tried(record, canaries=canaries, progress=lambda done, all_: bar.update(1000 * done // all_ - bar.pos))
     claimed = math.sqrt(2 * account.rho)
-    click.echo(f"mechanism    {record.mechanism}")
-    click.echo(f"canaries     {len(found.inside)} in the run, {len(found.outside)} out of it")
-    click.echo(f"claim        epsilon {account.epsilon:.3g} at delta {account.delta:.3g}; mu {claimed:.3g}")
-    click.echo(
-        f"at least     epsilon {found.epsilon_of_mu(account.delta):.3g}; mu {found.least_mu:.3g}, "
-        f"estimated {found.mu:.3g}, if what the attacker sees is normal"
-    )
-    click.echo(f"             epsilon {found.epsilon_of_guesses:.3g} from right guesses alone, whatever the noise")
+    if as_json:
+        claim = {"epsilon": account.epsilon, "delta": account.delta, "mu": claimed}
+        least = {
+            "epsilon": found.epsilon_of_mu(account.delta),
+            "mu": found.least_mu,
+            "epsilon_of_guesses": found.epsilon_of_guesses,
+        }
+        inside, outside = len(found.inside), len(found.outside)
+        canaries_told = {"inside": inside, "outside": outside}
+        print_json({"mechanism": record.mechanism, "canaries": canaries_told, "claim": claim, "at_least": least})
+    else:
+        click.echo(f"mechanism    {record.mechanism}")
+        click.echo(f"canaries     {len(found.inside)} in the run, {len(found.outside)} out of it")
+        click.echo(f"claim        epsilon {account.epsilon:.3g} at delta {account.delta:.3g}; mu {claimed:.3g}")
+        click.echo(
+            f"at least     epsilon {found.epsilon_of_mu(account.delta):.3g}; mu {found.least_mu:.3g}, "
+            f"estimated {found.mu:.3g}, if what the attacker sees is normal"
+        )
+        click.echo(f"             epsilon {found.epsilon_of_guesses:.3g} from right guesses alone, whatever the noise")
     if found.least_mu > claimed or found.epsilon_of_guesses > account.epsilon:
         raise ConfigError("the noise is weaker than the account says: do not rely on this run's epsilon")
 

@@ -1,6 +1,5 @@
 """`fedkey rounds` and `fedkey models`: what a server did, and taking it back."""
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import Any
 
 import click
 
-from federation.server.history import RoundSummary, rounds_of, timeline
+from federation.server.history import RoundSummary, rounds_of, timeline, trails_of
 from federation.server.installation import Installation
 from federation.server.models import Kind, ModelVersion
 from fedkey import paths
 from fedkey.cli.errors import UserErrors
+from fedkey.cli.output import JSON, print_json
 from model import folders
 from model.checkpoint import FOLDER, Checkpoint
 from model.counts import CountedNgram, NgramList
@@ -23,8 +23,6 @@ _FOLDER = click.option(
     "--folder", type=click.Path(path_type=Path), default=paths.SERVER, show_default=True, help="The server's folder."
 )
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
 
 @click.group(cls=UserErrors)
 def rounds() -> None:
@@ -34,12 +32,12 @@ def rounds() -> None:
 @rounds.command("list")
 @click.option("--last", default=20, show_default=True, type=click.IntRange(1), help="So many.")
 @_FOLDER
-@_JSON
+@JSON
 def list_rounds(last: int, folder: Path, *, as_json: bool) -> None:
     """Print the latest rounds."""
     if as_json:
         found = rounds_of(Installation.load(folder).database, last=last)
-        click.echo(json.dumps([asdict(each) for each in found], indent=1))
+        print_json(found)
         return
     heads = ("round", f"{'opened':<19}", "seconds", "phones", "simulated", f"{'bytes up':>12}", "outcome")
     click.echo(" " + "  ".join(heads))
@@ -50,9 +48,14 @@ def list_rounds(last: int, folder: Path, *, as_json: bool) -> None:
 @rounds.command()
 @click.argument("number", type=int, metavar="N")
 @_FOLDER
-def show(number: int, folder: Path) -> None:
+@JSON
+def show(number: int, folder: Path, *, as_json: bool) -> None:
     """Print the timeline of round N: who was where when, what failed, bytes and durations."""
-    for line in timeline(Installation.load(folder).database, number):
+    database = Installation.load(folder).database
+    if as_json:
+        print_json(trails_of(database, number))
+        return
+    for line in timeline(database, number):
         click.echo(line)
 
 
@@ -77,13 +80,13 @@ def models() -> None:
 
 @models.command("list")
 @_FOLDER
-@_JSON
+@JSON
 def list_models(folder: Path, *, as_json: bool) -> None:
     """Print all versions of the model, and of what phones counted together."""
     installation = Installation.load(folder)
     versions = sorted([*installation.models.versions(), *installation.counts.versions()], key=lambda each: each.version)
     if as_json:
-        click.echo(json.dumps([_plain(version) for version in versions], indent=1))
+        print_json([_plain(version) for version in versions])
         return
     for version in versions:
         click.echo(_described(version))
@@ -92,12 +95,12 @@ def list_models(folder: Path, *, as_json: bool) -> None:
 @models.command("show")
 @click.argument("number", type=int, metavar="VERSION")
 @_FOLDER
-@_JSON
+@JSON
 def show_model(number: int, folder: Path, *, as_json: bool) -> None:
     """Print all that is known of a version."""
     version = Installation.load(folder).holding(number).version(number)
     if as_json:
-        click.echo(json.dumps(_plain(version), indent=1))
+        print_json(_plain(version))
         return
     click.echo(_described(version))
     click.echo(f"sha-256    {version.sha256}")
@@ -145,7 +148,7 @@ def _mixture(installation: Installation) -> Mixture:
 
 def _plain(version: ModelVersion) -> dict[str, Any]:
     """Return what JSON can say of a version."""
-    return asdict(version) | {"signature": version.signature.hex(), "metrics": dict(version.metrics)}
+    return asdict(version) | {"metrics": dict(version.metrics)}
 
 
 def _line(each: RoundSummary) -> str:

@@ -1,5 +1,6 @@
 """`fedkey simulate`: train a model with simulated clients."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,20 @@ from federation.simulation.run import Run
 from federation.simulation.run_folder import FOLDER
 from federation.simulation.start import start_of
 from fedkey import paths
-from fedkey.cli.corpora import HELP, sampling, say_language, say_left_out, speaking, start_for
+from fedkey.cli.corpora import HELP, Command, sampling, say_language, say_left_out, speaking, start_for
+from fedkey.cli.output import say
 from fedkey.progress import TrainingProgress, megabytes
 from model import folders
+
+_DEFAULTS = SimulationConfig.beginning(None)
+
+
+def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command]:
+    """Return an option that sets `name` of the settings, and shows what it is if nobody says so."""
+    value: Any = _DEFAULTS
+    for part in name.split("."):
+        value = getattr(value, part)
+    return click.option(option, name.replace(".", "__"), show_default=str(value), **rest)
 
 
 @click.command()
@@ -42,32 +54,30 @@ from model import folders
 )
 @sampling
 @speaking
-@click.option("--size", help="Network: small or gboard.")
-@click.option("--rounds", type=int, help="Rounds of federated averaging.")
-@click.option("--cohort", type=int, help="Clients in a round.")
-@click.option("--local-epochs", type=int, help="Passes of a client over its data in a round.")
-@click.option("--client-rows", type=int, help="At most so many rows of a client in a round; 0 is no limit.")
-@click.option("--client-learning-rate", "client__learning_rate", type=float, help="Of the clients' SGD.")
-@click.option("--weighting", "client__weighting", help="examples or uniform.")
-@click.option("--proximal-strength", "client__proximal_strength", type=float, help="FedProx's mu.")
-@click.option("--server-optimizer", "server__name", help="sgd, adam, yogi or adagrad.")
-@click.option("--server-learning-rate", "server__learning_rate", type=float, help="At the first round.")
-@click.option(
+@_setting("--size", "size", help="Network: small or gboard.")
+@_setting("--rounds", "rounds", type=int, help="Rounds of federated averaging.")
+@_setting("--cohort", "cohort", type=int, help="Clients in a round.")
+@_setting("--local-epochs", "client.epochs", type=int, help="Passes of a client over its data in a round.")
+@_setting("--client-rows", "client_rows", type=int, help="At most so many rows of a client in a round; 0 is no limit.")
+@_setting("--client-learning-rate", "client.learning_rate", type=float, help="Of the clients' SGD.")
+@_setting("--weighting", "client.weighting", help="examples or uniform.")
+@_setting("--proximal-strength", "client.proximal_strength", type=float, help="FedProx's mu.")
+@_setting("--server-optimizer", "server.name", help="sgd, adam, yogi or adagrad.")
+@_setting("--server-learning-rate", "server.learning_rate", type=float, help="At the first round.")
+@_setting(
     "--mechanism",
-    "privacy__mechanism",
+    "privacy.mechanism",
     help="Noise: none, gaussian or blt (server), skellam or discrete_gaussian (clients).",
 )
-@click.option(
-    "--noise-multiplier", "privacy__noise_multiplier", type=float, help="Of the noise on a sum, over the clip."
-)
-@click.option(
+@_setting("--noise-multiplier", "privacy.noise_multiplier", type=float, help="Of the noise on a sum, over the clip.")
+@_setting(
     "--noise-cohort",
-    "privacy__noise_cohort",
+    "privacy.noise_cohort",
     type=int,
     help="Size of a larger cohort whose noise is simulated: shows what it would learn, and protects nobody.",
 )
-@click.option("--clip", "privacy__clip", type=float, help="L2 bound of a client's update.")
-@click.option("--seed", type=int, help="Everything random follows from it.")
+@_setting("--clip", "privacy.clip", type=float, help="L2 bound of a client's update.")
+@_setting("--seed", "seed", type=int, help="Everything random follows from it.")
 @click.option(
     "--set", "extra", multiple=True, metavar="NAME=VALUE", help="Any other setting, such as server.momentum=0."
 )
@@ -111,21 +121,21 @@ def simulate(
     run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
     if model:
         run.begin_with(model)
-    click.echo(f"{len(ready.tables['train'].users)} clients, network {config.size}: {run.network.parameters:,} weights")
-    click.echo(
+    say(f"{len(ready.tables['train'].users)} clients, network {config.size}: {run.network.parameters:,} weights")
+    say(
         f"in a round a phone would send {megabytes(run.traffic.up)} and receive at most "
         f"{megabytes(run.traffic.down)}, with the whole model"
     )
     if run.noise_over_clip:
-        click.echo(
+        say(
             f"noise on a round's mean is {run.noise_over_clip:.2g} times as long as the longest update; "
             "well above 1 it hides what a round learns"
         )
     with TrainingProgress(config.rounds, run.rounds_done) as progress:
         run.train(progress.watcher)
     if config.privacy.mechanism != "none":
-        click.echo(f"what it cost: uv run fedkey privacy report {out}")
-    click.echo(
+        say(f"what it cost: uv run fedkey privacy report {out}")
+    say(
         f"model in {run.model_path}\n"
         f"judge it: uv run fedkey evaluate {run.model_path} --corpus {config.corpus} --against ngram"
     )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from federation.server.dashboard.runs import StoredRun
 from federation.simulation.sweep import Sweep, Trial
 from fedkey import paths
+from fedkey.cli.output import JSON, print_json, say
 
 
 @click.command()
@@ -20,7 +22,8 @@ from fedkey import paths
     show_default=True,
     help="Their folder.",
 )
-def sweep(file: Path, out: Path) -> None:
+@JSON
+def sweep(file: Path, out: Path, *, as_json: bool) -> None:
     """Train a run for each combination of settings that FILE asks for, one after the other.
 
     FILE is TOML with a [grid] and a [random] table; see `federation.simulation.sweep`. The same command goes on where
@@ -28,24 +31,38 @@ def sweep(file: Path, out: Path) -> None:
     """
     wanted = Sweep.load(file)
     for number, trial in enumerate(wanted.trials, 1):
-        click.echo(f"{trial.name}, {number} of {len(wanted.trials)}: {', '.join(trial.assignments) or 'as it is'}")
+        click.echo(
+            f"{trial.name}, {number} of {len(wanted.trials)}: {', '.join(trial.assignments) or 'as it is'}",
+            err=as_json,
+        )
         command = [sys.executable, "-m", "fedkey", "simulate", "--out", str(out / trial.name)]
         if wanted.config is not None:
             command += ["--config", str(wanted.config)]
         for assignment in trial.assignments:
             command += ["--set", assignment]
-        if subprocess.run(command, check=False).returncode:  # noqa: S603 - this program
+        output = sys.stderr.fileno() if as_json else None
+        if subprocess.run(command, check=False, stdout=output).returncode:  # noqa: S603 - this program
             raise click.ClickException(f"{trial.name} failed: mend {file}, and run the same command again")
-    for line in _ranked(out, wanted.trials):
-        click.echo(line)
-    click.echo(f"side by side in a browser: fedkey dashboard {out}/*")
+    ranked = _ranked(out, wanted.trials)
+    if as_json:
+        print_json(ranked)
+        return
+    for each in ranked:
+        click.echo(f"{each.validation_loss:8.4f}  {each.name}  {', '.join(each.assignments)}")
+    say(f"side by side in a browser: fedkey dashboard {out}/*")
 
 
-def _ranked(out: Path, trials: tuple[Trial, ...]) -> list[str]:
-    """Return a line for each run, the best first."""
+@dataclass(frozen=True)
+class _Ranked:
+    name: str
+    assignments: tuple[str, ...]
+    validation_loss: float
+
+
+def _ranked(out: Path, trials: tuple[Trial, ...]) -> list[_Ranked]:
+    """Return all runs, the best first."""
     found = []
     for trial in trials:
         loss = StoredRun.load(out / trial.name).latest("validation_loss")
-        found.append((float("inf") if loss is None else loss, trial))
-    found.sort(key=lambda each: each[0])
-    return [f"{loss:8.4f}  {trial.name}  {', '.join(trial.assignments)}" for loss, trial in found]
+        found.append(_Ranked(trial.name, tuple(trial.assignments), float("inf") if loss is None else loss))
+    return sorted(found, key=lambda each: each.validation_loss)
