@@ -15,11 +15,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.ondevice_parts import MESSAGES
 from benchmarks.results import Figure, write
+
+if TYPE_CHECKING:
+    from model.checkpoint import Checkpoint
 
 RUNS = 3
 Measured = dict[str, float]
@@ -38,8 +42,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        loss = _prepare(arguments.model, folder)
-        figures = [] if arguments.parts == "desktop" else _all_engines(folder, loss)
+        checkpoint = _exported(arguments.model, folder)
+        figures = [] if arguments.parts == "desktop" else _all_engines(folder, _loss(checkpoint, folder))
         figures += [] if arguments.parts == "engines" else _desktop(folder)
     others = {"all": (), "engines": (True,), "desktop": (False,)}[arguments.parts]
     write("ondevice", figures, keep=lambda figure: figure.startswith(("ibus_", "install_")) in others)
@@ -55,21 +59,27 @@ def _all_engines(folder: Path, loss: float) -> list[Figure]:
     return [*_phone(litert, _run("tensorflow", folder), loss, *files), *_engines(numpy, litert)]
 
 
-def _prepare(model: Path, folder: Path) -> float:
-    """Write both exports and texts to type; return the relative perplexity of 8 bits."""
-    import data  # noqa: PLC0415
+def _exported(model: Path, folder: Path) -> "Checkpoint":
+    """Write both exports; return the model."""
     from model import public_start  # noqa: PLC0415
     from model.checkpoint import Checkpoint  # noqa: PLC0415
-    from model.engine import Engine  # noqa: PLC0415
     from model.export import export  # noqa: PLC0415
     from model.layout import SIZES  # noqa: PLC0415
-    from model.litert_files import relative_perplexity  # noqa: PLC0415
-    from model.text import tokenise  # noqa: PLC0415
 
     started = not model.exists() and model.name in SIZES
     checkpoint = public_start.load(model.name) if started else Checkpoint.load(model)
     for inference in ("int8", "float32"):
         export(checkpoint, folder / inference, inference=inference)
+    return checkpoint
+
+
+def _loss(checkpoint: "Checkpoint", folder: Path) -> float:
+    """Write texts to type; return the relative perplexity of 8 bits on them and others."""
+    import data  # noqa: PLC0415
+    from model.engine import Engine  # noqa: PLC0415
+    from model.litert_files import relative_perplexity  # noqa: PLC0415
+    from model.text import tokenise  # noqa: PLC0415
+
     texts = [text for own in data.split(data.load("chitchat")).held_out.values() for text in own[:20]]
     (folder / "texts.json").write_text(json.dumps(texts[:MESSAGES]))
     encoded = [checkpoint.vocabulary.encode(tokenise(text)) for text in texts]
