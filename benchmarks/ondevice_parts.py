@@ -1,6 +1,7 @@
 """The parts of `benchmarks.ondevice` that run in processes of their own, one thread each.
 
-python -m benchmarks.ondevice_parts PART FOLDER prints as JSON what `phone` or `tensorflow` measured.
+python -m benchmarks.ondevice_parts PART FOLDER prints as JSON what `phone` or `tensorflow` measured. A thread
+is timed by its own clock, and TensorFlow by its process's: they stand still while something else has the processor.
 """
 
 import json
@@ -38,10 +39,10 @@ def phone(folder: Path, engine: str) -> dict[str, float]:
     trainer = exported.trainer()
     rows = _rows(exported.manifest.network.vocabulary_size)
     trainer.train(rows, learning_rate=0.1, gradient_norm=1.0)
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(BATCHES):
         trainer.train(rows, learning_rate=0.1, gradient_norm=1.0)
-    found["train_tokens_per_s"] = BATCHES * BATCH * 20 / (time.perf_counter() - started)
+    found["train_tokens_per_s"] = BATCHES * BATCH * 20 / (time.thread_time() - started)
     found["rss_training_mb"] = process.memory_info().rss / 1e6
     alone = Suggester(MixtureNextWords(exported.predictor(), exported.vocabulary))
     found |= _typed(alone, texts, "network_")
@@ -52,9 +53,9 @@ def phone(folder: Path, engine: str) -> dict[str, float]:
         state = predictor.start
         steps = []
         for piece in random.integers(3, own.manifest.network.vocabulary_size, STEPS).tolist():
-            before_step = time.perf_counter()
+            before_step = time.thread_time()
             state = predictor.step(state, piece)
-            steps.append(time.perf_counter() - before_step)
+            steps.append(time.thread_time() - before_step)
         found |= _quantiles(f"step_{kind}", steps)
         found[f"floor_{kind}"] = _read_seconds(own.manifest.network.parameters * (1 if kind == "int8" else 4))
     return found
@@ -109,17 +110,17 @@ def tensorflow(folder: Path) -> dict[str, float]:
 
     rows = tf.constant(_rows(network.vocabulary_size))
     train(rows)
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(BATCHES):
         train(rows)
-    found = {"train_tokens_per_s": BATCHES * BATCH * 20 / (time.perf_counter() - started)}
+    found = {"train_tokens_per_s": BATCHES * BATCH * 20 / (time.process_time() - started)}
     cell, output = tf.zeros([1, network.hidden]), tf.zeros([1, network.embedding])
     steps = []
     for piece in range(3, 503):
-        before = time.perf_counter()
+        before = time.process_time()
         cell, output, following = one(tf.constant([piece]), cell, output)
         following.numpy()
-        steps.append(time.perf_counter() - before)
+        steps.append(time.process_time() - before)
     return found | _quantiles("step", steps[1:]) | {"rss_mb": psutil.Process().memory_info().rss / 1e6}
 
 
@@ -128,9 +129,9 @@ def _rows(size: int) -> np.ndarray[tuple[int, int], np.dtype[np.int32]]:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
+    started = time.thread_time()
     call()
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 def _quantiles(name: str, seconds: list[float]) -> dict[str, float]:
