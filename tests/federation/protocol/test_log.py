@@ -1,6 +1,8 @@
 """The log's tree: the hashes of RFC 9162, and that whatever is rewritten leads to another head."""
 
 import hashlib
+import json
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -11,12 +13,14 @@ from federation.protocol.log import (
     Edge,
     LogEntry,
     LogError,
+    LogHead,
     gone_on,
     leaf_hash,
     node_hash,
     pack,
     unpack,
 )
+from tests.federation.server.phones import SERVER_KEY
 
 ENTRIES = st.lists(st.binary(max_size=20), max_size=40)
 
@@ -90,6 +94,41 @@ def test_entries_are_read_or_refused(data: bytes) -> None:
             LogEntry.from_bytes(entry)
     except LogError:
         return
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=70) | st.just("ab" * 32),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from([field.name for field in fields(LogEntry)]), JSON))
+def test_an_entry_of_any_values_is_read_or_refused(changes: dict[str, object]) -> None:
+    honest = LogEntry(version=2, parent=1, sha256="ab" * 32, accepted=True, round_id=1)
+    try:
+        entry = LogEntry.from_bytes(json.dumps(vars(honest) | changes, sort_keys=True, separators=(",", ":")).encode())
+    except LogError:
+        return
+    assert LogEntry.from_bytes(entry.to_bytes()) == entry
+
+
+@given(st.dictionaries(st.sampled_from(["instance", "size", "root", "rounds", "unnoised", "rho", "more"]), JSON), JSON)
+def test_a_head_of_any_values_is_refused_unless_it_is_signed(changes: dict[str, object], signature: object) -> None:
+    public = SERVER_KEY.public_key().public_bytes_raw()
+    head = LogHead(instance=bytes(16), size=1, root=bytes(32), rounds=0, unnoised=0, rho=0.0)
+    signed = head.signed(SERVER_KEY)
+    assert LogHead.from_signed(signed, public) == head
+    told = json.loads(signed)
+    honest = dict(told["head"])
+    told["head"] |= changes
+    if told["head"] != honest:
+        with pytest.raises(LogError):
+            LogHead.from_signed(json.dumps(told).encode(), public)
+    with pytest.raises(LogError):
+        LogHead.from_signed(json.dumps(told | {"signature": signature}).encode(), public)
+    with pytest.raises(LogError):
+        LogHead.from_signed(json.dumps(changes).encode(), public)
 
 
 def test_an_entry_is_what_was_written() -> None:

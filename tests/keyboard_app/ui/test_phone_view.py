@@ -267,6 +267,14 @@ def test_a_limit_of_the_budget_is_chosen(screen: Screen, phone: Phone, hand: Han
 
 
 @pytest.mark.usefixtures("typing")
+def test_limits_of_rounds_are_chosen(screen: Screen, phone: Phone, hand: Hand) -> None:
+    hand.open("settings")
+    screen.press("30")
+    screen.press("100")
+    assert (phone.settings.max_rounds_per_week, phone.settings.max_rounds_per_message) == (30, 100)
+
+
+@pytest.mark.usefixtures("typing")
 def test_a_password_is_neither_shown_nor_predicted(screen: Screen, hand: Hand) -> None:
     hand.open("settings")
     screen.press(FieldKind.PASSWORD.value.capitalize())
