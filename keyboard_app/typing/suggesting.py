@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from keyboard_app.editor.editor import Offer, Request
-from model.languages.emoji import emoji
+from model.languages.emoji import for_word
 from model.suggestions import Origin, Suggester, Suggestion
 
 Job = Callable[[], None]
@@ -123,7 +123,7 @@ def answer(suggester: Suggester, request: Request) -> Offer:
         return Offer(request, tuple(suggester.glide(request.before, request.path)), None, suggester.language.code)
     suggestions = suggester.suggest(request.before, request.typed)
     correction = suggester.autocorrect(request.before, request.typed) if request.typed else None
-    meant = emoji(suggester.language.code).for_word(request.typed) if suggester.suggests and request.typed else None
+    meant = for_word(suggester.language.code, request.typed) if suggester.suggests and request.typed else None
     return Offer(request, tuple(suggestions), correction, suggester.language.code, meant or "")
 
 

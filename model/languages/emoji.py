@@ -4,7 +4,7 @@
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 
@@ -26,12 +26,10 @@ class Emoji:
     Attributes:
         names: what each is called.
         words: each word of what it is called.
-        called: what it is called otherwise, in one word.
     """
 
     names: Mapping[str, str] = field(repr=False)
     words: Mapping[str, frozenset[str]] = field(repr=False)
-    called: Mapping[str, tuple[str, ...]] = field(repr=False)
 
     def search(self, query: str) -> tuple[str, ...]:
         """Return the emoji that all words of a query begin a word of, without regard to accents and capitals.
@@ -50,20 +48,6 @@ class Emoji:
                 found.append((0 if name == whole else 1 if name.startswith(whole) else 2 if own else 3, place, emoji))
         return tuple(emoji for _, _, emoji in sorted(found))
 
-    def for_word(self, word: str) -> str | None:
-        """Return the emoji that a word means, if it is the name of one or stands for few."""
-        return self._by_word.get(folded(word.lower())) if len(word) >= _SHORTEST else None
-
-    @functools.cached_property
-    def _by_word(self) -> Mapping[str, str]:
-        standing: dict[str, list[str]] = {}
-        for emoji, words in self.called.items():
-            for word in words:
-                standing.setdefault(word, []).append(emoji)
-        found = {word: emoji[0] for word, emoji in standing.items() if len(emoji) <= _VAGUE}
-        named = {folded(name.lower()): emoji for emoji, name in reversed([*self.names.items()])}
-        return found | {name: emoji for name, emoji in named.items() if " " not in name}
-
 
 @functools.cache
 def emoji(code: str) -> Emoji:
@@ -74,15 +58,37 @@ def emoji(code: str) -> Emoji:
     """
     names: dict[str, str] = {}
     words: dict[str, frozenset[str]] = {}
-    alone: dict[str, tuple[str, ...]] = {}
+    for one, called in _called(code):
+        names[one] = called[0]
+        plain = folded(" ".join(called).lower()).replace(":", " ").replace(",", " ")
+        words[one] = frozenset(plain.split())
+    return Emoji(names, words)
+
+
+def for_word(code: str, word: str) -> str | None:
+    """Return the emoji that a word of a language means, if it is the name of one or stands for few."""
+    return _by_word(code).get(folded(word.lower())) if len(word) >= _SHORTEST else None
+
+
+@functools.cache
+def _by_word(code: str) -> Mapping[str, str]:
+    """Return the emoji of words; apart from `emoji`, which takes ten times as much memory."""
+    standing: dict[str, list[str]] = {}
+    named: dict[str, str] = {}
+    for one, (name, *others) in _called(code):
+        for word in others:
+            standing.setdefault(folded(word.lower()), []).append(one)
+        named.setdefault(folded(name.lower()), one)
+    found = {word: emoji[0] for word, emoji in standing.items() if len(emoji) <= _VAGUE}
+    return {word: one for word, one in (found | named).items() if " " not in word}
+
+
+def _called(code: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each emoji with what it is called: its name, then other words for it."""
     listed = resources.files("model.languages").joinpath(code, "emoji.txt").read_text("utf-8")
     for line in listed.splitlines():
         one, _, called = line.partition(" ")
-        names[one] = called.partition("|")[0]
-        plain = folded(called.lower()).replace(":", " ").replace(",", " ")
-        words[one] = frozenset(plain.replace("|", " ").split())
-        alone[one] = tuple(word for word in plain.split("|")[1:] if " " not in word)
-    return Emoji(names, words, alone)
+        yield one, called.split("|")
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 import pytest
 
 from model.languages import CODES
-from model.languages.emoji import TONES, emoji, groups, tones
+from model.languages.emoji import TONES, emoji, for_word, groups, tones
 from model.text import CLUSTERS
 
 EVERY = [one for group in groups().values() for one in group]
@@ -67,7 +67,7 @@ def test_every_emoji_has_a_name_and_is_one_character(code: str) -> None:
     ],
 )
 def test_a_word_means_an_emoji_or_none(code: str, word: str, meant: str | None) -> None:
-    assert emoji(code).for_word(word) == meant
+    assert for_word(code, word) == meant
 
 
 def test_skin_tones_are_whole_characters_of_their_own() -> None:
