@@ -37,7 +37,7 @@ _STRANGERS = 1
 
 
 class ServerTrial:
-    """One trial of one server. Its phones contribute zeros, so the model is not moved.
+    """One trial of one server. Its phones contribute zeros, which move the model by rounding alone.
 
     Args:
         client: carries requests; its base URL is the server's.
@@ -252,7 +252,7 @@ class ServerTrial:
             cohort.check(self._task.commitments, self._authority, roster, each.sent[Step.ADVERTISE])
             message, each.phase = each.phase.share(answer)
         elif step is Step.UPLOAD:
-            nothing = Update(np.zeros(self._plan.dimension, np.float32), Tally(1))
+            nothing = Update(np.zeros(self._plan.dimension, np.float32), Tally(self._plan.weight_cap))
             noise = None if self._plan.privacy.mechanism is Mechanism.NONE else phone_noise(self._plan, os.urandom(32))
             vector = self._plan.encode(nothing, os.urandom(32), noise)
             message, each.phase = each.phase.open(answer).mask(vector)

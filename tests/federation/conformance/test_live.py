@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from federation.protocol.plan import Deadlines
@@ -40,4 +41,5 @@ def test_a_server_on_the_network_conforms(server: Process, tmp_path: Path) -> No
     assert ran.returncode == 0
     assert len(report["checks"]) > 100
     models = server.installation.models
-    assert models.state(2).weights.tobytes() == models.state(1).weights.tobytes()
+    moved = np.linalg.norm(models.state(2).weights - models.state(1).weights)
+    assert moved < 1e-3 * ROUNDS.clip

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from federation.conformance import Outcome, Report, ServerTrial
@@ -50,12 +51,13 @@ def outcomes(report: Report, outcome: Outcome) -> dict[str, str]:
     return {check.name: check.found for check in report.checks if check.outcome is outcome}
 
 
-def test_the_server_conforms_and_its_model_is_not_moved(site: Site) -> None:
+def test_the_server_conforms_and_rounding_alone_moves_its_model(site: Site) -> None:
     report = tried(site)
     assert outcomes(report, Outcome.DEVIATES) == {}
     assert report.exit_code == 0
     models = site.installation.models
-    assert models.state(2).weights.tobytes() == models.state(1).weights.tobytes()
+    moved = np.linalg.norm(models.state(2).weights - models.state(1).weights)
+    assert moved < 1e-3 * SETTINGS.clip
 
 
 def test_a_server_that_lets_anybody_in_and_forgets_sentences_is_found(site: Site) -> None:
