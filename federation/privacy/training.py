@@ -32,7 +32,9 @@ MechanismName = Literal["none", "gaussian", "blt", "skellam", "discrete_gaussian
 BY_SERVER = ("gaussian", "blt")
 BY_CLIENTS = ("skellam", "discrete_gaussian")
 
-_RECORD = "privacy.json"
+PRIVACY_RECORD = "privacy.json"
+"""In the folder of a run."""
+
 _NOT_OF_CLIENTS = frozenset({"bytes_up", "bytes_down"})
 
 
@@ -253,7 +255,7 @@ class RunRecord:
 
     def save(self, directory: Path) -> None:
         """Write the record into a run's folder."""
-        files.write(directory / _RECORD, json.dumps(dataclasses.asdict(self)))
+        files.write(directory / PRIVACY_RECORD, json.dumps(dataclasses.asdict(self)))
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -263,7 +265,7 @@ class RunRecord:
             AssumptionError: it is not there or damaged.
         """
         try:
-            values = json.loads((directory / _RECORD).read_text())
+            values = json.loads((directory / PRIVACY_RECORD).read_text())
             values["settings"] = PrivateTraining(**values["settings"])
             values["rounds"] = tuple(tuple(clients) for clients in values["rounds"])
             values["buffers"] = Buffers(**values["buffers"])

@@ -177,6 +177,9 @@ def _privacy(installation: Installation) -> list[tuple[str, str]]:
         except FederationError as error:
             return [("no guarantee", str(error))]
         said.append((f"epsilon at delta {delta:g}", f"{account.account.epsilon:.3g}"))
+        if account.account.others is not None:
+            said[-1] = (f"epsilon at delta {delta:g}, against the server", said[-1][1])
+            said.append((f"epsilon at delta {delta:g}, against everybody else", f"{account.account.others[1]:.3g}"))
     return said
 
 

@@ -4,15 +4,19 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from federation.errors import ConfigError
+from federation.errors import ConfigError, FederationError
+from federation.privacy.training import PRIVACY_RECORD, RunRecord
 
 _CHARTS = (
     ("validation_loss", "loss on later messages, nats"),
     ("validation_accuracy", "recall on later messages"),
     ("validation_accuracy_q5", "recall of the worst 5 % of users"),
+    ("validation_accuracy_q50", "recall of the middle user"),
+    ("validation_accuracy_q95", "recall of the best 5 % of users"),
     ("loss", "training loss, nats"),
     ("clients_per_s", "clients a second"),
 )
@@ -26,11 +30,13 @@ class StoredRun:
         name: of its folder.
         config: its settings, nested ones with dotted names.
         figures: of each round, oldest first.
+        privacy: what was spent against the server and against everybody else, or why there is no guarantee.
     """
 
     name: str
     config: Mapping[str, Any]
     figures: Sequence[Mapping[str, float]]
+    privacy: str = ""
 
     @classmethod
     def load(cls, folder: Path) -> "StoredRun":
@@ -48,7 +54,7 @@ class StoredRun:
             raise ConfigError(f"there is no run in {folder}: give a folder that `fedkey simulate` wrote") from error
         if not isinstance(config, dict):
             raise ConfigError(f"there is no run in {folder}: give a folder that `fedkey simulate` wrote")
-        return cls(folder.resolve().name, dict(_flat(config)), figures)
+        return cls(folder.resolve().name, dict(_flat(config)), figures, _spent(folder))
 
     @property
     def rounds(self) -> int:
@@ -63,6 +69,23 @@ class StoredRun:
     def bytes_up(self) -> float:
         """Bytes that all clients of all rounds would have sent."""
         return sum(row.get("bytes_up", 0.0) * row.get("clients", 0.0) for row in self.figures)
+
+
+def _spent(folder: Path) -> str:
+    try:
+        return _account(folder, (folder / PRIVACY_RECORD).stat().st_mtime_ns)
+    except FileNotFoundError:
+        return "no guarantee"
+
+
+@lru_cache(maxsize=64)
+def _account(folder: Path, _changed: int) -> str:
+    try:
+        account = RunRecord.load(folder).account()
+    except FederationError:
+        return "no guarantee"
+    others = "" if account.others is None else f" against the server, {account.others[1]:.3g} against everybody else"
+    return f"epsilon {account.epsilon:.3g}{others}, delta {account.delta:g}"
 
 
 def differing(runs: Sequence[StoredRun]) -> list[tuple[str, list[Any]]]:
