@@ -15,6 +15,7 @@ from federation.privacy.mechanisms import NoiseScale
 from federation.privacy.zcdp import round_rho
 from federation.protocol.central_noise import CentralNoise
 from federation.protocol.plan import PLAN_BYTES, Mechanism, Privacy, RoundPlan
+from federation.server import privacy_report
 from federation.server.noise import buffers_of
 from federation.server.privacy_report import spent
 from federation.server.settings import ServerSettings
@@ -155,3 +156,10 @@ def test_others_than_the_server_see_the_noise_of_all_groups(tmp_path: Path, expo
     told = CliRunner().invoke(main, ["privacy", "report", str(site.folder)], catch_exceptions=False)
     assert "that is against the server" in told.output
     assert "against everybody else" in told.output
+
+
+def test_phones_that_change_their_names_every_epoch_are_counted_as_one_phone() -> None:
+    independent = {"1:a": 2.0, "1:b": 1.0, "2:c": 3.0, "2:d": 0.5}
+    assert privacy_report._most(independent, []) == pytest.approx(5.0)
+    assert privacy_report._most({}, [{"1:a": 1.0, "2:c": 4.0}]) == pytest.approx(9.0)  # sensitivities add up
+    assert privacy_report._most({"1:a": 2.0, "1:b": 1.0}, [{"1:b": 1.5}]) == pytest.approx(2.5)  # within one, exactly
