@@ -49,7 +49,7 @@ class Lesson:
         self, phones: Sequence[Phone], names: Sequence[str], monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._phones, self._names, self._monotonic = phones, names, monotonic
-        self._asked_after = -1  # rounds
+        self._asked_after: tuple[int, int] | None = None
         self._taught_at: float | None = None
         self.seconds: float | None = None
 
@@ -64,37 +64,38 @@ class Lesson:
         before, word = PHRASE.rsplit(" ", 1)
         learner = self._names[2]
         if agreed < len(self._phones):
-            return f"1 of 4: agree on every phone that it may contribute. {agreed} of {len(self._phones)} did."
-        for step, (phone, name) in enumerate(zip(self._phones[:2], self._names, strict=False), 2):
+            return f"1 of 5: agree on every phone that it may contribute. {agreed} of {len(self._phones)} did."
+        if not self._phones[2].session.sent:
+            return f"2 of 5: on {learner}, write and send anything else, such as “{OWN[0]}”."
+        for step, (phone, name) in enumerate(zip(self._phones[:2], self._names, strict=False), 3):
             sent = sum(message.lower() == PHRASE for message in phone.session.sent)
             if sent < TIMES:
-                return f"{step} of 4: on {name}, write and send “{PHRASE}” {TIMES} times. {sent} of {TIMES} are sent."
+                return f"{step} of 5: on {name}, write and send “{PHRASE}” {TIMES} times. {sent} of {TIMES} are sent."
         if self._taught_at is None:
             self._taught_at = self._monotonic()
-        if not self._phones[2].session.sent:
-            return f"3 of 4, too: on {learner}, write and send anything else, such as “{OWN[0]}”."
         self._look(before, word)
         if self.seconds is not None:
             return (
-                f"Done: {learner} never wrote it, and offers “{word}” after “{before}”, {self.seconds:.0f} seconds and "
+                f"Done: {learner} offers “{word}” after “{before}”, {self.seconds:.0f} seconds and "
                 f"{self.rounds} rounds later. Try it there."
             )
         doing = "; ".join(
             f"{name}: {phone.status().activity}" for phone, name in zip(self._phones, self._names, strict=True)
         )
         return (
-            f"4 of 4: leave the phones alone, and they train in rounds. {learner} has joined {self.rounds}, and does "
+            f"5 of 5: leave the phones alone, and they train in rounds. {learner} has joined {self.rounds}, and does "
             f"not offer “{word}” after “{before}” yet. {doing}"
         )
 
     def _look(self, before: str, word: str) -> None:
-        """See whether the phrase has arrived, after every round."""
-        if self.seconds is not None or self._taught_at is None or self.rounds == self._asked_after:
+        """See whether the phrase has arrived, after every round and whenever something was written there."""
+        known = self.rounds, len(self._phones[2].session.sent)
+        if self.seconds is not None or self._taught_at is None or known == self._asked_after:
             return
         offer = self._phones[2].answer(*split_word(f"{before} "), _ASKED_SECONDS)
         if offer is None:
             return
-        self._asked_after = self.rounds
+        self._asked_after = known
         if word in [suggestion.text.lower() for suggestion in offer.suggestions]:
             self.seconds = self._monotonic() - self._taught_at
 
