@@ -1,5 +1,6 @@
 """A phone that a server is tried with: it signs whatever it is told to, right or wrong."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from federation.protocol.credentials import Credential, CredentialError, Enrolme
 from federation.protocol.steps import Step
 from federation.secure_aggregation import Device, DeviceKey
 from federation.server.api import ENDPOINTS
+
+_ATTEMPTS = 3
 
 Enrol = Callable[[bytes], Credential]
 """Has the authority answer an enrolment request."""
@@ -54,16 +57,23 @@ class Wire:
         Raises:
             UnansweredError: there was none.
         """
-        try:
-            response = self.client.request(method, target, headers=dict(headers), content=body)
-        except httpx.HTTPError as error:
-            raise UnansweredError(f"{self.client.base_url} does not answer: {type(error).__name__}") from error
+        response = self._answered(method, target, headers, body)
         statuses = _statuses(method, target)
         if response.status_code not in statuses:
             self.oddities.append(f"{method} {target} answered {response.status_code}")
         elif response.status_code >= 400 and not _has_sentence(response):
             self.oddities.append(f"{method} {target} answered {response.status_code} without a sentence in JSON")
         return response
+
+    def _answered(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+        """Return the answer; a server may close an idle connection at the moment in which it is used again."""
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(httpx.HTTPError):
+                return self.client.request(method, target, headers=dict(headers), content=body)
+        try:
+            return self.client.request(method, target, headers=dict(headers), content=body)
+        except httpx.HTTPError as error:
+            raise UnansweredError(f"{self.client.base_url} does not answer: {type(error).__name__}") from error
 
 
 def _statuses(method: str, target: str) -> frozenset[int]:
