@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.results import CORPUS
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.prepare import prepared
@@ -51,7 +52,7 @@ class Ground:
     @classmethod
     def prepared(cls, start: Path) -> "Ground":
         """Train the small network on nine tenths of the public seed of ChitChat, two epochs; kept in `start`."""
-        ready = prepared("chitchat", cache())
+        ready = prepared(CORPUS, cache())
         rows = ready.rows(ROW_LENGTH)
         held_out = np.arange(len(rows.seed)) % 10 == 9
         network = NetworkConfig.named("small", ready.vocabulary.size)

@@ -22,9 +22,9 @@ from benchmarks.attack_ground import Ground
 from benchmarks.results import Figure
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.secure_aggregation import masks
-from federation.secure_aggregation.vector import Vector
 from federation.updates.encoding import ModularEncoding
 from federation.updates.update import Tally, Update
+from federation.updates.weighted_sum import LevelSum
 from model.batches import Rows
 from model.engine import State, Trainer
 from model.layout import FlatVector, Layout
@@ -161,11 +161,11 @@ def _plan(ground: Ground, deltas: Sequence[FlatVector]) -> RoundPlan:
 
 
 def _masked(plan: RoundPlan, delta: FlatVector) -> FlatVector:
-    """Return what a server reads out of one phone's masked vector by decoding it as if it were a sum of one."""
+    """Return what a server reads that takes one phone's masked vector for a sum of one, whatever its length."""
     vector = plan.encode(Update(delta, Tally(1)), os.urandom(32))
-    counters = vector.counters.copy()
     masks.apply(vector, [os.urandom(masks.KEY_BYTES)], [])
-    return plan.decode(Vector(counters, vector.words), 1).mean
+    levels = plan.encoding.unpack(vector.words, plan.codec.coordinates, 1)
+    return plan.codec.restore(LevelSum(levels, Tally(1), 1)).mean
 
 
 def _orders(

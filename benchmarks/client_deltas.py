@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.results import CORPUS
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.client_training import ClientTraining
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--size", default="small", help="of the network, without --model")
     parser.add_argument("--model", type=Path, help="folder of a trained model")
     arguments = parser.parse_args()
-    ready = prepared("chitchat", cache())
+    ready = prepared(CORPUS, cache())
     rows = ready.rows(ROW_LENGTH)
     network = NetworkConfig.named(arguments.size, ready.vocabulary.size)
     if arguments.model is None:

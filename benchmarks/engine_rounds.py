@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from benchmarks.results import CORPUS
 from federation.simulation import central
 from federation.simulation.central import CentralTraining
 from federation.simulation.prepare import Prepared, prepared
@@ -45,7 +46,7 @@ class Fleet:
     @classmethod
     def warmed_up(cls, size: str = "small", epochs: int = 2) -> Self:
         """Train on the public seed and make the engine's file."""
-        ready = prepared("chitchat", cache())
+        ready = prepared(CORPUS, cache())
         rows = ready.rows(ROW_LENGTH)
         network = NetworkConfig.named(size, ready.vocabulary.size)
         weights = central.train(network, rows.seed, CentralTraining(epochs=epochs), seed=1)

@@ -227,7 +227,7 @@ def _report(corpus: str, rows: dict[str, Evaluation], ground: Ground, every: int
     figures += [
         Figure(
             f"{name}_top1_lowest_decile",
-            float(np.nanpercentile(row.per_user("top1"), _LOWEST)),
+            _lowest(row),
             "% at a tenth of users",
         )
         for name, row in rows.items()

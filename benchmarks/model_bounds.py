@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.results import Figure, write
+from benchmarks.results import CORPUS, Figure, write
 from federation.protocol.training_settings import TrainingSettings
 from federation.protocol.trust import UNTRUSTED
 from federation.simulation.prepare import prepared
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--clip", type=float, default=0.3)
     arguments = parser.parse_args()
     start = public_start.load("small")
-    rows = prepared("chitchat", cache(), vocabulary=start.vocabulary).rows(ROW_LENGTH).train
+    rows = prepared(CORPUS, cache(), vocabulary=start.vocabulary).rows(ROW_LENGTH).train
     trainer = NumPyTrainer(packed(start.weights, "float32"), start.network)
     first = trainer.weights()
     deviation = UNTRUSTED.min_noise_multiplier * arguments.clip * math.sqrt(1 / UNTRUSTED.counted_share)

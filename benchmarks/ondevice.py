@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.ondevice_parts import MESSAGES
-from benchmarks.results import Figure, write
+from benchmarks.results import CORPUS, Figure, write
 
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
@@ -80,7 +80,7 @@ def _loss(checkpoint: "Checkpoint", folder: Path) -> float:
     from model.litert_files import relative_perplexity  # noqa: PLC0415
     from model.text import tokenise  # noqa: PLC0415
 
-    texts = [text for own in data.split(data.load("chitchat")).held_out.values() for text in own[:20]]
+    texts = [text for own in data.split(data.load(CORPUS)).held_out.values() for text in own[:20]]
     (folder / "texts.json").write_text(json.dumps(texts[:MESSAGES]))
     encoded = [checkpoint.vocabulary.encode(tokenise(text)) for text in texts]
     return relative_perplexity(checkpoint, (folder / "int8" / Engine.LITERT.inference).read_bytes(), encoded)

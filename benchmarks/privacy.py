@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import tree_noise
-from benchmarks.results import Figure, write
+from benchmarks.results import CORPUS, Figure, write
 from federation.privacy.accountant import Account, Sampling, epsilon_of_gaussian
 from federation.privacy.buffers import noise_on_models, optimised
 from federation.privacy.conversion import epsilon_of_rho
@@ -127,7 +127,7 @@ def _train(arguments: argparse.Namespace) -> None:
         client=ClientTraining(learning_rate=2.0, weighting="uniform"),
         server=OptimizerSettings(name="sgd", learning_rate=1.0, momentum=0.9),
     )
-    ready = prepared("chitchat", cache())
+    ready = prepared(CORPUS, cache())
     judge = Evaluator(ready.split, max_users=arguments.users)
 
     def judged(model: Path) -> Evaluation:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from model import files
 
+CORPUS = os.environ.get("FEDKEY_BENCHMARK_CORPUS", "chitchat")
+"""What benchmarks run on that have no option for it."""
+
 RESULTS = Path(os.environ.get("FEDKEY_BENCHMARK_RESULTS", Path(__file__).parent / "results"))
 
 

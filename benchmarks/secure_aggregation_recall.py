@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.results import Figure, write
+from benchmarks.results import CORPUS, Figure, write
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation import central
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--clip", type=float, default=5.0)
     parser.add_argument("--encodings", nargs="+", default=["lane4", "lane5", "wrap16", "wrap8"])
     arguments = parser.parse_args()
-    ready = prepared("chitchat", cache())
+    ready = prepared(CORPUS, cache())
     rows = ready.rows(ROW_LENGTH)
     network = NetworkConfig.named("small", ready.vocabulary.size)
     start = central.train(network, rows.seed, CentralTraining(epochs=2), seed=1)

@@ -21,7 +21,7 @@ import psutil
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from benchmarks.results import Figure, write
+from benchmarks.results import CORPUS, Figure, write
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
@@ -112,7 +112,7 @@ def _network(ready: Prepared) -> NetworkConfig:
 
 
 def _ours(cohort: int, rounds: int) -> dict[str, float]:
-    ready = prepared("chitchat", cache())
+    ready = prepared(CORPUS, cache())
     rows = ready.rows(LENGTH).train
     network = _network(ready)
     with Worker():
@@ -132,7 +132,7 @@ def _ours(cohort: int, rounds: int) -> dict[str, float]:
 
 def _memory(cohort: int, rounds: int) -> dict[str, float]:
     """Memory of Python and worker after ten rounds and after all, the worker recycled as a run does."""
-    ready = prepared("chitchat", cache())
+    ready = prepared(CORPUS, cache())
     rows = ready.rows(LENGTH).train
     network = _network(ready)
     seen = []
@@ -151,7 +151,7 @@ def _memory(cohort: int, rounds: int) -> dict[str, float]:
 
 def _stock(cohort: int, rounds: int) -> dict[str, float]:
     tff.backends.native.set_sync_local_cpp_execution_context()
-    ready = prepared("chitchat", cache())
+    ready = prepared(CORPUS, cache())
     network = _network(ready)
     table = ready.tables["train"]
     spec = (tf.TensorSpec([None, LENGTH], tf.int32), tf.TensorSpec([None, LENGTH], tf.int32))

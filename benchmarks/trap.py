@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.results import Figure, write
+from benchmarks.results import CORPUS, Figure, write
 from federation.protocol.trust import UNTRUSTED
 from federation.simulation.prepare import Prepared, prepared
 from federation.updates.update import clip
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5, help="of the noise")
     arguments = parser.parse_args()
     start = public_start.load("small")
-    ready = prepared("chitchat", cache(), vocabulary=start.vocabulary)
+    ready = prepared(CORPUS, cache(), vocabulary=start.vocabulary)
     trainer = NumPyTrainer(packed(start.weights, "float32"), start.network)
     good = trainer.weights()
     clients = ready.rows(ROW_LENGTH)

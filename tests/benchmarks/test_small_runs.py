@@ -1,0 +1,95 @@
+"""Every benchmark still measures: one small run of each, whose figures mean nothing but that they are there."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.test_help import FOLDER, SCRIPTS
+
+SMALL = {
+    "arm64": None,
+    "attacks": "--victims 2 --secret-rounds 1 --rounds 1 --cohort 20 --passes 1 --parts reconstruction",
+    "client_deltas": "deltas.npy --clients 2",
+    "communication": "--rounds 1 --cohort 3 --users 2",
+    "counting": "--corpus {corpus} --every 10 --out counting",
+    "demo": None,
+    "heterogeneity": "--rounds 1 --played 5 --goal 5",
+    "keyboard": None,
+    "model_bounds": "--rounds 1 --phones 3",
+    "ondevice": "small --parts engines",
+    "phones": "--rounds 1 --phones 5 --runs 2",
+    "privacy": "--rounds 1 --cohort 3 --users 2 --only gaussian_0.003",
+    "quality": "--corpus {corpus} --settings {settings} --seeds 1 --mixture --every 10 --out quality",
+    "secure_aggregation": "--phones 10 --parameters 1000 --flower-up-to 0 --crowd 20 --group 10",
+    "secure_aggregation_recall": "--rounds 1 --cohort 3 --seeds 1 --encodings lane4",
+    "server": "--workers 1 --phones 10 --check-ins 20 --hidden 8",
+    "simulation": "--cohort 2 --rounds 30 --timed-rounds 1",
+    "trap": "--phones 3 --lengths 1 --amplitudes 1 --noise 0.5 --draws 1",
+    "typing": None,
+}
+"""Options of each script that keep it short; of none where other slow tests run what it measures: `tests/arm64`, the
+demo's own, those of the windows and of typing."""
+
+SETTINGS = """
+size = "small"
+rounds = 2
+cohort = 2
+evaluate_every = 1
+
+[client]
+learning_rate = 0.5
+"""
+
+WORDS = ["tea", "rice", "music", "rain", "bread", "chess", "trains", "books", "today", "often", "never", "again"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundred users who write what nobody needs to read."""
+    random = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("corpus") / "small.jsonl"
+    with path.open("w") as file:
+        for user in range(100):
+            for _ in range(14):
+                said = " ".join(random.choice(WORDS, 6))
+                file.write(json.dumps({"user": f"user-{user}", "text": f"do you like {said}"}) + "\n")
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", [script for script, options in SMALL.items() if options])
+def test_a_small_run_writes_figures(script: str, corpus: Path, tmp_path: Path) -> None:
+    results, settings = tmp_path / "results", tmp_path / "settings.toml"
+    settings.write_text(SETTINGS)
+    environment = {
+        "FEDKEY_BENCHMARK_CORPUS": str(corpus),
+        "FEDKEY_BENCHMARK_RESULTS": str(results),
+        "PYTHONPATH": str(FOLDER.parent),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    options = SMALL[script]
+    assert options is not None
+    found = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{script}", *options.format(corpus=corpus, settings=settings).split()],
+        cwd=tmp_path,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr[-3000:]
+    if script == "client_deltas":  # writes what another one reads
+        assert (tmp_path / "deltas.npy").exists()
+        return
+    figures = [figure for file in results.glob("*.json") for figure in json.loads(file.read_text())]
+    assert figures
+    assert all(isinstance(figure["value"], float | int) for figure in figures)
+
+
+def test_every_benchmark_has_a_small_run() -> None:
+    assert set(SMALL) == set(SCRIPTS)
