@@ -10,7 +10,7 @@ from fedkey.cli import main
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 LINK = re.compile(r"\]\(([^)#\s]+)")
-COMMAND = re.compile(r"^(?:uv run )?fedkey ([a-z-]+)\b(?!.* v\d)", re.MULTILINE)
+COMMAND = re.compile(r"^(?:uv run )?fedkey ([a-z][a-z-]*)\b(?!.* v\d)", re.MULTILINE)
 SOURCE = re.compile(r"`((?:benchmarks|data|deploy|docs|federation|fedkey|keyboard_app|model|tests)/[\w./-]+\.\w+)`")
 MODULE = re.compile(r"python -m ((?:benchmarks|tests|fedkey)[a-z_.0-9]*)")
 
