@@ -15,8 +15,9 @@ pytestmark = pytest.mark.slow  # needs OpenGL
 
 def opened(screen: Screen, hand: Hand) -> TypingScreen:
     hand.open("typing")
+    screen.wait(0.2)  # until the layout has settled
     hand.press(action=Action.EMOJI)
-    screen.frames(3)
+    screen.wait(0.2)
     assert hand.view.typing is not None
     return hand.view.typing
 
