@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
@@ -40,7 +41,7 @@ from federation.server.round_state import authority_of, plan_of
 from federation.server.session_events import Event, pseudonyms, record
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
-from federation.server.tables import DeviceRow, MessageRow, RoundRow
+from federation.server.tables import DeviceRow, EventRow, MessageRow, RoundRow
 
 _LOG = logging.getLogger("fedkey.server")
 
@@ -220,7 +221,7 @@ class Rounds:
                 keys = phases.advertised_keys(plan_of(row), message) if step is Step.ADVERTISE else ()
         except GoneError:
             if step is Step.UPLOAD:
-                self._note_late(round_id, sender)
+                self._note_late(round_id, sender, step)
             raise
         if signer != sender:
             raise ForbiddenError("another device signed this message: a device sends its own")
@@ -412,13 +413,16 @@ class Rounds:
         later = pace.poll_seconds(phones=row.joined, left_seconds=left)
         return NotYetError(f"the round is still at {row.phase!r}: ask again", later)
 
-    def _note_late(self, round_id: int, device_id: bytes) -> None:
-        """Record that a phone was cut off from a step: it has not dropped out, and over-selection should know."""
+    def _note_late(self, round_id: int, device_id: bytes, step: Step) -> None:
+        """Record once that a phone was cut off from a step: it has not dropped out, and over-selection should know."""
         with self._database.write(lasting=False) as session:
             rows = HotRows(session)
             cut_off = known(rows, round_id).phase != Ended.ABANDONED
-            if cut_off and rows.get(MessageRow, round_id, Step.SHARE, device_id) is not None:
-                name = self._pseudonym(device_id)
+            shared, took = (rows.get(MessageRow, round_id, each, device_id) for each in (Step.SHARE, step))
+            name = self._pseudonym(device_id)
+            noted = sql.select(EventRow.id).where(EventRow.round_id == round_id, EventRow.kind == Event.FAILED)
+            again = session.scalar(noted.where(EventRow.device == name).limit(1)) is not None
+            if cut_off and shared is not None and took is None and not again:
                 record(session, self._clock(), Event.FAILED, round_id=round_id, device=name, detail=DropReason.LATE)
 
 
