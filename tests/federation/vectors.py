@@ -2,9 +2,9 @@
 
     python -m tests.federation.vectors
 
-writes the files anew, and what `docs/protocol.md` has of them and of `federation.server.api`, which is right only when
-the protocol changes. Everything is derived from fixed bytes, and exact in any arithmetic: deltas are small multiples of
-1/4096.
+writes the files anew, and what `docs/protocol.md` has of them and of `federation.server.openapi`, which is right only
+when the protocol changes. Everything is derived from fixed bytes, and exact in any arithmetic: deltas are small
+multiples of 1/4096.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from federation.secure_aggregation import DeviceKey, keys, masks, phone, shamir
 from federation.secure_aggregation.errors import SecureAggregationError
 from federation.secure_aggregation.keys import Role
 from federation.secure_aggregation.messages import bitmap, split
-from federation.server import api
+from federation.server import openapi
 from federation.updates.encoding import Encoding, ModularEncoding, PackedEncoding
 from federation.updates.random_stream import random_order, random_words
 from federation.updates.rotation import Rotation
@@ -428,7 +428,7 @@ def example() -> str:
 
 def page(text: str) -> str:
     """Return `docs/protocol.md` with what is generated in its places."""
-    for mark, content in (("example", example()), ("answers", api.tables())):
+    for mark, content in (("example", example()), ("answers", openapi.tables())):
         begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
         before, rest = text.split(begin)
         text = f"{before}{begin}\n{content}\n{end}{rest.split(end)[1]}"

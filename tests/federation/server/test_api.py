@@ -21,8 +21,8 @@ from federation.protocol.steps import STEPS, Step
 from federation.rounds.server_optimizers import ServerState
 from federation.secure_aggregation import Device, phone
 from federation.secure_aggregation.messages import HEADER_BYTES, Kind, seal
-from federation.server import api, serving
-from federation.server.api import DESK, ENDPOINTS, OPENAPI, Endpoint
+from federation.server import openapi, serving
+from federation.server.api import DESK, ENDPOINTS, Endpoint
 from federation.server.installation import Installation
 from federation.server.settings import ServerSettings
 from federation.server.tables import Base
@@ -35,7 +35,7 @@ BIG = 1 << 70
 
 
 def test_the_file_says_what_the_module_says() -> None:
-    assert OPENAPI.read_text(encoding="utf-8") == api.to_json()
+    assert openapi.OPENAPI.read_text(encoding="utf-8") == openapi.to_json()
 
 
 def test_every_route_is_described_and_no_other(site: Site) -> None:
