@@ -40,7 +40,7 @@ def test_a_short_passphrase_seals_nothing() -> None:
         moving.seal({}, {}, "1234567")
 
 
-@pytest.mark.parametrize("data", [b"", b"fedkey copy 1\n", b"{}", SEALED[:-1]])
+@pytest.mark.parametrize("data", [b"", b"fedkey copy 1\n", b"{}", SEALED[:-1]], ids=["empty", "head", "JSON", "cut"])
 def test_other_files_are_refused_with_a_sentence(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"passphrase|no copy"):
         moving.unseal(data, PASSPHRASE)
