@@ -1,6 +1,7 @@
 """What can go wrong on a device."""
 
 from federation.errors import FederationError
+from federation.protocol.drop_reasons import DropReason
 
 
 class PhoneError(FederationError):
@@ -49,3 +50,15 @@ class ServerRefusedError(PhoneError):
 
 class TooLittleError(PhoneError):
     """Too little was typed to learn from; leave this round out."""
+
+
+class LeaveError(PhoneError):
+    """The device does not take part in a round, or not any longer.
+
+    Attributes:
+        reason: why.
+    """
+
+    def __init__(self, reason: DropReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -14,10 +14,11 @@ from typing import Self
 
 import httpx
 
-from federation.device.client import DeviceClient, Train
+from federation.device.client import DeviceClient
 from federation.device.connection import Connection
 from federation.device.counts import CountedList
 from federation.device.errors import PhoneError
+from federation.device.running_round import Train
 from federation.device.store import PhoneStore, RoundRecord
 from federation.device.training import LocalTraining
 from federation.fleet.emulation import DAY_SECONDS, Hours, SlowNetwork, SlowTraining

@@ -8,8 +8,8 @@ import httpx
 import numpy as np
 
 from federation.device import Connection, DeviceClient, PhoneStore
-from federation.device.client import Train
 from federation.device.counts import CountedList
+from federation.device.running_round import Train
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.enrolled_phones import enrol_at
 from federation.fleet.headless import DEFAULT_POLICY
