@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from federation.audit.report import AuditError, Report
-from federation.device.store import DATABASE, PhoneStore
+from federation.device.database import DATABASE
+from federation.device.store import PhoneStore
 from federation.protocol.log import Edge, LogEntry, LogError, LogHead
 
 _MAX_HEAD_BYTES = 1 << 16

@@ -13,7 +13,8 @@ from federation.device.errors import (
     TooLittleError,
     UnreachableError,
 )
-from federation.device.store import Contribution, PhoneStore, Pins, RequestLogEntry, RoundRecord
+from federation.device.records import Contribution, Pins, RequestLogEntry, RoundRecord
+from federation.device.store import PhoneStore
 from federation.device.training import LocalTraining
 
 __all__ = [

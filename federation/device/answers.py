@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from federation.device.errors import UnreadableError
-from federation.device.store import Pins
+from federation.device.records import Pins
 from federation.protocol import versions
 
 MAX_JSON_BYTES = 1 << 16

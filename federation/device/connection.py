@@ -19,7 +19,8 @@ from federation.device.errors import (
     UnreachableError,
     UnreadableError,
 )
-from federation.device.store import PhoneStore, Pins
+from federation.device.records import Pins
+from federation.device.store import PhoneStore
 from federation.protocol import request_signing
 from federation.protocol.credentials import Credential, CredentialError
 

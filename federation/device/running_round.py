@@ -9,8 +9,9 @@ import numpy as np
 from federation.device.connection import Connection
 from federation.device.errors import LeaveError, TooLittleError
 from federation.device.joining import JoinedRound
+from federation.device.records import SHOWN_COORDINATES, Contribution
 from federation.device.reports import complain, report
-from federation.device.store import SHOWN_COORDINATES, Contribution, PhoneStore
+from federation.device.store import PhoneStore
 from federation.privacy import phone_noise
 from federation.protocol.cohorts import OpenedCohort
 from federation.protocol.drop_reasons import DeviceEvent, DropReason

@@ -18,8 +18,9 @@ from federation.device.client import DeviceClient
 from federation.device.connection import Connection
 from federation.device.counts import CountedList
 from federation.device.errors import PhoneError
+from federation.device.records import RoundRecord
 from federation.device.running_round import Train
-from federation.device.store import PhoneStore, RoundRecord
+from federation.device.store import PhoneStore
 from federation.device.training import LocalTraining
 from federation.fleet.emulation import DAY_SECONDS, Hours, SlowNetwork, SlowTraining
 from federation.fleet.scenario import Device, PhoneClass, Scenario

@@ -56,7 +56,8 @@ def doctor(folder: Path | None, *, as_json: bool) -> None:
 
 def _trust(folder: Path) -> Iterator[str]:
     """Say what holds for the phones of an export, or for one phone, and what does not."""
-    from federation.device.store import DATABASE, PhoneStore
+    from federation.device.database import DATABASE
+    from federation.device.store import PhoneStore
     from federation.device.trust_report import of_phone, of_profile
     from federation.protocol.trust import Anchors
     from model.engine import Export

@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 import pytest
 
-from federation.device.store import RoundRecord
+from federation.device.records import RoundRecord
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.enrolled_phones import enrol_at
 from federation.fleet.headless import Fleet, HeadlessPhone, HeadlessSettings, TrainerPool, Typist
