@@ -6,17 +6,15 @@ in another process, which is killed as soon as the phone is in use, the owner wi
 
 import contextlib
 import functools
-import io
-import json
 import logging
 import math
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx
 import numpy as np
@@ -24,11 +22,9 @@ import numpy as np
 from federation.base import child_processes
 from federation.device import (
     Connection,
-    Contribution,
     DeviceClient,
     PhoneError,
     PhoneStore,
-    RoundRecord,
     TooLittleError,
     UnreachableError,
     enrol,
@@ -37,19 +33,20 @@ from federation.device.counts import CountedList
 from federation.errors import FederationError
 from federation.privacy import PrivacyBudget
 from federation.protocol.conditions import Conditions
-from federation.protocol.drop_reasons import DropReason
 from federation.protocol.model_codec import KINDS, SharedKind
 from federation.protocol.policy import PhonePolicy
 from federation.protocol.task import DeviceClass, TrainingTask
 from federation.protocol.trust import Anchors, TrustError
 from federation.updates.update import Update
 from keyboard_app import long_work, model_admission
-from keyboard_app.model_comparison import Verdict
+from keyboard_app.model_choice import ModelChoice
+from keyboard_app.model_comparison import Measured
 from keyboard_app.privacy import DELTA, MAX_BITS, MAX_CLIP, MAX_PARTICIPATIONS, epsilon, rho
 from keyboard_app.profile import DeviceConditions
+from keyboard_app.round_history import RoundHistory
 from keyboard_app.settings import Settings
 from keyboard_app.shared_models import SharedModels
-from keyboard_app.status import BudgetStatus, Outcome, RoundEntry, Snapshot
+from keyboard_app.status import BudgetStatus, Snapshot
 from keyboard_app.typing.vault import Vault, VaultError
 from model.engine import TRAINING_BATCH
 
@@ -57,13 +54,7 @@ _LOG = logging.getLogger("fedkey.keyboard")
 
 _REST_SECONDS = 60.0  # after a problem that time alone may not mend
 _LONGEST_WAIT_SECONDS = 5.0  # switches and settings are looked at so often
-_CONTRIBUTIONS_KEPT = 20
 _DEVICE_CLASS: DeviceClass = "middle"
-_FACTS, _CONTRIBUTION = "rounds", "contribution/"
-_NEW_AND_OLD: Mapping[SharedKind, str] = {
-    "model": "the new shared model with the old one",
-    "counts": "what all phones counted with what was known before",
-}
 
 
 class Owner(Protocol):
@@ -146,8 +137,16 @@ class Participation:
         self._connection: Connection | None = None
         self._client: DeviceClient | None = None
         self._policy: PhonePolicy | None = None
-        self._seen: object = None
-        self._entries: Sequence[RoundEntry] = ()
+        self._history = RoundHistory(lambda: texts.vault)
+        self._choice = ModelChoice(
+            models,
+            held_out_texts=texts.held_out_texts,
+            use=texts.use_model,
+            say=self._do,
+            note=self._note_accuracy,
+            should_stop=lambda: not self._wanted,
+            run=run,
+        )
         self.activity = "Waiting"
         self.problem = self.unreachable = ""
 
@@ -162,10 +161,9 @@ class Participation:
             self._limit_budget()
             spent = self._spent()
             wait = client.step()
-            self._look_at_refusal(client)
-            self._look_at_rounds(spent)
+            self._look_at_rounds(client, spent)
             for kind in KINDS:
-                self._look_at(kind)
+                self._choice.look_at(kind, self._opened())
         except UnreachableError as error:
             self.activity, wait = f"Waiting: {error}", _LONGEST_WAIT_SECONDS
             self.unreachable = str(error)
@@ -218,12 +216,8 @@ class Participation:
         meter = BudgetStatus(
             epsilon(budget.spent_rho), settings.epsilon_limit, DELTA, budget.participations, budget.max_participations
         )
-        facts = self._facts()
-        seen = (records, facts)
-        if seen != self._seen:
-            self._seen = seen
-            self._entries = tuple(self._entry(record, facts.get(str(record.number), {})) for record in records)
-        return Snapshot(self.activity, self.problem, self._entries, meter, self._says(), self.unreachable)
+        entries = self._history.entries(records)
+        return Snapshot(self.activity, self.problem, entries, meter, self._says(), self.unreachable)
 
     def _says(self) -> str:
         """Say how far the app trusts whoever runs the rounds."""
@@ -231,23 +225,6 @@ class Participation:
             return self._anchored().profile.says
         except TrustError as error:
             return str(error)
-
-    def _entry(self, record: RoundRecord, known: Mapping[str, Any]) -> RoundEntry:
-        sealed = self._texts.vault.get(f"{_CONTRIBUTION}{record.number}") if record.contributed else None
-        counted = known.get("counted")
-        entry = RoundEntry(
-            record.round_id,
-            record.began,
-            _outcome(record),
-            known.get("reason") or _reason(record, counted=counted is not None),
-            phones=record.phones if record.contributed else 0,
-            bytes_up=record.sent,
-            bytes_down=record.received,
-            epsilon=known.get("epsilon"),
-            accuracy=known.get("accuracy"),
-            counted=None if counted is None else (counted[0], counted[1]),
-        )
-        return entry if sealed is None else _with_contribution(entry, sealed)
 
     def _begun(self) -> DeviceClient:
         """Return the client, which holds to what the owner chose and enrols the device in every epoch."""
@@ -319,7 +296,7 @@ class Participation:
 
         number, doing = self._opened().rounds()[0].number, "Training"
         if task.counting is not None:
-            self._note(number, counted=[0, self._listed.length])
+            self._history.note(number, counted=[0, self._listed.length])
             doing = "Counting"
         if self._too_little:
             raise TooLittleError("too little was typed since the last training")
@@ -331,10 +308,10 @@ class Participation:
             arguments = (self._export.directory, weights, task, texts, _DEVICE_CLASS)
             update: Update = self._run(should_stop, long_work.train, *arguments)
         except child_processes.InterruptedWorkError as error:
-            self._note(number, reason=f"{doing} was broken off: {error}.")
+            self._history.note(number, reason=f"{doing} was broken off: {error}.")
             raise
         if task.counting is not None:
-            self._note(number, counted=[int(np.count_nonzero(update.delta)), self._listed.length])
+            self._history.note(number, counted=[int(np.count_nonzero(update.delta)), self._listed.length])
         self._texts.count_round()  # before anything of it leaves, whatever becomes of the round
         return update
 
@@ -361,68 +338,20 @@ class Participation:
         budget = self._opened().budget
         return budget.spent_rho if budget else 0.0
 
-    def _look_at_refusal(self, client: DeviceClient) -> None:
-        """Keep why a round was refused, for the owner: the server is told no more than that it was."""
-        latest = next(iter(self._opened().rounds()), None)
-        refused = latest is not None and latest.reason is DropReason.POLICY and not latest.joined
-        if latest is None or not refused or "reason" in self._facts().get(str(latest.number), {}):
-            return
-        reason = client.status.reason
-        self._note(latest.number, reason=f"{reason[:1].upper()}{reason[1:]}.")
-
-    def _look_at_rounds(self, spent_before: float) -> None:
-        """Keep what a round cost, and what left in it."""
-        store, vault = self._opened(), self._texts.vault
-        cost = self._spent() - spent_before
-        latest = next(iter(store.rounds()), None)
-        if latest is not None and math.isfinite(cost) and cost > 0:
-            self._note(latest.number, epsilon=epsilon(cost))
-        contribution = store.contribution()
-        if contribution is None or vault.get(f"{_CONTRIBUTION}{contribution.number}") is not None:
-            return
-        vault.put(f"{_CONTRIBUTION}{contribution.number}", _to_bytes(contribution))
-        store.forget_contribution()  # sealed from now on, and forgotten with all that is
-        kept = sorted(int(name.removeprefix(_CONTRIBUTION)) for name in vault.names() if name.startswith(_CONTRIBUTION))
-        for old in kept[:-_CONTRIBUTIONS_KEPT]:
-            vault.put(f"{_CONTRIBUTION}{old}", None)
-        if "counted" not in self._facts().get(str(contribution.number), {}):
+    def _look_at_rounds(self, client: DeviceClient, spent_before: float) -> None:
+        """Keep why a round was refused, what one cost, and what left in it."""
+        store = self._opened()
+        self._history.note_refusal(store, client.status.reason)
+        self._history.note_cost(store, self._spent() - spent_before)
+        sealed = self._history.seal(store)
+        if sealed is not None and not self._history.was_counting(sealed):
             self._texts.was_trained()  # what was only counted is still new to the network
 
-    def _look_at(self, kind: SharedKind) -> None:
-        """Compare what the server has of a kind, if it is new, with what is in use; use it unless it is worse."""
-        store, versions = self._opened(), self._models.of(kind)
-        version, content = store.version(kind), store.model(kind)
-        if version < 1 or content is None or version == versions.offered:
-            return
-        old = versions.in_use
-        told = version
-        if not any(content):  # nothing was counted yet
-            version = versions.own
-        elif version not in versions.all:
-            versions.add(version, content)
-        verdict = None if version == old else self._compared(kind, version)
-        if verdict is not None:
-            versions.note(old, verdict.old)
-            versions.note(version, verdict.new)
-            joined = next((record for record in store.rounds() if record.contributed), None)
-            if joined is not None:
-                self._note(joined.number, accuracy=verdict.new.top1)
-        if version != old and (verdict is None or not verdict.clearly_worse):
-            self._texts.use_model(version, kind)
-        versions.offer(told)
-
-    def _compared(self, kind: SharedKind, version: int) -> Verdict | None:
-        texts = self._texts.held_out_texts()
-        if not texts:
-            return None
-        self._do(f"Comparing {_NEW_AND_OLD[kind]}")
-        try:
-            old, new = self._models.parts(), self._models.parts(**{kind: version})
-            return self._run(
-                lambda: not self._wanted, long_work.compare_models, self._export.directory, old, new, texts
-            )
-        except (FederationError, ValueError, OSError):
-            return None
+    def _note_accuracy(self, measured: Measured) -> None:
+        """Keep how well what came of a round predicts."""
+        joined = next((record for record in self._opened().rounds() if record.contributed), None)
+        if joined is not None:
+            self._history.note(joined.number, accuracy=measured.top1)
 
     def _leave(self) -> None:
         with contextlib.suppress(PhoneError):
@@ -442,15 +371,6 @@ class Participation:
                 _LOG.exception("an error in letting go")
         self._client = self._connection = self._store = None
 
-    def _facts(self) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = json.loads(self._texts.vault.get(_FACTS) or b"{}")
-        return found
-
-    def _note(self, number: int, **facts: float | str | list[int]) -> None:
-        known = self._facts()
-        known[str(number)] = known.get(str(number), {}) | facts
-        self._texts.vault.put(_FACTS, json.dumps(known).encode())
-
 
 def _sentence(client: DeviceClient) -> str:
     """Say what a device does."""
@@ -458,34 +378,3 @@ def _sentence(client: DeviceClient) -> str:
     if status.round_id is None:
         return f"Waiting: {status.reason}" if status.reason else "Waiting"
     return f"{status.activity.capitalize()} for round {status.round_id}"
-
-
-def _outcome(record: RoundRecord) -> Outcome:
-    if record.contributed:
-        return Outcome.JOINED
-    return Outcome.REFUSED if record.reason in _REFUSALS else Outcome.DROPPED
-
-
-_REFUSALS = frozenset({DropReason.POLICY, DropReason.BUDGET, DropReason.SIGNATURE, DropReason.INCOMPATIBLE})
-
-
-def _reason(record: RoundRecord, *, counted: bool) -> str:
-    if record.ended is None:
-        return "It is running."
-    if record.contributed:
-        return "This phone counted word sequences from a public list." if counted else "This phone took part."
-    told = record.reason.sentence
-    return f"{told[:1].upper()}{told[1:]}."
-
-
-def _to_bytes(contribution: Contribution) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, delta=contribution.delta, masked=contribution.masked)
-    return file.getvalue()
-
-
-def _with_contribution(entry: RoundEntry, content: bytes) -> RoundEntry:
-    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
-        masked = kept["masked"]
-        words = masked[: len(masked) // 4 * 4].view("<u4").astype(np.uint64)
-        return replace(entry, update=kept["delta"], masked=words)
