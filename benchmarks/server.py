@@ -153,7 +153,7 @@ def _advertisements(installation: Installation, phones: Sequence[Phone]) -> list
     coordinator = installation.coordinator(lambda *_: Verdict(passed=True, metrics={}))
     for _ in range(2):
         for each in phones:
-            installation.rounds.check_in(each.credential, secrets.token_bytes(NONCE_BYTES), READY)
+            installation.check_ins.check_in(each.credential, secrets.token_bytes(NONCE_BYTES), READY)
         coordinator.tick()
     signed = installation.rounds.plan(1)[: PLAN_BYTES + SIGNATURE_BYTES]
     plan = RoundPlan.from_signed(signed, installation.public_key)

@@ -1,6 +1,7 @@
 """The round server over HTTP; `openapi.json` describes every endpoint.
 
-Handlers hold no state and no logic of rounds: they check who asks, read a bounded body, and call `Rounds` and `Models`.
+Handlers hold no state and no logic of rounds: they check who asks, read a bounded body, and call `CheckIns`, `Rounds`
+and `Models`.
 """
 
 import functools
@@ -27,6 +28,7 @@ from federation.protocol.credentials import CredentialError
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.steps import STEPS, Step
 from federation.secure_aggregation import MAX_COHORT
+from federation.server.check_ins import CheckedIn, CheckIns
 from federation.server.errors import (
     BadRequestError,
     RevokedError,
@@ -37,7 +39,7 @@ from federation.server.errors import (
 )
 from federation.server.metrics import Metrics
 from federation.server.models import Models, ModelVersion
-from federation.server.rounds import CheckedIn, Rounds
+from federation.server.rounds import Rounds
 from federation.server.session_events import REPORTED_BY_PHONES, Event
 
 SMALL_BODY = 4096
@@ -65,7 +67,7 @@ class Site:
     """What the application serves.
 
     Attributes:
-        rounds, models, counts: the core.
+        check_ins, rounds, models, counts: the core.
         public_key: raw Ed25519 key of this server, in the audience of every signed request.
         about: what anyone may know of this server.
         max_upload: bytes of a masked vector at most.
@@ -74,6 +76,7 @@ class Site:
         clock: seconds since 1970.
     """
 
+    check_ins: CheckIns
     rounds: Rounds
     models: Models
     counts: Models
@@ -191,7 +194,7 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
         if versions.common(theirs) is None:
             answer = CheckedIn(None, _UNSPOKEN_SECONDS, f"this server speaks {_SPOKEN}: update the app")
         else:
-            answer = site.rounds.check_in(g.signed.credential, g.signed.nonce, conditions)
+            answer = site.check_ins.check_in(g.signed.credential, g.signed.nonce, conditions)
         return _json(
             {"round_id": answer.round_id, "retry_after_seconds": answer.retry_after_seconds, "reason": answer.reason}
         )

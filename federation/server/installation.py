@@ -29,6 +29,7 @@ from federation.errors import ConfigError
 from federation.protocol import versions
 from federation.protocol.credentials import CredentialError, Revocations
 from federation.secure_aggregation import Authority
+from federation.server.check_ins import CheckIns
 from federation.server.coordinator import Coordinator, Partner
 from federation.server.counting import Counting
 from federation.server.defence import Probe
@@ -151,6 +152,11 @@ class Installation:
         return counting
 
     @cached_property
+    def check_ins(self) -> CheckIns:
+        """Selects phones for rounds."""
+        return CheckIns(self.database, self.key, self.settings.rounds, self.clock)
+
+    @cached_property
     def rounds(self) -> Rounds:
         """Rounds as phones see them."""
         return Rounds(
@@ -158,7 +164,6 @@ class Installation:
             self.blobs,
             self.key,
             self.authority,
-            self.settings.rounds,
             self.clock,
             revocations=self.revocations,
         )

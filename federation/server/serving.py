@@ -42,6 +42,7 @@ _TICK_SECONDS = 0.2
 def application(installation: Installation) -> Flask:
     """Return the WSGI application of one worker."""
     site = Site(
+        check_ins=installation.check_ins,
         rounds=installation.rounds,
         models=installation.models,
         counts=installation.counts,

@@ -87,7 +87,7 @@ class Population:
 
     def _check_in(self, phone: int) -> None:
         now = self.clock.now
-        answer = self.server.rounds.check_in(_credential(phone, now), os.urandom(16), READY)
+        answer = self.server.check_ins.check_in(_credential(phone, now), os.urandom(16), READY)
         if answer.round_id is None:
             self.idle_check_ins += 1
             self.come(now + answer.retry_after_seconds, phone)

@@ -125,7 +125,8 @@ class Site:
 
     def restart_workers(self) -> None:
         self._application = None
-        self.installation.__dict__.pop("rounds", None)
+        for each in ("check_ins", "rounds"):
+            self.installation.__dict__.pop(each, None)
 
     def anchors(self, profile: TrustProfile = TRUSTED) -> Anchors:
         """Return what an app of this server brings along."""

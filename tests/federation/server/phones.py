@@ -18,10 +18,11 @@ from federation.robustness import DefenceSettings
 from federation.rounds.server_optimizers import ServerOptimizer, SgdMomentum
 from federation.secure_aggregation import Device, DeviceKey, phone
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
+from federation.server.check_ins import CheckedIn, CheckIns
 from federation.server.coordinator import Coordinator, Partner
 from federation.server.defence import Probe
 from federation.server.models import Gate, Models, Verdict
-from federation.server.rounds import CheckedIn, Rounds
+from federation.server.rounds import Rounds
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.server.tables import RoundRow
@@ -70,9 +71,8 @@ class Server:
         self.models = Models(self.database, self.blobs, SERVER_KEY)
         finalizer = finalizer or SgdMomentum(learning_rate=1.0, momentum=0.0)
         self.models.begin(finalizer.initialize(np.zeros(DIMENSION, np.float32)), clock())
-        self.rounds = Rounds(
-            self.database, self.blobs, SERVER_KEY, ISSUER.authority, settings, clock, revocations=revocations
-        )
+        self.check_ins = CheckIns(self.database, SERVER_KEY, settings, clock)
+        self.rounds = Rounds(self.database, self.blobs, SERVER_KEY, ISSUER.authority, clock, revocations=revocations)
         self.coordinator = Coordinator(
             self.database,
             self.blobs,
@@ -114,7 +114,7 @@ class Phone:
 
     def asked(self, server: Server, conditions: Conditions = READY) -> CheckedIn:
         """Return the answer to a check-in, whatever it is."""
-        return server.rounds.check_in(self.credential, os.urandom(16), conditions)
+        return server.check_ins.check_in(self.credential, os.urandom(16), conditions)
 
     def take(self, server: Server, round_id: int, step: Step) -> bytes:
         """Take one step, and send its message."""

@@ -46,22 +46,22 @@ def test_a_request_that_is_sent_fifty_times_makes_one_event(serve: Callable[...,
     for server in workers:
         for _ in range(25):
             try:
-                server.rounds.check_in(phone.credential, b"n" * 16, READY)
+                server.check_ins.check_in(phone.credential, b"n" * 16, READY)
             except ConflictError as error:
                 assert "made before" in str(error)  # noqa: PT017 - all but the first
     clock.now += 600
     with pytest.raises(ConflictError):
-        serve().rounds.check_in(phone.credential, b"n" * 16, READY)
+        serve().check_ins.check_in(phone.credential, b"n" * 16, READY)
     assert len(events(workers[0], Event.CHECKED_IN)) == 1
-    workers[0].rounds.check_in(phone.credential, b"m" * 16, READY)
-    workers[0].rounds.check_in(Phone(2).credential, b"n" * 16, READY)  # nonces are a device's own
+    workers[0].check_ins.check_in(phone.credential, b"m" * 16, READY)
+    workers[0].check_ins.check_in(Phone(2).credential, b"n" * 16, READY)  # nonces are a device's own
     assert len(events(workers[0], Event.CHECKED_IN)) == 3
 
 
 def test_a_replayed_check_in_selects_nobody(serve: Callable[..., Server], clock: Clock) -> None:
     server, phones = serve(), [Phone(number) for number in range(6)]
     recorded = os.urandom(16)
-    assert server.rounds.check_in(phones[0].credential, recorded, READY).round_id is None
+    assert server.check_ins.check_in(phones[0].credential, recorded, READY).round_id is None
     for phone in phones[1:]:
         phone.check_in(server)
     clock.now += 60
@@ -69,7 +69,7 @@ def test_a_replayed_check_in_selects_nobody(serve: Callable[..., Server], clock:
         phone.check_in(server)
     server.coordinator.tick()
     with pytest.raises(ConflictError):
-        server.rounds.check_in(phones[0].credential, recorded, READY)
+        server.check_ins.check_in(phones[0].credential, recorded, READY)
     assert events(server, Event.SELECTED) == []
 
 
@@ -312,7 +312,7 @@ def test_who_was_revoked_meanwhile_is_not_let_in(serve: Callable[..., Server], c
     stale = Phone(1)
     clock.now += 8 * 86400
     with pytest.raises(UnauthorisedError, match="earlier epoch"):
-        server.rounds.check_in(stale.credential, b"n" * 16, READY)
+        server.check_ins.check_in(stale.credential, b"n" * 16, READY)
 
 
 def test_correcting_shares_costs_a_round_no_more_than_its_budget() -> None:
