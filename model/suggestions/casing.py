@@ -1,7 +1,14 @@
 """Capitals: models know words in lower case, people see them as they would write them."""
 
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+from model.text import Token, composed, normalise
+
 _MIN_TITLE_WORDS = 4
 _SHORT_IN_TITLES = 4  # letters up to which titles leave words in lower case
+_WITHIN = ",'’&/"
+"""Marks after which a sentence goes on; after others, such as a colon or a bullet, a capital may be one that is due."""
 
 
 def cased(word: str, *, typed: str, at_start: bool, written: str) -> str:
@@ -39,3 +46,30 @@ def teaches_capitals(words: list[str]) -> bool:
         return False
     long = [word for word in letters if len(word) > _SHORT_IN_TITLES]
     return not (len(letters) >= _MIN_TITLE_WORDS and len(long) > 1 and all(word[0].isupper() for word in long))
+
+
+def forms_within_sentences(
+    message: str, tokens: Sequence[Token], lexicon: AbstractSet[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield words with how each is written, where capitals tell something: not where sentences and items begin.
+
+    Args:
+        message: as written.
+        tokens: of it.
+        lexicon: words that are in capitals only when they are shouted.
+    """
+    as_written, normalised = composed(message), normalise(message)
+    if not teaches_capitals(as_written.split()):
+        return
+    if len(as_written) != len(normalised):  # a few capitals have small letters of another length
+        return
+    at = 0
+    within = False
+    for token in tokens:
+        at = normalised.index(token.surface, at)
+        form = as_written[at : at + len(token.surface)]
+        shouted = len(form) > 1 and form.isupper() and token.symbol in lexicon
+        if token.is_word and within and not shouted:
+            yield token.symbol, form
+        within = token.is_word or token.surface[-1] in _WITHIN
+        at += len(token.surface)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from model.adaptation import Adaptation
 from model.ngram import RESERVED, KneserNey
-from model.suggestions.casing import teaches_capitals
-from model.text import CLASSES, Token, composed, normalise, tokenise
+from model.suggestions.casing import forms_within_sentences
+from model.text import CLASSES, Token, normalise, tokenise
 
 Floats = npt.NDArray[np.float32]
 
@@ -37,8 +37,6 @@ Fitted to clients' later messages, ChitChat and NUS SMS together, so that likeli
 _MAX_WEIGHT = 0.95
 _HABIT, _HABIT_CONTEXT = 2, 2  # times, and tokens before, from which on a word is sure to stand on the strip
 _UNKNOWN = RESERVED
-_WITHIN = ",'’&/"
-"""Marks after which a sentence goes on; after others, such as a colon or a bullet, a capital may be one that is due."""
 _FORMAT = 1
 _LONGEST_WORD = 40
 
@@ -129,7 +127,8 @@ class PersonalModel:
             new = {token.symbol for token in tokens if self._is_new(token)}
             self._new_words.update(new)
             learned += sorted(word for word in new if self._new_words[word] == LEARNING_THRESHOLD)
-            self._note_capitals(message, tokens)
+            for word, form in forms_within_sentences(message, tokens, self.lexicon):
+                self._written.setdefault(word, Counter())[form] += 1
         while self._tokens > MAX_TOKENS:
             self._tokens -= len(self._messages.popleft())
         self._count()
@@ -321,24 +320,6 @@ class PersonalModel:
             and token.symbol not in self.lexicon
             and len(token.symbol) <= _LONGEST_WORD
         )
-
-    def _note_capitals(self, message: str, tokens: Sequence[Token]) -> None:
-        """Count how words are written where capitals tell something: not at the beginning of sentences and of items."""
-        as_written, normalised = composed(message), normalise(message)
-        if not teaches_capitals(as_written.split()):
-            return
-        if len(as_written) != len(normalised):  # a few capitals have small letters of another length
-            return
-        at = 0
-        within = False
-        for token in tokens:
-            at = normalised.index(token.surface, at)
-            form = as_written[at : at + len(token.surface)]
-            shouted = len(form) > 1 and form.isupper() and token.symbol in self.lexicon
-            if token.is_word and within and not shouted:
-                self._written.setdefault(token.symbol, Counter())[form] += 1
-            within = token.is_word or token.surface[-1] in _WITHIN
-            at += len(token.surface)
 
     def _count(self) -> None:
         """Count anew what predictions need."""

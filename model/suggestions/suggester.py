@@ -18,6 +18,7 @@ from model.suggestions.filters import Filters
 from model.suggestions.gliding import Glides, Path
 from model.suggestions.keys import Geometry, geometry
 from model.suggestions.personal import PersonalModel
+from model.suggestions.spelling import APOSTROPHES, Spelling
 from model.suggestions.splits import Split, splits
 from model.suggestions.suggestion import Autocorrection, Suggestion
 from model.suggestions.surroundings import in_address, split_word, stands_alone, starts_sentence
@@ -35,8 +36,6 @@ _MARGIN_RARE = 4.0  # of a word of the language that the model does not know
 _MARGIN_KNOWN = 6.0  # of a known word
 _MISSPELLED = 10.0  # by which a form that public text has, but no dictionary, is less likely to be meant than there
 _LONG_NAME, _COMMON_NAME, _ONE_SLIP = 6, math.log(10**-4.8), 5.5  # letters, frequency, nats
-_PROPER = math.log(10**-5.9)  # frequency from which on a proper noun in small letters gets its capital
-_ACCENT_MEANT = 2.4  # nats by which a word with accents must be commoner than the one without
 _ON_PURPOSE = 4.5  # nats that it costs to leave out vowels, or to write an ending as it is spoken
 _CAPITAL = 2.0  # more, for an unknown word at the beginning of a sentence: it may be a name
 _CAUTION = 4.0  # more, for who asks for caution
@@ -45,9 +44,7 @@ _UNLIKELY = 1e-5  # probability of all words that begin with some letters, below
 
 _SHORT, _MAX_SHORT, _MAX = 3, 7.5, 13.0  # nats that a suggested correction of few letters, or of more, may cost
 _MORE = 12  # candidates that are looked at beyond those that are shown
-_APOSTROPHES = "'’‘ʼ`´"
-_QUOTES = frozenset(_APOSTROPHES)
-_DRAWN_OUT = re.compile(r"(.)\1\1")
+_QUOTES = frozenset(APOSTROPHES)
 
 
 class Suggester:
@@ -94,6 +91,7 @@ class Suggester:
         if self._own.learned != learned:
             self._own_corrections = Corrections(self._own.learned)
             self._latest = "", []
+        self._spelling = Spelling(self.language, self._lexicon, self._filters, self.personal)
         self._blocked = (self._filters.blocked - self.personal.kept) | self.personal.never
         self._cached = None
 
@@ -149,7 +147,7 @@ class Suggester:
                 break
             if origin is not Origin.PERSONAL and self._filters.is_junk(word) and " " not in word:
                 continue
-            written = self._written(word)
+            written = self._spelling.written(word)
             shown = cased(word, typed=typed, at_start=at_start, written=written)
             if all(shown != other.text for other in suggestions):
                 suggestions.append(Suggestion(shown, min(1.0, probability), origin, written))
@@ -191,37 +189,25 @@ class Suggester:
         expanded = self.personal.shortcuts.get(normalise(typed))
         if expanded is not None and stands_alone(before):
             return Suggestion(expanded, 1.0, Origin.PERSONAL)
-        core = typed.rstrip(_APOSTROPHES)
+        core = typed.rstrip(APOSTROPHES)
         letters = normalise(core)
         if self.autocorrection is Autocorrection.OFF or not letters or len(letters) > _LONGEST_WORD:
             return None
         if not all(part.isalpha() for part in letters.split("'")) or not stands_alone(before):
             return None
         cut_short = len(core) < len(typed) and before[-1:] not in _QUOTES  # an elision or a possessive
-        if cut_short or self._is_wanted(before, letters) or (len(core) > 1 and core.isupper()):
+        if cut_short or self._spelling.is_wanted(before, letters) or (len(core) > 1 and core.isupper()):
             return None
         if has_inner_capitals(core):
-            mended = two_leading_capitals(core) and self._is_known(letters)
+            mended = two_leading_capitals(core) and self._spelling.is_known(letters)
             found = (letters, 1.0) if mended else None
         else:
-            found = self._certain(core, letters) or self._meant(before, core, letters)
+            found = self._spelling.certain(core, letters) or self._meant(before, core, letters)
         if found is None:
             return None
         word, probability = found
-        shown = cased(word, typed=core[:1], at_start=False, written=self._written(word))
+        shown = cased(word, typed=core[:1], at_start=False, written=self._spelling.written(word))
         return None if shown == core else Suggestion(shown + typed[len(core) :], probability, Origin.CORRECTION)
-
-    def _certain(self, core: str, letters: str) -> tuple[str, float] | None:
-        """Return what letters always stand for: a word that lacks its apostrophe, or its capital."""
-        contraction = self.language.contractions.get(letters)
-        if contraction is not None:
-            return contraction, 1.0
-        if core == letters and self._is_proper(letters):
-            return letters, 1.0
-        words = self.language.words
-        accented = max(self.language.accented.get(letters, ("",)), key=lambda word: words.get(word, -math.inf))
-        commoner = letters in words and accented and words[accented] - words[letters] >= _ACCENT_MEANT
-        return (accented, 1.0) if commoner else None
 
     def _meant(self, before: str, core: str, letters: str) -> tuple[str, float] | None:
         """Return the likeliest word, in lower case, and its probability; None if it is likely what was typed.
@@ -229,12 +215,12 @@ class Suggester:
         A capital where none is due is evidence of a name: only words that have one are likelier.
         """
         capital = core[:1].isupper()
-        if len(letters) < 2 or (capital and self._written(letters) != letters):
+        if len(letters) < 2 or (capital and self._spelling.written(letters) != letters):
             return None
         candidates = self._candidates(before)
         if capital and not starts_sentence(before, self.language):
             return self._name(letters)
-        known = self._is_known(letters) and not self._is_rare_name(core, letters)
+        known = self._spelling.is_known(letters) and not self._spelling.is_rare_name(core, letters)
         words = [
             word
             for word in self._near(letters)
@@ -260,12 +246,12 @@ class Suggester:
 
     def _name(self, letters: str) -> tuple[str, float] | None:
         """Return the common proper noun that a word with a capital within a sentence is one cheap slip from, if any."""
-        if len(letters) < _LONG_NAME or self._is_known(letters):
+        if len(letters) < _LONG_NAME or self._spelling.is_known(letters):
             return None
         names = [
             word
             for word in self._near(letters)
-            if self.language.words.get(word, -math.inf) >= _COMMON_NAME and self._is_proper(word)
+            if self.language.words.get(word, -math.inf) >= _COMMON_NAME and self._spelling.is_proper(word)
         ]
         cost = costs(letters, names, whole=True, keys=self.keys)
         return (names[int(cost.argmin())], 1.0) if names and cost.min() <= _ONE_SLIP else None
@@ -291,37 +277,10 @@ class Suggester:
             found.append(float(candidates.log_probabilities(full).max()) - _ON_PURPOSE)
         return max(found)
 
-    def _is_wanted(self, before: str, letters: str) -> bool:
-        """Return whether letters are right as they are, whatever is near them."""
-        elided = before[-1:] in _APOSTROPHES and before != "" and f"'{letters}" in self.language.elisions
-        kept = letters in self.personal.kept or self.personal.knows(letters)
-        drawn_out = _DRAWN_OUT.search(letters) and self._is_known(re.sub(r"(.)\1\1+", r"\1", letters))
-        return elided or kept or bool(drawn_out) or letters in self.language.offensive
-
-    def _is_known(self, letters: str) -> bool:
-        """Return whether a word is one of the language or of the lexicon, and no common misspelling."""
-        in_lexicon = letters in self._lexicon.index and not self._filters.is_misspelling(letters)
-        return in_lexicon or self.language.knows(letters)
-
-    def _is_rare_name(self, core: str, letters: str) -> bool:
-        """Return whether letters without a capital are a word only as a proper noun that few people use."""
-        rare = self.language.words.get(letters, -math.inf) < _PROPER
-        return core == letters and rare and self.language.is_proper(letters)
-
-    def _is_proper(self, letters: str) -> bool:
-        """Return whether a word of the language is never written in small letters, by its owner neither."""
-        form = self.language.written.get(letters, letters)
-        common = self.language.words.get(letters, -math.inf) >= _PROPER
-        return common and form != letters and (len(form) == 1 or not form.isupper()) and self._written(letters) == form
-
-    def _written(self, word: str) -> str:
-        """Return how a word is written within a sentence: by the user, or else by everybody."""
-        return self.personal.habit(word) or " ".join(map(self.language.written_form, word.split(" ")))
-
     def _split(self, candidates: Candidates, letters: str) -> Split | None:
         """Return the likeliest words that were typed as one, with their probability here, less the slips' cost."""
         best = None
-        for split in splits(letters, self._joined):
+        for split in splits(letters, self._spelling.joined):
             words = tuple(self.language.contractions.get(word, word) for word in split.words)
             first = float(candidates.log_probabilities([words[0]])[0])
             context, score = list(candidates.context), first - split.cost
@@ -331,10 +290,6 @@ class Suggester:
             if best is None or score > best.score:
                 best = split._replace(words=words, score=score)
         return best
-
-    def _joined(self, word: str) -> float | None:
-        """Return the logarithm of the frequency of a word that may be written together with others."""
-        return self.language.words.get(self.language.contractions.get(word, word))
 
     def _for_letters(self, candidates: Candidates, letters: str, count: int, blocked: frozenset[str]) -> Ranked:
         """Rank completions and corrections by probability of the word times that of the letters."""
@@ -364,7 +319,7 @@ class Suggester:
             if word not in self._lexicon.index and word != letters and word not in blocked:
                 cost = float(costs(letters, [word], whole=True)[0])
                 found[word] = float(np.exp(self.language.words[word] - cost))
-        whole = candidates.mass(letters) > _UNLIKELY or self._is_known(letters)
+        whole = candidates.mass(letters) > _UNLIKELY or self._spelling.is_known(letters)
         split = None if whole else self._split(candidates, letters)
         if split is not None and not blocked.intersection(split.words):
             found[" ".join(split.words)] = float(np.exp(split.score))

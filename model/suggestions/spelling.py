@@ -1,0 +1,75 @@
+"""Which letters are words, and how those are written: by the language, the shared lexicon and the user."""
+
+import math
+import re
+
+from model.evaluation import Lexicon
+from model.languages import Language
+from model.suggestions.filters import Filters
+from model.suggestions.personal import PersonalModel
+
+APOSTROPHES = "'’‘ʼ`´"
+
+_PROPER = math.log(10**-5.9)  # frequency from which on a proper noun in small letters gets its capital
+_ACCENT_MEANT = 2.4  # nats by which a word with accents must be commoner than the one without
+_DRAWN_OUT = re.compile(r"(.)\1\1")
+
+
+class Spelling:
+    """What is known of single words.
+
+    Args:
+        language: whose words.
+        lexicon: of the shared model.
+        filters: tell its misspellings.
+        personal: what the user typed.
+    """
+
+    def __init__(self, language: Language, lexicon: Lexicon, filters: Filters, personal: PersonalModel) -> None:
+        self._language = language
+        self._lexicon = lexicon
+        self._filters = filters
+        self._personal = personal
+
+    def certain(self, core: str, letters: str) -> tuple[str, float] | None:
+        """Return what letters always stand for: a word that lacks its apostrophe, or its capital."""
+        contraction = self._language.contractions.get(letters)
+        if contraction is not None:
+            return contraction, 1.0
+        if core == letters and self.is_proper(letters):
+            return letters, 1.0
+        words = self._language.words
+        accented = max(self._language.accented.get(letters, ("",)), key=lambda word: words.get(word, -math.inf))
+        commoner = letters in words and accented and words[accented] - words[letters] >= _ACCENT_MEANT
+        return (accented, 1.0) if commoner else None
+
+    def is_wanted(self, before: str, letters: str) -> bool:
+        """Return whether letters are right as they are, whatever is near them."""
+        elided = before[-1:] in APOSTROPHES and before != "" and f"'{letters}" in self._language.elisions
+        kept = letters in self._personal.kept or self._personal.knows(letters)
+        drawn_out = _DRAWN_OUT.search(letters) and self.is_known(re.sub(r"(.)\1\1+", r"\1", letters))
+        return elided or kept or bool(drawn_out) or letters in self._language.offensive
+
+    def is_known(self, letters: str) -> bool:
+        """Return whether a word is one of the language or of the lexicon, and no common misspelling."""
+        in_lexicon = letters in self._lexicon.index and not self._filters.is_misspelling(letters)
+        return in_lexicon or self._language.knows(letters)
+
+    def is_rare_name(self, core: str, letters: str) -> bool:
+        """Return whether letters without a capital are a word only as a proper noun that few people use."""
+        rare = self._language.words.get(letters, -math.inf) < _PROPER
+        return core == letters and rare and self._language.is_proper(letters)
+
+    def is_proper(self, letters: str) -> bool:
+        """Return whether a word of the language is never written in small letters, by its owner neither."""
+        form = self._language.written.get(letters, letters)
+        common = self._language.words.get(letters, -math.inf) >= _PROPER
+        return common and form != letters and (len(form) == 1 or not form.isupper()) and self.written(letters) == form
+
+    def written(self, word: str) -> str:
+        """Return how a word is written within a sentence: by the user, or else by everybody."""
+        return self._personal.habit(word) or " ".join(map(self._language.written_form, word.split(" ")))
+
+    def joined(self, word: str) -> float | None:
+        """Return the logarithm of the frequency of a word that may be written together with others."""
+        return self._language.words.get(self._language.contractions.get(word, word))
