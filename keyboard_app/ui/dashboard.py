@@ -9,9 +9,10 @@ from kivy.uix.widget import Widget
 
 from keyboard_app.phone import Phone
 from keyboard_app.status import Outcome, Status
+from keyboard_app.ui.charts import Curve
 from keyboard_app.ui.round_pages import outcome_colour, size_text
 from keyboard_app.ui.theme import Palette, palette_of
-from keyboard_app.ui.widgets import Card, Column, Curve, Scrolled, Text, fact, ground
+from keyboard_app.ui.widgets import Card, Column, Scrolled, Text, fact, ground
 
 _GUIDE_SECONDS = 1.0
 

@@ -13,9 +13,10 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
 from keyboard_app.editor.keys import LONG_PRESS_SECONDS
-from keyboard_app.ui.keypad import Popup, if_it_stays
 from keyboard_app.ui.lettering import lettering
+from keyboard_app.ui.popup import Popup
 from keyboard_app.ui.theme import Palette, rgba
+from keyboard_app.ui.touch_timers import if_it_stays
 from keyboard_app.ui.widgets import TOUCH_DP, Icon, Text, ground
 from model.languages.emoji import groups, tones
 

@@ -15,10 +15,10 @@ from kivy.uix.widget import Widget
 from keyboard_app.editor.editor import DOUBLE_TAP_SECONDS, EditorState, FieldKind
 from keyboard_app.editor.keys import LONG_PRESS_SECONDS
 from keyboard_app.ui.edit_bar import EditBar
-from keyboard_app.ui.keypad import if_it_stays
 from keyboard_app.ui.lettering import ChainLabel, written
 from keyboard_app.ui.lines import Layout
 from keyboard_app.ui.theme import Colour, Palette, rgba
+from keyboard_app.ui.touch_timers import if_it_stays
 from keyboard_app.ui.widgets import ground
 
 HIDDEN = "•"

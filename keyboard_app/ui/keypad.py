@@ -1,12 +1,10 @@
 """The keys: painted at once, whatever the model does, and pressed by one or several fingers."""
 
 import math
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from kivy.clock import Clock
 from kivy.graphics import Color, Line, Rectangle, RoundedRectangle
 from kivy.metrics import dp, sp
 from kivy.uix.widget import Widget
@@ -27,8 +25,10 @@ from keyboard_app.editor.keys import (
     rows,
 )
 from keyboard_app.ui import fonts
-from keyboard_app.ui.lettering import lettering
+from keyboard_app.ui.lettering import alone, lettering
+from keyboard_app.ui.popup import Popup
 from keyboard_app.ui.theme import Colour, Palette, rgba
+from keyboard_app.ui.touch_timers import if_it_stays
 from keyboard_app.ui.widgets import ground
 from model.suggestions.gliding import MIN_LENGTH, Path
 
@@ -41,7 +41,6 @@ _SYMBOLS = {
     Action.EMOJI: "☺",
     Action.NEXT_LAYOUT: "⌨",
 }
-_SHOWN = {"\n": "↵"}
 _SHIFTS = {Shift.OFF: "⇧", Shift.ONCE: "⬆", Shift.LOCK: "⇪"}
 _GAP_DP = 3.0
 _ROUND_DP = 7.0
@@ -194,7 +193,7 @@ class Keypad(Widget):
                 self._cells[key] = _Cell(shade, face, middle)
                 if key.alternatives and self._state.layer is Layer.LETTERS:
                     colour = self._palette.on_primary if key.action is Action.RETURN else self._palette.muted
-                    hint = lettering(_alone(key.alternatives[0]), min(sp(11), size * 0.5), colour)
+                    hint = lettering(alone(key.alternatives[0]), min(sp(11), size * 0.5), colour)
                     Rectangle(
                         texture=hint, size=hint.size, pos=(x + width - hint.width - dp(3), y + height - hint.height)
                     )
@@ -212,7 +211,7 @@ class Keypad(Widget):
         """Write on the keys."""
         size = self._size
         for key, cell in self._cells.items():
-            label = _alone(self.label_of(key))
+            label = alone(self.label_of(key))
             small = key.action in {Action.LETTERS, Action.SYMBOLS, Action.MORE_SYMBOLS, Action.NEXT_LAYOUT}
             plain = small or key.action in {None, Action.EMOJI}
             colour = self._palette.on_primary if key.action is Action.RETURN else self._palette.on_key
@@ -379,102 +378,3 @@ class Keypad(Widget):
             self._write(shifted(key.alternatives[finger.choice], self._state.shift))
         else:
             self._press(key)
-
-
-class _Held(Protocol):
-    timer: Any
-
-
-_Holder = TypeVar("_Holder", bound=_Held)
-
-
-def if_it_stays(finger: _Holder, seconds: float, do: Callable[[_Holder], object]) -> None:
-    """Do something once a finger was where it is for so long, unless its timer is cancelled.
-
-    After a frame that came late the finger may be gone already without the widget having heard of it: a short tap would
-    become a long press. So what is due waits for the input of its frame, which the clock runs before.
-    """
-
-    def due(_: float) -> None:
-        finger.timer = Clock.schedule_once(lambda _: do(finger), -1)
-
-    finger.timer = Clock.schedule_once(due, seconds)
-
-
-def _alone(text: str) -> str:
-    """Return what stands on a key for a text: marks that belong on a letter have a place for one."""
-    shown = _SHOWN.get(text, text)
-    return f"◌{shown}" if shown and unicodedata.category(shown[0]).startswith("M") else shown
-
-
-class Popup:
-    """What stands above a finger: the key's letter, or what a long press offers.
-
-    Args:
-        keypad: above whose places it stands.
-        palette: colours.
-    """
-
-    def __init__(self, keypad: Widget, palette: Palette) -> None:
-        self._keypad, self._palette = keypad, palette
-        self._left = self._wide = 0.0
-        self._shades: list[Color] = []
-        self._order: list[int] = []  # of the texts, from left to right
-        self.chosen = 0
-
-    def show(self, texts: list[str], middle: tuple[float, float], row: float) -> None:
-        """Show texts beside each other above a key.
-
-        Args:
-            texts: one or several; the first, which the key's corner shows, stands above it and is chosen first.
-            middle: of the key.
-            row: height of a row of keys.
-        """
-        keypad = self._keypad
-        self._wide = min(dp(46) if len(texts) == 1 else dp(40), (keypad.width - dp(8)) / len(texts))
-        high = min(row, dp(52))
-        total = self._wide * len(texts)
-        most = keypad.right - total - dp(4)
-        self._left = min(max(keypad.x + dp(4), middle[0] - self._wide / 2), most)
-        right_of_it = len(texts) - self._place(middle[0], len(texts))
-        self._order = [*range(right_of_it, len(texts)), *range(right_of_it)]
-        bottom = middle[1] + row / 2 + dp(2)
-        after = keypad.canvas.after
-        after.clear()
-        self._shades = []
-        with after:
-            Color(0, 0, 0, 0.28)
-            RoundedRectangle(
-                pos=(self._left - dp(1), bottom - dp(2)), size=(total + dp(2), high + dp(2)), radius=[dp(9)]
-            )
-            Color(*rgba(self._palette.key_special))
-            RoundedRectangle(pos=(self._left, bottom), size=(total, high), radius=[dp(8)])
-            for i, text in enumerate(texts[number] for number in self._order):
-                self._shades.append(Color(*rgba(self._palette.key_special)))
-                x = self._left + i * self._wide
-                RoundedRectangle(pos=(x, bottom), size=(self._wide, high), radius=[dp(8)])
-                Color(1, 1, 1)
-                texture = lettering(_alone(text), min(high * 0.5, sp(26)), self._palette.on_key)
-                Rectangle(
-                    texture=texture,
-                    size=texture.size,
-                    pos=(x + (self._wide - texture.width) / 2, bottom + (high - texture.height) / 2),
-                )
-        self.choose(middle[0])
-
-    def choose(self, x: float) -> int:
-        """Point at the text nearest to `x`; return its index."""
-        place = self._place(x, len(self._shades))
-        self.chosen = self._order[place]
-        if len(self._shades) > 1:
-            for i, shade in enumerate(self._shades):
-                shade.rgba = rgba(self._palette.key_pressed if i == place else self._palette.key_special)
-        return self.chosen
-
-    def _place(self, x: float, count: int) -> int:
-        """Return which of so many places, from the left, is nearest to `x`."""
-        return min(count - 1, max(0, int((x - self._left) / self._wide)))
-
-    def hide(self) -> None:
-        """Show nothing."""
-        self._keypad.canvas.after.clear()

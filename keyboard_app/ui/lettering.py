@@ -4,6 +4,7 @@ Kivy's text provider writes a text in one font. `ChainLabel` gives it a text run
 coloured pictures, which have one size only, is scaled to that of the letters.
 """
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -22,6 +23,8 @@ from keyboard_app.ui.theme import Colour, rgba
 from model.text import CLUSTERS
 
 Pixels = npt.NDArray[np.uint8]
+
+_SHOWN = {"\n": "↵"}
 
 
 class _Measured(NamedTuple):
@@ -200,3 +203,9 @@ class AnyLabel(Label):
     def _create_label(self) -> None:
         options = {name: getattr(self, name) for name in self._font_properties}
         self._label = ChainLabel(**options, usersize=self.text_size)
+
+
+def alone(text: str) -> str:
+    """Return what stands on a key for a text: marks that belong on a letter have a place for one."""
+    shown = _SHOWN.get(text, text)
+    return f"◌{shown}" if shown and unicodedata.category(shown[0]).startswith("M") else shown

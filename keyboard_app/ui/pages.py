@@ -11,10 +11,11 @@ from kivy.uix.widget import Widget
 
 from keyboard_app.editor.editor import FieldKind
 from keyboard_app.ui import keyboard_page, round_pages, words_page
+from keyboard_app.ui.charts import Bars, Meter
 from keyboard_app.ui.entry_screen import Question
 from keyboard_app.ui.screen import Screen
 from keyboard_app.ui.typing_page import typing_card
-from keyboard_app.ui.widgets import Bars, Card, Column, Meter, PushButton, Row, SwitchRow, Text, Touchable, fact, ground
+from keyboard_app.ui.widgets import Card, Column, PushButton, Row, SwitchRow, Text, Touchable, fact, ground
 
 _CONSENT = {
     "What is learned": """

@@ -9,10 +9,11 @@ from kivy.uix.widget import Widget
 
 from keyboard_app.settings import NO_LIMIT
 from keyboard_app.status import ModelEntry, Outcome, RoundEntry
+from keyboard_app.ui.charts import Curve, Meter, Picture
 from keyboard_app.ui.pictures import masked_picture, update_picture
 from keyboard_app.ui.screen import Screen
 from keyboard_app.ui.theme import Colour, Palette
-from keyboard_app.ui.widgets import Card, Column, Curve, Meter, Picture, PushButton, Row, Text, fact
+from keyboard_app.ui.widgets import Card, Column, PushButton, Row, Text, fact
 
 _ROUNDS_PER_MESSAGE = (1, 3, 10, 100)
 _ROUNDS_PER_WEEK = (1, 7, 30, NO_LIMIT)
