@@ -175,7 +175,7 @@ class Participation:
             self._stopped(f"Something unexpected happened ({type(error).__name__}): the phone tries again soon.")
             wait = _REST_SECONDS
         else:
-            waiting = client.status.round_id is None and self._waits_for_text
+            waiting = client.status.round_id is None and self._waits_for_text and not client.unreachable
             self.activity = "Waiting: too little new text to train on" if waiting else _sentence(client)
             self.problem, self.unreachable = "", client.unreachable
         return min(wait, _LONGEST_WAIT_SECONDS)

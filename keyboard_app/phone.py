@@ -260,7 +260,7 @@ class Phone:
             learned.never,
             learned.shortcuts,
             (learned.messages, learned.words),
-            learned.problem or snapshot.problem,
+            " ".join(filter(None, (snapshot.problem, learned.problem))),
             snapshot.trust,
         )
 

@@ -24,7 +24,7 @@ from federation.server.settings import RoundSettings
 from keyboard_app import long_work
 from keyboard_app.model_comparison import Measured, Verdict
 from keyboard_app.participation import Participation
-from keyboard_app.privacy import DELTA, epsilon, rho
+from keyboard_app.privacy import epsilon, rho
 from keyboard_app.settings import Settings
 from keyboard_app.shared_models import SharedModels
 from keyboard_app.status import Outcome
@@ -461,8 +461,3 @@ def test_deleting_makes_a_new_device(
 def test_a_limit_in_epsilon_is_one_in_rho(limit: float) -> None:
     assert epsilon(rho(limit)) == pytest.approx(limit)
     assert epsilon(math.inf) == rho(math.inf) == math.inf
-
-
-def test_epsilon_is_that_of_the_published_conversion() -> None:
-    """Bun and Steinke: rho-zCDP gives rho + 2 sqrt(rho ln(1/delta))."""
-    assert epsilon(0.5) == pytest.approx(0.5 + 2 * math.sqrt(0.5 * math.log(1 / DELTA)))

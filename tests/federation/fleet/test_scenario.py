@@ -67,7 +67,7 @@ def scenario(tmp_path: Path) -> Scenario:
 
 def test_a_file_is_read(scenario: Scenario) -> None:
     assert (scenario.weighting, scenario.rounds.minimum, scenario.rounds.over_selection) == ("uniform", 5, 1.5)
-    assert scenario.rounds.max_phones(10) == 15
+    assert scenario.rounds.max_phones(10) == 30  # three times as many, however many drop out
     assert scenario.rounds.deadlines.unmask_seconds == 50
     assert (scenario.clients.split, scenario.clients.concentration) == ("dirichlet", 0.2)
     assert (scenario.drop_out.at("upload"), scenario.drop_out.at("share")) == (0.2, 0.0)

@@ -34,6 +34,7 @@ from federation.server.tables import EventRow, MessageRow
 from federation.updates.update import Tally
 from federation.updates.weighted_sum import WeightedSum
 from model.layout import FlatVector
+from tests.federation.secure_aggregation.cohort import private_key
 from tests.federation.server.phones import (
     DIMENSION,
     ISSUER,
@@ -314,7 +315,7 @@ def test_who_is_not_enrolled_is_not_let_in(serve: Callable[..., Server], clock: 
 
 
 def test_lists_of_revoked_devices_are_the_authoritys() -> None:
-    key = ISSUER._key
+    key = private_key("authority")
     revoked = Revocations(frozenset({b"a" * 16, b"b" * 16}), issued=7)
     assert Revocations.from_signed(revoked.signed(key), ISSUER.authority) == revoked
     for damaged in (b"", revoked.signed(key)[:-1], revoked.signed(SERVER_KEY), revoked.signed(key) + b"c" * 16):

@@ -9,7 +9,7 @@ down_revision = "0008"
 
 def upgrade() -> None:
     """Add two columns; nothing is known of the rounds before."""
-    op.add_column("rounds", sa.Column("finish", sa.Float(), nullable=False, server_default="1"))
+    op.add_column("rounds", sa.Column("finish", sa.Double(), nullable=False, server_default="1"))
     op.add_column("rounds", sa.Column("attendance", sa.JSON(), nullable=False, server_default="{}"))
     op.drop_index(op.f("ix_events_round_id"), table_name="events")
     op.create_index("ix_events_round", "events", ["round_id", "kind"], unique=False)

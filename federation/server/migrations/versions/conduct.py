@@ -9,12 +9,12 @@ down_revision = "0009"
 
 def upgrade() -> None:
     """Add a column and three tables. A list of revoked devices needs none: it is a blob."""
-    op.add_column("devices", sa.Column("selected", sa.Float(), nullable=True))
+    op.add_column("devices", sa.Column("selected", sa.Double(), nullable=True))
     op.create_table(
         "nonces",
         sa.Column("device_id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("nonce", sa.LargeBinary(length=16), nullable=False),
-        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("device_id", "nonce"),
     )
     op.create_index("ix_nonces_at", "nonces", ["at"])
@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=24), nullable=False),
         sa.Column("devices", sa.JSON(), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False),
-        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_evidence_round_id", "evidence", ["round_id"])
