@@ -68,7 +68,7 @@ class Lesson:
         if not self._phones[2].session.sent:
             return f"2 of 5: on {learner}, write and send anything else, such as “{OWN[0]}”."
         for step, (phone, name) in enumerate(zip(self._phones[:2], self._names, strict=False), 3):
-            sent = sum(message.lower() == PHRASE for message in phone.session.sent)
+            sent = sum(message.strip().lower() == PHRASE for message in phone.session.sent)
             if sent < TIMES:
                 return f"{step} of 5: on {name}, write and send “{PHRASE}” {TIMES} times. {sent} of {TIMES} are sent."
         if self._taught_at is None:

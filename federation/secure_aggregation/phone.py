@@ -19,6 +19,8 @@ server learns the sum of at least `SessionParameters.minimum` vectors, and nothi
 the sum is right (phones may lie about their inputs, the server about the sum), or that it says nothing about one phone.
 """
 
+# Longer than others: the phases of one protocol, each of which ends in the next.
+
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

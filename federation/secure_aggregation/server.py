@@ -12,6 +12,8 @@ An identical message received again, also after `close`, is acknowledged and ign
 threads may call it at the same time. Callers of everything else hold a lock for each session.
 """
 
+# Longer than others: the phases of one protocol, each of which ends in the next.
+
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence

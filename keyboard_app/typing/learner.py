@@ -4,6 +4,8 @@ It reads what is kept, answers the editor's requests, learns every finished mess
 Whatever is wrong with what is kept, there is a keyboard afterwards.
 """
 
+# Longer than others: all that one thread owns is in one class, so that nothing of it needs a lock.
+
 import contextlib
 import functools
 import queue
