@@ -131,7 +131,7 @@ class Outcome:
     down: int
 
 
-def run(fleet: Fleet, judge: Evaluator, way: str, seed: int, rounds: int, cohort: int) -> Outcome:
+def run(fleet: Fleet, evaluator: Evaluator, way: str, seed: int, rounds: int, cohort: int) -> Outcome:
     """Train in one way."""
     uploads = Uploads(way, cohort)
     state = SgdMomentum().initialize(fleet.start)
@@ -144,7 +144,7 @@ def run(fleet: Fleet, judge: Evaluator, way: str, seed: int, rounds: int, cohort
         if number % 50 == 0 or number == rounds:
             recalls[number] = recall_percent(fleet.evaluate(state.weights, EVALUATED))
             print(f"seed {seed} {way}: {recalls[number]:.3f} % of pieces after {number} rounds", flush=True)
-    words = judge.network(fleet.checkpoint(state.weights), name=way).value("top1")
+    words = evaluator.network(fleet.checkpoint(state.weights), name=way).value("top1")
     print(f"seed {seed} {way}: {words:.3f} % of words", flush=True)
     down = uploads.traffic.down + len(delta(to_bytes(before), to_bytes(state.weights)))
     return Outcome(recalls, words, uploads.traffic.up, down)
@@ -193,17 +193,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--cohort", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=1, help="of float32 and subset; the other ways run once")
-    parser.add_argument("--users", type=int, default=60, help="held-out users to judge on")
+    parser.add_argument("--users", type=int, default=60, help="held-out users to evaluate on")
     arguments = parser.parse_args()
     fleet = Fleet.warmed_up()
-    judge = Evaluator(fleet.ready.split, max_users=arguments.users)
+    evaluator = Evaluator(fleet.ready.split, max_users=arguments.users)
     figures = errors(fleet, arguments.cohort)
-    before = judge.network(fleet.checkpoint(fleet.start), name="start").value("top1")
+    before = evaluator.network(fleet.checkpoint(fleet.start), name="start").value("top1")
     figures.append(Figure("recall_before_rounds", before, "% of words"))
     found: dict[str, list[Outcome]] = {way: [] for way in WAYS}
     for seed in range(arguments.seeds):
         for way in WAYS if seed == 0 else WAYS[:2]:
-            found[way].append(run(fleet, judge, way, seed, arguments.rounds, arguments.cohort))
+            found[way].append(run(fleet, evaluator, way, seed, arguments.rounds, arguments.cohort))
             # What is done is written, so that a run that is stopped was not for nothing.
             write("communication", [*figures, *compared(found, fleet.start.size)])
 

@@ -94,7 +94,7 @@ def main() -> None:
     """Measure what is not kept yet, and write the figures."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--corpus", default="chitchat")
-    parser.add_argument("--every", type=int, default=8, help="judge every so many-th held-out user")
+    parser.add_argument("--every", type=int, default=8, help="only every n-th held-out user")
     parser.add_argument("--out", type=Path, default=Path("runs/counting"), help="folder of what is kept between calls")
     arguments = parser.parse_args()
     ground = Ground.prepared(arguments.corpus, SETTINGS, arguments.out)

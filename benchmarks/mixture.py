@@ -5,11 +5,11 @@
     uv run python -m benchmarks.quality --mixture --corpus nus_sms.jsonl.gz --settings benchmarks/mixture-nus.toml
     uv run python -m benchmarks.quality --mixture --corpus ubuntu_irc.jsonl.gz --settings benchmarks/mixture-irc.toml
 
-judges every fourth held-out user, or all; figures of other corpora than ChitChat begin with `nus_` or `irc_`. Rows: the
-public start; one counting round on top of it; federated training; both; with the user's own earlier messages; and the
-same from text in one place: a 5-gram, a network, and a mixture that gets the same n-grams. The counts are the exact sum
-over all clients, as secure aggregation gives it without noise. Mixture weights are fitted to clients' validation text
-by federated evaluation, for every row alike.
+evaluates every fourth held-out user, or all; figures of other corpora than ChitChat begin with `nus_` or `irc_`.
+Rows: the public start; one counting round on top of it; federated training; both; with the user's own earlier
+messages; and the same from text in one place: a 5-gram, a network, and a mixture that gets the same n-grams. The
+counts are the exact sum over all clients, as secure aggregation gives it without noise. Mixture weights are fitted to
+clients' validation text by federated evaluation, for every row alike.
 """
 
 import csv
@@ -145,9 +145,9 @@ def measure(corpus: str, settings: Path, out: Path, *, every: int, seeds: int) -
         return made[name]
 
     def row(name: str, make: Callable[[], Checkpoint], *, own: bool = False) -> None:
-        judge = evaluator.network_with_own_words if own else evaluator.network
+        measure = evaluator.network_with_own_words if own else evaluator.network
         path = out / f"every-{every}" / f"{name}.json"
-        rows[name] = Evaluation.from_json(kept(path, lambda: judge(make(), name=name).to_json()))
+        rows[name] = Evaluation.from_json(kept(path, lambda: measure(make(), name=name).to_json()))
         print(table([rows[name]]), flush=True)
 
     def counted(length: int = LIST_LENGTH) -> CountedNgram:

@@ -128,12 +128,12 @@ def _train(arguments: argparse.Namespace) -> None:
         server=OptimizerSettings(name="sgd", learning_rate=1.0, momentum=0.9),
     )
     ready = prepared(CORPUS, cache())
-    judge = Evaluator(ready.split, max_users=arguments.users)
+    evaluator = Evaluator(ready.split, max_users=arguments.users)
 
     def judged(model: Path) -> Evaluation:
         kept = model.with_suffix(".json")
         if not kept.exists():
-            kept.write_text(judge.network(Checkpoint.load(model), name=model.parent.name).to_json())
+            kept.write_text(evaluator.network(Checkpoint.load(model), name=model.parent.name).to_json())
         return Evaluation.from_json(kept.read_text())
 
     evaluations: dict[Level, Evaluation] = {}

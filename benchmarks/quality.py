@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for everything that is kept between calls")
     parser.add_argument("--personal", action="store_true", help="measure personalisation of the first federated run")
     parser.add_argument("--mixture", action="store_true", help="measure the mixture and each part of it")
-    parser.add_argument("--every", type=int, default=1, help="with --mixture: judge every so many-th held-out user")
+    parser.add_argument("--every", type=int, default=1, help="with --mixture: only every n-th held-out user")
     arguments = parser.parse_args()
     name = Path(arguments.corpus).name.split(".")[0]
     out: Path = arguments.out or RUNS / f"quality-{name}"
@@ -58,7 +58,7 @@ def main() -> None:
     if arguments.personal:
         personal.measure(name.split("_", maxsplit=1)[0], ready, out / "federated-1" / "model")
         return
-    judge = Evaluator(ready.split, show=words_bar)
+    evaluator = Evaluator(ready.split, show=words_bar)
 
     def kept(label: str, measure: Callable[[], Evaluation]) -> Evaluation:
         path = out / f"{label}.json"
@@ -68,17 +68,17 @@ def main() -> None:
         print(table([evaluation]), flush=True)
         return evaluation
 
-    ngram_seed = kept("ngram-seed", lambda: judge.ngram("seed"))
-    ngram_central = kept("ngram-central", lambda: judge.ngram("central"))
+    ngram_seed = kept("ngram-seed", lambda: evaluator.ngram("seed"))
+    ngram_central = kept("ngram-central", lambda: evaluator.ngram("central"))
     federated, seed_only = [], []
     for seed in range(1, arguments.seeds + 1):
         run = Run(
             out / f"federated-{seed}", replace(config, seed=seed), ready.vocabulary, ready.rows(config.row_length)
         )
-        federated.append(kept(f"federated-seed-{seed}", partial(_federated, run, judge)))
+        federated.append(kept(f"federated-seed-{seed}", partial(_federated, run, evaluator)))
         if seed == 1:
-            seed_only.append(kept("network-seed", partial(_warm_start, run, judge)))
-    bound = kept("network-central", lambda: judge.network(_central(config, ready, out), name="network, central"))
+            seed_only.append(kept("network-seed", partial(_warm_start, run, evaluator)))
+    bound = kept("network-central", lambda: evaluator.network(_central(config, ready, out), name="network, central"))
     evaluations = [ngram_seed, ngram_central, seed_only[0], bound, *federated]
     print(table(evaluations))
     for base in (ngram_central, bound):
@@ -90,14 +90,14 @@ def main() -> None:
     _report(name, evaluations, federated, seed_only[0], bound)
 
 
-def _federated(run: Run, judge: Evaluator) -> Evaluation:
+def _federated(run: Run, evaluator: Evaluator) -> Evaluation:
     with TrainingProgress(run.config.rounds, run.rounds_done) as progress:
         checkpoint = run.train(progress.watcher)
-    return judge.network(checkpoint, name=f"network, federated, seed {run.config.seed}")
+    return evaluator.network(checkpoint, name=f"network, federated, seed {run.config.seed}")
 
 
-def _warm_start(run: Run, judge: Evaluator) -> Evaluation:
-    return judge.network(Checkpoint.load(run.warm_start_path), name="network, seed only")
+def _warm_start(run: Run, evaluator: Evaluator) -> Evaluation:
+    return evaluator.network(Checkpoint.load(run.warm_start_path), name="network, seed only")
 
 
 def _central(config: SimulationConfig, ready: Prepared, out: Path) -> Checkpoint:

@@ -206,11 +206,11 @@ class Connections:
         return answer, time.perf_counter() - began
 
 
-def enrolled(desk: AuthorityFolder) -> Phone:
+def enrolled(authority: AuthorityFolder) -> Phone:
     """Return a device with real keys."""
     key = DeviceKey(secrets.token_bytes(DEVICE_ID_BYTES), Ed25519PrivateKey.generate())
     identity = DeviceKey(secrets.token_bytes(DEVICE_ID_BYTES), Ed25519PrivateKey.generate())
-    return Phone(key, desk.enrol(EnrolmentRequest.signed(identity, key)))
+    return Phone(key, authority.enrol(EnrolmentRequest.signed(identity, key)))
 
 
 def selected(connections: Connections, server: Server, cohort: Sequence[Phone]) -> bool:

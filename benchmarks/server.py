@@ -65,18 +65,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fedkey-benchmark-") as name:
         folder = Path(name)
         export = export_of(folder, arguments.hidden)
-        desk = AuthorityFolder.create(folder / "authority")
-        devices = [enrolled(desk) for _ in range(arguments.phones + arguments.check_ins)]
+        authority = AuthorityFolder.create(folder / "authority")
+        devices = [enrolled(authority) for _ in range(arguments.phones + arguments.check_ins)]
         cohort, crowd = devices[: arguments.phones], devices[arguments.phones :]
         for workers in arguments.workers:
             figures += measured(folder / str(workers), export, workers, cohort, crowd)
         if arguments.postgresql:
             last = arguments.workers[-1]
             figures += measured(folder / "postgresql", export, last, cohort, crowd, arguments.postgresql)
-        figures += advertising(folder, export, desk, arguments.advertise)
+        figures += advertising(folder, export, authority, arguments.advertise)
         if arguments.fleet:
             small = export_of(folder / "small", FLEET_HIDDEN)
-            fleet = [enrolled(desk) for _ in range(arguments.fleet)]
+            fleet = [enrolled(authority) for _ in range(arguments.fleet)]
             figures += whole_round(folder / "fleet", small, arguments.workers[-1], fleet)
     write("server", figures)
 
@@ -125,7 +125,7 @@ def measured(
     return figures
 
 
-def advertising(folder: Path, export: Path, desk: AuthorityFolder, sizes: Sequence[int]) -> list[Figure]:
+def advertising(folder: Path, export: Path, authority: AuthorityFolder, sizes: Sequence[int]) -> list[Figure]:
     """Return the processor time of a phone's advertisement in rounds of several sizes, beside the first."""
     figures: list[Figure] = []
     for size in sizes:
@@ -136,7 +136,7 @@ def advertising(folder: Path, export: Path, desk: AuthorityFolder, sizes: Sequen
             public_text=lambda: TEXTS,
             authority=folder / "authority",
         )
-        messages = _advertisements(installation, [enrolled(desk) for _ in range(size)])
+        messages = _advertisements(installation, [enrolled(authority) for _ in range(size)])
         began = time.process_time()
         for device, message in messages:
             installation.rounds.receive(1, Step.ADVERTISE, message, sender=device)

@@ -10,7 +10,7 @@ class ConfigError(FederationError):
 
 
 class DivergedError(FederationError):
-    """Training came apart: going on would make the model no better."""
+    """Training diverged: going on would make the model no better."""
 
 
 class TooManyError(FederationError):

@@ -109,7 +109,7 @@ def server_settings(phones: int, enrolment_url: str, deadlines: Deadlines = DEAD
 
 @contextlib.contextmanager
 def local_server(folder: Path, model: Path, phones: int, deadlines: Deadlines = DEADLINES) -> Iterator[str]:
-    """Run a round server and an enrolment desk on this machine; yield the server's URL.
+    """Run a round server and an enrolment service on this machine; yield the server's URL.
 
     Args:
         folder: Folder of both; what is there goes on.
@@ -122,13 +122,13 @@ def local_server(folder: Path, model: Path, phones: int, deadlines: Deadlines = 
     """
     authority = folder / "authority"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "server" / "server.toml").unlink(missing_ok=True)  # the desk's address changes
+    (folder / "server" / "server.toml").unlink(missing_ok=True)  # the enrolment service's address changes
     log = folder / "server.log"
-    with serving("enrol", "serve", "--authority", authority, log=log) as desk:
+    with serving("enrol", "serve", "--authority", authority, log=log) as enrolment:
         prepare(
             folder / "server",
             model=model if not (folder / "server").exists() else None,
-            settings=server_settings(phones, desk, deadlines),
+            settings=server_settings(phones, enrolment, deadlines),
             public_text=lambda: PUBLIC_TEXT,
             authority=authority,
             texts_are_given=False,

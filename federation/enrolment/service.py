@@ -1,4 +1,4 @@
-"""The enrolment authority's desk on the network: a small application of its own, apart from the round server."""
+"""The enrolment authority's HTTP service: a small application of its own, apart from the round server."""
 
 import logging
 import math
@@ -25,7 +25,7 @@ def create_desk(authority: AuthorityFolder, *, rates: RateLimits) -> Flask:
         authority: The authority that vouches.
         rates: Maximum rates of requests.
     """
-    app = Flask("fedkey-desk", static_folder=None)
+    app = Flask("fedkey-enrolment", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _REQUEST_BYTES
     limits = Limits(rates)
 

@@ -174,7 +174,7 @@ class PrivateTraining:
     def noise_over_clip(self, cohort: int, dimension: int, uniform: bool) -> float:  # noqa: FBT001 - as `plan`
         """Return the length of the noise on the mean of a round over that of the longest update.
 
-        Where it is well above one, a round learns little, and a server that steps on such means comes apart.
+        Where it is well above one, a round learns little, and a server that steps on such means diverges.
         """
         if self.mechanism in BY_SERVER:
             return self.sum_noise_multiplier(cohort) * math.sqrt(dimension) / cohort

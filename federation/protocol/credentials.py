@@ -186,7 +186,7 @@ class EnrolmentRequest:
 
 
 class Issuer:
-    """The authority's desk.
+    """The enrolment authority, which signs credentials.
 
     Args:
         key: private key of the authority.

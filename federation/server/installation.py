@@ -30,7 +30,7 @@ from federation.protocol import versions
 from federation.protocol.credentials import CredentialError, Revocations
 from federation.secure_aggregation import Authority
 from federation.server.check_ins import CheckIns
-from federation.server.coordinator import Coordinator, Partner
+from federation.server.coordinator import Coordinator, SimulatedClients
 from federation.server.counting import Counting
 from federation.server.defence import Probe
 from federation.server.errors import UnknownError
@@ -171,7 +171,7 @@ class Installation:
     def coordinator(
         self,
         gate: Gate,
-        partner: Partner | None = None,
+        simulated_clients: SimulatedClients | None = None,
         probe: Probe | None = None,
         counting: Counting | None = None,
     ) -> Coordinator:
@@ -187,7 +187,7 @@ class Installation:
             gate,
             self.clock,
             self.folder / "noise.mark",
-            partner,
+            simulated_clients,
             probe,
             counting,
             self.retention,

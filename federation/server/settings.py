@@ -128,7 +128,7 @@ class RoundSettings(Ranged):
     def noise_over_clip(self, dimension: int) -> float:
         """Return the length of the noise on the mean of a round's goal over that of the longest delta.
 
-        Where it is well above one, a round learns little, and a server that steps on such means comes apart.
+        Where it is well above one, a round learns little, and a server that steps on such means diverges.
         """
         deviation = self.central.noise_multiplier
         if self.privacy.mechanism is not Mechanism.NONE:

@@ -197,7 +197,7 @@ class Run:
             if noise > 1
             else "lower the learning rates"
         )
-        raise DivergedError(f"the model came apart by round {report.number}: {told}; {cause}, and use --restart")
+        raise DivergedError(f"the model diverged by round {report.number}: {told}; {cause}, and use --restart")
 
     def begin_with(self, start: Checkpoint) -> None:
         """Begin with a model instead of training one on the public seed; a run that has begun is left as it is.

@@ -82,7 +82,7 @@ def simulated_cohort(
     counting: int,
     weight_cap: int,
 ) -> Iterator[SimulatedCohort]:
-    """Give a corpus's clients as the partner of a server's phones.
+    """Give a corpus's clients beside a server's phones.
 
     Args:
         corpus: whose clients.

@@ -22,7 +22,7 @@ _COMMANDS = {
     "coordinate": _Command("fedkey.cli.serve", "coordinate", "Move a server's rounds on, beside `serve`."),
     "dashboard": _Command("fedkey.cli.dashboard", "dashboard", "Show a server or runs in a browser."),
     "data": _Command("fedkey.cli.data", "corpus", "Look at corpora."),
-    "demo": _Command("fedkey.cli.demo", "demo", "Train on real chat, judge the result, and try it."),
+    "demo": _Command("fedkey.cli.demo", "demo", "Train on real chat, evaluate the result, and try it."),
     "doctor": _Command("fedkey.cli.doctor", "doctor", "Say what is missing on this machine and what mends it."),
     "enrol": _Command("fedkey.cli.enrol", "enrol", "Be the authority that vouches for devices."),
     "evaluate": _Command("fedkey.cli.evaluate", "evaluate", "Measure how well a model predicts."),

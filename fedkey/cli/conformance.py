@@ -43,7 +43,7 @@ _LOOK_SECONDS = 0.2
     type=click.Path(path_type=Path),
     default=paths.AUTHORITY,
     show_default=True,
-    help="Folder of the authority, unless trust.json names a desk on the network.",
+    help="Folder of the authority, unless trust.json names an enrolment service.",
 )
 @click.option("--phones", default=10, show_default=True, type=click.IntRange(3), help="That are played for a server.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="For a phone: address to listen on.")

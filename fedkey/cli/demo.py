@@ -67,7 +67,7 @@ _SAMPLES_SHOWN = 6
     type=click.IntRange(min=1),
     help="Rounds of training that phones take part in, after the one that counts.",
 )
-@click.option("--users", default=16, show_default=True, type=click.IntRange(min=2), help="Held-out users to judge on.")
+@click.option("--users", default=16, show_default=True, type=click.IntRange(min=2), help="Held-out users to evaluate.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=paths.RUNS / "demo", show_default=True, help="The run's folder."
 )
@@ -92,7 +92,7 @@ def demo(
     self_playing: bool,
     restart: bool,
 ) -> None:
-    """Count and train on real chat, with phones and a server, and judge what it brings on people it never saw.
+    """Count and train on real chat, with phones and a server, and evaluate what it brings on people it never saw.
 
     Takes about five minutes on two cores. The same command goes on where it was stopped.
     """
@@ -121,7 +121,7 @@ def demo(
         f"{corpus}: {len(ready.split.seed)} public users, {clients} clients whose text stays with them, "
         f"{len(ready.split.held_out)} users held out"
     )
-    judge = Evaluator(ready.split, max_users=users, show=words_bar)
+    evaluator = Evaluator(ready.split, max_users=users, show=words_bar)
     kept = out / f"after-{phone_rounds}-rounds-of-{headless_phones}-phones"
     if not kept.exists():
         mixed_rounds(
@@ -130,17 +130,19 @@ def demo(
             corpus=corpus,
             people=list(ready.split.train.values())[-headless_phones:],
             rounds=phone_rounds,
-            texts=_gate_texts(ready.split, judge),
+            texts=_gate_texts(ready.split, evaluator),
             show=click.echo,
         ).save(kept)
     run.begin_with(Checkpoint.load(kept))
     with TrainingProgress(rounds, run.rounds_done) as progress:
         federated = run.train(progress.watcher)
     models = ablation(before, federated, run.validation)
-    measured = {name: judge.network(model, name=name) for name, model in models.items()}
+    measured = {name: evaluator.network(model, name=name) for name, model in models.items()}
     public, learned = measured[PUBLIC], [measured[COUNTED], measured[TRAINED], measured[BOTH]]
-    evaluations = [judge.ngram("central"), *measured.values()]
-    click.echo(f"\nwords of {len(judge.users)} held-out users:\n{table(evaluations)}\n\n{spread_table(evaluations)}")
+    evaluations = [evaluator.ngram("central"), *measured.values()]
+    click.echo(
+        f"\nwords of {len(evaluator.users)} held-out users:\n{table(evaluations)}\n\n{spread_table(evaluations)}"
+    )
     click.echo(f"\nwhat phones that keep their text add to public text:\n{gains_table(public, learned)}")
     suggesters = {PUBLIC: _on_phone(models[PUBLIC]), COUNTED: _on_phone(models[COUNTED]), BOTH: _on_phone(models[BOTH])}
     samples = dict(_differing(suggesters))
@@ -174,9 +176,9 @@ def demo(
             _show(text, strips)
 
 
-def _gate_texts(split: Split, judge: Evaluator) -> list[str]:
-    """Return messages of held-out users that the demo does not judge on, if there are any."""
-    others = [texts for user, texts in split.held_out.items() if user not in judge.users]
+def _gate_texts(split: Split, evaluator: Evaluator) -> list[str]:
+    """Return messages of held-out users that the demo does not evaluate on, if there are any."""
+    others = [texts for user, texts in split.held_out.items() if user not in evaluator.users]
     return [" ".join(text.split()) for texts in others or split.seed.values() for text in texts]
 
 

@@ -83,11 +83,11 @@ def evaluate(
         with quietly(when=as_json):
             _type(checkpoint, code, people, slips, out, judged, as_json=as_json)
         return
-    judge = Evaluator(split, part=part, max_users=users, show=words_bar)
+    evaluator = Evaluator(split, part=part, max_users=users, show=words_bar)
     with quietly(when=as_json):
-        evaluations = [judge.network(checkpoint, name=name)]
+        evaluations = [evaluator.network(checkpoint, name=name)]
         if against == "ngram":
-            evaluations += [judge.ngram("seed"), judge.ngram("central")]
+            evaluations += [evaluator.ngram("seed"), evaluator.ngram("central")]
     _keep(evaluations, out, judged)
     if as_json:
         print_json([json.loads(each.to_json()) for each in evaluations])

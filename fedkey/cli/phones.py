@@ -50,7 +50,7 @@ _LOOK_SECONDS = 0.5
     type=click.Path(path_type=Path),
     default=paths.AUTHORITY,
     show_default=True,
-    help="Folder of the authority, unless the server names a desk on the network.",
+    help="Folder of the authority, unless the server names an enrolment service.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), default=paths.RUNS / "phones", show_default=True, help="Their stores."

@@ -11,7 +11,7 @@ import tomli_w
 import data
 from federation.base import logs
 from federation.base.config import assigned
-from federation.server.coordinator import Partner
+from federation.server.coordinator import SimulatedClients
 from federation.server.gate import PublicTextGate
 from federation.server.installation import Installation
 from federation.server.preparation import PUBLIC_TEXT, prepare
@@ -134,8 +134,8 @@ def coordinate(
     texts = (folder / PUBLIC_TEXT).read_text(encoding="utf-8").splitlines()
     gate = PublicTextGate(export, texts, installation.settings.max_relative_gate_loss)
     sizes = simulated_cohort, simulated_counting or simulated_cohort
-    with _partner(installation, export, sizes, corpus) as partner:
-        run_coordinator(installation.coordinator(gate, partner, gate.probe, installation.counting(texts)), parent)
+    with _simulated_clients(installation, export, sizes, corpus) as clients:
+        run_coordinator(installation.coordinator(gate, clients, gate.probe, installation.counting(texts)), parent)
 
 
 def _settings(file: Path | None, assignments: Sequence[str]) -> ServerSettings | None:
@@ -160,9 +160,9 @@ def _public_text(file: Path | None, corpus: str | None) -> Callable[[], Sequence
 
 
 @contextmanager
-def _partner(
+def _simulated_clients(
     installation: Installation, export: Export, sizes: tuple[int, int], corpus: str | None
-) -> Iterator[Partner | None]:
+) -> Iterator[SimulatedClients | None]:
     size, counting = sizes
     if not size or not corpus:
         yield None
@@ -173,5 +173,5 @@ def _partner(
     rounds = installation.settings.rounds
     training = ClientTraining.like_phones(rounds.training)
     named, cap = paths.corpus(corpus), rounds.weight_cap
-    with begin(named, paths.cache(), export, training, size=size, counting=counting, weight_cap=cap) as partner:
-        yield partner
+    with begin(named, paths.cache(), export, training, size=size, counting=counting, weight_cap=cap) as clients:
+        yield clients

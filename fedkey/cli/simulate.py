@@ -137,5 +137,5 @@ def simulate(
         say(f"what it cost: uv run fedkey privacy report {out}")
     say(
         f"model in {run.model_path}\n"
-        f"judge it: uv run fedkey evaluate {run.model_path} --corpus {config.corpus} --against ngram"
+        f"evaluate it: uv run fedkey evaluate {run.model_path} --corpus {config.corpus} --against ngram"
     )

@@ -112,7 +112,7 @@ def site(tmp_path: Path, exported: Export, clock: Clock) -> Site:
 
 
 class Network(httpx.BaseTransport):
-    """Leads to the round server and to the authority's desk, and keeps the bodies of all requests."""
+    """Leads to the round server and to the enrolment service, and keeps the bodies of all requests."""
 
     def __init__(self, site: Site) -> None:
         self._site = site

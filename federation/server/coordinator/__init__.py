@@ -15,7 +15,7 @@ from federation.protocol.steps import Step
 from federation.rounds.server_optimizers import ServerOptimizer
 from federation.secure_aggregation import Authority
 from federation.server.coordinator.closing import Closing
-from federation.server.coordinator.finishing import Finishing, Partner
+from federation.server.coordinator.finishing import Finishing, SimulatedClients
 from federation.server.coordinator.lease import Lease
 from federation.server.coordinator.opening import Opening
 from federation.server.counting import Counting
@@ -27,7 +27,7 @@ from federation.server.session_events import pseudonyms
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 
-__all__ = ["Coordinator", "Partner"]
+__all__ = ["Coordinator", "SimulatedClients"]
 
 _SWEEP_SECONDS = 600.0
 
@@ -46,7 +46,7 @@ class Coordinator:
         gate: judges new models.
         clock: seconds since 1970.
         noise_mark: file that tells how far the server's noise has come, apart from the database.
-        partner: simulated clients, if there are any.
+        simulated_clients: simulated clients, if there are any.
         probe: measures models for the defence, if there is one that asks for it.
         counting: counting rounds, if there are any.
         retention: removes what is too old, now and then.
@@ -68,7 +68,7 @@ class Coordinator:
         gate: Gate,
         clock: Callable[[], float],
         noise_mark: Path,
-        partner: Partner | None = None,
+        simulated_clients: SimulatedClients | None = None,
         probe: Probe | None = None,
         counting: Counting | None = None,
         retention: Retention | None = None,
@@ -92,7 +92,7 @@ class Coordinator:
             Defence(settings.defence, probe, pseudonyms(key)),
             clock,
             noise_mark,
-            partner,
+            simulated_clients,
             counting,
             pseudonyms(key),
         )

@@ -47,7 +47,7 @@ from model.counts import NgramList
 from model.layout import FlatVector
 
 
-class Partner(Protocol):
+class SimulatedClients(Protocol):
     """Simulated clients that are in every round beside the phones."""
 
     def train(self, round_id: int, weights: FlatVector) -> WeightedSum:
@@ -124,7 +124,7 @@ class Finishing:
         defence: decides about the groups.
         clock: seconds since 1970.
         noise_mark: file that tells how far the server's noise has come; see `noise.set_mark`.
-        partner: simulated clients, if there are any.
+        simulated_clients: simulated clients, if there are any.
         counting: counting rounds, if there are any.
         pseudonym: of a device id.
     """
@@ -141,7 +141,7 @@ class Finishing:
         defence: Defence,
         clock: Callable[[], float],
         noise_mark: Path,
-        partner: Partner | None,
+        simulated_clients: SimulatedClients | None,
         counting: Counting | None,
         pseudonym: Callable[[bytes], str],
     ) -> None:
@@ -155,7 +155,7 @@ class Finishing:
         self._defence = defence
         self._clock = clock
         self._noise_mark = noise_mark
-        self._partner = partner
+        self._simulated_clients = simulated_clients
         self._counting = counting
         self._pseudonym = pseudonym
 
@@ -204,7 +204,11 @@ class Finishing:
             self._models.round_of(row.model_version),
             state.plan.clip if state.plan.privacy.mechanism is Mechanism.NONE else math.inf,
         )
-        simulated = None if self._partner is None else self._partner.train(row.round_id, trained.current.weights)
+        simulated = (
+            None
+            if self._simulated_clients is None
+            else self._simulated_clients.train(row.round_id, trained.current.weights)
+        )
 
         def mean(total: WeightedSum) -> FlatVector:
             return (total if simulated is None else total + simulated).mean
@@ -244,9 +248,9 @@ class Finishing:
     def _counted(self, row: RoundRow, state: RoundState, unmasked: _Unmasked, counting: Counting) -> _Result:
         """Add the counts of all groups; one phone moves them by its capped and clipped counts at most."""
         total = reduce(add, (each.total for each in unmasked.groups))
-        partner, everyone, simulated = self._partner, total, {}
-        if partner is not None:
-            beside = partner.count(row.round_id, counting.listed, counting.settings)
+        simulated_clients, everyone, simulated = self._simulated_clients, total, {}
+        if simulated_clients is not None:
+            beside = simulated_clients.count(row.round_id, counting.listed, counting.settings)
             everyone, simulated = total + beside, {"simulated_clients": float(beside.phones)}
         before = counting.models.state(row.model_version)
         after = counting.step(before, everyone, noise_variance(state.plan, total.phones))

@@ -129,13 +129,13 @@ def test_a_phone_that_is_killed_before_the_authority_answers_asks_for_the_same_p
     assert phone.store.key.public_key == before  # until there is a certificate, the old one is used
 
     def away() -> None:
-        raise UnreachableError("the desk is away")
+        raise UnreachableError("the enrolment service is away")
 
     phone.renew = away
     clock.now += EPOCH_SECONDS
     for _ in range(3):
         phone.step()
-    assert "the desk is away" in phone.client.status.reason
+    assert "the enrolment service is away" in phone.client.status.reason
     phone.renew = lambda: phone.store.enrolled(vouched(phone.store))
     phone.step()
     phone.step()

@@ -19,7 +19,7 @@ from federation.rounds.server_optimizers import ServerOptimizer, SgdMomentum
 from federation.secure_aggregation import Device, DeviceKey, phone
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
 from federation.server.check_ins import CheckedIn, CheckIns
-from federation.server.coordinator import Coordinator, Partner
+from federation.server.coordinator import Coordinator, SimulatedClients
 from federation.server.defence import Probe
 from federation.server.models import Gate, Models, Verdict
 from federation.server.rounds import Rounds
@@ -60,7 +60,7 @@ class Server:
         url: str | None = None,
         finalizer: ServerOptimizer | None = None,
         gate: Gate = lambda new, old: Verdict(passed=True, metrics={}),  # noqa: ARG005
-        partner: Partner | None = None,
+        simulated_clients: SimulatedClients | None = None,
         probe: Probe | None = None,
         revocations: Callable[[], Revocations] = Revocations,
     ) -> None:
@@ -84,7 +84,7 @@ class Server:
             gate,
             clock,
             folder / "noise.mark",
-            partner,
+            simulated_clients,
             probe,
             revocations=revocations,
         )

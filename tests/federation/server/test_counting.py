@@ -172,7 +172,7 @@ def test_simulated_clients_count_in_the_same_round(public: Path, tmp_path: Path,
     installation = site.installation
     message = installation.export.vocabulary.encode(tokenise("how are you then"))
     site.coordinator = installation.coordinator(
-        passes, partner=Beside([message] * 40), counting=installation.counting(PUBLIC)
+        passes, simulated_clients=Beside([message] * 40), counting=installation.counting(PUBLIC)
     )
     run(site, phones_of(site, tmp_path), until=lambda: len(installation.counts.versions()) == 2)
     latest = installation.counts.versions()[-1]

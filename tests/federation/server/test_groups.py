@@ -327,7 +327,7 @@ def test_simulated_clients_are_beside_every_candidate(serve: Callable[..., Serve
         def train(self, round_id: int, weights: FlatVector) -> Any:  # noqa: ARG002
             return WeightedSum(np.full_like(weights, 50.0), Tally(100), 5)
 
-    server, phones = serve(FILTERED, partner=Simulated()), phones_for(12)
+    server, phones = serve(FILTERED, simulated_clients=Simulated()), phones_for(12)
     boost(phones[3], -15)
     round_id, groups = begin(server, clock, phones)
     go_on(server, round_id, phones)

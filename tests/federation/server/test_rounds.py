@@ -342,7 +342,7 @@ def test_simulated_clients_join_the_sum_of_phones(serve: Callable[..., Server], 
             assert round_id == 1
             return WeightedSum(np.full_like(weights, 50.0), Tally(100), 5)
 
-    server = serve(partner=Simulated())
+    server = serve(simulated_clients=Simulated())
     phones = [Phone(name) for name in range(6)]
     round_id = gather(server, clock, phones)
     take_all_steps(server, round_id, phones)
