@@ -257,6 +257,7 @@ def _rounds(ground: Ground, name: str) -> list[Figure]:
         told = [row for row in csv.DictReader(file) if row.get("validation_loss")]
     rounds = [int(row["round"]) for row in told]
     losses = [float(row["validation_loss"]) for row in told]
+    RESULTS.mkdir(parents=True, exist_ok=True)
     plot_learning(rounds, losses, "nats a piece", RESULTS / f"mixture-{name}-rounds.svg")
     figures = [
         Figure(f"validation_loss_after_{number}_rounds", loss, "nats a piece of clients' later messages")

@@ -21,9 +21,10 @@ from benchmarks.engine_rounds import recall_percent
 from benchmarks.results import Figure, write
 from federation.base.child_processes import serving
 from federation.fleet.enrolled_phones import enrolled_phones
-from federation.fleet.headless import AS_FAST_AS_THIS_MACHINE, Fleet, HeadlessSettings
+from federation.fleet.headless import Fleet, HeadlessSettings
 from federation.protocol.plan import Deadlines
-from federation.protocol.task import DEVICE_CLASSES
+from federation.protocol.policy import MAX_STEPS, MAX_TRAINING_SECONDS
+from federation.protocol.task import DEVICE_CLASSES, ComputeBudget
 from federation.protocol.training_settings import TrainingSettings
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.server.history import RoundSummary, rounds_of
@@ -88,7 +89,7 @@ def _by_phones(clients: Clients, folder: Path, count: int, rounds: int) -> tuple
             over_selection=1.0,
             clip=20.0,
             training=TrainingSettings(learning_rate=LEARNING_RATE, dropout=DROPOUT),
-            budgets=dict.fromkeys(DEVICE_CLASSES, AS_FAST_AS_THIS_MACHINE.budget),
+            budgets=dict.fromkeys(DEVICE_CLASSES, ComputeBudget(steps=MAX_STEPS, seconds=MAX_TRAINING_SECONDS)),
             deadlines=Deadlines(120, 180, 600, 660, 720),
             separation_seconds=1,
             meeting_seconds=5,
