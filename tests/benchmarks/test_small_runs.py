@@ -62,6 +62,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("script", [script for script, options in SMALL.items() if options])
 def test_a_small_run_writes_figures(script: str, corpus: Path, tmp_path: Path) -> None:
     results, settings = tmp_path / "results", tmp_path / "settings.toml"
