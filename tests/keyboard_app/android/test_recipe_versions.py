@@ -1,4 +1,4 @@
-"""The phone's own tests, run with the versions that python-for-android builds."""
+"""Tests of what a phone computes (model, updates, protocol), with the versions that python-for-android builds."""
 
 import subprocess
 from collections.abc import Sequence
@@ -12,8 +12,7 @@ from tests.keyboard_app.android.test_android import listed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-FEDERATION = ("device", "protocol", "secure_aggregation", "updates")
-PHONE = ("keyboard_app", *(f"federation/{each}" for each in FEDERATION))
+FEDERATION = ("protocol", "secure_aggregation", "updates")
 MODEL = (
     *("adaptation", "batches", "checkpoint", "counts", "files", "folders", "mixture", "ngram_table", "pieces"),
     *("suggestions", "text", "vocabulary", "weight_files"),
@@ -28,12 +27,10 @@ def required() -> Sequence[str]:
 
 
 def run_suite(python: Path, folder: Path, *options: str, site: Path | None = None) -> None:
-    own = Path(__file__).relative_to(ROOT / "tests/keyboard_app")
-    paths = [*(f"tests/{each}" for each in PHONE), *(f"tests/model/test_{each}.py" for each in MODEL)]
-    ignored = [f"--ignore=tests/keyboard_app/{each}" for each in ("ibus", "test_training.py", own)]
+    paths = [*(f"tests/federation/{each}" for each in FEDERATION), *(f"tests/model/test_{each}.py" for each in MODEL)]
     common = ("-n", "2", "-q", "-p", "no:cacheprovider", "--basetemp", folder / "temporary")
     done = subprocess.run(
-        [python, "-m", "pytest", *common, *options, *ignored, *paths],
+        [python, "-m", "pytest", *common, *options, *paths],
         cwd=ROOT,
         env=recipes.environment(*([] if site is None else [site])),
         capture_output=True,
@@ -44,17 +41,15 @@ def run_suite(python: Path, folder: Path, *options: str, site: Path | None = Non
 
 
 def test_the_phones_suite_passes_with_the_versions_of_the_recipes(tmp_path: Path) -> None:
-    """All of it: the window and whole rounds, too."""
     python = recipes.exact(tmp_path / "python", required())
-    run_suite(python, tmp_path, "-m", "slow or not slow")
+    run_suite(python, tmp_path)
 
 
 def test_the_phones_suite_passes_with_the_python_of_the_recipes(tmp_path: Path) -> None:
-    """Without the window, since PyPI has no Kivy for it. Tests leave databases open, which this Python remarks upon."""
+    """Tests leave databases open, which this Python remarks upon."""
     python = recipes.later(tmp_path, required())
     version = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout
     assert f"python3=={recipes.PYTHON}." in ",".join(listed("requirements"))
     assert version.startswith(f"Python {recipes.PYTHON}.")
-    window = "tests/keyboard_app/android/test_android.py::test_the_package_has_every_module_that_it_imports"
-    options = ("--deselect", window, "-W", "ignore:unclosed database:ResourceWarning")
+    options = ("-W", "ignore:unclosed database:ResourceWarning")
     run_suite(python, tmp_path, *options, site=tmp_path / "site")
