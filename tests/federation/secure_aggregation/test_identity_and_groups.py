@@ -1,7 +1,7 @@
 import pytest
 
 from federation.secure_aggregation import DeviceKey, EnrolmentAuthority, groups, parse_enrolment
-from federation.secure_aggregation.errors import BadSignatureError, MalformedMessageError
+from federation.secure_aggregation.errors import BadSignatureError, MalformedMessageError, RevokedDeviceError
 from tests.federation.secure_aggregation.cohort import AUTHORITY, digest, private_key
 
 KEY = DeviceKey(digest("device")[:16], private_key("a device"))
@@ -70,3 +70,13 @@ def test_small_groups_have_the_least_number_of_members(count: int, sizes: list[i
 def test_groups_of_less_than_one_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         groups.assign_min_size([], digest("seed"), 0)
+
+
+def test_a_device_that_the_authority_revoked_is_refused_whatever_its_certificate() -> None:
+    key = DeviceKey(digest("revoked")[:16], private_key("revoked"))
+    certificate = AUTHORITY.certify(key.enrolment_request(), epoch=3)
+    AUTHORITY.authority.at(3).check(key.device_id, key.public_key, certificate)
+    with pytest.raises(RevokedDeviceError):
+        AUTHORITY.authority.at(3, frozenset({key.device_id})).check(key.device_id, key.public_key, certificate)
+    with pytest.raises(BadSignatureError):
+        AUTHORITY.authority.at(4).check(key.device_id, key.public_key, certificate)
