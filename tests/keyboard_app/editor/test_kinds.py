@@ -437,8 +437,10 @@ def test_18_sentences_begin_where_they_do(code: str, text: str, capital: bool) -
 
 @pytest.mark.parametrize("digits", ["1", "12", "1e", "100", "3x", "007", "20", "5p", "0", "99", "2n"])
 def test_19_digits_bring_no_junk(digits: str) -> None:
-    assert all(any(map(str.isalpha, word)) and word[:1].isdigit() for word in Keyboard().type(f"at {digits}").strip)
-    assert "1e12" not in Keyboard().type(f"at {digits}").strip
+    strip = Keyboard().type(f"at {digits}").strip
+    words = [word for word in strip if word.isascii()]  # an emoji is called 100
+    assert all(any(map(str.isalpha, word)) and word[:1].isdigit() for word in words)
+    assert "1e12" not in strip
 
 
 @pytest.mark.parametrize(
