@@ -126,7 +126,7 @@ def test_three_phones_and_a_server_make_pictures_of_every_screen(model: Path, tm
     )
     assert done.returncode == 0, done.stderr
     pictures = list((tmp_path / "pictures").glob("*.png"))
-    assert len(pictures) == 2 * (3 * 13 + 2)
+    assert len(pictures) == 2 * (3 * 14 + 3)  # in three sizes; and sheets of screens, of phones together, of keys
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
     assert len({picture.read_bytes() for picture in pictures}) == len(pictures), "no two pictures are alike"
 
