@@ -4,10 +4,7 @@ Nothing here knows of windows, clocks, files or models. Times are passed in, in 
 model thinks arrives as an `Offer`, whenever it is ready, and counts only while the text is the one it was made for.
 """
 
-# Longer than others: one pure state machine, whose transitions read best beside each other.
-
-
-# Longer than other modules: one state, and every event is a method of it that returns the next one.
+# Longer than others: one state, and every event is a method of it that returns the next one.
 
 import unicodedata
 from collections.abc import Mapping, Sequence
