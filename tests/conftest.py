@@ -28,6 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # No test is timed: a loaded machine is no defect.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+# For `.ci/run`: the same examples each time, so that what lands depends on the change alone. Everybody else's tests,
+# run every day, go on looking for new ones.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
 
 
 @pytest.fixture(scope="session")
