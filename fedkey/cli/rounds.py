@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from federation.server.convictions import Conviction, convictions, evidence
 from federation.server.history import RoundSummary, rounds_of, timeline, trails_of
 from federation.server.installation import Installation
 from federation.server.models import Kind, ModelVersion
 from fedkey import paths
 from fedkey.cli.errors import UserErrors
 from fedkey.cli.output import JSON, print_json
-from model import folders
+from model import files, folders
 from model.checkpoint import FOLDER, Checkpoint
 from model.counts import CountedNgram, NgramList
 from model.layout import Layout
@@ -57,6 +58,36 @@ def show(number: int, folder: Path, *, as_json: bool) -> None:
         return
     for line in timeline(database, number):
         click.echo(line)
+
+
+@rounds.command("evidence")
+@click.argument("number", type=int, metavar="NUMBER", required=False)
+@click.option("--out", type=click.Path(path_type=Path), help="File for the messages of evidence NUMBER.")
+@_FOLDER
+@JSON
+def list_evidence(number: int | None, out: Path | None, folder: Path, *, as_json: bool) -> None:
+    """Print which phones are kept away for what they sent, and whether the evidence holds.
+
+    It is checked again: it holds if what phones signed convicts the device, whatever this server says. With NUMBER and
+    --out, write these messages for the authority, which then has `fedkey enrol revoke DEVICE`.
+    """
+    installation = Installation.load(folder)
+    if (number is None) != (out is None):
+        raise click.UsageError("NUMBER and --out go together: whose messages are written, and where to")
+    if number is not None and out is not None:
+        if out.exists():
+            raise click.UsageError(f"{out} is there already: choose another file with --out")
+        files.write(out, evidence(installation.database, number))
+        click.echo(f"written: {out}, evidence {number}")
+        return
+    found = convictions(installation.database, installation.authority)
+    if as_json:
+        print_json(found)
+        return
+    for each in found:
+        click.echo(_told(each))
+    if not found:
+        click.echo("no phone is kept away, and there is no evidence against one")
 
 
 @rounds.command()
@@ -156,6 +187,16 @@ def _line(each: RoundSummary) -> str:
     seconds = "" if each.seconds is None else f"{each.seconds:.1f}"
     counts = f"{each.phones:>6}  {each.simulated:>9}  {each.bytes_up:>12,}"
     return f"{each.round_id:>6}  {opened}  {seconds:>7}  {counts}  {each.outcome}"
+
+
+def _told(each: Conviction) -> str:
+    until = "" if each.until_round is None else f", stays away until round {each.until_round}"
+    if each.evidence is None or each.at is None:
+        return f"device {each.device}{until}: by the defence against poisoned updates, without evidence"
+    holds = "holds" if each.holds else "does not hold: believe nobody"
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(each.at))
+    what = f"evidence {each.evidence}, {when}, round {each.round_id}"
+    return f"{what}: device {each.device} {each.kind} false shares; it {holds}{until}"
 
 
 def _described(version: ModelVersion) -> str:
