@@ -26,6 +26,7 @@ BROKEN_BY = {
         "federation/base/intruder.py",
         "import flask",
     ),
+    "MLflow is imported where runs are written for it": ("fedkey/intruder.py", "import mlflow"),
     "Kivy has a room of its own": ("federation/device/intruder.py", "import kivy"),
     "What only a desktop or only Android has stays in their rooms": ("keyboard_app/typing/intruder.py", "import gi"),
     "The keyboard knows neither servers nor simulations nor corpora": (

@@ -36,7 +36,7 @@ WRITERS_IN_LINE = 6
 """Threads of a process that may wait to write; a worker has more, so that some are left for what only reads."""
 
 _ONE_STATE = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-_LOCK_NUMBER = 0x6665646B  # any constant: whoever writes to a fedkey database takes it
+WRITERS_LOCK = 0x6665646B  # any constant: whoever writes to a fedkey database takes it on PostgreSQL
 
 
 class Database:
@@ -84,7 +84,7 @@ class Database:
         engine = self._writing if lasting else self._writing_loosely
         with _refusals(), self._turn(), Session(engine, expire_on_commit=False) as session, session.begin():
             if not self._is_sqlite:
-                session.execute(sql.select(sql.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+                session.execute(sql.select(sql.func.pg_advisory_xact_lock(WRITERS_LOCK)))
                 if not lasting:
                     session.execute(sql.text("SET LOCAL synchronous_commit TO off"))
             yield session
@@ -96,7 +96,7 @@ class Database:
         # Of several machines that start at once one migrates; DDL is in the transaction that holds the lock.
         with _refusals(), self._turn(), self._writing.begin() as connection:
             if not self._is_sqlite:
-                connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+                connection.execute(sql.select(sql.func.pg_advisory_xact_lock(WRITERS_LOCK)))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 

@@ -29,6 +29,7 @@ _COMMANDS = {
     "export": _Command("fedkey.cli.export", "export", "Write what a phone downloads."),
     "ibus": _Command("fedkey.cli.ibus", "ibus", "Type with the keyboard in every application."),
     "keyboard": _Command("fedkey.cli.keyboard", "keyboard", "Open a phone's keyboard in a window."),
+    "mlflow": _Command("fedkey.cli.mlflow", "mlflow", "Write runs into a local store of MLflow."),
     "models": _Command("fedkey.cli.rounds", "models", "Look at a server's models, and promote one."),
     "phones": _Command("fedkey.cli.phones", "phones", "Let headless phones type and take part in rounds."),
     "pretrain": _Command("fedkey.cli.pretrain", "pretrain", "Make a public start from public text."),

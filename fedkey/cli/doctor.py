@@ -15,10 +15,15 @@ from fedkey.cli.output import JSON, print_json
 from fedkey.paths import cache
 
 _MIN_FREE_BYTES = 2 << 30
-_KEY_PACKAGE = {"simulation": "tensorflow_federated", "server": "flask", "report": "matplotlib"}
+_KEY_PACKAGE = {"simulation": "tensorflow_federated", "server": "flask", "report": "matplotlib", "mlflow": "mlflow"}
 """Without which a group of dependencies is not installed at all."""
 
-_FOR = {"simulation": "`fedkey simulate` and `fedkey demo`", "server": "`fedkey serve`", "report": "plots and reports"}
+_FOR = {
+    "simulation": "`fedkey simulate` and `fedkey demo`",
+    "server": "`fedkey serve`",
+    "report": "plots and reports",
+    "mlflow": "`fedkey mlflow`",
+}
 
 
 @click.command()

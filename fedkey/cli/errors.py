@@ -20,6 +20,7 @@ GROUP_OF = {
     "gunicorn": "server",
     "limits": "server",
     "matplotlib": "report",
+    "mlflow": "mlflow",
     "prometheus_client": "server",
     "psutil": "simulation",
     "rich": "simulation",

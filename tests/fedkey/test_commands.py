@@ -87,7 +87,7 @@ def test_doctor_is_content_with_a_phones_install_and_says_what_it_leaves_out(mon
     result = fedkey("doctor")
     assert result.exit_code == 0, result.output
     assert "missing" not in result.output
-    for group in ("simulation", "server", "report"):
+    for group in ("simulation", "server", "report", "mlflow"):
         assert f"uv sync --group {group}" in result.output
 
 
