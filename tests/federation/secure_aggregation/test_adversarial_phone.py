@@ -11,6 +11,7 @@ from federation.secure_aggregation.errors import (
     BadSignatureError,
     ConflictingMessageError,
     ImpossibleSumError,
+    InboxRefusedError,
     MalformedMessageError,
     MismatchError,
     OutOfOrderError,
@@ -324,6 +325,16 @@ def test_a_dealer_of_some_false_shares_is_blamed_and_the_sum_is_right(monkeypatc
     result = session.aggregate()
     assert equal(result.vector, session.expected(range(9)))
     assert result.blame.suspects == {_id(3)}
+
+
+def test_a_phone_complains_of_shares_outside_of_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = [shamir.PRIME.to_bytes(32, "little")] * 5
+    session = Session(5, parameters()).advertise()
+    with _dealing(monkeypatch, [bytes(secret) for secret in session.phones[3]._secrets], lambda _: outside):
+        session.share()
+    with pytest.raises(InboxRefusedError, match=_id(3).hex()) as error:
+        session.mask()
+    assert error.value.complaint
 
 
 @pytest.mark.parametrize("dealer", [3, 0], ids=["survivor", "drop-out"])
