@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.results import CORPUS
 from federation.simulation import central
-from federation.simulation.central import CentralTraining
+from federation.simulation.central_training import CentralTraining
 from federation.simulation.prepare import prepared
 from fedkey.paths import cache
 from model.batches import Rows

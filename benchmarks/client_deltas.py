@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.results import CORPUS
 from federation.simulation import central
-from federation.simulation.central import CentralTraining
+from federation.simulation.central_training import CentralTraining
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.results import CORPUS
 from federation.simulation import central
-from federation.simulation.central import CentralTraining
+from federation.simulation.central_training import CentralTraining
 from federation.simulation.prepare import Prepared, prepared
 from federation.updates.update import Tally, Update
 from fedkey.paths import cache

@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.results import RESULTS, Figure, kept, write
 from federation.simulation import central
-from federation.simulation.central import CentralTraining
+from federation.simulation.central_training import CentralTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.evaluation import Evaluator
 from federation.simulation.mixing import with_fitted_mixture

@@ -33,7 +33,7 @@ from federation.privacy.proposals import proposals
 from federation.privacy.toeplitz import Buffers, banded_square_root, prefix_variances, squared_sensitivity
 from federation.privacy.training import BY_CLIENTS, BY_SERVER, PrivateTraining, RunRecord
 from federation.rounds.server_optimizers import OptimizerSettings
-from federation.simulation.central import CentralTraining
+from federation.simulation.central_training import CentralTraining
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.evaluation import Evaluator

@@ -18,7 +18,7 @@ from rich.progress import Progress
 from benchmarks import mixture, personal
 from benchmarks.results import RESULTS, Figure, write
 from federation.simulation import central
-from federation.simulation.central import CentralTraining
+from federation.simulation.central_training import CentralTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.evaluation import Evaluator
 from federation.simulation.prepare import Prepared, prepared

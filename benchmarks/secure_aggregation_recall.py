@@ -20,7 +20,7 @@ from benchmarks.results import CORPUS, Figure, write
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation import central
-from federation.simulation.central import CentralTraining
+from federation.simulation.central_training import CentralTraining
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server

@@ -5,13 +5,12 @@ import math
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from federation.base.ranges import Count, Decay, Natural, Ranged, Rate
+from federation.simulation.central_training import CentralTraining
 from model import files
 from model.batches import Rows
 from model.layout import FlatWeights, NetworkConfig, initial_weights
@@ -23,23 +22,6 @@ _FINAL_SHARE = 0.02
 SAVE_EVERY = 500
 """Steps between two states on disk."""
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
-
-
-@dataclass(frozen=True)
-class CentralTraining(Ranged):
-    """How a network is trained on text that lies in one place.
-
-    Attributes:
-        epochs: Number of passes over the rows; 0 leaves the weights random.
-        learning_rate: Peak learning rate of Adam (Kingma and Ba 2015); it warms up, then falls along a cosine.
-        batch_rows: Number of rows in a batch.
-        dropout: Share of the embedded inputs and of the outputs set to zero.
-    """
-
-    epochs: Natural = 6
-    learning_rate: Rate = 2e-3
-    batch_rows: Count = 16
-    dropout: Decay = 0.2
 
 
 def train(

@@ -25,7 +25,7 @@ from federation.fleet.scenario import Scenario
 from federation.privacy.training import BY_SERVER, PrivateTraining
 from federation.robustness import DefenceSettings
 from federation.rounds.server_optimizers import OptimizerSettings
-from federation.simulation.central import CentralTraining
+from federation.simulation.central_training import CentralTraining
 from federation.simulation.client_training import ClientTraining
 
 Schedule = Literal["constant", "cosine"]

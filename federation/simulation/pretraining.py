@@ -10,14 +10,14 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from data.public_text import PublicText
 from federation.simulation import central
-from federation.simulation.central import CentralTraining
+from federation.simulation.central_training import CentralTraining, Pretraining
 from model import ngram_mixing, public_start
 from model.batches import ROW_LENGTH, Rows, pack, targets_in
 from model.checkpoint import Checkpoint, CheckpointError
@@ -38,34 +38,6 @@ Encoded = list[list[int]]
 _FITTED_EVERY = 10  # every so many-th user's messages fit the mixture's weights
 _FITTED_MESSAGES = 1200
 _MAX_EXTENDING_GRAMS = 300_000  # of text that a user brings, beside those that ship
-
-
-@dataclass(frozen=True)
-class Pretraining:
-    """How a public start is made.
-
-    Attributes:
-        sizes: of the networks, smallest first. Only the first is trained from random weights: a larger one is widened
-            from it and trained on.
-        vocabulary_size: pieces at most.
-        min_occurrences: of a word of the public text that may be suggested, unless it is a common one.
-        user_weight: how often public users' messages count, which are most like what phones type.
-        max_grams: n-grams of two pieces or more that are kept.
-        training: of the first network.
-        growth: rows, as a share of all, that a widened network is trained on.
-        seed: everything random follows from it.
-    """
-
-    sizes: tuple[str, ...] = ("small", "gboard")
-    vocabulary_size: int = 8000
-    min_occurrences: int = 3
-    user_weight: int = 4
-    max_grams: int = 700_000
-    training: CentralTraining = field(
-        default_factory=lambda: CentralTraining(epochs=1, learning_rate=3e-3, batch_rows=64, dropout=0.0)
-    )
-    growth: float = 0.1
-    seed: int = 1
 
 
 @dataclass(frozen=True)

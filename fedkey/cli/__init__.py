@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import warnings
 from typing import NamedTuple
 
 import click
@@ -52,7 +53,9 @@ class _Lazy(UserErrors):
         if cmd_name not in _COMMANDS:
             return None
         command = _COMMANDS[cmd_name]
+        # Notices of TensorFlow and of what it imports are not for people who type a command.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
         found: click.Command = getattr(importlib.import_module(command.module), command.attribute)
         return found
 

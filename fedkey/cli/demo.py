@@ -1,45 +1,12 @@
 """`fedkey demo`: the main job from beginning to end."""
 
-import csv
-import json
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from data.corpus import Split
-from federation.simulation.ablation import BOTH, COUNTED, PUBLIC, TRAINED, ablation
-from federation.simulation.config import SimulationConfig
-from federation.simulation.evaluation import Evaluator
-from federation.simulation.mixed_rounds import mixed_rounds
-from federation.simulation.prepare import prepared
-from federation.simulation.run import Run
-from federation.simulation.run_folder import FOLDER, JUDGED
-from federation.simulation.start import start_of
 from fedkey import paths
-from fedkey.cli.corpora import HELP, say_language, say_left_out
-from fedkey.cli.keyboard import several
-from fedkey.progress import TrainingProgress, megabytes, words_bar
-from model import folders
-from model.checkpoint import Checkpoint
-from model.engine.litert_engine import LiteRTPredictor
-from model.evaluation import gains_table, spread_table, table
-from model.evaluation.report import LearningCurve, write
-from model.export import export
-from model.litert_files import inference_file
-from model.next_words import MixtureNextWords
-from model.suggestions import Suggester, split_word
-
-_POINTS, _POINT_CLIENTS = 6, 40  # of the learning curve, and who is asked for each
-_SAMPLES = (
-    *("i don't ", "how are ", "what do you want to ", "do you have any si", "that sounds ", "see you tom"),
-    *("hey ", "lol ", "i'm going to ", "are you ", "i think it's ", "my mom is ", "do you wanna ", "haha that's "),
-    *("where are you f", "i was just ", "can i ", "nice to ", "tell me about ", "so what's "),
-)
-_SAMPLES_SHOWN = 6
+from fedkey.cli.corpora import HELP
+from fedkey.cli.output import loading_tensorflow
 
 
 @click.command()
@@ -98,128 +65,19 @@ def demo(
     """
     if self_playing and not phones:
         raise click.UsageError("--self-playing is for the phones of --phones: give both")
-    started = time.monotonic()
-    folders.check(out, FOLDER)
-    config = replace(
-        SimulationConfig.beginning(start),
-        corpus=corpus,
+    loading_tensorflow()
+    from fedkey.cli.demonstration import demonstrate
+
+    demonstrate(
+        corpus,
+        start,
         rounds=rounds,
-        evaluate_every=max(1, rounds // _POINTS),
-        evaluate_clients=_POINT_CLIENTS,
+        headless_phones=headless_phones,
+        phone_rounds=phone_rounds,
+        users=users,
+        out=out,
+        report=report,
+        phones=phones,
+        self_playing=self_playing,
+        restart=restart,
     )
-    before = start_of(config, out, restart=True)  # not what an earlier demo goes on from
-    if before is None:
-        raise click.UsageError("the demo's phones count n-grams of a public start: choose another --start than seed")
-    ready = prepared(paths.corpus(corpus), paths.cache(), vocabulary=before.vocabulary)
-    if restart:
-        folders.clear(out, FOLDER)
-    say_left_out(ready.split)
-    say_language(ready.warning)
-    run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
-    clients = len(ready.tables["train"].users)
-    click.echo(
-        f"{corpus}: {len(ready.split.seed)} public users, {clients} clients whose text stays with them, "
-        f"{len(ready.split.held_out)} users held out"
-    )
-    evaluator = Evaluator(ready.split, max_users=users, show=words_bar)
-    kept = out / f"after-{phone_rounds}-rounds-of-{headless_phones}-phones"
-    if not kept.exists():
-        mixed_rounds(
-            before,
-            out,
-            corpus=corpus,
-            people=list(ready.split.train.values())[-headless_phones:],
-            rounds=phone_rounds,
-            texts=_gate_texts(ready.split, evaluator),
-            show=click.echo,
-        ).save(kept)
-    run.begin_with(Checkpoint.load(kept))
-    with TrainingProgress(rounds, run.rounds_done) as progress:
-        federated = run.train(progress.watcher)
-    models = ablation(before, federated, run.validation)
-    measured = {name: evaluator.network(model, name=name) for name, model in models.items()}
-    public, learned = measured[PUBLIC], [measured[COUNTED], measured[TRAINED], measured[BOTH]]
-    evaluations = [evaluator.ngram("central"), *measured.values()]
-    click.echo(
-        f"\nwords of {len(evaluator.users)} held-out users:\n{table(evaluations)}\n\n{spread_table(evaluations)}"
-    )
-    click.echo(f"\nwhat phones that keep their text add to public text:\n{gains_table(public, learned)}")
-    suggesters = {PUBLIC: _on_phone(models[PUBLIC]), COUNTED: _on_phone(models[COUNTED]), BOTH: _on_phone(models[BOTH])}
-    samples = dict(_differing(suggesters))
-    write(
-        report,
-        title="fedkey: next words learnt from phones that keep their text",
-        facts={
-            "corpus": corpus,
-            "clients": f"{clients}, {config.cohort} in a round",
-            "rounds": f"1 that counts and {phone_rounds} that train with {headless_phones} phones and simulated "
-            f"clients, {rounds} of simulated clients",
-            "a phone sends in a round": megabytes(run.traffic.up),
-            "a phone receives in a round": f"at most {megabytes(run.traffic.down)}, with the whole model",
-            "network": f"{config.size}, {run.network.parameters:,} weights",
-            "seconds this time": f"{time.monotonic() - started:.0f}",
-        },
-        evaluations=evaluations,
-        gains=(public, learned),
-        curve=_curve(out / "metrics.csv"),
-        samples=samples,
-    )
-    (out / JUDGED).write_text(json.dumps([evaluation.to_json() for evaluation in evaluations]))
-    click.echo(f"\nreport: {report}; model: {run.model_path}; server: {out / 'server'}")
-    click.echo(f"took {time.monotonic() - started:.0f} s\n")
-    if phones:
-        several(_exported(models[BOTH], out / "export"), out / "window", phones, self_playing=self_playing)
-    elif sys.stdin.isatty():
-        _try(suggesters)
-    else:
-        for text, strips in samples.items():
-            _show(text, strips)
-
-
-def _gate_texts(split: Split, evaluator: Evaluator) -> list[str]:
-    """Return messages of held-out users that the demo does not evaluate on, if there are any."""
-    others = [texts for user, texts in split.held_out.items() if user not in evaluator.users]
-    return [" ".join(text.split()) for texts in others or split.seed.values() for text in texts]
-
-
-def _on_phone(checkpoint: Checkpoint) -> Suggester:
-    """Return what a phone with this model suggests."""
-    predictor = LiteRTPredictor(inference_file(checkpoint, "int8"), checkpoint.network)
-    return Suggester(MixtureNextWords(predictor, checkpoint.vocabulary, checkpoint.mixture))
-
-
-def _exported(checkpoint: Checkpoint, folder: Path) -> Path:
-    """Write what phones come with; it is left alone if they have it already, since their words belong to it."""
-    if not folder.exists():
-        export(checkpoint, folder, inference="int8")
-    return folder
-
-
-def _try(suggesters: Mapping[str, Suggester]) -> None:
-    click.echo("Type the beginning of a message, with a space at the end for the next word; an empty line ends.")
-    while text := click.prompt("", default="", show_default=False, prompt_suffix="> "):
-        _show(text, _strips(suggesters, text))
-
-
-def _show(text: str, strips: Mapping[str, Sequence[str]]) -> None:
-    click.echo(f"“{text}”")
-    for name, words in strips.items():
-        click.echo(f"   {name:<28}" + "".join(f"{word:<16}" for word in words))
-
-
-def _differing(suggesters: Mapping[str, Suggester]) -> Iterator[tuple[str, dict[str, Sequence[str]]]]:
-    """Yield the first samples whose strips differ; those of others if there are too few."""
-    strips = {text: _strips(suggesters, text) for text in _SAMPLES}
-    alike = {text: len({tuple(words) for words in shown.values()}) == 1 for text, shown in strips.items()}
-    yield from sorted(strips.items(), key=lambda item: alike[item[0]])[:_SAMPLES_SHOWN]
-
-
-def _strips(suggesters: Mapping[str, Suggester], text: str) -> dict[str, Sequence[str]]:
-    before, typed = split_word(text)
-    return {name: [s.text for s in suggester.suggest(before, typed)] for name, suggester in suggesters.items()}
-
-
-def _curve(metrics: Path) -> LearningCurve:
-    with metrics.open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("validation_accuracy")]
-    return LearningCurve([int(row["round"]) for row in rows], [100 * float(row["validation_accuracy"]) for row in rows])

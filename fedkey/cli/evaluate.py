@@ -8,21 +8,17 @@ from typing import Any
 import click
 
 from data.corpus import Users
-from federation.simulation.evaluation import Evaluator
 from federation.simulation.prepare import language_words
 from fedkey import paths
 from fedkey.cli.corpora import HELP, chosen, sampling, say_language, speaking
-from fedkey.cli.output import JSON, print_json, quietly, say
+from fedkey.cli.output import JSON, loading_tensorflow, print_json, quietly, say
 from fedkey.progress import words_bar
 from model import folders
 from model.checkpoint import Checkpoint
-from model.engine.litert_engine import LiteRTPredictor
 from model.evaluation import Evaluation, compare, spread_table, table
-from model.evaluation.plot import plot_models
 from model.evaluation.typist import type_messages, typing_table
 from model.languages import language as language_of
 from model.languages.detection import detect, warning
-from model.litert_files import inference_file
 from model.next_words import MixtureNextWords
 from model.suggestions import Suggester
 
@@ -75,6 +71,9 @@ def evaluate(
     source = chosen(corpus, min_messages, max_users, model)
     judged = {"model": checkpoint.key, "corpus": list(source), "part": part, "users": users}
     _check(out, judged)
+    loading_tensorflow()
+    from federation.simulation.evaluation import Evaluator
+
     split = source.select().split
     code = language or detect(dict.fromkeys(checkpoint.vocabulary.words, 1)).code
     say_language(warning(language_words(getattr(split, part)), code) or "")
@@ -104,6 +103,8 @@ def evaluate(
 
 
 def _keep(evaluations: Sequence[Evaluation], out: Path, judged: dict[str, Any]) -> None:
+    from model.evaluation.plot import plot_models
+
     _begin(out, judged)
     for evaluation in evaluations:
         (out / f"{evaluation.name.replace(' ', '-')}.json").write_text(evaluation.to_json())
@@ -127,6 +128,9 @@ def _type(
     checkpoint: Checkpoint, code: str, users: Users, slips: float, out: Path, judged: dict[str, Any], *, as_json: bool
 ) -> None:
     """Type on a phone's keyboard, without and with what it has learned of the user."""
+    from model.engine.litert_engine import LiteRTPredictor
+    from model.litert_files import inference_file
+
     predictor = LiteRTPredictor(inference_file(checkpoint, "int8"), checkpoint.network)
     model = MixtureNextWords(predictor, checkpoint.vocabulary, checkpoint.mixture)
     suggester = Suggester(model, spoken=language_of(code))

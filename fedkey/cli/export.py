@@ -8,12 +8,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from federation.protocol.trust import PROFILES, Anchors, TrustProfile
 from fedkey import paths
 from fedkey.cli.corpora import chosen, sampling
+from fedkey.cli.output import loading_tensorflow
 from model import folders
 from model.checkpoint import Checkpoint
 from model.engine import Export
 from model.engine.exported import FOLDER, MANIFEST, TRUST
-from model.export import export as write_export
-from model.litert_files import inference_file, relative_perplexity
 from model.text import tokenise
 
 _MAX_LOSS = 0.001  # of perplexity, relative, that a smaller file may cost
@@ -72,6 +71,10 @@ def export(
     """
     checkpoint = Checkpoint.load(model)
     folders.check(out, FOLDER)
+    loading_tensorflow()
+    from model.export import export as write_export
+    from model.litert_files import inference_file, relative_perplexity
+
     if inference == "auto":
         texts = [
             text for own in chosen(corpus, min_messages, max_users, model).select().split.seed.values() for text in own

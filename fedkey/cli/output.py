@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, is_dataclass
 from typing import Any
@@ -49,6 +50,12 @@ def say(text: str) -> None:
     """Print what is good to know and no result."""
     if not _Level.quiet:
         click.echo(text)
+
+
+def loading_tensorflow() -> None:
+    """Say to a person who waits why nothing else is said yet: importing TensorFlow takes seconds."""
+    if not _Level.quiet and sys.stderr.isatty():
+        click.echo("loading TensorFlow", err=True)
 
 
 def print_json(content: object) -> None:

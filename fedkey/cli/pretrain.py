@@ -8,8 +8,9 @@ import click
 
 import data
 from data import public_text
-from federation.simulation.pretraining import Builder, Pretraining, PublicCorpus
+from federation.simulation.central_training import Pretraining
 from fedkey import paths
+from fedkey.cli.output import loading_tensorflow
 from model.layout import SIZES
 
 
@@ -44,6 +45,9 @@ def pretrain(
     """
     if out.exists():
         raise click.ClickException(f"{out} exists: choose another folder with --out")
+    loading_tensorflow()
+    from federation.simulation.pretraining import Builder, PublicCorpus
+
     split = data.select(paths.corpus(corpus)).split
     text = public_text.load(files)
     defaults = Pretraining()

@@ -9,12 +9,10 @@ import click
 from federation.fleet.scenario import Scenario
 from federation.simulation.config import SimulationConfig
 from federation.simulation.prepare import prepared
-from federation.simulation.run import Run
 from federation.simulation.run_folder import FOLDER
-from federation.simulation.start import start_of
 from fedkey import paths
 from fedkey.cli.corpora import HELP, Command, sampling, say_language, say_left_out, speaking, start_for
-from fedkey.cli.output import say
+from fedkey.cli.output import loading_tensorflow, say
 from fedkey.progress import TrainingProgress, megabytes
 from model import folders
 
@@ -105,6 +103,10 @@ def simulate(
     if files:
         config = config.with_options({"public": list(files)})
     folders.check(out, FOLDER)
+    loading_tensorflow()
+    from federation.simulation.run import Run
+    from federation.simulation.start import start_of
+
     model = start_of(config, out, restart=restart)
     ready = prepared(
         paths.corpus(config.corpus),

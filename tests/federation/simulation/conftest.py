@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from federation.rounds.server_optimizers import OptimizerSettings
-from federation.simulation.central import CentralTraining
+from federation.simulation.central_training import CentralTraining
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.config import SimulationConfig
 from federation.simulation.execution import Worker

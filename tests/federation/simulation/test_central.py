@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from federation.simulation import central
-from federation.simulation.central import CentralTraining
+from federation.simulation.central_training import CentralTraining
 from model.batches import pack
 from model.layout import NetworkConfig, initial_weights
 

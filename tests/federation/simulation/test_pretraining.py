@@ -7,8 +7,8 @@ import pytest
 
 from data import public_text
 from federation.simulation import pretraining
-from federation.simulation.central import CentralTraining
-from federation.simulation.pretraining import Builder, Pretraining, PublicCorpus
+from federation.simulation.central_training import CentralTraining, Pretraining
+from federation.simulation.pretraining import Builder, PublicCorpus
 from model import public_start
 from model.checkpoint import Checkpoint, CheckpointError
 from model.mixture import Mixture
