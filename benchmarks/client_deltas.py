@@ -15,9 +15,9 @@ from benchmarks.results import CORPUS
 from federation.simulation import central
 from federation.simulation.central_training import CentralTraining
 from federation.simulation.client_training import ClientTraining
-from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort
 from federation.simulation.prepare import prepared
+from federation.simulation.workers import Workers
 from fedkey.paths import cache
 from model.checkpoint import Checkpoint
 from model.layout import Layout, NetworkConfig
@@ -44,7 +44,7 @@ def main() -> None:
     layout = Layout.of(network.layout)
     chosen = np.random.default_rng(1).choice(len(rows.train), arguments.clients, replace=False)
     deltas = np.empty((arguments.clients, layout.dimension), np.float32)
-    with Worker():
+    with Workers():
         cohort = Cohort(network, ROW_LENGTH, ClientTraining())
         for number, client in enumerate(chosen):
             result = cohort.train(weights, [rows.train[client]])

@@ -32,8 +32,8 @@ from federation.server.installation import Installation
 from federation.server.preparation import EXPORT, prepare
 from federation.server.settings import RoundSettings, ServerSettings
 from federation.simulation.client_training import ClientTraining
-from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server
+from federation.simulation.workers import Workers
 from model.batches import ROW_LENGTH
 from model.engine.exported import TRUST
 from model.export import export
@@ -131,7 +131,7 @@ def _by_simulation(clients: Clients, count: int, rounds: int, seed: int) -> Flat
     network = clients.trainer.network
     layout = Layout.of(network.layout)
     training = ClientTraining(learning_rate=LEARNING_RATE, gradient_norm=1.0, dropout=DROPOUT)
-    with Worker():
+    with Workers():
         cohort = Cohort(network, ROW_LENGTH, training)
         server = Server(network, OptimizerSettings(name="sgd", learning_rate=1.0, momentum=0.0))
         state = server.initialize(list(layout.unflatten(clients.start).values()))

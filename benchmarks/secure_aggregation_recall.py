@@ -22,9 +22,9 @@ from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation import central
 from federation.simulation.central_training import CentralTraining
 from federation.simulation.client_training import ClientTraining
-from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server
 from federation.simulation.prepare import prepared
+from federation.simulation.workers import Workers
 from federation.updates.encoding import NORM_GROWTH, Encoding, ModularEncoding, PackedEncoding
 from federation.updates.update import Tally, Update, clip
 from fedkey.paths import cache
@@ -110,7 +110,7 @@ def main() -> None:
     layout = Layout.of(network.layout)
     names = ["float32", *arguments.encodings]
     accuracies: dict[str, list[float]] = {name: [] for name in names}
-    with Worker() as worker:
+    with Workers() as worker:
         cohort = Cohort(network, ROW_LENGTH, ClientTraining(learning_rate=0.5, dropout=0.0))
         for seed in range(arguments.seeds):
             for name in names:

@@ -24,9 +24,9 @@ import tensorflow_federated as tff
 from benchmarks.results import CORPUS, Figure, write
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.client_training import ClientTraining
-from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server
 from federation.simulation.prepare import Prepared, prepared
+from federation.simulation.workers import Workers
 from fedkey.paths import cache
 from model.batches import pack
 from model.layout import NetworkConfig, initial_weights
@@ -115,7 +115,7 @@ def _ours(cohort: int, rounds: int) -> dict[str, float]:
     ready = prepared(CORPUS, cache())
     rows = ready.rows(LENGTH).train
     network = _network(ready)
-    with Worker():
+    with Workers():
         half = Cohort(network, LENGTH, ClientTraining(learning_rate=0.5, batch_rows=BATCH, dropout=0.0))
         server = Server(network, OptimizerSettings(name="sgd", momentum=0.0))
         state = server.initialize(initial_weights(network, 0))
@@ -136,7 +136,7 @@ def _memory(cohort: int, rounds: int) -> dict[str, float]:
     rows = ready.rows(LENGTH).train
     network = _network(ready)
     seen = []
-    with Worker() as worker:
+    with Workers() as worker:
         half = Cohort(network, LENGTH, ClientTraining(learning_rate=0.5, batch_rows=BATCH, dropout=0.0))
         server = Server(network, OptimizerSettings(name="sgd", momentum=0.0))
         state = server.initialize(initial_weights(network, 0))

@@ -1,6 +1,5 @@
 """Processes of a server: gunicorn's workers answer phones, and a process beside them coordinates."""
 
-import errno
 import logging
 import os
 import shutil
@@ -19,12 +18,13 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from prometheus_client.multiprocess import mark_process_dead
 
+from federation.base.addresses import Address, listen
 from federation.base.child_processes import Supervised
 from federation.base.logs import JsonFormatter
 from federation.base.rate_limits import Limits, RateLimits
 from federation.enrolment.authority import AuthorityFolder
 from federation.enrolment.service import create_desk
-from federation.errors import ConfigError, FederationError
+from federation.errors import FederationError
 from federation.server.app import Site, create_app
 from federation.server.coordinator import Coordinator
 from federation.server.dashboard import Access, create_dashboard
@@ -92,7 +92,7 @@ def serve(folder: Path, *, host: str, port: int, workers: int, beside: Sequence[
     _Gunicorn(
         lambda: Installation.load(folder),
         application,
-        bind=_bind(host, port),
+        bind=str(Address(host, port)),
         workers=workers,
         when_ready=begun,
         on_reload=renewed,
@@ -128,7 +128,7 @@ def serve_dashboard(
     _Gunicorn(
         lambda: shown,
         lambda seen: create_dashboard(seen, access),
-        bind=_bind(host, port),
+        bind=str(Address(host, port)),
         workers=1,
         when_ready=begun,
         loglevel="warning",
@@ -164,7 +164,7 @@ def serve_desk(authority: Path, *, host: str, port: int) -> None:
     _Gunicorn(
         lambda: AuthorityFolder(authority),
         lambda folder: create_desk(folder, rates=RateLimits()),
-        bind=_bind(host, port),
+        bind=str(Address(host, port)),
         workers=1,
     ).run()
 
@@ -175,17 +175,7 @@ def check_address(host: str, port: int) -> None:
     Raises:
         ConfigError: it cannot; the message says why.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.create_server((host, port), family=family):
-            return
-    except OSError as error:
-        why = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
-        raise ConfigError(f"cannot listen on {_bind(host, port)}: {why}: choose another --host or --port") from error
-
-
-def _bind(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    listen(Address(host, port)).close()
 
 
 def _end_in_order(arbiter: Arbiter) -> None:

@@ -27,6 +27,7 @@ from federation.robustness import DefenceSettings
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.central_training import CentralTraining
 from federation.simulation.client_training import ClientTraining
+from federation.simulation.places import LOCAL, check_places
 
 Schedule = Literal["constant", "cosine"]
 Size = Literal["small", "gboard"]
@@ -59,7 +60,10 @@ class SimulationConfig(Ranged):
         evaluate_every: rounds between federated evaluations.
         evaluate_clients: at most so many clients take part in one, always the same.
         keep_states: how many of the latest states stay on disk.
-        worker_limit_mb: the TFF worker is replaced when it holds more.
+        workers: where clients are computed: `local`, a process of this machine, or the address of one that
+            `fedkey worker` started; each may stand there several times. Results do not depend on it.
+        allow_unauthenticated_network: whether workers may be reached without a tunnel.
+        worker_limit_mb: a local worker is replaced when it holds more.
         seed: everything random follows from it.
         warm_start: training on the public seed before the first round.
         client: what a client does with its rows.
@@ -85,6 +89,8 @@ class SimulationConfig(Ranged):
     evaluate_every: Count = 20
     evaluate_clients: Count = 100
     keep_states: Count = 2
+    workers: tuple[str, ...] = (LOCAL,)
+    allow_unauthenticated_network: bool = False
     worker_limit_mb: Count = 1500
     seed: Natural = 1
     warm_start: CentralTraining = field(default_factory=CentralTraining)
@@ -97,6 +103,7 @@ class SimulationConfig(Ranged):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_places(self.workers, allow_unauthenticated_network=self.allow_unauthenticated_network)
         if self.public and self.start == SEED:
             raise ConfigError("public text extends a public start: leave out --public, or choose another --start")
         if self.scenario is not None and self.cohort < self.scenario.rounds.minimum:

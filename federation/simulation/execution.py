@@ -1,28 +1,30 @@
-"""Where TFF computes: one worker process, started, watched and stopped here.
+"""Where TFF computes: a context on one worker, which is started here or runs on another machine.
 
-TFF's own helper starts the same C++ worker but lets it outlive Python and hold its pipes open; and the worker's memory
-grows over long runs. Here the worker dies with its parent, and is replaced when it has grown too large.
+TFF's own helper starts the same C++ worker but lets it outlive Python and hold its pipes open, and TFF asks a worker
+that is gone for ever. Here the worker ends with us, and is lost as soon as it does not answer.
 """
 
+import contextlib
+import functools
 import os
-import signal
 import subprocess
+import threading
 import time
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any
 
 import grpc
-import portpicker
 import psutil
 import tensorflow_federated as tff
+from tensorflow_federated.proto.v0 import executor_pb2, executor_pb2_grpc
 from tensorflow_federated.python.core.environments.tensorflow_frontend import tensorflow_computation
 from tensorflow_federated.python.core.impl.context_stack import runtime_error_context
 
-from federation.base.child_processes import end_with_parent
+from federation.base.addresses import Address, listen
 from federation.errors import WorkerError
+from federation.simulation import worker_process
 
-# Whatever computes outside a `Worker` fails at once instead of starting TFF's own worker, which nobody would stop.
+# Whatever computes outside of `Workers` fails at once instead of starting TFF's own worker, which nobody would stop.
 tff.framework.set_default_context(runtime_error_context.RuntimeErrorContext())
 
 _MESSAGE_BYTES = 2_000_000_000
@@ -30,112 +32,194 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_message_length", _MESSAGE_BYTES),
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
     ("grpc.max_send_message_length", _MESSAGE_BYTES),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # a new channel is a new connection
+    ("grpc.max_reconnect_backoff_ms", 1000),
 ]
+_LOST_CODES = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,  # we closed the channel
+    grpc.StatusCode.FAILED_PRECONDITION,  # another process answers at the address, which does not know our values
+    grpc.StatusCode.NOT_FOUND,
+}
+_STOPPING_SECONDS = 10.0
 
 
-def _die_with_parent() -> None:
-    end_with_parent(signal.SIGKILL)
-    # Ctrl-C is for Python, which stops the worker in order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+class WorkerLostError(WorkerError):
+    """A worker does not answer any more; what it was computing can be done by another."""
 
 
 class Worker:
-    """A TFF execution context on a worker process of its own, used as a context manager.
-
-    Inside the `with` block, TFF computations called from the same thread run on the worker. Once `recycle_if_above`
-    finds it too large it is stopped and a fresh one takes its place; computations compile again there.
+    """One worker and a TFF context on it; computes one call at a time.
 
     Args:
-        threads: client computations that run at once; by default one a core.
-        start_seconds: how long the worker may take until it answers.
+        address: of a worker that runs already; nothing for one that is started here, with us to end.
+        threads: client computations that run at once in one that is started here; by default one a core.
     """
 
-    def __init__(self, *, threads: int | None = None, start_seconds: float = 60.0) -> None:
-        self._threads = threads or os.cpu_count() or 1
-        self._start_seconds = start_seconds
+    def __init__(self, address: Address | None = None, *, threads: int | None = None) -> None:
+        self._given, self._threads = address, threads or os.cpu_count() or 1
         self._process: subprocess.Popen[bytes] | None = None
+        self._address: Address | None = address
         self._channel: grpc.Channel | None = None
-        self._installed: Any = None
+        self._context: Any = None
 
-    def __enter__(self) -> Self:
-        self._start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stop()
+    def __str__(self) -> str:
+        return "the local worker" if self._given is None else f"the worker at {self._given}"
 
     @property
-    def pid(self) -> int:
-        """The worker's process id."""
+    def is_local(self) -> bool:
+        """Whether it is started here."""
+        return self._given is None
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of a worker that was started here: ours and TFF's."""
         if self._process is None:
-            raise WorkerError("the worker is not running: enter its context first")
-        return self._process.pid
+            return []
+        return [self._process.pid, *(child.pid for child in psutil.Process(self._process.pid).children(recursive=True))]
 
     @property
     def resident_bytes(self) -> int:
-        """Memory that the worker holds now."""
-        return int(psutil.Process(self.pid).memory_info().rss)
+        """Memory that a worker that was started here holds now."""
+        total = 0
+        for pid in self.pids:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += int(psutil.Process(pid).memory_info().rss)
+        return total
 
-    def recycle_if_above(self, limit_bytes: int) -> bool:
-        """Replace the worker if it holds more than `limit_bytes`; return whether that happened."""
-        if self.resident_bytes <= limit_bytes:
-            return False
-        self._stop()
-        self._start()
-        return True
+    def open(self, seconds: float) -> None:
+        """Start the worker if it is one of ours and does not answer; connect, and wait until it does.
 
-    def _start(self) -> None:
-        binary = Path(tff.__file__).parent / "data" / "worker_binary"
-        port = portpicker.pick_unused_port()
-        environment = {
-            **os.environ,
-            # Parallelism comes from clients, which share nothing: one thread inside an operation, one a client.
-            "TF_NUM_INTRAOP_THREADS": "1",
-            "TF_NUM_INTEROP_THREADS": str(self._threads),
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        }
-        self._process = subprocess.Popen(  # noqa: S603
-            [binary, f"--port={port}", f"--max_concurrent_computation_calls={self._threads}"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
-        )
-        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", _CHANNEL_OPTIONS)
-        stub = tff.framework.RemoteExecutorGrpcStub(self._channel)
-        deadline = time.monotonic() + self._start_seconds
-        while not stub.is_ready:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self._stop()
+        Raises:
+            WorkerError: it does not answer in time.
+        """
+        ends = time.monotonic() + seconds
+        if self._given is None:
+            self._have_process()
+        while not self.answers(min(1.0, seconds)):
+            if self._process is not None and self._process.poll() is not None:
                 raise WorkerError("the TFF worker did not start: run `fedkey doctor`")
-            time.sleep(0.05)
+            if time.monotonic() > ends:
+                raise WorkerError(f"{self} does not answer: start one there with `fedkey worker`, or leave it out")
+        self._channel = grpc.insecure_channel(str(self._address), _CHANNEL_OPTIONS)
+        self._context = _context_on(_Stub(self._channel))
 
-        def stack(cardinalities: dict[Any, int]) -> Any:
-            cardinalities.setdefault(tff.CLIENTS, 0)
-            executor = tff.framework.RemoteExecutor(stub)
-            executor.set_cardinalities(cardinalities)
-            return executor
+    def _have_process(self) -> None:
+        if self._process is not None and (self._process.poll() is not None or not self.answers(_STOPPING_SECONDS)):
+            self.close()
+        if self._process is None:
+            with listen(Address("127.0.0.1", 0)) as listener:
+                self._address = Address("127.0.0.1", listener.getsockname()[1])
+                self._process = worker_process.start(listener, threads=self._threads)
 
-        context = tff.framework.SyncExecutionContext(
-            executor_fn=tff.framework.ResourceManagingExecutorFactory(executor_stack_fn=stack),
-            compiler_fn=tff.backends.native.desugar_and_transform_to_native,
-            transform_args=tensorflow_computation.transform_args,
-            transform_result=tensorflow_computation.transform_result,
-        )
-        self._installed = tff.framework.get_context_stack().install(context)
-        self._installed.__enter__()
+    def answers(self, seconds: float) -> bool:
+        """Whether TFF's executor service answers at the address, on a connection of its own."""
+        with grpc.insecure_channel(str(self._address), _CHANNEL_OPTIONS) as channel:
+            asked = executor_pb2_grpc.ExecutorGroupStub(channel).GetExecutor
+            try:
+                asked(executor_pb2.GetExecutorRequest(), timeout=seconds, wait_for_ready=True)
+            except grpc.RpcError as error:
+                # It wants to know how many clients there are: so it is one, and it is there.
+                return bool(error.code() is grpc.StatusCode.NOT_FOUND)
+            return True
 
-    def _stop(self) -> None:
-        if self._installed is not None:
-            self._installed.__exit__(None, None, None)
-            self._installed = None
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+    def invoke(self, computation: Any, argument: Any) -> Any:
+        """Return what a computation returns.
+
+        Raises:
+            WorkerLostError: the worker is gone.
+        """
+        if self._context is None:
+            raise WorkerLostError(f"{self} is not connected")
+        return self._context.invoke(computation, argument)
+
+    def disconnect(self) -> None:
+        """End the connection; a call that waits for an answer finds the worker lost."""
+        channel, self._channel, self._context = self._channel, None, None
+        if channel is not None:
+            channel.close()
+
+    def close(self) -> None:
+        """End the connection, and the worker if it was started here."""
+        self.disconnect()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(_STOPPING_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class _Stub(tff.framework.RemoteExecutorGrpcStub):
+    """Says at once that a worker is lost."""
+
+    def get_executor(self, request: Any) -> Any:
+        return _asked(super().get_executor, request)
+
+    def create_value(self, request: Any) -> Any:
+        return _asked(super().create_value, request)
+
+    def create_struct(self, request: Any) -> Any:
+        return _asked(super().create_struct, request)
+
+    def create_call(self, request: Any) -> Any:
+        return _asked(super().create_call, request)
+
+    def create_selection(self, request: Any) -> Any:
+        return _asked(super().create_selection, request)
+
+    def compute(self, request: Any) -> Any:
+        return _asked(super().compute, request)
+
+    def dispose(self, request: Any) -> Any:
+        with contextlib.suppress(WorkerLostError):  # with all that it held
+            _asked(super().dispose, request)
+
+    def dispose_executor(self, request: Any) -> Any:
+        with contextlib.suppress(WorkerLostError):
+            _asked(super().dispose_executor, request)
+
+
+def _asked(ask: Callable[[Any], Any], request: Any) -> Any:
+    try:
+        return ask(request)
+    except grpc.RpcError as error:
+        if error.code() in _LOST_CODES:
+            raise WorkerLostError(f"a worker is lost: {error.details()}") from error
+        raise
+    except ValueError as error:  # gRPC's word for a channel that was closed
+        raise WorkerLostError(f"a worker is lost: {error}") from error
+
+
+def _context_on(stub: _Stub) -> Any:
+    def stack(cardinalities: dict[Any, int]) -> Any:
+        cardinalities.setdefault(tff.CLIENTS, 0)
+        executor = tff.framework.RemoteExecutor(stub)
+        executor.set_cardinalities(cardinalities)
+        return executor
+
+    return tff.framework.SyncExecutionContext(
+        executor_fn=tff.framework.ResourceManagingExecutorFactory(executor_stack_fn=stack),
+        compiler_fn=_compiled,
+        transform_args=tensorflow_computation.transform_args,
+        transform_result=tensorflow_computation.transform_result,
+    )
+
+
+_compiling = threading.Lock()
+
+
+def _compiled(computation: Any) -> Any:
+    """Compile once for all workers, however many there are and come."""
+    with _compiling:
+        return _compile(computation)
+
+
+@functools.lru_cache(maxsize=32)
+def _compile(computation: Any) -> Any:
+    return tff.backends.native.desugar_and_transform_to_native(computation)

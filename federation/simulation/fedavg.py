@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_federated as tff
 
@@ -21,6 +22,7 @@ from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.report import FederatedEvaluation
 from federation.simulation.states import ServerState
+from federation.simulation.workers import Over
 from federation.updates.update import Tally, Update
 from federation.updates.weighted_sum import WeightedSum
 from model.batches import Rows
@@ -28,8 +30,8 @@ from model.evaluation import ACCURACY_BINS, Spread, Totals
 from model.layout import FlatWeights, Layout, NetworkConfig
 from model.network import dropout_noise, loss_and_hits
 
-PART_CLIENTS = 20
-"""Clients in one call of TFF."""
+PART_CLIENTS = 10
+"""Clients in one call of TFF, by one worker. Sums are those of parts, so their rounding depends on it."""
 
 
 class CohortResult(NamedTuple):
@@ -150,9 +152,20 @@ def build_server_optimizer(options: OptimizerSettings) -> tff.learning.optimizer
 
 
 class Cohort:
-    """Simulated clients: the half of a round that sees data. Runs on the TFF context of the calling thread."""
+    """Simulated clients: the half of a round that sees data. Runs on the TFF context of the calling thread.
 
-    def __init__(self, network: NetworkConfig, row_length: int, training: ClientTraining) -> None:
+    TFF holds 10 MB a client that it computes in one call, so a large cohort is computed in parts of one size: memory
+    does not grow with it.
+
+    Args:
+        network: sizes.
+        row_length: targets in a row.
+        training: of a client.
+        over: computes parts; by default one after the other.
+    """
+
+    def __init__(self, network: NetworkConfig, row_length: int, training: ClientTraining, *, over: Over = map) -> None:
+        self._over = over
         self._work = client_work(network, row_length, training)
         self._row_length = row_length
         work_state = self._work.initialize.type_signature.result.member
@@ -215,35 +228,47 @@ class Cohort:
         self._work_state: Any = None
 
     def train(self, weights: FlatWeights, clients: Sequence[Rows]) -> CohortResult:
-        """Train every client on its rows, in order, from `weights`; a client without rows adds nothing.
+        """Train every client on its rows, in order, from `weights`; a client without rows adds nothing."""
+        state = self._initial_state()
 
-        TFF holds 10 MB a client that it computes in one call, so a large cohort is summed in parts of one size: memory
-        does not grow with it.
-        """
-        return functools.reduce(operator.add, (self._train_part(weights, part) for part in _parts(clients)))
+        def train_part(part: Sequence[Rows]) -> CohortResult:
+            delta_sum, weight, measurements = self._train(state, _model_weights(weights), list(part))
+            return CohortResult([-np.asarray(delta) for delta in delta_sum], float(weight), _totals(measurements))
 
-    def _train_part(self, weights: FlatWeights, clients: Sequence[Rows]) -> CohortResult:
-        delta_sum, weight, measurements = self._train(self._initial_state(), _model_weights(weights), list(clients))
-        return CohortResult([-np.asarray(delta) for delta in delta_sum], float(weight), _totals(measurements))
+        return functools.reduce(operator.add, self._over(train_part, _parts(clients)))
 
     def updates(self, weights: FlatWeights, clients: Sequence[Rows]) -> tuple[list[Update], Totals]:
         """Train every client as `train` does and return each one's own update, in order, as a phone would have it.
 
         Its examples are the client's weight; a client whose training diverged has none and a delta of zero.
         """
+        state = self._initial_state()
+
+        def train_part(part: Sequence[Rows]) -> tuple[list[Update], Totals]:
+            results, measurements = self._train_each(state, _model_weights(weights), list(part))
+            return [self._update(result) for result in results], _totals(measurements)
+
         updates, totals = [], Totals(0.0, 0.0, 0.0)
-        for part in _parts(clients):
-            results, measurements = self._train_each(self._initial_state(), _model_weights(weights), list(part))
-            totals = _added(totals, _totals(measurements))
-            for result in results:
-                delta = self._layout.flatten([np.asarray(part) for part in result.update])
-                updates.append(Update(-delta, Tally(round(float(result.update_weight)))))
+        for some, their_totals in self._over(train_part, _parts(clients)):
+            updates += some
+            totals = _added(totals, their_totals)
         return updates, totals
+
+    def _update(self, result: Any) -> Update:
+        delta = self._layout.flatten([np.asarray(part) for part in result.update])
+        return Update(-delta, Tally(round(float(result.update_weight))))
 
     def evaluate(self, weights: FlatWeights, clients: Sequence[Rows]) -> FederatedEvaluation:
         """Return the sums over all clients' rows, each computed on its client."""
-        totals, histogram = self._evaluate(_model_weights(weights), list(clients))
-        return FederatedEvaluation(Totals(*(float(value) for value in totals)), Spread(np.asarray(histogram)))
+
+        def evaluate_part(part: Sequence[Rows]) -> tuple[Totals, npt.NDArray[np.int64]]:
+            totals, histogram = self._evaluate(_model_weights(weights), list(part))
+            return Totals(*(float(value) for value in totals)), np.asarray(histogram)
+
+        totals, histogram = Totals(0.0, 0.0, 0.0), np.zeros(ACCURACY_BINS, np.int64)
+        for some, counted in self._over(evaluate_part, _parts(clients)):
+            totals, histogram = _added(totals, some), histogram + counted
+        return FederatedEvaluation(totals, Spread(histogram))
 
     def _initial_state(self) -> Any:
         if self._work_state is None:

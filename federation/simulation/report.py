@@ -34,6 +34,7 @@ class RoundReport(NamedTuple):
         validation: Federated evaluation after the round, in the rounds that have one.
         played: What the scenario made of it, if there is one.
         decisions: Decisions of the defence; nothing if there is none.
+        repeated: Calls of TFF that were done again because a worker was lost.
     """
 
     number: int
@@ -44,6 +45,7 @@ class RoundReport(NamedTuple):
     validation: FederatedEvaluation | None
     played: Played | None = None
     decisions: tuple[Decision, ...] | None = None
+    repeated: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def figures(report: RoundReport) -> dict[str, float]:
         "clients_per_s": report.clients / report.seconds,
         "bytes_up": report.traffic.up,
         "bytes_down": report.traffic.down,
+        "calls_repeated": report.repeated,
     }
     if report.decisions is not None:
         told |= counts(report.decisions)

@@ -27,7 +27,6 @@ from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
 from federation.simulation import central, splits
 from federation.simulation.aggregations import MeanState, aggregation
 from federation.simulation.config import SimulationConfig
-from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server
 from federation.simulation.mixing import with_fitted_mixture
 from federation.simulation.participation import choose_cohorts
@@ -36,6 +35,7 @@ from federation.simulation.rounds import Client, Rounds, pseudonym
 from federation.simulation.rows import FederatedRows
 from federation.simulation.run_folder import claim, noise_seed
 from federation.simulation.states import Progress, ServerState, States
+from federation.simulation.workers import Workers
 from federation.updates.encoding import choose
 from federation.updates.frozen_rows import FrozenRows
 from federation.updates.sparsification import Subset, chunk_energies
@@ -147,8 +147,8 @@ class Run:
         """Train to the last round, from wherever the run stands, and write the model."""
         watcher = watcher or Watcher()
         start = self._start(watcher)
-        with Worker() as worker:
-            cohort = Cohort(self.network, self.config.row_length, self.config.client)
+        with Workers(self.config.workers) as workers:
+            cohort = Cohort(self.network, self.config.row_length, self.config.client, over=workers.map)
             server = Server(self.network, self.config.server)
             first = Progress(server.initialize(start.weights), self._aggregation.initialize())
             done, progress = self._states.latest() or (0, first)
@@ -163,7 +163,9 @@ class Run:
             if not done:
                 release(validation_figures(cohort.evaluate(progress.state.weights, self._validation)), 0)
             for number in range(done + 1, self.config.rounds + 1):
+                before = workers.repeated
                 progress, report = self._round(cohort, server, rounds, progress, number)
+                report = report._replace(repeated=workers.repeated - before)
                 self._check_convergence(progress, report)
                 told = figures(report)
                 self._record = self._record.showing(told, _MIXTURE_WEIGHTS)
@@ -172,7 +174,7 @@ class Run:
                     self._record.save(self.directory)
                 self._states.save(number, progress)
                 watcher.round_done(report)
-                worker.recycle_if_above(self.config.worker_limit_mb << 20)
+                workers.recycle_if_above(self.config.worker_limit_mb << 20)
         checkpoint = Checkpoint(self.network, progress.state.weights, self.vocabulary, start.mixture)
         checkpoint = with_fitted_mixture(checkpoint, self._validation)
         checkpoint.save(self.model_path)

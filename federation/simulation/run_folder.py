@@ -27,7 +27,7 @@ FOLDER = folders.Kind(
     ),
 )
 
-_MAY_CHANGE = {"rounds", "evaluate_every", "keep_states", "worker_limit_mb"}
+_MAY_CHANGE = {"rounds", "evaluate_every", "keep_states", "workers", "allow_unauthenticated_network", "worker_limit_mb"}
 """Settings that say how long a run goes on and what is kept of it, not what a round does."""
 
 

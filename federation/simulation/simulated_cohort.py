@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from federation.rounds.counting import CountingSettings
 from federation.simulation.client_training import ClientTraining
-from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort
 from federation.simulation.prepare import prepared
+from federation.simulation.workers import Workers
 from federation.updates.update import Tally
 from federation.updates.weighted_sum import WeightedSum
 from model.batches import ROW_LENGTH, pack
@@ -99,6 +99,6 @@ def simulated_cohort(
     tables = prepared(corpus, cache, vocabulary=export.vocabulary).tables["train"]
     clients = [messages for user in range(len(tables.users)) if len(messages := tables.messages(user))]
     network = export.manifest.network
-    with Worker():
+    with Workers():
         cohort, layout = Cohort(network, ROW_LENGTH, training), Layout.of(network.layout)
         yield SimulatedCohort(cohort, layout, clients, size, counting, weight_cap, training.epochs)

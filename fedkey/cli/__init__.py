@@ -40,6 +40,7 @@ _COMMANDS = {
     "sweep": _Command("fedkey.cli.sweep", "sweep", "Train runs that differ in some settings."),
     "suggest": _Command("fedkey.cli.suggest", "suggest", "Suggest and learn for another keyboard, by JSON lines."),
     "simulate": _Command("fedkey.cli.simulate", "simulate", "Train by federated averaging over simulated clients."),
+    "worker": _Command("fedkey.cli.worker", "worker", "Compute for a simulation on another machine."),
 }
 
 

@@ -24,7 +24,8 @@ def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command
     value: Any = _DEFAULTS
     for part in name.split("."):
         value = getattr(value, part)
-    return click.option(option, name.replace(".", "__"), show_default=str(value), **rest)
+    shown = ",".join(value) if isinstance(value, tuple) else str(value)
+    return click.option(option, name.replace(".", "__"), show_default=shown, **rest)
 
 
 @click.command()
@@ -75,6 +76,20 @@ def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command
     help="Size of a larger cohort whose noise is simulated: shows what it would learn, and protects nobody.",
 )
 @_setting("--clip", "privacy.clip", type=float, help="L2 bound of a client's update.")
+@_setting(
+    "--workers",
+    "workers",
+    callback=lambda _context, _option, value: value.split(",") if value else None,
+    metavar="PLACE,...",
+    help="Where clients are computed: local, a process of this machine, or HOST:PORT of a `fedkey worker`; each may "
+    "stand there several times.",
+)
+@click.option(
+    "--allow-unauthenticated-network",
+    is_flag=True,
+    default=None,
+    help="Reach workers without a tunnel, on a network that only machines of yours are on.",
+)
 @_setting("--seed", "seed", type=int, help="Everything random follows from it.")
 @click.option(
     "--set", "extra", multiple=True, metavar="NAME=VALUE", help="Any other setting, such as server.momentum=0."

@@ -9,8 +9,8 @@ import pytest
 from federation.device import LocalTraining
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.client_training import ClientTraining
-from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server
+from federation.simulation.workers import Workers
 from model.batches import ROW_LENGTH, pack
 from model.engine import Export
 from model.layout import Layout
@@ -29,7 +29,7 @@ PHONES = 5
 def test_rounds_of_phones_reach_what_the_simulation_reaches(
     tmp_path: Path,
     exported: Path,
-    worker: Worker,  # noqa: ARG001, F811 - pytest's way to share a fixture
+    worker: Workers,  # noqa: ARG001, F811 - pytest's way to share a fixture
 ) -> None:
     export = Export.load(exported)
     texts = [[TEXT[(number + i) % len(TEXT)] for i in range(4 + number)] * 3 for number in range(PHONES)]

@@ -13,10 +13,10 @@ from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.central_training import CentralTraining
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.config import SimulationConfig
-from federation.simulation.execution import Worker
 from federation.simulation.prepare import prepared
 from federation.simulation.report import RoundReport, Watcher
 from federation.simulation.run import Run
+from federation.simulation.workers import Workers
 from model.checkpoint import Checkpoint
 
 ROUNDS = 5
@@ -25,8 +25,8 @@ NewRun = Callable[..., Run]
 
 
 @pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    with Worker() as running:
+def worker() -> Iterator[Workers]:
+    with Workers() as running:
         yield running
 
 

@@ -9,8 +9,8 @@ from federation.errors import ConfigError
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation import fedavg
 from federation.simulation.client_training import ClientTraining
-from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, Server, build_server_optimizer, client_work
+from federation.simulation.workers import Workers
 from model.batches import Rows
 from model.evaluation import Spread
 from model.layout import FlatWeights, NetworkConfig, initial_weights
@@ -37,7 +37,7 @@ def weights() -> FlatWeights:
 
 
 @pytest.fixture(scope="module")
-def cohort(worker: Worker) -> Cohort:  # noqa: ARG001
+def cohort(worker: Workers) -> Cohort:  # noqa: ARG001
     return Cohort(NETWORK, LENGTH, TRAINING)
 
 

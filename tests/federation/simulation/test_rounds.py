@@ -12,10 +12,10 @@ from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.adversaries import ATTACKS, Attack, Attacker, Backdoor, garbage
 from federation.simulation.aggregations import aggregation
 from federation.simulation.client_training import ClientTraining
-from federation.simulation.execution import Worker
 from federation.simulation.fedavg import Cohort, CohortResult, Server
 from federation.simulation.rounds import Client, Rounds, pseudonym, reading
 from federation.simulation.states import Progress, ServerState
+from federation.simulation.workers import Workers
 from federation.updates.sparsification import chunk_energies
 from model.batches import Rows, pack
 from model.checkpoint import Checkpoint
@@ -45,12 +45,12 @@ PUBLIC = rows_of(100, 30)
 
 
 @pytest.fixture(scope="module")
-def cohort(worker: Worker) -> Cohort:  # noqa: ARG001
+def cohort(worker: Workers) -> Cohort:  # noqa: ARG001
     return Cohort(NETWORK, LENGTH, ClientTraining(learning_rate=0.5, batch_rows=4, gradient_norm=0.0, dropout=0.0))
 
 
 @pytest.fixture(scope="module")
-def server(worker: Worker) -> Server:  # noqa: ARG001
+def server(worker: Workers) -> Server:  # noqa: ARG001
     return Server(NETWORK, OptimizerSettings(name="sgd", momentum=0.0))
 
 
