@@ -13,23 +13,11 @@ from model.checkpoint import Checkpoint
 from tests.federation.simulation.conftest import same
 
 
-def simulate(corpus: Path, out: Path, cache: Path, *more: str, within: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+def simulate(corpus: Path, out: Path, cache: Path) -> subprocess.Popen[bytes]:
     options = ["--rounds", "6", "--cohort", "4", "--set", "row_length=8", "--set", "warm_start.epochs=1"]
     options += ["--set", "evaluate_clients=4"]
     return subprocess.Popen(
-        [
-            *within,
-            sys.executable,
-            "-m",
-            "fedkey",
-            "simulate",
-            "--corpus",
-            str(corpus),
-            "--out",
-            str(out),
-            *options,
-            *more,
-        ],
+        [sys.executable, "-m", "fedkey", "simulate", "--corpus", str(corpus), "--out", str(out), *options],
         env={**os.environ, "XDG_CACHE_HOME": str(cache)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -9,16 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import psutil
 import pytest
 
 from federation.simulation.report import RoundReport, Watcher
 from federation.simulation.run import Run
-from model.checkpoint import Checkpoint
 from tests.federation.simulation.conftest import same
-from tests.federation.simulation.test_killed_run import simulate
 
 COHORT = 24  # in three parts
 
@@ -72,49 +69,42 @@ def test_a_run_goes_on_with_other_workers_than_it_began_with(make: Callable[...,
 
 
 @pytest.fixture
-def two_hosts() -> Iterator[tuple[tuple[str, ...], tuple[str, ...], str]]:
-    """Two network namespaces with a cable between them: what runs a command in either, and the second one's address."""
-    names = [f"fedkey-{os.getpid()}-{end}" for end in "ab"]
-    cables = [f"fk{os.getpid()}{end}" for end in "ab"]
+def other_host() -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """A network namespace beside ours, a cable between them: what runs a command there, its address, the cable's end."""
+    name, ours, theirs = f"fedkey-{os.getpid()}", f"fk{os.getpid()}a", f"fk{os.getpid()}b"
 
     def ip(*words: str) -> None:
         subprocess.run(["ip", *words], check=True)
 
     with ExitStack() as stack:
-        for name in names:
-            ip("netns", "add", name)
-            stack.callback(ip, "netns", "del", name)
-        ip("link", "add", cables[0], "netns", names[0], "type", "veth", "peer", "name", cables[1], "netns", names[1])
-        for number, (name, cable) in enumerate(zip(names, cables, strict=True), 1):
-            ip("-n", name, "address", "add", f"10.77.0.{number}/24", "dev", cable)
-            ip("-n", name, "link", "set", cable, "up")
-            ip("-n", name, "link", "set", "lo", "up")
-        first, second = (("ip", "netns", "exec", name) for name in names)
-        yield first, second, cables[1]
+        ip("netns", "add", name)
+        stack.callback(ip, "netns", "del", name)  # and the cable
+        ip("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", name)
+        ip("address", "add", "198.18.77.1/24", "dev", ours)
+        ip("link", "set", ours, "up")
+        ip("-n", name, "address", "add", "198.18.77.2/24", "dev", theirs)
+        ip("-n", name, "link", "set", theirs, "up")
+        ip("-n", name, "link", "set", "lo", "up")
+        yield ("ip", "netns", "exec", name), "198.18.77.2", theirs
 
 
 @pytest.mark.slow
 def test_a_host_that_is_cut_off_in_a_run_changes_nothing_to_the_bit(
-    two_hosts: tuple[tuple[str, ...], tuple[str, ...], str], corpus: Path, tmp_path: Path
+    other_host: tuple[tuple[str, ...], str, str], make: Callable[..., Run]
 ) -> None:
-    here, there, cable = two_hosts
-    whole = simulate(corpus, tmp_path / "whole", tmp_path / "cache")
-    with working("--host", "10.77.0.2", "--allow-unauthenticated-network", within=there) as (address, _):
-        options = ("--workers", address, "--allow-unauthenticated-network")
-        with simulate(corpus, tmp_path / "cut", tmp_path / "cache", *options, within=here) as cut:
-            deadline = time.monotonic() + 200
-            while not (tmp_path / "cut" / "states" / "round-000002.npz").exists():
-                assert cut.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.002)
+    there, host, cable = other_host
+    reports: list[RoundReport] = []
+    here = make("here", cohort=COHORT).train()
+
+    def cut(report: RoundReport) -> None:
+        reports.append(report)
+        if report.number == 2:
             subprocess.run([*there, "ip", "link", "set", cable, "down"], check=True)
-            assert cut.wait(200) == 0
-    with whole:
-        assert whole.wait(200) == 0
-    assert same(Checkpoint.load(tmp_path / "cut" / "model"), Checkpoint.load(tmp_path / "whole" / "model"))
-    repeated = (tmp_path / "cut" / "metrics.csv").read_text().splitlines()
-    column = repeated[0].split(",").index("calls_repeated")
-    assert sum(float(line.split(",")[column] or 0) for line in repeated[1:]) >= 1
+
+    with working("--host", host, "--allow-unauthenticated-network", within=there) as (address, _):
+        run = make("cut", cohort=COHORT, workers=(address,), allow_unauthenticated_network=True)
+        assert same(run.train(Watcher(round_done=cut)), here)
+    assert [report.repeated for report in reports] == [0, 0, 1, 0, 0]
 
 
 @pytest.mark.slow
