@@ -37,6 +37,7 @@ ACTS = {
     "serve",
     "simulate",
     "suggest",
+    "worker",
 }
 """Commands that do something or run on; all others report."""
 

@@ -70,7 +70,7 @@ def test_a_run_goes_on_with_other_workers_than_it_began_with(make: Callable[...,
 
 @pytest.fixture
 def other_host() -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """A network namespace beside ours, a cable between them: what runs a command there, its address, the cable's end."""
+    """A network namespace, a cable to it: what runs a command there, its address, its end of the cable."""
     name, ours, theirs = f"fedkey-{os.getpid()}", f"fk{os.getpid()}a", f"fk{os.getpid()}b"
 
     def ip(*words: str) -> None:
