@@ -88,10 +88,11 @@ def _loss(checkpoint: "Checkpoint", folder: Path) -> float:
 
 def _download(folder: Path) -> int:
     """Return how many bytes a phone needs to predict with the whole mixture."""
-    from model.engine import VOCABULARY_FILES, Engine  # noqa: PLC0415
+    from model.engine import Engine  # noqa: PLC0415
     from model.mixture import FILES  # noqa: PLC0415
+    from model.vocabulary import CANDIDATES, VOCABULARY_FILES  # noqa: PLC0415
 
-    names = (Engine.LITERT.inference, *VOCABULARY_FILES, *FILES)
+    names = (Engine.LITERT.inference, *VOCABULARY_FILES, CANDIDATES, *FILES)
     return sum((folder / name).stat().st_size for name in names if (folder / name).exists())
 
 

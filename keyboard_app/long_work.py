@@ -15,6 +15,7 @@ from model.engine import Export
 from model.evaluation import Evaluation
 from model.mixture import Mixture
 from model.spellings import Spellings
+from model.vocabulary import Vocabulary
 
 
 def train(
@@ -47,7 +48,10 @@ def compare_models(directory: Path, old: SharedParts, new: SharedParts, texts: S
         ValueError: a part is not one of this network, or of its list of n-grams.
     """
     export = Export.load(directory)
-    measured = (_evaluated(export, parts.weights, texts, parts.mixture(export)) for parts in (old, new))
+    measured = (
+        _evaluated(export, parts.weights, texts, parts.mixture(export), parts.vocabulary(export))
+        for parts in (old, new)
+    )
     return judge(*measured)
 
 
@@ -66,13 +70,17 @@ def loss_rise(directory: Path, new: bytes, texts: Sequence[str]) -> float | None
     if np.array_equal(export.trainer().weights(), codec.from_bytes(new)):
         return 0.0
     with np.errstate(all="ignore"):  # weights of anybody's choice
-        return model_comparison.loss_rise(*(_evaluated(export, weights, texts, None) for weights in (None, new)))
+        return model_comparison.loss_rise(
+            *(_evaluated(export, weights, texts, None, export.vocabulary) for weights in (None, new))
+        )
 
 
-def _evaluated(export: Export, weights: bytes | None, texts: Sequence[str], mixture: Mixture | None) -> Evaluation:
+def _evaluated(
+    export: Export, weights: bytes | None, texts: Sequence[str], mixture: Mixture | None, vocabulary: Vocabulary
+) -> Evaluation:
     """Measure weights, or those of the export, on messages."""
     trainer = export.trainer()
     if weights is not None:
         trainer.set_weights(codec.from_bytes(weights))
     name = "the app's" if weights is None else "another"
-    return measure(EngineWordModel(trainer, export.vocabulary, Spellings(export.vocabulary), mixture, name=name), texts)
+    return measure(EngineWordModel(trainer, vocabulary, Spellings(vocabulary), mixture, name=name), texts)

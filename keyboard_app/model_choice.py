@@ -12,7 +12,7 @@ from keyboard_app.shared_models import SharedModels
 
 _NEW_AND_OLD: Mapping[SharedKind, str] = {
     "model": "the new shared model with the old one",
-    "counts": "what all phones counted with what was known before",
+    "counts": "what all phones counted and voted with what was known before",
 }
 
 

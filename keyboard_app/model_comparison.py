@@ -42,7 +42,8 @@ class Verdict:
 
     Attributes:
         old, new: how each did.
-        clearly_worse: whether the new one costs more bits a character, by more than chance explains.
+        clearly_worse: whether the new one costs more bits a character or saves fewer keystrokes, by more than chance
+            explains.
     """
 
     old: Measured
@@ -101,9 +102,10 @@ def judge(old: Evaluation, new: Evaluation) -> Verdict | None:
     words = int(new.counts["words"].sum())
     if words < MIN_WORDS:
         return None
-    found = compare(old, new, "bits_per_character")
-    worse = found.difference > _STANDARD_ERRORS * found.standard_error
-    return Verdict(_measured(old, words), _measured(new, words), clearly_worse=worse)
+    bits, saved = compare(old, new, "bits_per_character"), compare(old, new, "ksr")
+    dearer = bits.difference > _STANDARD_ERRORS * bits.standard_error
+    in_the_way = -saved.difference > _STANDARD_ERRORS * saved.standard_error  # words alone change no bits
+    return Verdict(_measured(old, words), _measured(new, words), clearly_worse=dearer or in_the_way)
 
 
 def loss_rise(shipped: Evaluation, new: Evaluation) -> float | None:

@@ -29,7 +29,7 @@ from federation.device import (
     UnreachableError,
     enrol,
 )
-from federation.device.counts import CountedList
+from federation.device.counts import PinnedLists
 from federation.errors import FederationError
 from federation.privacy import PrivacyBudget
 from federation.protocol.conditions import Conditions
@@ -248,16 +248,16 @@ class Participation:
                 needed=Conditions(idle=True, charging=True, unmetered=True),
                 shipped=lambda: self._export.trainer().weights(),
                 admits=self._admit,
-                counted=self._listed,
+                counted=self._lists,
                 budget=PrivacyBudget(rho(chosen.epsilon_limit), MAX_PARTICIPATIONS),
                 clock=self._clock,
             )
         return self._client
 
     @functools.cached_property
-    def _listed(self) -> CountedList:
-        """The only list that this phone counts; it takes a second to make."""
-        return CountedList.of(self._export.mixture.public)
+    def _lists(self) -> PinnedLists:
+        """The only lists that this phone counts over; they take a second to make."""
+        return PinnedLists.of(self._export.mixture.public, self._export.vocabulary)
 
     def _anchored(self) -> Anchors:
         """Return what the app brings along."""
@@ -294,10 +294,11 @@ class Participation:
         def should_stop() -> bool:
             return not self._wanted or not self._owner.conditions.now().meet(task.needed)
 
-        number, doing = self._opened().rounds()[0].number, "Training"
-        if task.counting is not None:
-            self._history.note(number, counted=[0, self._listed.length])
-            doing = "Counting"
+        number, doing, done = self._opened().rounds()[0].number, "Training", ""
+        asked = None if task.counting is None else self._lists.asked(task.counting)
+        if asked is not None:
+            doing, done = ("Voting", "voted") if asked == self._lists.words else ("Counting", "counted")
+            self._history.note(number, **{done: [0, asked.length]})
         if self._too_little:
             raise TooLittleError("too little was typed since the last training")
         max_messages = task.budgets[_DEVICE_CLASS].steps * TRAINING_BATCH  # a message has a row at least
@@ -310,8 +311,8 @@ class Participation:
         except child_processes.InterruptedWorkError as error:
             self._history.note(number, reason=f"{doing} was broken off: {error}.")
             raise
-        if task.counting is not None:
-            self._history.note(number, counted=[int(np.count_nonzero(update.delta)), self._listed.length])
+        if asked is not None:
+            self._history.note(number, **{done: [int(np.count_nonzero(update.delta)), asked.length]})
         self._texts.count_round()  # before anything of it leaves, whatever becomes of the round
         return update
 

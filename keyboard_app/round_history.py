@@ -17,6 +17,9 @@ from keyboard_app.typing.vault import Vault
 
 _CONTRIBUTIONS_KEPT = 20
 _FACTS, _CONTRIBUTION = "rounds", "contribution/"
+_DONE = {"counted": "counted word sequences from a public list", "voted": "voted for words of a public list"}
+"""What a phone did in a round, by the fact that is noted of it; in others it trained."""
+
 _REFUSALS = frozenset({DropReason.POLICY, DropReason.BUDGET, DropReason.SIGNATURE, DropReason.INCOMPATIBLE})
 
 
@@ -48,8 +51,8 @@ class RoundHistory:
         self._vault().put(_FACTS, json.dumps(known).encode())
 
     def was_counting(self, number: int) -> bool:
-        """Return whether a round counted, and trained nothing."""
-        return "counted" in self._facts().get(str(number), {})
+        """Return whether a round counted or voted, and trained nothing."""
+        return not _DONE.keys().isdisjoint(self._facts().get(str(number), {}))
 
     def note_refusal(self, store: PhoneStore, reason: str) -> None:
         """Keep why a round was refused, for the owner: the server is told no more than that it was."""
@@ -80,18 +83,18 @@ class RoundHistory:
 
     def _entry(self, record: RoundRecord, known: Mapping[str, Any]) -> RoundEntry:
         sealed = self._vault().get(f"{_CONTRIBUTION}{record.number}") if record.contributed else None
-        counted = known.get("counted")
         entry = RoundEntry(
             record.round_id,
             record.began,
             _outcome(record),
-            known.get("reason") or _reason(record, counted=counted is not None),
+            known.get("reason") or _reason(record, next(filter(None, map(_DONE.get, known)), "took part")),
             phones=record.phones if record.contributed else 0,
             bytes_up=record.sent,
             bytes_down=record.received,
             epsilon=known.get("epsilon"),
             accuracy=known.get("accuracy"),
-            counted=None if counted is None else (counted[0], counted[1]),
+            counted=_numbers(known.get("counted")),
+            voted=_numbers(known.get("voted")),
         )
         return entry if sealed is None else _with_contribution(entry, sealed)
 
@@ -100,17 +103,21 @@ class RoundHistory:
         return found
 
 
+def _numbers(known: Sequence[int] | None) -> tuple[int, int] | None:
+    return None if known is None else (known[0], known[1])
+
+
 def _outcome(record: RoundRecord) -> Outcome:
     if record.contributed:
         return Outcome.JOINED
     return Outcome.REFUSED if record.reason in _REFUSALS else Outcome.DROPPED
 
 
-def _reason(record: RoundRecord, *, counted: bool) -> str:
+def _reason(record: RoundRecord, done: str) -> str:
     if record.ended is None:
         return "It is running."
     if record.contributed:
-        return "This phone counted word sequences from a public list." if counted else "This phone took part."
+        return f"This phone {done}."
     told = record.reason.sentence
     return f"{told[:1].upper()}{told[1:]}."
 

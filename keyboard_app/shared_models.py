@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from federation.base.files import write_private
 from federation.protocol.model_codec import SharedKind
@@ -16,6 +16,7 @@ from model.engine import Export
 from model.mixture import Mixture
 from model.next_words import MixtureNextWords
 from model.spellings import Spellings
+from model.vocabulary import Vocabulary
 
 NO_COUNTS = 0
 """Version of the counts that the app came with, which may be none at all."""
@@ -117,7 +118,7 @@ class Versions:
 
 
 class SharedModels:
-    """What came to this phone of the shared model: versions of the network's weights, and of the counts of n-grams.
+    """What came to this phone of the shared model: versions of the network's weights, and of what was counted.
 
     Args:
         folder: of both.
@@ -126,12 +127,12 @@ class SharedModels:
 
     def __init__(self, folder: Path, export: Export) -> None:
         self._export = export
-        self._spellings = Spellings(export.vocabulary)
         self._kinds: Mapping[SharedKind, Versions] = {
             "model": Versions(folder, "models.json", ".weights", export.manifest.version),
             "counts": Versions(folder, "counts.json", ".counts", NO_COUNTS),
         }
-        self._mixed: tuple[int, Mixture] | None = None  # of the latest version of the counts
+        self._own = _Counted(NO_COUNTS, export.mixture, export.vocabulary, Spellings(export.vocabulary))
+        self._latest = self._own
 
     @property
     def export(self) -> Export:
@@ -158,21 +159,33 @@ class SharedModels:
             predictor = SharedParts(weights=self.of("model").content(model)).predictor(self._export)
         except (OSError, ValueError):
             predictor = self._export.predictor()
-        return MixtureNextWords(predictor, self._export.vocabulary, self._mixture(counts), self._spellings)
+        counted = self._counted(counts)
+        return MixtureNextWords(predictor, counted.vocabulary, counted.mixture, counted.spellings)
 
     def entries(self) -> Sequence[ModelEntry]:
         """Return what the screens show of every version, newest first: of the weights, then of counts if any came."""
         weights, counts = (own.entries(kind) for kind, own in self._kinds.items())
         return (*weights, *(counts if len(counts) > 1 else ()))
 
-    def _mixture(self, version: int) -> Mixture:
-        """Return the n-grams with a version of the counts; they take a second to make."""
-        mixed = self._mixed
-        if mixed is not None and mixed[0] == version:
-            return mixed[1]
+    def _counted(self, version: int) -> "_Counted":
+        """Return what a version of the counts makes of n-grams and words; it takes a second to make."""
+        if self._latest.version == version:
+            return self._latest
         try:
-            mixture = SharedParts(counts=self.of("counts").content(version)).mixture(self._export)
+            parts = SharedParts(counts=self.of("counts").content(version))
+            mixture, vocabulary = parts.mixture(self._export), parts.vocabulary(self._export)
         except (OSError, ValueError):
-            return self._export.mixture
-        self._mixed = (version, mixture)
-        return mixture
+            return self._own
+        own = self._own
+        spellings = own.spellings if vocabulary.key == own.vocabulary.key else Spellings(vocabulary)
+        self._latest = _Counted(version, mixture, vocabulary, spellings)
+        return self._latest
+
+
+class _Counted(NamedTuple):
+    """What a version of the counts makes of the n-grams and the words that the app came with."""
+
+    version: int
+    mixture: Mixture
+    vocabulary: Vocabulary
+    spellings: Spellings

@@ -1,11 +1,13 @@
-"""What a phone's server made of its model: weights that rounds trained, and n-grams that rounds counted."""
+"""What a phone's server made of its model: weights that rounds trained, n-grams that they counted, words voted for."""
 
 from typing import NamedTuple
 
 from federation.protocol import model_codec as codec
-from model.counts import CountedNgram, NgramList
+from model.counted_lists import CountedLists
 from model.engine import Export, Predictor
+from model.layout import FlatVector
 from model.mixture import Mixture
+from model.vocabulary import Vocabulary
 
 
 class SharedParts(NamedTuple):
@@ -13,7 +15,7 @@ class SharedParts(NamedTuple):
 
     Attributes:
         weights: of the network.
-        counts: sums over phones, float32 [n-grams of the app's list].
+        counts: over the app's lists, float32; see `model.counted_lists`.
     """
 
     weights: bytes | None = None
@@ -37,10 +39,22 @@ class SharedParts(NamedTuple):
         Raises:
             ValueError: the counts are not those of the app's list.
         """
-        public = export.mixture.public
-        if self.counts is None:
-            return export.mixture
-        if public is None:
-            raise ValueError("this app has no list of n-grams that counts could be of")
-        counts = codec.from_bytes(self.counts)
-        return export.mixture.beginning_with_counts(CountedNgram(counts, NgramList.pinned(public)))
+        return export.mixture if self.counts is None else _lists(export).mixture(export.mixture, self._counted)
+
+    def vocabulary(self, export: Export) -> Vocabulary:
+        """Return the vocabulary, with the words that phones voted for.
+
+        Raises:
+            ValueError: the counts are not those of the app's lists.
+        """
+        return export.vocabulary if self.counts is None else _lists(export).vocabulary(self._counted)
+
+    @property
+    def _counted(self) -> FlatVector:
+        return codec.from_bytes(self.counts or b"")
+
+
+def _lists(export: Export) -> CountedLists:
+    if export.mixture.public is None:
+        raise ValueError("this app has no list of n-grams that counts could be of")
+    return CountedLists.of(export.mixture.public, export.vocabulary)

@@ -54,7 +54,9 @@ class RoundEntry:
         update: This phone's clipped update, float32, sampled evenly to at most 4096 numbers; empty unless joined.
         masked: The words that the server got in the same places.
         counted: In a round that counted, how many n-grams of the public list this phone's messages hold, and how many
-            the list has; None in one that trained.
+            the list has; None in another one.
+        voted: Likewise in a round of votes: how many words of the public list this phone voted for, and how many there
+            are.
     """
 
     round_id: int
@@ -69,6 +71,7 @@ class RoundEntry:
     update: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32), compare=False)
     masked: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64), compare=False)
     counted: tuple[int, int] | None = None
+    voted: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

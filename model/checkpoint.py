@@ -13,13 +13,13 @@ from model import folders
 from model.layout import FlatWeights, NetworkConfig
 from model.mixture import FILES as MIXTURE_FILES
 from model.mixture import Mixture
-from model.vocabulary import Vocabulary
+from model.vocabulary import CANDIDATES, VOCABULARY_FILES, Vocabulary
 
 FOLDER = folders.Kind(
     "a model",
     "network.json",
     frozenset({"network", "vocabulary"}),
-    ("network.json", "weights.npz", "sentencepiece.model", "lexicon.json", *MIXTURE_FILES),
+    ("network.json", "weights.npz", *VOCABULARY_FILES, CANDIDATES, *MIXTURE_FILES),
 )
 
 

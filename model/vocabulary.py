@@ -5,11 +5,13 @@ segmented by itself and starts with the word-boundary sign, so a token's pieces 
 """
 
 import functools
+import gzip
 import hashlib
 import io
 import json
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,14 @@ from model.text import CLASSES, Token, tokenise
 PAD, UNKNOWN, BOUNDARY = 0, 1, 2
 """The special ids. BOUNDARY stands before the first message of a row and after every message."""
 
+VOCABULARY_FILES = ("sentencepiece.model", "lexicon.json")
+CANDIDATES = "candidates.txt.gz"
+"""Of a vocabulary on disk: files that it always has, and one that it may have."""
+
 _SPECIAL = {"<pad>": PAD, "<unk>": UNKNOWN, "<s>": BOUNDARY}
+
+_WORDS_TYPED = 3000
+"""Words of a phone's messages, roughly: who uses a word at all uses it once in so many."""
 
 
 class VocabularyError(ValueError):
@@ -29,15 +38,17 @@ class VocabularyError(ValueError):
 
 
 class Vocabulary:
-    """The pieces a network predicts, and the lexicon of words that may be suggested.
+    """The pieces a network predicts, the lexicon of words that may be suggested, and candidates that may join it.
 
     Args:
         sentencepiece_model: a serialised SentencePiece model, as `train` writes it.
         lexicon: occurrences of each suggestable word in the public text; 0 for one of the word list alone.
+        candidates: what `save` writes into CANDIDATES, which phones need too seldom to keep it unpacked.
     """
 
-    def __init__(self, sentencepiece_model: bytes, lexicon: dict[str, int]) -> None:
+    def __init__(self, sentencepiece_model: bytes, lexicon: Mapping[str, int], candidates: bytes = b"") -> None:
         self._file = sentencepiece_model
+        self._candidates = candidates
         try:
             self._model = PieceModel(sentencepiece_model)
         except PieceError as error:
@@ -102,6 +113,26 @@ class Vocabulary:
         found = {word: count for word, count in counts.items() if count >= min_occurrences or word in listed}
         return cls(written.getvalue(), listed | found)
 
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Public words that the lexicon lacks and phones vote for, sorted; read anew each time."""
+        return _unpacked(self._candidates)
+
+    def with_candidates(self, candidates: Iterable[str]) -> "Vocabulary":
+        """Return the same pieces and lexicon with other candidates."""
+        lines = "".join(f"{word}\n" for word in sorted(set(candidates)))
+        return Vocabulary(self._file, self.lexicon, gzip.compress(lines.encode(), mtime=0))
+
+    def widened(self, shares: Mapping[str, float]) -> "Vocabulary":
+        """Return the same pieces, and a lexicon that has some more words.
+
+        Args:
+            shares: of phones that use each of them.
+        """
+        once = sum(self.lexicon.values()) / _WORDS_TYPED
+        more = {word: max(1, round(share * once)) for word, share in shares.items()}
+        return Vocabulary(self._file, more | self.lexicon, self._candidates)
+
     @functools.cached_property
     def piece_frequencies(self) -> npt.NDArray[np.float64]:
         """Share of each piece in the public text, as the SentencePiece model estimates it [size].
@@ -122,16 +153,22 @@ class Vocabulary:
 
     def encode_lexicon(self) -> list[tuple[int, ...]]:
         """Return the piece ids of each of `words`, and remember none of them."""
-        return list(self._model.encode_each(self.words))
+        return self.encode_each(self.words)
+
+    def encode_each(self, words: Iterable[str]) -> list[tuple[int, ...]]:
+        """Return the piece ids of each word, and remember none of them; sorted words take less time."""
+        return list(self._model.encode_each(words))
 
     def encode(self, tokens: Sequence[Token]) -> list[int]:
         """Return the piece ids of a message, without boundaries."""
         return [piece for token in tokens for piece in self._encode_symbol(token.symbol)]
 
     def save(self, directory: Path) -> None:
-        """Write `sentencepiece.model` and `lexicon.json` into an existing directory."""
+        """Write VOCABULARY_FILES, and CANDIDATES if there are any, into an existing directory."""
         (directory / "sentencepiece.model").write_bytes(self._file)
         (directory / "lexicon.json").write_text(json.dumps(self.lexicon, ensure_ascii=False, indent=0))
+        if self._candidates:
+            (directory / CANDIDATES).write_bytes(self._candidates)
 
     @classmethod
     def load(cls, directory: Path) -> "Vocabulary":
@@ -143,11 +180,18 @@ class Vocabulary:
         try:
             model = (directory / "sentencepiece.model").read_bytes()
             lexicon = json.loads((directory / "lexicon.json").read_text())
-        except (OSError, ValueError) as error:
+            path = directory / CANDIDATES
+            candidates = path.read_bytes() if path.exists() else b""
+            _unpacked(candidates)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise VocabularyError(f"no usable vocabulary in {directory}: prepare it anew") from error
-        return cls(model, lexicon)
+        return cls(model, lexicon, candidates)
 
     def _segment(self, symbol: str) -> tuple[int, ...]:
         if symbol in self._classes:
             return (self._classes[symbol],)
         return self._model.encode(symbol)
+
+
+def _unpacked(file: bytes) -> tuple[str, ...]:
+    return tuple(gzip.decompress(file).decode().split()) if file else ()

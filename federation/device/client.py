@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from federation.device.answers import CheckedIn
 from federation.device.certificates import Certificates
 from federation.device.connection import Connection
-from federation.device.counts import CountedList, CountsSource
+from federation.device.counts import CountsSource, PinnedLists
 from federation.device.errors import (
     DistrustError,
     LeaveError,
@@ -39,7 +39,7 @@ from federation.secure_aggregation.errors import (
 )
 from model.layout import FlatVector
 
-_NO_LIST = CountedList()
+_NO_LISTS = PinnedLists()
 _NOTHING = Conditions()
 _LONGEST_REST_SECONDS = 24 * 3600.0
 _POLL_SECONDS = 1.0
@@ -82,7 +82,7 @@ class DeviceClient:
         needed: conditions that the owner asks for, whatever the task does.
         shipped: returns the weights that the app came with; needed if the policy bounds how far models may move.
         admits: see `ModelSource`.
-        counted: list of n-grams that the app counts; none by default.
+        counted: lists that the app counts over; none by default.
         budget: of privacy, for a device that has none yet.
         clock: seconds since 1970.
         uniform: random, 0 to 1.
@@ -101,7 +101,7 @@ class DeviceClient:
         needed: Conditions = _NOTHING,
         shipped: Callable[[], FlatVector] | None = None,
         admits: Callable[[bytes], None] = lambda _: None,
-        counted: CountedList = _NO_LIST,
+        counted: PinnedLists = _NO_LISTS,
         budget: PrivacyBudget | None = None,
         clock: Callable[[], float] = time.time,
         uniform: Callable[[], float] = random.random,

@@ -1,7 +1,7 @@
-"""The shared counts of n-grams on a device: which list it counts, and how it comes by what all devices counted."""
+"""The shared counts on a device: which lists it counts over, and how it comes by what all devices counted."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from federation.device.answers import ModelFacts
 from federation.device.connection import Connection
@@ -11,38 +11,65 @@ from federation.device.store import PhoneStore
 from federation.protocol import model_codec as codec
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.plan import RoundPlan
-from federation.protocol.task import TrainingTask
+from federation.protocol.task import CountingTask, TrainingTask
 from federation.secure_aggregation.identity import verifies
-from model.counts import NgramList
+from model.counted_lists import CountedLists
 from model.ngram_table import NgramTable
+from model.vocabulary import Vocabulary
+
+
+class AskedList(NamedTuple):
+    """A list as plans name it.
+
+    Attributes:
+        sha256: SHA-256 (hex) of the list.
+        length: Number of entries in it.
+    """
+
+    sha256: str
+    length: int
 
 
 @dataclass(frozen=True)
-class CountedList:
-    """The only list of n-grams that an app counts; whoever chooses it asks questions, so no server may.
+class PinnedLists:
+    """The only lists that an app counts over; whoever chooses one asks questions, so no server may.
 
     Attributes:
-        sha256: SHA-256 (hex) of the list; empty if the app counts none.
-        length: Number of n-grams in it.
+        ngrams: of the app's public n-gram.
+        words: candidates that the app votes for.
     """
 
-    sha256: str = ""
-    length: int = 0
+    ngrams: AskedList | None = None
+    words: AskedList | None = None
 
     @classmethod
-    def of(cls, public: NgramTable | None) -> Self:
-        """Return the list that follows from an app's public n-gram, if it has one."""
+    def of(cls, public: NgramTable | None, vocabulary: Vocabulary) -> Self:
+        """Return the lists that follow from an app's public n-gram, if it has one, and its candidates."""
         if public is None:
             return cls()
-        listed = NgramList.pinned(public)
-        return cls(listed.sha256, len(listed))
+        lists = CountedLists.of(public, vocabulary)
+        words = AskedList(lists.words.sha256, len(lists.words)) if len(lists.words) else None
+        return cls(AskedList(lists.ngrams.sha256, len(lists.ngrams)), words)
+
+    @property
+    def length(self) -> int:
+        """Number of entries of all lists: what all devices counted is of them."""
+        return sum(each.length for each in (self.ngrams, self.words) if each is not None)
+
+    def asked(self, counting: CountingTask) -> AskedList | None:
+        """Return the list that a round counts over, if it is one of these."""
+        lists = (self.ngrams, self.words)
+        return next((each for each in lists if each is not None and each.sha256 == counting.list_sha256), None)
 
     def mismatch(self, plan: RoundPlan, task: TrainingTask, dimension: int) -> tuple[DropReason, str] | None:
-        """Return why a round is neither of this list nor of the app's network of `dimension` weights, if it is not."""
-        counting = task.counting
-        if counting is not None and counting.list_sha256 != self.sha256:
-            return DropReason.POLICY, "the server asks to count another list than this app's"
-        if plan.dimension != (dimension if counting is None else self.length):
+        """Return why a round is about none of these lists, nor about the app's network, if it is not."""
+        expected = dimension
+        if task.counting is not None:
+            asked = self.asked(task.counting)
+            if asked is None:
+                return DropReason.POLICY, "the server asks to count another list than this app's"
+            expected = asked.length
+        if plan.dimension != expected:
             return DropReason.INCOMPATIBLE, "the plan's model has another size than this app's"
         return None
 
@@ -53,14 +80,14 @@ class CountsSource:
     Args:
         store: of the device.
         connection: to the server.
-        listed: list of the app.
+        lists: of the app.
     """
 
-    def __init__(self, store: PhoneStore, connection: Connection, listed: CountedList) -> None:
+    def __init__(self, store: PhoneStore, connection: Connection, lists: PinnedLists) -> None:
         self._store = store
         self._connection = connection
-        self._listed = listed
-        self._downloads = Downloads(store, connection, "counts", 4 * listed.length)
+        self._length = lists.length
+        self._downloads = Downloads(store, connection, "counts", 4 * lists.length)
 
     def follow(self, server_key: bytes) -> None:
         """Keep the server's current counts, if they are others than those that are here.
@@ -69,7 +96,7 @@ class CountsSource:
             DistrustError: the server did not sign them.
             UnreachableError: the server does not answer, or its answer cannot be used.
         """
-        if not self._listed.length:
+        if not self._length:
             return
         try:
             told = ModelFacts.from_bytes(self._connection.get("/v1/counts/current", what="counts version"))
@@ -80,6 +107,6 @@ class CountsSource:
         if not verifies(server_key, told.signature, codec.signed_part(told.version, told.sha256)):
             raise DistrustError("the signature of the counts is not the server's: they were not taken")
         content = self._downloads.fetched(told.sha256, None)
-        if len(content) != 4 * self._listed.length:
-            raise DistrustError("the server's counts are of another list than this app's: they were not taken")
+        if len(content) != 4 * self._length:
+            raise DistrustError("the server's counts are of other lists than this app's: they were not taken")
         self._store.keep_model(content, told.version, "counts")

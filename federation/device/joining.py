@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from federation.device.certificates import Certificates
 from federation.device.connection import Connection
-from federation.device.counts import CountedList
+from federation.device.counts import PinnedLists
 from federation.device.errors import LeaveError
 from federation.device.log_watch import LogWatch
 from federation.device.models import ModelSource
@@ -64,7 +64,7 @@ class Joining:
         anchors: what the app brings.
         models: where weights come from.
         certificates: the device's own, and which of the others' are revoked.
-        counted: list of n-grams that the app counts.
+        counted: lists that the app counts over.
         clock: seconds since 1970.
     """
 
@@ -76,7 +76,7 @@ class Joining:
         anchors: Anchors,
         models: ModelSource,
         certificates: Certificates,
-        counted: CountedList,
+        counted: PinnedLists,
         clock: Callable[[], float],
     ) -> None:
         self._store = store

@@ -14,7 +14,7 @@ from federation.updates.frozen_rows import FrozenRows
 from federation.updates.transforms import Freeze
 from federation.updates.update import Tally, Update
 from model.batches import Rows, pack, targets_in
-from model.counts import NgramList
+from model.counted_lists import CountedLists
 from model.engine import TRAINING_BATCH, Trainer
 from model.evaluation import Totals
 from model.ngram_table import NgramTable
@@ -33,7 +33,7 @@ class LocalTraining:
         min_rows: with fewer rows of text the phone leaves the round.
         max_steps: batches that the device can do, whatever more the server allows, of so many batches and tokens.
         monotonic: seconds, for the budget.
-        public: public n-gram, which the list of counting rounds follows from.
+        public: public n-gram, which the list of counting rounds follows from; candidates are the vocabulary's.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class LocalTraining:
         return Freeze(frozen)(Update(delta, tally))
 
     def _counted(self, counting: CountingTask) -> Update:
-        """Return how often what was typed holds each n-gram of the list, capped; the plan's codec clips it."""
+        """Return what a list of the app counts in what was typed, capped; the plan's codec clips it."""
         if self._public is None:
             raise ValueError("this app has no list of n-grams to count")
-        listed = NgramList.pinned(self._public)
-        if listed.sha256 != counting.list_sha256:
+        listed = CountedLists.of(self._public, self._vocabulary).named(counting.list_sha256)
+        if listed is None:
             raise ValueError("the server asks to count another list than this app's")
         texts = self._texts()
         if not texts:

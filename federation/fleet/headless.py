@@ -16,7 +16,7 @@ import httpx
 
 from federation.device.client import DeviceClient
 from federation.device.connection import Connection
-from federation.device.counts import CountedList
+from federation.device.counts import PinnedLists
 from federation.device.errors import PhoneError
 from federation.device.records import RoundRecord
 from federation.device.running_round import Train
@@ -78,7 +78,7 @@ class TrainerPool:
     def __init__(self, export: Export) -> None:
         self._vocabulary = export.vocabulary
         self._public = export.mixture.public
-        self.counted = CountedList.of(self._public)
+        self.counted = PinnedLists.of(self._public, self._vocabulary)
         self._trainer: Trainer = export.trainer()
         self._lock = threading.Lock()
         self._shipped = self._trainer.weights()

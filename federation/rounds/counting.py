@@ -1,11 +1,12 @@
-"""Counting rounds: clients count the n-grams of a public list, and only the sum of their counts is learned.
+"""Counting rounds: clients count the entries of a public list, and only the sum of their counts is learned.
 
 A counting round has the plan, encoding, masks, noise and privacy account of a training round. Only its vector differs:
-how often the client's messages hold each n-gram of the list, capped per n-gram and clipped in L2, so that one client
-moves the sum by a bounded length (as in federated analytics: Zhu et al., "Federated Heavy Hitters Discovery with
-Differential Privacy", AISTATS 2020, https://arxiv.org/abs/1902.08534, whose list is discovered instead of public).
-Counts of earlier rounds decay, so that the sum follows the fleet. Encoding rotates the vector, which spreads the few
-large counts over all coordinates; its rounding is a small fraction of a count.
+how often the client's messages hold each n-gram of the list, or its votes for words (`federation.rounds.voting`),
+capped per entry and clipped in L2, so that one client moves the sum by a bounded length (as in federated analytics:
+Zhu et al., "Federated Heavy Hitters Discovery with Differential Privacy", AISTATS 2020,
+https://arxiv.org/abs/1902.08534, whose list is discovered instead of public). Counts of earlier rounds decay, so that
+the sum follows the fleet. Encoding rotates the vector, which spreads the few large counts over all coordinates; its
+rounding is a small fraction of a count.
 """
 
 import math
@@ -22,9 +23,9 @@ from federation.privacy.mechanisms import NoiseScale
 from federation.protocol.plan import Mechanism, Privacy, RoundPlan
 from federation.updates.encoding import Encoding, choose
 from federation.updates.update import Tally, Update, clip
-from model.counts import NgramList
+from model.counted_lists import CountedList
 
-Counts = npt.NDArray[np.float32]  # [n-grams of the list]
+Counts = npt.NDArray[np.float32]  # [entries of the list]
 
 _ROUNDING_THRESHOLD = 0.5
 """Sums below half an occurrence are rounding of the encoding."""
@@ -50,7 +51,7 @@ class CountingSettings(Ranged):
         """Return whether a round, numbered from 1, counts instead of training."""
         return self.every > 0 and (round_id - 1) % self.every == 0
 
-    def update(self, listed: NgramList, messages: Iterable[Sequence[int]]) -> Update:
+    def update(self, listed: CountedList, messages: Iterable[Sequence[int]]) -> Update:
         """Return one client's contribution.
 
         Args:
@@ -58,7 +59,7 @@ class CountingSettings(Ranged):
             messages: Encoded messages of the client, without boundaries.
 
         Returns:
-            The counts as a delta, float32 [n-grams], at most `clip` long; every client weighs the same.
+            The counts as a delta, float32 [entries], at most `clip` long; every client weighs the same.
         """
         return Update(clip(capped(listed, messages, self.max_count), self.clip), Tally(examples=1))
 
@@ -78,8 +79,8 @@ class CountingSettings(Ranged):
         return result
 
 
-def capped(listed: NgramList, messages: Iterable[Sequence[int]], max_count: int) -> Counts:
-    """Return how often encoded messages hold each n-gram of a list, at most `max_count`: float32 [n-grams]."""
+def capped(listed: CountedList, messages: Iterable[Sequence[int]], max_count: int) -> Counts:
+    """Return what a list counts in encoded messages, at most `max_count` of each entry: float32 [entries]."""
     counts: Counts = np.minimum(listed.count(messages), max_count).astype(np.float32)
     return counts
 

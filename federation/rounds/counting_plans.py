@@ -66,6 +66,14 @@ class CountingPlan:
         """Whether the population sees what is worth counting."""
         return self.share <= LARGEST_SHARE
 
+    def refusal(self, what: str, epsilon: float) -> str:
+        """Say that the population is too small to count something, and what would do."""
+        return (
+            f"{self.population:,} phones are too few to count {what} at epsilon {epsilon:.3g}: noise hides what fewer "
+            f"than {100 * LARGEST_SHARE:g} % of phones use; wait for {self.population_for(LARGEST_SHARE):,} phones, or "
+            "shorten the list, the clip or the target"
+        )
+
     def population_for(self, share: float) -> int:
         """Return how many phones it takes to see what a share of them contributes one of."""
         noise = self.multiplier * self.clip * math.sqrt(2 * math.log(max(self.length, 2)) / MAX_COHORT)

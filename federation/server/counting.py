@@ -1,17 +1,20 @@
-"""Counting rounds of a server: the public list, what a sum makes of the counts, and their gate."""
+"""Counting rounds of a server: the public lists, what a sum makes of counts and votes, and their gate."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from federation.errors import ConfigError
-from federation.protocol.task import CountingTask
+from federation.protocol.task import CountingTask, TrainingTask
 from federation.rounds.counting import CountingSettings, threshold
 from federation.rounds.server_optimizers import ServerState
+from federation.rounds.voting import Votes, VotingSettings
 from federation.server.models import Models, Verdict
 from federation.updates.weighted_sum import WeightedSum
-from model.counts import MAX_COUNTED_ORDER, CountedNgram, NgramList
+from model.counted_lists import MAX_VOTES, CountedList, CountedLists
+from model.counts import MAX_COUNTED_ORDER, CountedNgram
 from model.engine import Export
 from model.layout import FlatVector
 from model.mixture import Mixture
@@ -19,15 +22,38 @@ from model.text import tokenise
 from model.vocabulary import BOUNDARY
 
 _MAX_POSITIONS = 2000
+_MAX_SHARE = 1.5  # of phones, with the noise that a sum may have
 _GATE_WEIGHTS = (0.0, 0.5, 0.5)  # public and counted n-gram alike; the network is not what changed
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a round counts.
+
+    Attributes:
+        listed: one of the app's lists.
+        settings: of counting over it.
+    """
+
+    listed: CountedList
+    settings: CountingSettings
+
+    @property
+    def task(self) -> CountingTask:
+        """What phones are told."""
+        return CountingTask(list_sha256=self.listed.sha256, max_count=self.settings.max_count)
+
+
 class Counting:
-    """Counting rounds; made of the list that the server's own export pins.
+    """Counting rounds; made of the lists that the server's own export pins.
+
+    A version is one vector over both lists: counts of n-grams that may not be noise, and shares of phones that use each
+    accepted word. The sums themselves, which decay, stay on the server.
 
     Args:
-        settings: Settings of counting rounds.
-        export: Exported model; its public n-gram makes the list.
+        settings: Settings of rounds that count n-grams.
+        voting: Settings of rounds that vote for words.
+        export: Exported model; its public n-gram and its candidates make the lists.
         models: Versions of the counts.
         texts: Public messages that the gate measures on.
         max_rise: Maximum relative rise of the loss on public text.
@@ -39,6 +65,7 @@ class Counting:
     def __init__(
         self,
         settings: CountingSettings,
+        voting: VotingSettings,
         export: Export,
         models: Models,
         texts: Sequence[str],
@@ -46,10 +73,11 @@ class Counting:
     ) -> None:
         public = export.mixture.public
         if public is None:
-            raise ConfigError("counting needs a public n-gram in the export: export a model from the public start")
-        self.settings, self.models = settings, models
-        self.listed = NgramList.pinned(public)
-        self.task = CountingTask(list_sha256=self.listed.sha256, max_count=settings.max_count)
+            raise ConfigError("there is nothing to count: see Installation.check_counting")
+        self.models = models
+        self.lists = CountedLists.of(public, export.vocabulary)
+        self._voting = voting
+        self._ngrams, self._words = Question(self.lists.ngrams, settings), Question(self.lists.words, voting.counting)
         self._mixture = Mixture((0.0, 1.0), public)
         self._max_rise = max_rise
         encoded = [export.vocabulary.encode(tokenise(text)) for text in texts]
@@ -57,42 +85,66 @@ class Counting:
         if not self._pieces:
             raise ConfigError("the gate has no public text: give a file with a message a line")
 
+    def question(self, round_id: int) -> Question | None:
+        """Return what a round asks, numbered from 1; None if it trains."""
+        if self._ngrams.settings.counts_in(round_id):
+            return self._ngrams
+        return self._words if self._voting.votes_in(round_id) else None
+
+    def asked(self, task: TrainingTask) -> Question:
+        """Return what a round that counted asked."""
+        return self._ngrams if task.counting == self._ngrams.task else self._words
+
     def begin(self, now: float) -> None:
         """Make counts of nothing the first version, if there is none."""
-        nothing = np.zeros(len(self.listed), np.float32)
-        self.models.begin(ServerState(nothing, {"sums": nothing, "variance": np.zeros(1, np.float32)}), now)
+        nothing = np.zeros(len(self.lists), np.float32)
+        slots = {"sums": nothing, "variance": np.zeros(1, np.float32), "votes": np.zeros(3, np.float32)}
+        self.models.begin(ServerState(nothing, slots), now)
 
-    def step(self, before: ServerState, total: WeightedSum, noise: float) -> ServerState:
+    def step(self, before: ServerState, total: WeightedSum, noise: float, asked: Question) -> ServerState:
         """Return the counts with those of a round.
-
-        What is released has no counts that may be noise; the sums themselves, which decay, stay on the server.
 
         Args:
             before: the counts before it.
             total: sum of everybody's counts.
             noise: variance of the noise on one counter of the sum.
+            asked: what was counted.
         """
-        sums = self.settings.added(before.slots["sums"], total.delta)
-        variance = self.settings.decay**2 * before.slots["variance"] + noise
-        least = threshold(math.sqrt(float(variance[0])), len(self.listed))
-        released = np.where(sums > least, sums, np.float32(0))
-        return ServerState(released, {"sums": sums, "variance": variance.astype(np.float32)})
+        length, sums, released = len(self.lists.ngrams), before.slots["sums"].copy(), before.weights.copy()
+        if asked is self._ngrams:
+            decay = asked.settings.decay
+            variance = decay**2 * before.slots["variance"] + noise
+            sums[:length] = asked.settings.added(sums[:length], total.delta)
+            least = threshold(math.sqrt(float(variance[0])), length)
+            released[:length] = np.where(sums[:length] > least, sums[:length], np.float32(0))
+            return ServerState(released, {**before.slots, "sums": sums, "variance": variance.astype(np.float32)})
+        votes = Votes(sums[length:], *before.slots["votes"].tolist())
+        votes = votes.added(total.delta, total.phones, noise, self._voting.decay)
+        sums[length:], released[length:] = votes.sums, votes.shares(self._voting.min_votes)
+        counted = np.array([votes.variance, votes.rounds, votes.clients], np.float32)
+        return ServerState(released, {**before.slots, "sums": sums, "votes": counted})
 
     def judge(self, new: FlatVector, old: FlatVector) -> Verdict:
-        """Compare two versions of the counts by the loss that public text has under them.
+        """Compare two versions of the counts by the loss that public text has under them, and see that shares are such.
 
         The first counts pass: what people type is another text than the public one, and phones fit how much it says.
+        No share of phones is above all of them, nor does the mean phone have more votes than there are.
         """
-        after = self._loss(new)
-        rise = after / max(self._loss(old), 1e-9) - 1 if old.any() else 0.0
-        return Verdict(passed=rise <= self._max_rise, metrics={"gate_loss": after, "gate_loss_rise": rise})
+        length = len(self.lists.ngrams)
+        after, before, shares = new[:length], old[:length], new[length:]
+        loss = self._loss(after)
+        rise = loss / max(self._loss(before), 1e-9) - 1 if before.any() else 0.0
+        metrics = {"gate_loss": loss, "gate_loss_rise": rise, "new_words": float(np.count_nonzero(shares))}
+        possible = bool(shares.max(initial=0.0) <= _MAX_SHARE and shares.sum() <= _MAX_SHARE * MAX_VOTES)
+        return Verdict(passed=rise <= self._max_rise and possible, metrics=metrics)
 
     def _loss(self, counts: FlatVector) -> float:
-        """Return the mean loss of a piece of public text, in nats."""
+        """Return the mean loss of a piece of public text under counts of n-grams, in nats."""
         mixture = self._mixture
         if counts.any():
-            mixture = mixture.with_counts(CountedNgram(counts, self.listed), _GATE_WEIGHTS)
-        probabilities = mixture.mixed(np.zeros((len(self._pieces), self.listed.size), np.float32), self._contexts)
+            mixture = mixture.with_counts(CountedNgram(counts, self.lists.ngrams), _GATE_WEIGHTS)
+        size = self.lists.ngrams.size
+        probabilities = mixture.mixed(np.zeros((len(self._pieces), size), np.float32), self._contexts)
         at = probabilities[np.arange(len(self._pieces)), self._pieces]
         return float(-np.log(np.maximum(at, 1e-12)).mean())
 

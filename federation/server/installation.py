@@ -144,12 +144,26 @@ class Installation:
         Args:
             texts: public messages that their gate measures on.
         """
-        settings = self.settings.rounds.counting
-        if not settings.every:
+        rounds = self.settings.rounds
+        if not (rounds.counting.every or rounds.words.every):
             return None
-        counting = Counting(settings, self.export, self.counts, texts, self.settings.max_relative_gate_loss)
+        self.check_counting()
+        max_rise = self.settings.max_relative_gate_loss
+        counting = Counting(rounds.counting, rounds.words, self.export, self.counts, texts, max_rise)
         counting.begin(self.clock())
         return counting
+
+    def check_counting(self) -> None:
+        """Refuse to count or to vote where nothing can come of it.
+
+        Raises:
+            ConfigError: the export has nothing to count, or too few phones vote for the noise that they add.
+        """
+        rounds, export = self.settings.rounds, self.export
+        if (rounds.counting.every or rounds.words.every) and export.mixture.public is None:
+            raise ConfigError("counting needs a public n-gram in the export: export a model from the public start")
+        if rounds.words.every:
+            rounds.words.check(rounds.privacy, rounds.goal, len(export.vocabulary.candidates))
 
     @cached_property
     def check_ins(self) -> CheckIns:
@@ -237,8 +251,9 @@ class Installation:
     @property
     def max_upload(self) -> int:
         """Bytes that a masked vector has at most."""
-        counting = self.settings.rounds.counting
-        longest = max(self.export.manifest.network.parameters, LIST_LENGTH if counting.every else 0)
+        rounds = self.settings.rounds
+        counts = rounds.counting.every or rounds.words.every
+        longest = max(self.export.manifest.network.parameters, LIST_LENGTH if counts else 0)
         return _WORD_BYTES * padded(longest) + _UPLOAD_OVERHEAD
 
     @property

@@ -51,6 +51,7 @@ def prepare(
     else:
         installation = _made(folder, model, fresh, public_text, vouching)
     installation.revocations()  # before the first phone comes
+    installation.check_counting()
     installation.begin(installation.export.trainer().weights())
     _write_trust(installation)
     return installation

@@ -25,6 +25,7 @@ from federation.rounds.counting import CountingSettings
 from federation.rounds.pace import JITTER
 from federation.rounds.selection import UNSPLIT_PHONES, Selection, Staying, select
 from federation.rounds.server_optimizers import OptimizerSettings
+from federation.rounds.voting import VotingSettings
 from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
 
 
@@ -66,6 +67,7 @@ class RoundSettings(Ranged):
         defence: against poisoned updates.
         central: noise that the server adds, for phones that trust it with sums.
         counting: rounds that count n-grams instead of training.
+        words: rounds that vote for new words instead.
     """
 
     goal: Count = 10
@@ -90,9 +92,12 @@ class RoundSettings(Ranged):
     defence: DefenceSettings = field(default_factory=DefenceSettings)
     central: CentralNoise = field(default_factory=CentralNoise)
     counting: CountingSettings = field(default_factory=CountingSettings)
+    words: VotingSettings = field(default_factory=VotingSettings)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.words.every and self.counting.every == 1:
+            raise ConfigError("where every round counts n-grams none votes for words: set rounds.counting.every to 2")
         if not MIN_COHORT <= self.minimum <= self.goal:
             raise ConfigError(f"a round's minimum is {MIN_COHORT} to its goal of {self.goal}, not {self.minimum}")
         if self.max_phones > MAX_PHONES:
@@ -114,7 +119,7 @@ class RoundSettings(Ranged):
             )
 
     def _check_central(self) -> None:
-        if self.counting.every:
+        if self.counting.every or self.words.every:
             raise ConfigError("noise by the server does not cover counts: let the phones add it (rounds.privacy)")
         if self.weight_cap != 1:
             raise ConfigError("noise by the server needs phones that count alike: set rounds.weight_cap to 1")

@@ -19,7 +19,7 @@ from federation.server.installation import Installation
 from federation.server.preparation import EXPORT, prepare
 from federation.server.settings import RoundSettings, ServerSettings
 from model.checkpoint import Checkpoint
-from model.counts import CountedNgram, NgramList
+from model.counted_lists import CountedLists
 from model.engine.exported import TRUST
 from model.export import export as write_export
 from model.layout import Layout
@@ -94,7 +94,7 @@ def mixed_rounds(
     for version in (*installation.counts.versions()[1:], *installation.models.versions()[1:]):
         loss, kind = version.metrics.get("gate_loss"), "counts" if version.round_id == 1 else "model"
         show(f"   {kind} {version.version}: {version.status}, loss on public text {loss:.4f}")
-    return _after(model, installation, NgramList.pinned(public))
+    return _after(model, installation, CountedLists.of(public, model.vocabulary))
 
 
 def _told(each: RoundSummary, *, counts: bool) -> str:
@@ -104,11 +104,11 @@ def _told(each: RoundSummary, *, counts: bool) -> str:
     return f"round {each.round_id} {what}: {who}, {mine:.1f} MB up from a phone, {each.outcome} in {each.seconds:.0f} s"
 
 
-def _after(model: Checkpoint, installation: Installation, listed: NgramList) -> Checkpoint:
+def _after(model: Checkpoint, installation: Installation, lists: CountedLists) -> Checkpoint:
     """Return the model with the weights and counts that a server's rounds made."""
     weights = installation.models.state(installation.models.current_version()).weights
     counts = installation.counts.state(installation.counts.current_version()).weights
-    mixture = model.mixture.beginning_with_counts(CountedNgram(counts, listed))
+    mixture = lists.mixture(model.mixture, counts)
     trained = list(Layout.of(model.network.layout).unflatten(weights).values())
     return replace(model, weights=trained, mixture=mixture)
 

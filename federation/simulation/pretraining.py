@@ -21,8 +21,10 @@ from federation.simulation.central_training import CentralTraining, Pretraining
 from model import ngram_mixing, public_start
 from model.batches import ROW_LENGTH, Rows, pack, targets_in
 from model.checkpoint import Checkpoint, CheckpointError
+from model.counted_lists import candidate_words
 from model.counts import NgramList
 from model.engine.weight_files import packed, unpacked
+from model.languages import language
 from model.layout import Layout, NetworkConfig
 from model.mixture import Mixture, fit_weights
 from model.network_words import NetworkWordModel
@@ -140,6 +142,7 @@ class Builder:
             word_list=common_words(),
             min_occurrences=self._options.min_occurrences,
         )
+        vocabulary = vocabulary.with_candidates(candidate_words(vocabulary, language("en")))
         folder.mkdir()
         vocabulary.save(folder)
         return vocabulary

@@ -15,7 +15,7 @@ from federation.simulation.workers import Workers
 from federation.updates.update import Tally
 from federation.updates.weighted_sum import WeightedSum
 from model.batches import ROW_LENGTH, pack
-from model.counts import NgramList
+from model.counted_lists import CountedList
 from model.engine import Export
 from model.layout import FlatVector, Layout
 
@@ -59,7 +59,7 @@ class SimulatedCohort:
         result = self._cohort.train(list(self._layout.unflatten(weights).values()), rows)
         return result.weighted_sum(self._layout, self._size, epochs=self._epochs)
 
-    def count(self, round_id: int, listed: NgramList, settings: CountingSettings) -> WeightedSum:
+    def count(self, round_id: int, listed: CountedList, settings: CountingSettings) -> WeightedSum:
         """Return the sum of clients' counts; the same for the same round."""
         total = np.zeros(len(listed), np.float32)
         for client in self._drawn(round_id, self._counting):

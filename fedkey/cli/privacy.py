@@ -30,9 +30,6 @@ fresh           noise drawn anew every round (mechanism gaussian); blt: correlat
 """
 
 
-_WORDS_CLIP, _WORDS_LENGTH = 4.5, 100_000  # 20 votes of a phone; candidates
-
-
 _SHARES = (0.1, 0.03, 0.01, 0.003, 0.001)
 """Of phones that contribute something once, for which a plan of counts says how many phones are needed."""
 
@@ -179,10 +176,10 @@ def _print(mechanism: str, account: "Account", *, as_json: bool) -> None:
     type=click.Choice(["training", "counts", "words"]),
     default="training",
     show_default=True,
-    help="Rounds that train; one that counts n-grams; or votes for new words, which no round takes yet.",
+    help="Rounds that train; one that counts n-grams; or one that votes for new words.",
 )
-@click.option("--clip", type=float, help="L2 bound of a phone's counts; 64, or 4.5 for words, which is 20 votes.")
-@click.option("--length", type=click.IntRange(2), help="Of the list; that which phones count, or 100000 words.")
+@click.option("--clip", type=float, help="L2 bound of a phone's counts; 64, or that of 20 votes.")
+@click.option("--length", type=click.IntRange(2), help="Of the list; that which phones count or vote on.")
 @JSON
 def plan(
     target_epsilon: float,
@@ -233,11 +230,12 @@ def _plan_counting(
     as_json: bool,
 ) -> None:
     from federation.rounds.counting import CountingSettings
-    from federation.rounds.counting_plans import LARGEST_SHARE, CountingPlan
+    from federation.rounds.counting_plans import CountingPlan
+    from federation.rounds.voting import CLIP
 
     words = what == "words"
-    clip = (_WORDS_CLIP if words else CountingSettings().clip) if clip is None else clip
-    length = length or (_WORDS_LENGTH if words else _listed())
+    clip = (CLIP if words else CountingSettings().clip) if clip is None else clip
+    length = length or _listed(words=words)
     if not 0 < clip < math.inf:
         raise click.UsageError(f"--clip must be above 0, not {clip}")
     found = CountingPlan.within(target_epsilon, delta, population, clip=clip, length=length)
@@ -252,16 +250,11 @@ def _plan_counting(
         )
         _print_counting(found, "word" if words else "n-gram")
     if not found.enough:
-        needed = found.population_for(LARGEST_SHARE)
-        raise ConfigError(
-            f"{population:,} phones are too few to count {what} at epsilon {target_epsilon:g}: noise hides what fewer "
-            f"than {100 * LARGEST_SHARE:g} % of phones use; wait for {needed:,} phones, or shorten the list, the clip "
-            "or the target"
-        )
+        raise ConfigError(found.refusal(what, target_epsilon))
 
 
 def _print_counting(found: "CountingPlan", thing: str) -> None:
-    click.echo(f"noise multiplier {found.multiplier:.3g}; a list of {found.length:,} {thing}s, clip {found.clip:g}")
+    click.echo(f"noise multiplier {found.multiplier:.3g}; a list of {found.length:,} {thing}s, clip {found.clip:.3g}")
     click.echo(f"noise on a counter of {found.population:,} phones' sum: {found.deviation:,.3g}; below")
     click.echo(
         f"{found.threshold:,.0f} a sum is taken for noise: {100 * min(found.share, 1):.2g} % of phones, once each"
@@ -271,13 +264,15 @@ def _print_counting(found: "CountingPlan", thing: str) -> None:
         click.echo(f"{100 * share:>45g} %   {found.population_for(share):>22,}")
 
 
-def _listed() -> int:
-    """Return how many n-grams phones count that come with the public start."""
+def _listed(*, words: bool) -> int:
+    """Return how many n-grams phones count that come with the public start, or words that they vote for."""
     from model import public_start
     from model.counts import NgramList
     from model.ngram_table import NgramTable
+    from model.vocabulary import Vocabulary
 
-    return len(NgramList.pinned(NgramTable.load(public_start.shipped())))
+    start = public_start.shipped()
+    return len(Vocabulary.load(start).candidates) if words else len(NgramList.pinned(NgramTable.load(start)))
 
 
 def _proposed(row: "Proposal") -> dict[str, object]:

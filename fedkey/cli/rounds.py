@@ -16,9 +16,10 @@ from fedkey.cli.errors import UserErrors
 from fedkey.cli.output import JSON, print_json
 from model import files, folders
 from model.checkpoint import FOLDER, Checkpoint
-from model.counts import CountedNgram, NgramList
+from model.counted_lists import CountedLists
 from model.layout import Layout
 from model.mixture import Mixture
+from model.vocabulary import Vocabulary
 
 _FOLDER = click.option(
     "--folder", type=click.Path(path_type=Path), default=paths.SERVER, show_default=True, help="The server's folder."
@@ -148,13 +149,14 @@ def show_model(number: int, folder: Path, *, as_json: bool) -> None:
 def export_model(number: int, out: Path, folder: Path) -> None:
     """Write VERSION as a model that `fedkey evaluate`, `fedkey export` and `fedkey simulate --start` take.
 
-    The n-grams that phones counted so far are in it, as far as they are current on the server.
+    The n-grams that phones counted so far and the words that they voted for are in it, as far as they are current on
+    the server. New words make it another vocabulary: phones need an export of it to go on with it.
     """
     folders.check(out, FOLDER)
     installation = Installation.load(folder)
     export = installation.export
     weights = Layout.of(export.manifest.network.layout).unflatten(installation.models.state(number).weights)
-    Checkpoint(export.manifest.network, list(weights.values()), export.vocabulary, _mixture(installation)).save(out)
+    Checkpoint(export.manifest.network, list(weights.values()), *_shared(installation)).save(out)
     click.echo(f"written: {out}, version {number}")
 
 
@@ -166,15 +168,14 @@ def promote(number: int, folder: Path) -> None:
     click.echo(f"current: {_described(Installation.load(folder).holding(number).promote(number))}")
 
 
-def _mixture(installation: Installation) -> Mixture:
-    """Return the n-grams of a server's export with what its phones counted, if they did."""
-    mixture, versions = installation.export.mixture, installation.counts
-    if mixture.public is None or not versions.versions():
-        return mixture
-    counts = versions.state(versions.current_version()).weights
-    if not counts.any():
-        return mixture
-    return mixture.beginning_with_counts(CountedNgram(counts, NgramList.pinned(mixture.public)))
+def _shared(installation: Installation) -> tuple[Vocabulary, Mixture]:
+    """Return the vocabulary and n-grams of a server's export with what its phones counted and voted, if they did."""
+    export, versions = installation.export, installation.counts
+    if export.mixture.public is None or not versions.versions():
+        return export.vocabulary, export.mixture
+    counted = versions.state(versions.current_version()).weights
+    lists = CountedLists.of(export.mixture.public, export.vocabulary)
+    return lists.vocabulary(counted), lists.mixture(export.mixture, counted)
 
 
 def _plain(version: ModelVersion) -> dict[str, Any]:

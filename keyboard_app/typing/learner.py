@@ -328,7 +328,8 @@ class Learner:
         """Predict with other weights or counts: the caller makes them ready, the learner's thread only changes over."""
         if self.models is None or self._suggester is None:
             return
-        next_words, suggester = self._next_words(self.models, **{kind: version}), self._suggester
+        next_words, old = self._next_words(self.models, **{kind: version}), self._suggester
+        made = None if old.has_words_of(next_words) else Suggester(next_words, spoken=old.language)
         next_words.probabilities(())
         try:
             self.models.of(kind).use(version)
@@ -336,7 +337,13 @@ class Learner:
             self.trouble(f"The choice of a model lasts until the app closes ({error.strerror}).")
 
         def change_over() -> None:
-            suggester.use(next_words)
+            current = self._suggester or old
+            if current.has_words_of(next_words):
+                current.use(next_words)
+            else:
+                self._suggester = made or Suggester(next_words, spoken=current.language)
+                self._suggester.take_over(current)
+                self._suggesting.replace(self._suggester)
             self._count()
             self._ask_again()
             self._changed()

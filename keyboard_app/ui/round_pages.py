@@ -32,12 +32,21 @@ def leaves(view: Screen) -> list[Widget]:
 
 
 def _left(entry: RoundEntry, palette: Palette) -> Widget:
-    yours, counted = "Your update", []
+    yours, told = "Your update", ""
     if entry.counted is not None:
         yours, (found, length) = "Your counts", entry.counted
-        what = f"Of {length:,} word sequences, a list that came with the app, {found:,} were in your messages."
-        told = f"{what} How often each was is masked: only the sum over the phones of the round can be read."
-        counted = [Text(told, palette.on_surface, size=14)]
+        told = (
+            f"Of {length:,} word sequences, a list that came with the app, {found:,} were in your messages. How often "
+            "each was is masked: only the sum over the phones of the round can be read."
+        )
+    elif entry.voted is not None:
+        yours, (found, length) = "Your votes", entry.voted
+        told = (
+            f"Of {length:,} words that the shared model lacks, a list that came with the app, this phone voted for the "
+            f"{found:,} that are in most of your messages. Which ones is masked: only the sum over the phones of the "
+            "round can be read."
+        )
+    said = [Text(told, palette.on_surface, size=14)] if told else []
     pictures = Row(
         _titled(Picture(update_picture(entry.update)), yours, "stays here", palette),
         _titled(Picture(masked_picture(entry.masked)), "What left", "masked", palette),
@@ -46,7 +55,7 @@ def _left(entry: RoundEntry, palette: Palette) -> Widget:
     return Card(
         palette,
         pictures,
-        *counted,
+        *said,
         fact(palette, "Privacy spent", "without noise, unlimited" if entry.epsilon is None else f"{entry.epsilon:.2f}"),
         fact(palette, "Sent", size_text(entry.bytes_up)),
         fact(palette, "Received", size_text(entry.bytes_down)),

@@ -6,7 +6,6 @@ phones and the round server, as one flat vector.
 
 from model.engine.exported import (
     MANIFEST,
-    VOCABULARY_FILES,
     Engine,
     Export,
     FileDescription,
@@ -18,7 +17,6 @@ from model.engine.interface import TRAINING_BATCH, ExportError, Predictor, State
 __all__ = [
     "MANIFEST",
     "TRAINING_BATCH",
-    "VOCABULARY_FILES",
     "Engine",
     "Export",
     "ExportError",

@@ -15,14 +15,13 @@ from model.engine.numpy_engine import NumPyPredictor, NumPyTrainer
 from model.layout import NetworkConfig
 from model.mixture import FILES as MIXTURE_FILES
 from model.mixture import Mixture, MixtureError
-from model.vocabulary import Vocabulary, VocabularyError
+from model.vocabulary import CANDIDATES, VOCABULARY_FILES, Vocabulary, VocabularyError
 
 MANIFEST = "manifest.json"
 TRUST = "trust.json"
 """Keys of the rounds that an app takes part in, signed by its publisher; not in the manifest, which it names."""
 
-VOCABULARY_FILES = ("sentencepiece.model", "lexicon.json")
-
+_OPTIONAL_FILES = (CANDIDATES, *MIXTURE_FILES)
 _FORMAT = 1
 
 _KINDS_OF_FILE = [f"{part}.{ending}" for part in ("training", "inference") for ending in ("tflite", "weights")]
@@ -30,7 +29,7 @@ FOLDER = folders.Kind(
     "an export",
     MANIFEST,
     frozenset({"format", "network", "files"}),
-    (MANIFEST, TRUST, *_KINDS_OF_FILE, *VOCABULARY_FILES, *MIXTURE_FILES),
+    (MANIFEST, TRUST, *_KINDS_OF_FILE, *VOCABULARY_FILES, *_OPTIONAL_FILES),
 )
 
 
@@ -150,8 +149,8 @@ class Export:
             manifest = Manifest.from_json(json.loads((directory / MANIFEST).read_text()))
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise ExportError(f"no usable model in {directory}: write one with `fedkey export` ({error})") from error
-        mixture_files = [name for name in MIXTURE_FILES if name in manifest.files or (directory / name).exists()]
-        for name in (engine.training, engine.inference, *VOCABULARY_FILES, *mixture_files):
+        optional = [name for name in _OPTIONAL_FILES if name in manifest.files or (directory / name).exists()]
+        for name in (engine.training, engine.inference, *VOCABULARY_FILES, *optional):
             expected, path = manifest.files.get(name), directory / name
             if expected is None or not path.is_file() or file_description(path) != expected:
                 raise ExportError(f"{path} is missing or not as the manifest says: download or export the model again")

@@ -105,6 +105,11 @@ class Language:
         """Return whether a word is never written in small letters."""
         return self.written_form(word) != word
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names that no word list has."""
+        return frozenset(self._names)
+
     @functools.cached_property
     def informal(self) -> Mapping[str, float]:
         """What people write and no dictionary has, slips included, with the natural logarithm of its frequency."""

@@ -41,7 +41,7 @@ class OwnWords:
 
     def __init__(self, personal: PersonalModel, lexicon: Lexicon) -> None:
         self.personal = personal
-        self.learned = sorted(word.word for word in personal.learned())
+        self.learned = sorted(word.word for word in personal.learned() if word.word not in lexicon.index)
         self.index = {word: i for i, word in enumerate(self.learned)}
         self.shared_symbols, self.shared_words = _places(personal.symbols, lexicon.index)
         self.own_symbols, self.own_words = _places(personal.symbols, self.index)

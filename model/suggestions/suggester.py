@@ -101,12 +101,23 @@ class Suggester:
         Raises:
             ValueError: it has another lexicon: make a new `Suggester`; this one goes on with the model it has.
         """
-        if tuple(model.words) != tuple(self._model.words):
+        if not self.has_words_of(model):
             raise ValueError("the new model has another lexicon: make a new Suggester for it")
         model.adapt(self.personal.adaptation)
         model.probabilities(())
         self._model = model
         self._cached = None
+
+    def has_words_of(self, model: NextWords) -> bool:
+        """Return whether a model has this one's lexicon, so that it can take its place."""
+        return tuple(model.words) == tuple(self._model.words)
+
+    def take_over(self, other: "Suggester") -> None:
+        """Suggest for the user of another suggester from now on, as they chose: there is a lexicon with other words."""
+        self.personal, self.keys = other.personal, other.keys
+        self.autocorrection, self.suggests = other.autocorrection, other.suggests
+        self._model.adapt(self.personal.adaptation)
+        self.personal_changed()
 
     def observe(self, message: str) -> None:
         """Weigh the parts of the mixture by how well they expected a message; do it before it is learned."""

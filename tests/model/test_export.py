@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from model.checkpoint import Checkpoint
-from model.engine import MANIFEST, VOCABULARY_FILES, Engine, Export, ExportError
+from model.engine import MANIFEST, Engine, Export, ExportError
 from model.engine.litert_engine import LiteRTPredictor, LiteRTTrainer
 from model.export import export
 from model.litert_files import inference_file, relative_perplexity
+from model.vocabulary import VOCABULARY_FILES
 from tests.model.engines import small_checkpoint
 
 FILES = {name for engine in Engine for name in (engine.training, engine.inference)} | set(VOCABULARY_FILES)

@@ -43,7 +43,7 @@ from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
 from federation.server.tables import RoundRow
 from federation.updates.weighted_sum import LevelSum, WeightedSum
-from model.counts import NgramList
+from model.counted_lists import CountedList
 from model.layout import FlatVector
 
 
@@ -53,7 +53,7 @@ class SimulatedClients(Protocol):
     def train(self, round_id: int, weights: FlatVector) -> WeightedSum:
         """Return the sum of their updates; the same for the same round and weights."""
 
-    def count(self, round_id: int, listed: NgramList, settings: CountingSettings) -> WeightedSum:
+    def count(self, round_id: int, listed: CountedList, settings: CountingSettings) -> WeightedSum:
         """Return the sum of their counts; the same for the same round."""
 
 
@@ -248,12 +248,13 @@ class Finishing:
     def _counted(self, row: RoundRow, state: RoundState, unmasked: _Unmasked, counting: Counting) -> _Result:
         """Add the counts of all groups; one phone moves them by its capped and clipped counts at most."""
         total = reduce(add, (each.total for each in unmasked.groups))
+        asked = counting.asked(TrainingTask.of_plan(row.task, state.plan))
         simulated_clients, everyone, simulated = self._simulated_clients, total, {}
         if simulated_clients is not None:
-            beside = simulated_clients.count(row.round_id, counting.listed, counting.settings)
+            beside = simulated_clients.count(row.round_id, asked.listed, asked.settings)
             everyone, simulated = total + beside, {"simulated_clients": float(beside.phones)}
         before = counting.models.state(row.model_version)
-        after = counting.step(before, everyone, noise_variance(state.plan, total.phones))
+        after = counting.step(before, everyone, noise_variance(state.plan, total.phones), asked)
         verdict = counting.judge(after.weights, before.weights)
         trained = SummedRound(row.round_id, unmasked.groups, before, counting.models.round_of(row.model_version))
         metrics = {**_measured(row, state, total, trained), **simulated, **verdict.metrics}

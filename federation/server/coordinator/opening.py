@@ -136,10 +136,11 @@ class Opening:
     def _planned(self, round_id: int, max_group: int) -> tuple[int, TrainingTask, RoundPlan]:
         """Return the version that a round begins with, and what phones are to do with it."""
         settings, counting = self._settings, self._counting
-        if counting is not None and counting.settings.counts_in(round_id):
+        question = None if counting is None else counting.question(round_id)
+        if counting is not None and question is not None:
             counts = counting.models.version(counting.models.current_version())
-            task = replace(self._task(counts.version), counting=counting.task, min_frequency=0.0)
-            length, own = len(counting.listed), counting.settings
+            task = replace(self._task(counts.version), counting=question.task, min_frequency=0.0)
+            length, own = len(question.listed), question.settings
             encoding = own.encoding(max_group, settings.minimum, settings.privacy, length)
             plan = self._plan(round_id, counts, task, length, encoding)
             return counts.version, task, replace(plan, clip=own.clip, weight_cap=1)

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 
 from federation.device import Connection, DeviceClient, PhoneStore
-from federation.device.counts import CountedList
+from federation.device.counts import PinnedLists
 from federation.device.running_round import Train
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.enrolled_phones import enrol_at
@@ -181,6 +181,7 @@ class HttpPhone:
 
     def start(self) -> None:
         """Begin as a process does that was killed or never ran."""
+        export = self.site.installation.export
         self.connection = Connection(URL, self.store, transport=self.site.wire, clock=self.site.clock)
         self.client = DeviceClient(
             self.store,
@@ -190,7 +191,7 @@ class HttpPhone:
             conditions=lambda: self.conditions,
             anchors=self.site.anchors(self.profile),
             renew=self.renew,
-            counted=CountedList.of(self.site.installation.export.mixture.public),
+            counted=PinnedLists.of(export.mixture.public, export.vocabulary),
             shipped=lambda: self.site.installation.export.trainer().weights(),
             clock=self.site.clock,
             uniform=lambda: 0.5,
