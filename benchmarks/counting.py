@@ -1,4 +1,4 @@
-"""What counting rounds bring: by length of the list, rounds, noise; what a phone sends; what a sum betrays.
+"""What counting rounds bring: by length of the list, rounds, noise; what a phone sends; what a sum betrays; new words.
 
     uv run python -m benchmarks.counting --every 8
 
@@ -7,13 +7,15 @@ start with the counted n-gram beside it, mixture weights fitted to clients' vali
 counts are the exact sum; with noise they go through the encoding and the noise of a round
 (`federation.simulation.counting`); masks cancel. Populations above the corpus's clients are *labelled*: the corpus's
 clients, each copied, with noise for all of them, so they show what noise costs at that size and nothing of what more
-people would teach.
+people would teach. Votes for new words likewise: which words are accepted, and what share of the words that held-out
+users typed and no phone could suggest they are.
 """
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -22,18 +24,23 @@ import numpy.typing as npt
 
 from benchmarks.mixture import SETTINGS, Ground
 from benchmarks.results import Figure, kept, write
-from federation.privacy.conversion import epsilon_of_rho
+from federation.privacy.conversion import epsilon_of_rho, rho_of_epsilon
 from federation.protocol.plan import Mechanism, Privacy
 from federation.rounds.counting import CountingSettings, threshold
+from federation.rounds.counting_plans import CountingPlan
+from federation.rounds.voting import CLIP, Votes, VotingSettings
 from federation.secure_aggregation import MAX_COHORT
 from federation.simulation.counting import count
 from federation.simulation.evaluation import Evaluator
 from federation.updates.update import clip
 from fedkey.progress import words_bar
 from model.checkpoint import Checkpoint
+from model.counted_lists import WordList
 from model.counts import CountedNgram, NgramList
 from model.evaluation import SHOWN, Evaluation, compare, table
 from model.ngram_table import NgramTable, find
+from model.text import CLASSES, tokenise
+from model.vocabulary import Vocabulary
 
 LIST_LENGTHS = (50_000, 200_000)  # and all that the public n-gram has
 NOISED_LENGTH = 200_000
@@ -42,6 +49,7 @@ DECAY = 0.5
 NOISE_MULTIPLIERS = (0.5, 2.0)
 POPULATIONS = (50_000,)
 SHARES = (0.1, 0.03, 0.01)
+VOTING_POPULATIONS, VOTING_EPSILONS = (1000, 10_000, 50_000, 500_000), (8, 2)
 DELTA = 1e-8
 SECRET = b"benchmark counting".ljust(32, b"\0")
 """Noise that protects nobody, so that figures can be reproduced."""
@@ -127,10 +135,79 @@ def main() -> None:
         for population in POPULATIONS:
             name = f"noise_{multiplier:g}_population_{population}"
             row(name, partial(_population, ground, clients, multiplier, population))
-    figures = [*_gains(rows), *_costs(clients), *_seen(clients), *_membership(clients)]
+    voting = Voting.of(ground.start.vocabulary, texts, list(ground.ready.split.held_out.values()))
+    row("new_words", partial(_widened, ground, voting))
+    figures = [*_gains(rows), *_costs(clients), *_seen(clients), *_membership(clients), *voting.figures()]
     figures.append(Figure("users", len(rows["public"].users), f"users, every {arguments.every}. held-out one"))
     figures.append(Figure("clients", len(texts), "clients that count"))
     write("counting", figures)
+
+
+@dataclass(frozen=True)
+class Voting:
+    """Votes of clients, and the words of held-out users that no phone could suggest.
+
+    Attributes:
+        listed: the candidates.
+        clients: number of those that vote.
+        total: sum of their votes, [candidates].
+        missing: how often held-out users typed each word that the lexicon lacks.
+    """
+
+    listed: WordList
+    clients: int
+    total: npt.NDArray[np.float32]
+    missing: Counter[str]
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, clients: Sequence[Messages], held_out: Sequence[Sequence[str]]) -> "Voting":
+        """Let every client vote."""
+        listed = WordList(vocabulary.candidates, vocabulary)
+        total = np.sum([listed.count(messages) for messages in clients], axis=0).astype(np.float32)
+        typed = (token for texts in held_out for text in texts for token in tokenise(text) if token.is_word)
+        missing = Counter(t.symbol for t in typed if t.symbol not in CLASSES and t.symbol not in vocabulary.lexicon)
+        return cls(listed, len(clients), total, missing)
+
+    def shares(self, population: int, epsilon: float = math.inf) -> dict[str, float]:
+        """Return the accepted words of one round of a population in which every client stands for many."""
+        sums, variance = self.total * (population / self.clients), 0.0
+        if math.isfinite(epsilon):
+            plan = CountingPlan(rho_of_epsilon(epsilon, DELTA), population, CLIP, len(self.listed))
+            variance = plan.deviation**2
+            sums += np.random.default_rng(1).normal(0, plan.deviation, len(sums)).astype(np.float32)
+        votes = Votes(np.zeros_like(sums)).added(sums, population, variance, 1.0)
+        shares = votes.shares(VotingSettings().min_votes)
+        return {self.listed.words[place]: float(shares[place]) for place in np.flatnonzero(shares)}
+
+    def figures(self) -> list[Figure]:
+        """Return how many words are found, how many held-out users use too, and their share of what was missing."""
+        missing = max(self.missing.total(), 1)
+        listed = sum(self.missing[word] for word in self.listed.words)
+        figures = [
+            Figure("new_words_listed", len(self.listed), "candidates"),
+            Figure("new_words_listed_percent", 100 * listed / missing, "% of words typed that the lexicon lacks"),
+        ]
+        cases = [(f"{self.clients}_clients", self.shares(self.clients), "exact sum")]
+        for population in VOTING_POPULATIONS:
+            cases += [
+                (f"epsilon_{epsilon}_population_{population}", self.shares(population, epsilon), "labelled, simulated")
+                for epsilon in VOTING_EPSILONS
+            ]
+        for name, accepted, kind in cases:
+            found = sum(self.missing[word] for word in accepted)
+            used = sum(word in self.missing for word in accepted)
+            figures += [
+                Figure(f"new_words_found_{name}", len(accepted), f"words ({kind})"),
+                Figure(f"new_words_found_percent_{name}", 100 * found / missing, f"% of what is missing ({kind})"),
+                Figure(f"new_words_right_percent_{name}", 100 * used / max(len(accepted), 1), "% that others use too"),
+            ]
+        return figures
+
+
+def _widened(ground: Ground, voting: Voting) -> Checkpoint:
+    """Return the public start with the words that all clients' votes accept, without noise."""
+    start = ground.with_parts(ground.start)
+    return replace(start, vocabulary=start.vocabulary.widened(voting.shares(voting.clients)))
 
 
 def _gains(rows: dict[str, Evaluation]) -> list[Figure]:

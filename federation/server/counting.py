@@ -93,7 +93,8 @@ class Counting:
 
     def asked(self, task: TrainingTask) -> Question:
         """Return what a round that counted asked."""
-        return self._ngrams if task.counting == self._ngrams.task else self._words
+        asked = "" if task.counting is None else task.counting.list_sha256
+        return self._words if asked == self._words.listed.sha256 else self._ngrams
 
     def begin(self, now: float) -> None:
         """Make counts of nothing the first version, if there is none."""
@@ -134,7 +135,7 @@ class Counting:
         after, before, shares = new[:length], old[:length], new[length:]
         loss = self._loss(after)
         rise = loss / max(self._loss(before), 1e-9) - 1 if before.any() else 0.0
-        metrics = {"gate_loss": loss, "gate_loss_rise": rise, "new_words": float(np.count_nonzero(shares))}
+        metrics = {"gate_loss": loss, "gate_loss_rise": rise, "gate_new_words": float(np.count_nonzero(shares))}
         possible = bool(shares.max(initial=0.0) <= _MAX_SHARE and shares.sum() <= _MAX_SHARE * MAX_VOTES)
         return Verdict(passed=rise <= self._max_rise and possible, metrics=metrics)
 

@@ -11,7 +11,9 @@ import numpy as np
 from federation.privacy import phone_noise
 from federation.protocol.plan import Deadlines, Mechanism, Privacy, RoundPlan
 from federation.rounds.counting import CountingSettings, Counts, noise_variance, threshold
+from federation.rounds.voting import Votes, VotingSettings
 from federation.secure_aggregation import MAX_COHORT, MIN_COHORT, min_threshold
+from model.counted_lists import CountedList, WordList
 from model.counts import CountedNgram, NgramList
 
 Messages = Sequence[Sequence[int]]
@@ -24,7 +26,7 @@ class CountingResult:
     """What a counting round gave.
 
     Attributes:
-        counts: Sums over clients with the noise, float32 [n-grams].
+        counts: Sums over clients with the noise, float32 [entries of the list].
         deviation: Standard deviation of the noise on one counter.
         groups: Number of groups, each a sum of its own under secure aggregation.
         upload_bytes: Size of one client's masked vector.
@@ -42,7 +44,7 @@ class CountingResult:
 
 def count(
     clients: Sequence[Messages],
-    listed: NgramList,
+    listed: CountedList,
     settings: CountingSettings,
     *,
     secret: bytes,
@@ -84,6 +86,33 @@ def count(
     return CountingResult(total, math.sqrt(variance), groups, upload)
 
 
+def vote(
+    clients: Sequence[Messages],
+    words: WordList,
+    settings: VotingSettings,
+    *,
+    secret: bytes,
+    privacy: Privacy | None = None,
+) -> dict[str, float]:
+    """Run one round of votes in which every client takes part; return the share of clients that use each accepted word.
+
+    Args:
+        clients: Encoded messages of each client, without boundaries.
+        words: The candidates.
+        settings: When a word is accepted.
+        secret: 32 bytes that rounding and noise follow from.
+        privacy: Noise that each client adds; none by default.
+
+    Raises:
+        ConfigError: there are too few clients for anything to come of it.
+    """
+    settings.check(privacy or Privacy(), len(clients), len(words))
+    result = count(clients, words, settings.counting, secret=secret, privacy=privacy)
+    votes = Votes(np.zeros(len(words), np.float32))
+    shares = votes.added(result.counts, len(clients), result.deviation**2, settings.decay).shares(settings.min_votes)
+    return {words.words[place]: float(shares[place]) for place in np.flatnonzero(shares)}
+
+
 def _groups(clients: Sequence[Messages], group_phones: int) -> Iterator[Sequence[Messages]]:
     """Yield the clients in as few groups of nearly equal size as there may be."""
     parts = max(1, min(-(-len(clients) // group_phones), len(clients) // MIN_COHORT))
@@ -92,7 +121,7 @@ def _groups(clients: Sequence[Messages], group_phones: int) -> Iterator[Sequence
         yield clients[start:end]
 
 
-def _plan(number: int, phones: int, listed: NgramList, settings: CountingSettings, privacy: Privacy) -> RoundPlan:
+def _plan(number: int, phones: int, listed: CountedList, settings: CountingSettings, privacy: Privacy) -> RoundPlan:
     minimum = max(min_threshold(phones), MIN_COHORT)
     return RoundPlan(
         round_id=number + 1,

@@ -23,9 +23,10 @@ _CONSENT = {
         read, forgotten one by one, or wiped. Password and no-learning fields and incognito are never learned from.
         """,
     "What leaves this phone": """
-        Now and then a list of numbers: how your typing would change the shared model, or how often it has each word
-        sequence of a list that comes with the app. It is cut to a fixed size and masked, so that the server can read
-        only the sum over many phones. You can look at the beginning of each list.
+        Now and then a list of numbers: how your typing would change the shared model, how often it has each word
+        sequence of a list that comes with the app, or which words of another such list you use. It is cut to a fixed
+        size and masked, so that the server can read only the sum over many phones. You can look at the beginning of
+        each list.
         """,
     "What does not leave": """
         Your messages, your words, your learned words, and your unmasked numbers. Nobody can ask this phone for them.

@@ -146,7 +146,7 @@ def test_a_plan_for_new_words_needs_fewer_phones_than_one_for_counts() -> None:
         for what in ("words", "counts")
     )
     assert (words.exit_code, counts.exit_code) == (0, 1)
-    assert "a list of 100,000 words, clip 4.5" in words.output
+    assert "a list of 100,000 words, clip 4.47" in words.output
     assert fedkey("plan --what words --target-epsilon 8 --population 100").exit_code == 1
     assert fedkey("plan --what words --target-epsilon 8 --population 100 --clip 0").exit_code == 2
     assert fedkey("plan --target-epsilon 8 --population 100 --clip 3").exit_code == 2

@@ -86,7 +86,7 @@ def test_a_word_of_several_phones_is_accepted_and_that_of_one_is_not(
     assert accepted(site) == {"lowkey"}
     latest = versions()[-1]
     assert latest.status == "accepted"
-    assert latest.metrics["new_words"] == 1
+    assert latest.metrics["gate_new_words"] == 1
     assert latest.metrics["gate_loss_rise"] == 0
     counted = site.installation.counts.state(latest.version)
     assert counted.weights[: len(lists(site).ngrams)].any() == False  # noqa: E712 - nothing but votes was asked for

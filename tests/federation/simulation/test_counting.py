@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from federation.errors import ConfigError
 from federation.protocol.plan import Mechanism, Privacy
 from federation.rounds.counting import CountingSettings, threshold
-from federation.simulation.counting import CountingResult, count
+from federation.rounds.voting import VotingSettings
+from federation.simulation.counting import CountingResult, count, vote
 from federation.simulation.fedavg import Cohort
 from federation.simulation.simulated_cohort import SimulatedCohort
+from model.counted_lists import WordList
 from model.counts import NgramList
 from model.layout import Layout, NetworkConfig
 from model.ngram_building import Text, build
+from model.text import tokenise
+from model.vocabulary import Vocabulary
 
 PIECES = 12
 PUBLIC = [[3, 4, 5], [3, 4, 6], [7, 8, 9], [4, 5, 6], [3, 4, 5, 6]] * 5
@@ -87,6 +91,20 @@ def test_whether_one_client_typed_a_phrase_cannot_be_read_from_a_noised_sum() ->
 
     assert guesses(None) == 1.0
     assert guesses(NOISE) < 0.75
+
+
+WORDS = Vocabulary.train(["the quick brown fox jumps over a lazy dog"] * 9, size=60).with_candidates(["fjord", "zebu"])
+VOTERS = [[WORDS.encode(tokenise(text))] for text in ("a zebu", "zebu", "the zebu", "a fjord", "a dog", "a dog")]
+
+
+def test_simulated_clients_vote_as_phones_do() -> None:
+    listed = WordList(WORDS.candidates, WORDS)
+    accepted = vote(VOTERS, listed, VotingSettings(), secret=SECRET)
+    assert accepted == pytest.approx({"zebu": 0.5}, abs=0.02)
+    crowd = vote(VOTERS * 200, listed, VotingSettings(), secret=SECRET, privacy=NOISE)
+    assert accepted.keys() <= crowd.keys()
+    with pytest.raises(ConfigError, match="6 phones are too few to count words"):
+        vote(VOTERS, listed, VotingSettings(), secret=SECRET, privacy=NOISE)
 
 
 def test_earlier_counts_decay() -> None:

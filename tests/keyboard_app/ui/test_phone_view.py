@@ -478,10 +478,12 @@ def test_a_round_that_counted_says_what_was_counted_and_what_left(screen: Screen
         1, 0.0, Outcome.JOINED, "This phone took part.", update=numbers, masked=numbers.astype(np.uint64)
     )
     counted = replace(trained, round_id=2, reason="It counted.", counted=(203, 620_847))
-    phone._rounds._snapshot = replace(phone._rounds.snapshot, rounds=(counted, trained))
+    voted = replace(trained, round_id=3, reason="It voted.", voted=(7, 73_569))
+    phone._rounds._snapshot = replace(phone._rounds.snapshot, rounds=(voted, counted, trained))
     hand.open("leaves")
     shown = screen.texts().splitlines()
-    assert shown.count("Your counts") == shown.count("Your update") == 1
+    assert shown.count("Your counts") == shown.count("Your votes") == shown.count("Your update") == 1
+    assert any("Of 73,569 words that the shared model lacks" in line and "voted for the 7" in line for line in shown)
     assert any("Of 620,847 word sequences" in line and "203 were in your messages" in line for line in shown)
     assert "only the sum over the phones of the round can be read" in screen.texts().replace("\n", " ")
 
