@@ -23,18 +23,36 @@ _EVERY = 100  # entries between two lines of progress
     "--export",
     "exported",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Exported model of an app: its trust.json says whose signatures count and how far models may move.",
+    help="Exported model of the app; its trust.json has the server's keys and the limits on how far models may move.",
 )
 @click.option(
     "--seen",
     multiple=True,
     type=click.Path(exists=True, path_type=Path),
-    help="What somebody else saw of the log: a phone's folder, or a head that --keep wrote. Several times if you like.",
+    help="The log as somebody else saw it: a phone's folder, or a head that --keep wrote. May be given several times.",
 )
-@click.option("--keep", type=click.Path(dir_okay=False, path_type=Path), help="Write the signed head here, to compare.")
-@click.option("--max-step", type=click.FloatRange(0, min_open=True), help="L2, between two versions of the model.")
-@click.option("--max-drift", type=click.FloatRange(0, min_open=True), help="L2, of any version from the app's model.")
-@click.option("--max-download", default=4096, show_default=True, type=click.IntRange(1), help="Megabytes from a URL.")
+@click.option(
+    "--keep",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the log's signed head to this file, for later comparison.",
+)
+@click.option(
+    "--max-step",
+    type=click.FloatRange(0, min_open=True),
+    help="Maximum L2 distance between consecutive versions of the model.",
+)
+@click.option(
+    "--max-drift",
+    type=click.FloatRange(0, min_open=True),
+    help="Maximum L2 distance of any version from the app's model.",
+)
+@click.option(
+    "--max-download",
+    default=4096,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Maximum download from a URL, in megabytes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def audit(
     server: str,
@@ -46,7 +64,7 @@ def audit(
     max_download: int,
     as_json: bool,
 ) -> None:
-    """Check a round server, by its URL or off line in its folder.
+    """Check a round server, at its URL or off line in its folder.
 
     That the log is the one that phones were shown; that each model is what the mean of its round makes of the model
     before; how far models moved; what all rounds cost a phone. Exits with 0 if nothing was found, 3 if something does

@@ -23,37 +23,45 @@ _LOOK_SECONDS = 0.2
 
 @click.command()
 @click.argument("url", metavar="[URL]", required=False)
-@click.option("--phone", is_flag=True, help="Be the server for one foreign phone, instead of phones for a server.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON report at the end, and no lines.")
+@click.option(
+    "--phone",
+    is_flag=True,
+    help="Test a phone: play the server for it. Without this, play phones for the server at URL.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON report at the end and nothing else.")
 @click.option(
     "--patience",
     type=click.FloatRange(min=0, min_open=True),
-    help="Seconds to wait: for each step of a server's round (600), or for a silent phone in a round (20).",
+    help="Seconds to wait: for each step of a server's round (600), or for a phone that does not answer (20).",
 )
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
     default=paths.SERVER / "export",
     show_default=True,
-    help="What phones of the server come with; its trust.json has the server's keys.",
+    help="Exported model of the server; its trust.json has the server's keys.",
 )
-@click.option("--trust", type=click.Path(path_type=Path), help="Another trust.json than that of --model.")
+@click.option("--trust", type=click.Path(path_type=Path), help="A trust.json to use instead of that in --model.")
 @click.option(
     "--authority",
     type=click.Path(path_type=Path),
     default=paths.AUTHORITY,
     show_default=True,
-    help="Folder of the authority, unless trust.json names an enrolment service.",
+    help="Folder of the enrolment authority; not needed if trust.json names an enrolment service.",
 )
-@click.option("--phones", default=10, show_default=True, type=click.IntRange(3), help="That are played for a server.")
+@click.option(
+    "--phones", default=10, show_default=True, type=click.IntRange(3), help="Number of phones to play for a server."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="For a phone: address to listen on.")
-@click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="Likewise.")
+@click.option(
+    "--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="For a phone: port to listen on."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=paths.RUNS / "conformance",
     show_default=True,
-    help="For a phone: folder for the trust.json that it comes with.",
+    help="For a phone: folder in which to write the trust.json to start it with.",
 )
 def conformance(
     url: str | None,

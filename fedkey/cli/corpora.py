@@ -14,7 +14,8 @@ from model.languages import CODES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-HELP = "`chitchat`, `stackoverflow`, `shakespeare`, a corpus file, or a TOML file that describes one."
+HELP = "Corpus: `chitchat`, `stackoverflow`, `shakespeare`, a corpus file, or a TOML file that "
+"describes one."
 
 
 class Chosen(NamedTuple):
@@ -34,11 +35,15 @@ class Chosen(NamedTuple):
 def sampling(command: Command) -> Command:
     """Add --min-messages and --max-users to a command."""
     for option in (
-        click.option("--max-users", type=click.IntRange(min=1), help="A sample of so many users of each file."),
+        click.option(
+            "--max-users",
+            type=click.IntRange(min=1),
+            help="Number of users to sample from each file; all if not given.",
+        ),
         click.option(
             "--min-messages",
             type=click.IntRange(min=1),
-            help="Users with fewer are left out; 10, or what the corpus's description says.",
+            help="Leave out users with fewer messages; 10 if neither this nor the corpus's description says otherwise.",
         ),
     ):
         command = option(command)
@@ -50,7 +55,7 @@ def speaking(command: Command) -> Command:
     return click.option(
         "--language",
         type=click.Choice(CODES),
-        help="Of the corpus, or of what is typed; by default found by its words.",
+        help="Language of the corpus; detected from its words if not given.",
     )(command)
 
 

@@ -17,7 +17,7 @@ from model.text import tokenise
 
 @click.group()
 def corpus() -> None:
-    """Look at corpora."""
+    """Inspect corpora."""
 
 
 @corpus.command()
@@ -26,7 +26,7 @@ def corpus() -> None:
 @speaking
 @JSON
 def stats(corpus: str, min_messages: int | None, max_users: int | None, language: str | None, *, as_json: bool) -> None:
-    """Print how large CORPUS is, how evenly its users write, and how unlike they are.
+    """Print the size of CORPUS, the distribution over its users, and how non-IID they are.
 
     CORPUS is `chitchat`, `stackoverflow` or `shakespeare`, or the path of a file: .jsonl, .jsonl.gz, NUS .xml,
     TFF .sqlite, LEAF .json or its folder `data`, or .toml, which describes a corpus of several files.
@@ -53,7 +53,7 @@ def stats(corpus: str, min_messages: int | None, max_users: int | None, language
     type=click.Path(path_type=Path),
     default=paths.RUNS / "public-sources",
     show_default=True,
-    help="Folder with a checkout of each source; what is missing is cloned with git.",
+    help="Folder with a checkout of each source; missing ones are cloned with git.",
 )
 def public(out: Path, checkouts: Path) -> None:
     """Write the public text that `fedkey pretrain` learns from to OUT, a .jsonl.gz file, from where it is published."""

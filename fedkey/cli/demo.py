@@ -20,21 +20,28 @@ from fedkey.cli.output import loading_tensorflow
     "--start",
     default="public",
     show_default=True,
-    help="What the first round begins with: public, which comes with fedkey, or the folder of a public start or of a "
-    "model with n-grams.",
+    help="Initial model: public, which ships with fedkey, or the folder of a public start or of a model with n-grams.",
 )
 @click.option(
-    "--rounds", default=32, show_default=True, type=click.IntRange(min=1), help="Rounds of simulated clients."
+    "--rounds",
+    default=32,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Number of training rounds of simulated clients.",
 )
-@click.option("--headless-phones", default=10, show_default=True, type=click.IntRange(min=5), help="So many phones.")
+@click.option(
+    "--headless-phones", default=10, show_default=True, type=click.IntRange(min=5), help="Number of headless phones."
+)
 @click.option(
     "--phone-rounds",
     default=2,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Rounds of training that phones take part in, after the one that counts.",
+    help="Number of training rounds with headless phones, after the counting round.",
 )
-@click.option("--users", default=16, show_default=True, type=click.IntRange(min=2), help="Held-out users to evaluate.")
+@click.option(
+    "--users", default=16, show_default=True, type=click.IntRange(min=2), help="Number of held-out users to evaluate."
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=paths.RUNS / "demo", show_default=True, help="The run's folder."
 )
@@ -42,10 +49,11 @@ from fedkey.cli.output import loading_tensorflow
 @click.option(
     "--phones",
     type=click.IntRange(min=3, max=6),
-    help="Then open so many phones in one window, with a round server of their own: teach two of them a phrase.",
+    help="Afterwards open this many phones in one window, with a round server of their own: teach "
+    "two of them a phrase, and the others learn it.",
 )
-@click.option("--self-playing", is_flag=True, help="Let those phones be typed on by nobody, without a window.")
-@click.option("--restart", is_flag=True, help="Begin again instead of going on where an earlier demo stopped.")
+@click.option("--self-playing", is_flag=True, help="With --phones: type on the phones automatically, without a window.")
+@click.option("--restart", is_flag=True, help="Start again instead of resuming an earlier demo.")
 def demo(
     corpus: str,
     start: str,
@@ -59,9 +67,9 @@ def demo(
     self_playing: bool,
     restart: bool,
 ) -> None:
-    """Count and train on real chat, with phones and a server, and evaluate what it brings on people it never saw.
+    """Count n-grams and train on real chat, with phones and a server; then evaluate on held-out users.
 
-    Takes about five minutes on two cores. The same command goes on where it was stopped.
+    Takes about five minutes on two cores. The same command resumes where it was stopped.
     """
     if self_playing and not phones:
         raise click.UsageError("--self-playing is for the phones of --phones: give both")

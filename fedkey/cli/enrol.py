@@ -1,4 +1,4 @@
-"""`fedkey enrol`: the authority that vouches for devices, apart from the round server."""
+"""`fedkey enrol`: the authority that certifies devices, separate from the round server."""
 
 import time
 from pathlib import Path
@@ -23,23 +23,23 @@ _FOLDER = click.option(
 
 @click.group(cls=UserErrors)
 def enrol() -> None:
-    """Be the authority that vouches for devices; its key may be kept off-line."""
+    """Manage the authority that certifies devices; its private key may be kept off line."""
 
 
 @enrol.command()
 @_FOLDER
 def init(authority: Path) -> None:
-    """Draw the authority's key."""
+    """Create the authority and its key."""
     folder = AuthorityFolder.create(authority)
     click.echo(f"{authority}: public key {folder.authority.public_key.hex()}; keep {authority / 'authority.key'} safe")
 
 
 @enrol.command()
 @click.argument("request", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="REQUEST")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File of the credential.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write the credential to.")
 @_FOLDER
 def device(request: Path, out: Path, authority: Path) -> None:
-    """Vouch in the present epoch for the device that wrote the file REQUEST."""
+    """Certify the device that wrote the file REQUEST, for the current epoch."""
     credential = AuthorityFolder(authority).enrol(request.read_bytes())
     files.write(out, credential.to_bytes())
     click.echo(f"pseudonym {credential.device_id.hex()}, before {_date((credential.epoch + 1) * EPOCH_SECONDS)}: {out}")
@@ -49,7 +49,7 @@ def device(request: Path, out: Path, authority: Path) -> None:
 @click.argument("device_id", metavar="DEVICE")
 @_FOLDER
 def revoke(device_id: str, authority: Path) -> None:
-    """Vouch no longer for DEVICE: an id in hex, of `fedkey enrol list` or one that a round server names."""
+    """Revoke DEVICE: an id in hex, from `fedkey enrol list` or a round server's report."""
     try:
         wanted = bytes.fromhex(device_id)
     except ValueError as error:
@@ -78,7 +78,7 @@ def list_devices(authority: Path, *, as_json: bool) -> None:
 @click.option("--port", default=8081, show_default=True, type=click.IntRange(0, 65535))
 @_FOLDER
 def serve(host: str, port: int, authority: Path) -> None:
-    """Enrol whoever asks over HTTP, for demonstrations; a real one puts an attestation of devices in front."""
+    """Certify every device that asks, over HTTP. For demonstrations: in production, put device attestation in front."""
     from federation.base import logs
     from federation.server.serving import serve_desk
 

@@ -33,17 +33,25 @@ _FOLDER = folders.Kind(
 @sampling
 @speaking
 @click.option(
-    "--against", type=click.Choice(["ngram"]), help="Measure a 5-gram beside it, on the seed and on all text."
+    "--against",
+    type=click.Choice(["ngram"]),
+    help="Also evaluate two 5-grams: one of the public users' text, one of all clients' text.",
 )
 @click.option("--part", type=click.Choice(["held_out", "validation", "test"]), default="held_out", show_default=True)
-@click.option("--users", type=click.IntRange(min=1), help="Only the first so many users.")
+@click.option("--users", type=click.IntRange(min=1), help="Number of users to evaluate; all if not given.")
 @click.option(
-    "--typist", is_flag=True, help="Type the users' later messages, slips included, on the keyboard of a phone."
+    "--typist",
+    is_flag=True,
+    help="Simulate a typist, slips included, who types the users' later messages on the keyboard.",
 )
 @click.option(
-    "--slips", default=0.03, show_default=True, type=click.FloatRange(0, 1), help="Letters that a typist gets wrong."
+    "--slips",
+    default=0.03,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Fraction of letters that the typist gets wrong.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write; runs/evaluation/RUN if not given.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write into; runs/evaluation/RUN if not given.")
 @JSON
 def evaluate(
     model: Path,

@@ -23,33 +23,37 @@ _KEY_BYTES = 32
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
-@click.option("--version", default=1, show_default=True, type=click.IntRange(min=1), help="Of the model.")
+@click.option(
+    "--version", default=1, show_default=True, type=click.IntRange(min=1), help="Version number of the model."
+)
 @click.option(
     "--inference",
     type=click.Choice(["auto", "float32", "int8"]),
     default="auto",
     show_default=True,
-    help="auto measures 8 bits on the corpus's public users, and takes them if perplexity rises by 0.1 % at most.",
+    help="Weights of the file that predicts; auto takes 8 bits if perplexity on the corpus's "
+    "public users rises by at most 0.1 %.",
 )
-@click.option("--corpus", help="Whose public users --inference auto measures on; that of the model's run, or chitchat.")
+@click.option("--corpus", help="Corpus for --inference auto; that of the model's run, or chitchat, if not given.")
 @click.option(
     "--sign",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Private key of the publisher, 32 raw bytes: say in trust.json whose rounds phones take part in, and sign it.",
+    help="Publisher's private key, a file of 32 raw bytes. Writes and signs trust.json, which says"
+    " whose rounds phones take part in.",
 )
 @click.option(
     "--server",
     type=click.Path(path_type=Path),
     default=paths.SERVER,
     show_default=True,
-    help="Folder of the round server whose public keys phones come with; with --sign.",
+    help="Folder of the round server whose public keys go into trust.json; with --sign.",
 )
 @click.option(
     "--profile",
     type=click.Choice(sorted(PROFILES)),
     default="untrusted",
     show_default=True,
-    help="How far phones trust the operator; with --sign.",
+    help="How far phones trust the server's operator; with --sign.",
 )
 @sampling
 def export(

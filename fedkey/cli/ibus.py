@@ -25,9 +25,14 @@ _MODEL = click.option(
     help="A folder that `fedkey export` wrote.",
 )
 _SERVER = click.option("--server", default="", help="URL of the round server; without one it learns by itself.")
-_PROFILE = click.option("--profile", default="phone", show_default=True, help="Whose things it uses.")
+_PROFILE = click.option(
+    "--profile",
+    default="phone",
+    show_default=True,
+    help="Name of the phone. Each profile is a separate phone with its own data.",
+)
 _PROFILES = click.option(
-    "--profiles", type=click.Path(path_type=Path, resolve_path=True), help="Folder of all of them."
+    "--profiles", type=click.Path(path_type=Path, resolve_path=True), help="Folder of all profiles."
 )
 
 
@@ -37,7 +42,7 @@ _PROFILES = click.option(
 @_PROFILE
 @_PROFILES
 def install(model: Path, server: str, profile: str, profiles: Path | None) -> None:
-    """Let IBus find the keyboard, for this user; nothing else changes."""
+    """Register the keyboard with IBus for this user; changes nothing else."""
     from keyboard_app.ibus import bindings
 
     bindings.load()  # to say now what is missing
@@ -54,10 +59,10 @@ def install(model: Path, server: str, profile: str, profiles: Path | None) -> No
 
 @ibus.command()
 def remove() -> None:
-    """Take back what `install` did; what was learned stays."""
+    """Undo `install`; learned words are kept."""
     component = Component.of_user()
     if component.remove():
-        click.echo("removed: IBus finds the keyboard no more once it is started again")
+        click.echo("removed: IBus no longer offers the keyboard after its next start")
     else:
         click.echo("the keyboard was not installed")
 
@@ -68,10 +73,13 @@ def remove() -> None:
 @_PROFILE
 @_PROFILES
 @click.option(
-    "--ibus", "started_by_ibus", is_flag=True, help="IBus started this; otherwise it takes the keyboard into use."
+    "--ibus",
+    "started_by_ibus",
+    is_flag=True,
+    help="Set when IBus starts this; otherwise the keyboard is also selected.",
 )
 def run(model: Path, server: str, profile: str, profiles: Path | None, started_by_ibus: bool) -> None:
-    """Be the keyboard until IBus ends; IBus starts this by itself once it is installed."""
+    """Run the keyboard until IBus ends. Once installed, IBus starts it by itself."""
     import signal
 
     from keyboard_app.ibus.service import Service

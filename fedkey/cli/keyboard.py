@@ -23,22 +23,28 @@ _BEGINNINGS = ("The ferry leaves at n", "See you at the har", "The ferry leaves 
     help="A folder that `fedkey export` wrote.",
 )
 @click.option("--server", default="", help="URL of the round server; without one the phone learns by itself.")
-@click.option("--profile", default="phone", show_default=True, help="Which phone; each keeps its own things.")
-@click.option("--profiles", type=click.Path(path_type=Path), help="Folder of all phones' things.")
+@click.option(
+    "--profile",
+    default="phone",
+    show_default=True,
+    help="Name of the phone. Each profile is a separate phone with its own data.",
+)
+@click.option("--profiles", type=click.Path(path_type=Path), help="Folder of all profiles.")
 @click.option(
     "--language",
     "languages",
     multiple=True,
     type=click.Choice(CODES),
-    help="What is written; give it twice for two languages. By default that of the model.",
+    help="Language to type in; give it twice for two languages. The model's if not given.",
 )
-@click.option("--page", help="Screen to begin with, such as settings or leaves.")
-@click.option("--corpus", default="chitchat", show_default=True, help="Of --corpus-user.")
-@click.option("--corpus-user", help="Type this user's messages, for demonstrations.")
+@click.option("--page", help="Screen to open first, such as settings or leaves.")
+@click.option("--corpus", default="chitchat", show_default=True, help="Corpus of --corpus-user.")
+@click.option("--corpus-user", help="Type this user's messages by itself, for demonstrations.")
 @click.option(
     "--screenshot",
     type=click.Path(path_type=Path),
-    help="Write pictures of every screen into this folder, after rounds of three phones with a server; no window.",
+    help="Write pictures of every screen into this folder, after rounds of three phones with a "
+    "server. Opens no window.",
 )
 def keyboard(
     model: Path,

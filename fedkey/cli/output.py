@@ -13,7 +13,7 @@ import click
 
 from fedkey.cli.errors import TRACEBACK
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 """Of every command that reports; the argument is `as_json`."""
 
 

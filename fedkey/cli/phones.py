@@ -20,40 +20,48 @@ _LOOK_SECONDS = 0.5
 
 
 @click.command()
-@click.option("--count", default=10, show_default=True, type=click.IntRange(1), help="Phones.")
+@click.option("--count", default=10, show_default=True, type=click.IntRange(1), help="Number of phones.")
 @click.option("--server", default="http://127.0.0.1:8080", show_default=True, help="URL of the round server.")
-@click.option("--corpus", default="chitchat", show_default=True, help="Whose clients type.")
+@click.option("--corpus", default="chitchat", show_default=True, help="Corpus whose clients' messages the phones type.")
 @sampling
-@click.option("--flaky", type=click.FloatRange(0, 1), help="Share of phones that are killed in a round, at any step.")
+@click.option(
+    "--flaky", type=click.FloatRange(0, 1), help="Fraction of phones that are killed in each round, at a random step."
+)
 @click.option(
     "--scenario",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="TOML file of classes, hours and drop-outs, the same as for `fedkey simulate`; see docs/scenarios.md.",
+    help="TOML file that describes the fleet, as for `fedkey simulate`; see docs/scenarios.md.",
 )
 @click.option(
     "--day",
     default=DAY_SECONDS,
     show_default=True,
     type=click.FloatRange(1),
-    help="Seconds that a day of the scenario takes.",
+    help="Length of a day of the scenario, in seconds.",
 )
-@click.option("--rounds", type=click.IntRange(1), help="End after so many rounds; without it, at Ctrl-C.")
+@click.option(
+    "--rounds", type=click.IntRange(1), help="Number of rounds after which to stop; runs until Ctrl-C if not given."
+)
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
     default=paths.SERVER / "export",
     show_default=True,
-    help="The network and vocabulary that the phones come with.",
+    help="Exported model that the phones start with.",
 )
 @click.option(
     "--authority",
     type=click.Path(path_type=Path),
     default=paths.AUTHORITY,
     show_default=True,
-    help="Folder of the authority, unless the server names an enrolment service.",
+    help="Folder of the enrolment authority; not needed if the server names an enrolment service.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=paths.RUNS / "phones", show_default=True, help="Their stores."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=paths.RUNS / "phones",
+    show_default=True,
+    help="Folder of the phones' stores.",
 )
 @click.option("--seed", default=1, show_default=True)
 def phones(
@@ -71,7 +79,7 @@ def phones(
     out: Path,
     seed: int,
 ) -> None:
-    """Let headless phones type a corpus's messages, train on them and take part in rounds."""
+    """Run headless phones that type a corpus's messages, train on them, and take part in rounds."""
     if flaky is not None and scenario is not None:
         raise click.UsageError("a scenario says itself where phones drop out: leave --flaky out")
     settings = HeadlessSettings(day_seconds=day)

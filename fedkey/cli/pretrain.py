@@ -20,14 +20,20 @@ from model.layout import SIZES
     "files",
     type=click.Path(path_type=Path),
     multiple=True,
-    help='Public text: JSONL, plain or gzipped, {"source", "text"} a line. May be given several times.',
+    help='File of public text: JSONL, plain or gzipped, one {"source", "text"} a line. May be given several times.',
 )
-@click.option("--corpus", default="chitchat", show_default=True, help="Whose public users are learned from as well.")
-@click.option("--size", "sizes", type=click.Choice(list(SIZES)), multiple=True, help="Of a network; by default all.")
+@click.option(
+    "--corpus", default="chitchat", show_default=True, help="Corpus whose public users' messages are included."
+)
+@click.option(
+    "--size", "sizes", type=click.Choice(list(SIZES)), multiple=True, help="Network size to train; all if not given."
+)
 @click.option("--vocabulary-size", default=Pretraining.vocabulary_size, show_default=True, type=click.IntRange(min=100))
 @click.option("--max-grams", default=Pretraining.max_grams, show_default=True, type=click.IntRange(min=0))
-@click.option("--epochs", default=1, show_default=True, type=click.IntRange(min=1), help="Passes over the text.")
-@click.option("--seed", default=1, show_default=True, help="Everything random follows from it.")
+@click.option(
+    "--epochs", default=1, show_default=True, type=click.IntRange(min=1), help="Number of passes over the text."
+)
+@click.option("--seed", default=1, show_default=True, help="Random seed.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write; it must not exist.")
 def pretrain(
     files: tuple[Path, ...],
@@ -41,7 +47,7 @@ def pretrain(
 ) -> None:
     """Learn a vocabulary, networks and an n-gram from public text, for `fedkey simulate --start OUT`.
 
-    An interrupted call goes on where it stopped when the same command is given again.
+    The same command resumes where it was stopped.
     """
     if out.exists():
         raise click.ClickException(f"{out} exists: choose another folder with --out")

@@ -45,20 +45,28 @@ def privacy() -> None:
     "--plan",
     "plan_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Plan of every round: phones add the noise.",
+    help="Plan of every round, for runs in which phones add the noise.",
 )
-@click.option("--mechanism", type=click.Choice(["gaussian", "blt"]), help="Of a server that adds the noise.")
-@click.option("--noise-multiplier", type=float, help="Of that noise: its deviation on a sum, over the clip.")
-@click.option("--rounds", type=click.IntRange(1), help="Rounds of the run.")
-@click.option("--participations", type=click.IntRange(1), help="Rounds that a phone is in at most.")
-@click.option("--separation", type=click.IntRange(1), default=1, show_default=True, help="Rounds between them.")
+@click.option("--mechanism", type=click.Choice(["gaussian", "blt"]), help="Mechanism of a server that adds the noise.")
+@click.option(
+    "--noise-multiplier", type=float, help="Standard deviation of that noise on the sum, divided by the clip norm."
+)
+@click.option("--rounds", type=click.IntRange(1), help="Number of rounds.")
+@click.option("--participations", type=click.IntRange(1), help="Maximum number of rounds a phone takes part in.")
+@click.option(
+    "--separation",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Minimum number of rounds between two participations of a phone.",
+)
 @click.option("--delta", type=float, help="Probability that the bound may fail; 1e-10, or that of the run.")
 @click.option(
     "--sampling",
     type=click.Choice(["arrival", "poisson", "shuffled"]),
     default="arrival",
     show_default=True,
-    help="How phones come into a cohort; all but `arrival` are refused.",
+    help="How phones get into a cohort. Only `arrival` is accepted: phones are not sampled at random.",
 )
 @JSON
 def report(
@@ -167,9 +175,11 @@ def _print(mechanism: str, account: "Account", *, as_json: bool) -> None:
 
 
 @privacy.command()
-@click.option("--target-epsilon", type=float, required=True, help="Of the whole run.")
-@click.option("--population", type=click.IntRange(1), required=True, help="Phones that take part now and then.")
-@click.option("--rounds", type=click.IntRange(1), multiple=True, help="Of the run; several may be compared.")
+@click.option("--target-epsilon", type=float, required=True, help="Target epsilon of the whole run.")
+@click.option("--population", type=click.IntRange(1), required=True, help="Number of phones in the population.")
+@click.option(
+    "--rounds", type=click.IntRange(1), multiple=True, help="Number of rounds; may be given several times to compare."
+)
 @click.option("--delta", type=float, help="Probability that the bound may fail; 1e-10 as in reports.")
 @click.option(
     "--what",
@@ -179,7 +189,9 @@ def _print(mechanism: str, account: "Account", *, as_json: bool) -> None:
     help="Rounds that train; one that counts n-grams; or one that votes for new words.",
 )
 @click.option("--clip", type=float, help="L2 bound of a phone's counts; 64, or that of 20 votes.")
-@click.option("--length", type=click.IntRange(2), help="Of the list; that which phones count or vote on.")
+@click.option(
+    "--length", type=click.IntRange(2), help="Length of the list; that of the list that phones count or vote on."
+)
 @JSON
 def plan(
     target_epsilon: float,
@@ -192,7 +204,7 @@ def plan(
     *,
     as_json: bool,
 ) -> None:
-    """Propose noise, cohort and rounds for a target.
+    """Propose noise, cohort and rounds for a target epsilon.
 
     Every phone comes once in each pass over the population. For counts and words: the noise of one round in which
     everybody takes part, what can be seen through it, and the population that it needs. Exits with 1 if this one is too
@@ -300,7 +312,13 @@ def _table(found: "list[Proposal]") -> Iterator[str]:
 
 @privacy.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--canaries", type=click.IntRange(100), default=600, show_default=True, help="Half of them take part.")
+@click.option(
+    "--canaries",
+    type=click.IntRange(100),
+    default=600,
+    show_default=True,
+    help="Number of canary clients; half of them take part.",
+)
 @click.option("--delta", type=float, help="Probability that the bound may fail; that of the run.")
 @JSON
 def audit(run: Path, canaries: int, delta: float | None, *, as_json: bool) -> None:
@@ -346,7 +364,7 @@ def audit(run: Path, canaries: int, delta: float | None, *, as_json: bool) -> No
 @privacy.command()
 @click.argument("server", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def renew(server: Path) -> None:
-    """Begin new noise on SERVER, the folder of a round server that was restored from a copy of all its files.
+    """Start new noise on SERVER, the folder of a round server that was restored from a copy of all its files.
 
     A database that alone was put back is noticed by itself. Rounds after the copy was made are in no account.
     """

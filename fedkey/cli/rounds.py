@@ -28,11 +28,11 @@ _FOLDER = click.option(
 
 @click.group(cls=UserErrors)
 def rounds() -> None:
-    """Look at a server's rounds, and take one back."""
+    """Inspect a server's rounds, and roll one back."""
 
 
 @rounds.command("list")
-@click.option("--last", default=20, show_default=True, type=click.IntRange(1), help="So many.")
+@click.option("--last", default=20, show_default=True, type=click.IntRange(1), help="Number of rounds to show.")
 @_FOLDER
 @JSON
 def list_rounds(last: int, folder: Path, *, as_json: bool) -> None:
@@ -52,7 +52,7 @@ def list_rounds(last: int, folder: Path, *, as_json: bool) -> None:
 @_FOLDER
 @JSON
 def show(number: int, folder: Path, *, as_json: bool) -> None:
-    """Print the timeline of round N: who was where when, what failed, bytes and durations."""
+    """Print the timeline of round N: what each phone did and when, failures, bytes and durations."""
     database = Installation.load(folder).database
     if as_json:
         print_json(trails_of(database, number))
@@ -107,14 +107,14 @@ def rollback(number: int, folder: Path) -> None:
 
 @click.group(cls=UserErrors)
 def models() -> None:
-    """Look at a server's models, and promote one."""
+    """Inspect a server's models, and promote one."""
 
 
 @models.command("list")
 @_FOLDER
 @JSON
 def list_models(folder: Path, *, as_json: bool) -> None:
-    """Print all versions of the model, and of what phones counted together."""
+    """Print all versions of the model and of the counts."""
     installation = Installation.load(folder)
     versions = sorted([*installation.models.versions(), *installation.counts.versions()], key=lambda each: each.version)
     if as_json:
@@ -129,7 +129,7 @@ def list_models(folder: Path, *, as_json: bool) -> None:
 @_FOLDER
 @JSON
 def show_model(number: int, folder: Path, *, as_json: bool) -> None:
-    """Print all that is known of a version."""
+    """Print everything known about a version."""
     version = Installation.load(folder).holding(number).version(number)
     if as_json:
         print_json(_plain(version))

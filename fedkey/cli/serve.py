@@ -26,14 +26,20 @@ _GATE_MESSAGES = 2000
 _FOLDER = click.option(
     "--folder", type=click.Path(path_type=Path), default=paths.SERVER, show_default=True, help="The server's folder."
 )
-_CORPUS = click.option("--corpus", help="Whose held-out users are the gate's public text, and whose clients simulate.")
+_CORPUS = click.option(
+    "--corpus",
+    help="Corpus whose clients are simulated, and whose held-out users' messages the gate evaluates new models on.",
+)
 _COHORT = click.option(
-    "--simulated-cohort", default=0, type=click.IntRange(0), help="Clients that TFF simulates in each round."
+    "--simulated-cohort",
+    default=0,
+    type=click.IntRange(0),
+    help="Number of clients to simulate in each round, beside the phones.",
 )
 _COUNTERS = click.option(
     "--simulated-counting",
     type=click.IntRange(1),
-    help="Clients that are simulated in a counting round instead, which costs each of them less.",
+    help="Number of clients to simulate in a counting round, where a client costs less; the same number if not given.",
 )
 
 
@@ -43,29 +49,40 @@ _COUNTERS = click.option(
     "--model", type=click.Path(path_type=Path), help="First model, a folder that `fedkey export` wrote; needed once."
 )
 @click.option(
-    "--settings", type=click.Path(exists=True, path_type=Path), help="Becomes server.toml of a folder that has none."
+    "--settings",
+    type=click.Path(exists=True, path_type=Path),
+    help="Settings to start a new folder with, as its server.toml.",
 )
 @click.option(
     "--set",
     "extra",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Any setting of such a server.toml, such as rounds.separation_seconds=30.",
+    help="Any setting of a new folder's server.toml, such as rounds.separation_seconds=30.",
 )
-@click.option("--public-text", type=click.Path(exists=True, path_type=Path), help="Likewise public.txt.")
+@click.option(
+    "--public-text",
+    type=click.Path(exists=True, path_type=Path),
+    help="Public text to start a new folder with, as its public.txt; the gate evaluates new models on it.",
+)
 @click.option(
     "--authority",
     type=click.Path(path_type=Path),
     default=paths.AUTHORITY,
     show_default=True,
-    help="Whose devices take part; made if there is none. Its key is not read.",
+    help="Folder of the enrolment authority whose devices may take part; created if missing. Its "
+    "private key is not read.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1))
-@click.option("--admin-host", default="127.0.0.1", show_default=True, help="Address of the dashboard and /metrics.")
+@click.option("--admin-host", default="127.0.0.1", show_default=True, help="Address of the dashboard and of /metrics.")
 @click.option(
-    "--admin-port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="Likewise; 0 for any."
+    "--admin-port",
+    default=8090,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port of the dashboard and of /metrics; 0 for any free port.",
 )
 @_COHORT
 @_COUNTERS
@@ -127,7 +144,7 @@ def serve(
 def coordinate(
     folder: Path, simulated_cohort: int, simulated_counting: int | None, corpus: str | None, parent: int | None
 ) -> None:
-    """Move a server's rounds on; `fedkey serve` starts this beside its workers."""
+    """Advance a server's rounds. `fedkey serve` starts this beside its workers."""
     logs.to_stderr()
     installation = Installation.load(folder)
     export = installation.export

@@ -29,8 +29,10 @@ def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command
 
 
 @click.command()
-@click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file with any of the settings.")
-@click.option("--scenario", type=click.Path(path_type=Path), help="TOML file with the phones there are.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file of settings.")
+@click.option(
+    "--scenario", type=click.Path(path_type=Path), help="TOML file that describes the fleet; see docs/scenarios.md."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -38,44 +40,55 @@ def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command
     show_default=True,
     help="The run's folder.",
 )
-@click.option("--restart", is_flag=True, help="Delete a run that is in the folder and begin again.")
+@click.option("--restart", is_flag=True, help="Delete the run in the folder and start again.")
 @click.option("--corpus", help=HELP)
 @click.option(
     "--start",
-    help="What the first round begins with: public, which comes with fedkey (the default); seed, the corpus's public "
-    "users alone; or the folder of a model or of a public start.",
+    help="Initial model: public, which ships with fedkey (the default); seed, trained on the "
+    "corpus's public users; or the folder of a model or of a public start.",
 )
 @click.option(
     "--public",
     "files",
     multiple=True,
-    help="File of public text that extends a public start; may be given several times.",
+    help="File of public text to extend a public start with; may be given several times.",
 )
 @sampling
 @speaking
-@_setting("--size", "size", help="Network: small or gboard.")
-@_setting("--rounds", "rounds", type=int, help="Rounds of federated averaging.")
-@_setting("--cohort", "cohort", type=int, help="Clients in a round.")
-@_setting("--local-epochs", "client.epochs", type=int, help="Passes of a client over its data in a round.")
-@_setting("--client-rows", "client_rows", type=int, help="At most so many rows of a client in a round; 0 is no limit.")
-@_setting("--client-learning-rate", "client.learning_rate", type=float, help="Of the clients' SGD.")
-@_setting("--weighting", "client.weighting", help="examples or uniform.")
+@_setting("--size", "size", help="Network size: small or gboard.")
+@_setting("--rounds", "rounds", type=int, help="Number of rounds.")
+@_setting("--cohort", "cohort", type=int, help="Number of clients in a round.")
+@_setting("--local-epochs", "client.epochs", type=int, help="Passes over a client's data in a round.")
+@_setting(
+    "--client-rows",
+    "client_rows",
+    type=int,
+    help="Maximum number of rows a client trains on in a round; 0 for no limit.",
+)
+@_setting("--client-learning-rate", "client.learning_rate", type=float, help="Learning rate of the clients' SGD.")
+@_setting("--weighting", "client.weighting", help="Weight of a client in the mean: examples or uniform.")
 @_setting("--proximal-strength", "client.proximal_strength", type=float, help="FedProx's mu.")
-@_setting("--server-optimizer", "server.name", help="sgd, adam, yogi or adagrad.")
-@_setting("--server-learning-rate", "server.learning_rate", type=float, help="At the first round.")
+@_setting("--server-optimizer", "server.name", help="Server optimizer: sgd, adam, yogi or adagrad.")
+@_setting("--server-learning-rate", "server.learning_rate", type=float, help="Server learning rate in the first round.")
 @_setting(
     "--mechanism",
     "privacy.mechanism",
-    help="Noise: none, gaussian or blt (server), skellam or discrete_gaussian (clients).",
+    help="Noise mechanism: none, gaussian or blt (added by the server), skellam or "
+    "discrete_gaussian (added by clients).",
 )
-@_setting("--noise-multiplier", "privacy.noise_multiplier", type=float, help="Of the noise on a sum, over the clip.")
+@_setting(
+    "--noise-multiplier",
+    "privacy.noise_multiplier",
+    type=float,
+    help="Standard deviation of the noise on the sum, divided by the clip norm.",
+)
 @_setting(
     "--noise-cohort",
     "privacy.noise_cohort",
     type=int,
-    help="Size of a larger cohort whose noise is simulated: shows what it would learn, and protects nobody.",
+    help="Scale the noise as for a cohort of this size. Shows what a larger fleet would learn; protects nobody.",
 )
-@_setting("--clip", "privacy.clip", type=float, help="L2 bound of a client's update.")
+@_setting("--clip", "privacy.clip", type=float, help="Clip norm: L2 bound of a client's update.")
 @_setting(
     "--workers",
     "workers",
@@ -90,7 +103,7 @@ def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command
     default=None,
     help="Reach workers without a tunnel, on a network that only machines of yours are on.",
 )
-@_setting("--seed", "seed", type=int, help="Everything random follows from it.")
+@_setting("--seed", "seed", type=int, help="Random seed.")
 @click.option(
     "--set", "extra", multiple=True, metavar="NAME=VALUE", help="Any other setting, such as server.momentum=0."
 )
@@ -106,7 +119,7 @@ def simulate(
 ) -> None:
     """Train a model by federated averaging over simulated clients.
 
-    The run is saved after every round; the same command goes on where it was stopped.
+    The run is saved after every round; the same command resumes it.
     """
     config = SimulationConfig.beginning(start if file else start_for(options["language"], start), file)
     if scenario:
@@ -151,7 +164,7 @@ def simulate(
     with TrainingProgress(config.rounds, run.rounds_done) as progress:
         run.train(progress.watcher)
     if config.privacy.mechanism != "none":
-        say(f"what it cost: uv run fedkey privacy report {out}")
+        say(f"privacy cost: uv run fedkey privacy report {out}")
     say(
         f"model in {run.model_path}\n"
         f"evaluate it: uv run fedkey evaluate {run.model_path} --corpus {config.corpus} --against ngram"

@@ -20,8 +20,13 @@ from keyboard_app.profile import Profile
     help="A folder that `fedkey export` wrote.",
 )
 @click.option("--server", default="", help="URL of the round server; without one it learns by itself.")
-@click.option("--profile", default="phone", show_default=True, help="Whose things it uses.")
-@click.option("--profiles", type=click.Path(path_type=Path), help="Folder of all of them.")
+@click.option(
+    "--profile",
+    default="phone",
+    show_default=True,
+    help="Name of the phone. Each profile is a separate phone with its own data.",
+)
+@click.option("--profiles", type=click.Path(path_type=Path), help="Folder of all profiles.")
 def suggest(model: Path, server: str, profile: str, profiles: Path | None) -> None:
     """Answer every line of standard input with one of standard output, both JSON, until the input ends.
 

@@ -20,14 +20,14 @@ from fedkey.cli.output import JSON, print_json, say
     type=click.Path(path_type=Path),
     default=paths.RUNS / "sweep",
     show_default=True,
-    help="Their folder.",
+    help="Folder of the runs.",
 )
 @JSON
 def sweep(file: Path, out: Path, *, as_json: bool) -> None:
     """Train a run for each combination of settings that FILE asks for, one after the other.
 
-    FILE is TOML with a [grid] and a [random] table; see `federation.simulation.sweep`. The same command goes on where
-    it was stopped.
+    FILE is TOML with a [grid] and a [random] table; see `federation.simulation.sweep`. The same command
+    resumes where it was stopped.
     """
     wanted = Sweep.load(file)
     for number, trial in enumerate(wanted.trials, 1):
