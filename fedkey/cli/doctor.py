@@ -56,7 +56,7 @@ def doctor(folder: Path | None, *, as_json: bool) -> None:
         return
     for group in absent:
         click.echo(f"not installed: what {_FOR[group]} needs; `uv sync --group {group}` in a checkout brings it")
-    click.echo("nothing is missing for this install of fedkey")
+    click.echo("this install of fedkey has everything it needs")
 
 
 def _trust(folder: Path) -> Iterator[str]:
