@@ -28,6 +28,7 @@ ACTS = {
     "ibus run",
     "ibus uninstall",
     "keyboard",
+    "mlflow",
     "models export",
     "models promote",
     "phones",
