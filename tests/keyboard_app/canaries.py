@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-_written: set[Path] = set()
-"""Files that this process opened for writing, wherever they are."""
+_written: list[Path] = []
+"""Files that this process opened for writing, wherever they are, in that order."""
 
 
 def _note(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open" and isinstance(arguments[0], str | os.PathLike):
         path, _, flags = arguments
         if flags & (os.O_WRONLY | os.O_RDWR):
-            _written.add(Path(os.fsdecode(path)).absolute())
+            _written.append(Path(os.fsdecode(path)).absolute())
 
 
 sys.addaudithook(_note)
@@ -36,7 +36,7 @@ class Search:
     """Looks for words in what the phone wrote and sent; what was seen once is not forgotten.
 
     Args:
-        folder: whose files are all looked at.
+        folder: whose files are all looked at, beside those that this process opens elsewhere from now on.
         words: in lower case.
 
     Attributes:
@@ -48,6 +48,7 @@ class Search:
         self.found: set[tuple[str, str]] = set()
         self.files: set[str] = set()
         self._folder = folder
+        self._since = len(_written)  # what other tests wrote before is theirs
         self._forms = {word: tuple(forms(word)) for word in words}
 
     def look(self, place: str, content: bytes) -> None:
@@ -57,7 +58,7 @@ class Search:
                 self.found.add((word, place))
 
     def look_at_files(self) -> None:
-        for path in {*self._folder.rglob("*"), *_written, *_held_open()}:
+        for path in {*self._folder.rglob("*"), *_written[self._since :], *_held_open()}:
             self.look("name of a file", path.name.encode())
             try:
                 content = path.read_bytes() if path.is_file() else b""

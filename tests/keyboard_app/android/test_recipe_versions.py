@@ -29,8 +29,9 @@ def required() -> Sequence[str]:
 def run_suite(python: Path, folder: Path, *options: str, site: Path | None = None) -> None:
     paths = [*(f"tests/federation/{each}" for each in FEDERATION), *(f"tests/model/test_{each}.py" for each in MODEL)]
     common = ("-n", "2", "-q", "-p", "no:cacheprovider", "--basetemp", folder / "temporary")
+    same = ("--hypothesis-profile", "repeatable")  # versions are tried, not new examples
     done = subprocess.run(
-        [python, "-m", "pytest", *common, *options, *paths],
+        [python, "-m", "pytest", *common, *same, *options, *paths],
         cwd=ROOT,
         env=recipes.environment(*([] if site is None else [site])),
         capture_output=True,
