@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 _OPTIONS = (
-    "-c listen_addresses='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off "
+    "-c listen_addresses='' -c fsync=off -c full_page_writes=off "
     "-c shared_buffers=16MB -c max_connections=60 -c jit=off"
 )
 
@@ -22,11 +22,35 @@ class Cluster:
 
     Args:
         folder: of its socket.
+        run: runs one of PostgreSQL's programs over its data.
+        options: of the server.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, run: Callable[..., None], options: str) -> None:
+        self._folder, self._run, self._options = folder, run, options
         self._made = 0
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self._folder / ".s.PGSQL.5432"
+
+    def start(self) -> None:
+        """Start it."""
+        self._run("pg_ctl", "--wait", "start", "-o", f"{self._options} -k {self._folder}")
+
+    def stop(self, mode: str = "immediate") -> None:
+        """End it: in order with `fast`; with `immediate` as a crash does, after which it recovers when it starts."""
+        self._run("pg_ctl", "--wait", f"--mode={mode}", "stop")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended, however."""
+        try:
+            self._run("pg_ctl", "status")
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
     def create_database(self) -> str:
         """Return the URL of an empty schema, which is faster than a database and no different to a server."""
@@ -38,8 +62,12 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(inside: Path | None = None, *, lasting: bool = False) -> Iterator[Cluster]:
     """Start a cluster and stop it at the end.
+
+    Args:
+        inside: Folder that its folder is made in; by default that of temporary files.
+        lasting: Whether a transaction that was committed outlives a crash of the cluster.
 
     Raises:
         FileNotFoundError: PostgreSQL is not installed.
@@ -47,7 +75,7 @@ def cluster() -> Iterator[Cluster]:
     programs = _programs()
     # The server refuses to run as root, so then it runs as the user that its package made.
     owner: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-    with tempfile.TemporaryDirectory(prefix="fedkey-postgresql-") as name:
+    with tempfile.TemporaryDirectory(prefix="fedkey-postgresql-", dir=inside) as name:
         folder = Path(name)
         if owner:
             shutil.chown(folder, owner["user"])
@@ -57,15 +85,16 @@ def cluster() -> Iterator[Cluster]:
             with (folder / "log").open("ab") as log:
                 subprocess.run(command, check=True, cwd=folder, stdout=log, stderr=log, **owner)
 
+        made = Cluster(folder, run, f"{_OPTIONS} -c synchronous_commit={'on' if lasting else 'off'}")
         try:
             run("initdb", "--no-sync", "--auth=trust", "--username=fedkey", "--encoding=UTF8", "--locale=C")
-            run("pg_ctl", "--wait", "start", "-o", f"{_OPTIONS} -k {folder}")
+            made.start()
         except subprocess.CalledProcessError as error:
             raise RuntimeError(f"PostgreSQL does not start: {(folder / 'log').read_text()}") from error
         try:
-            yield Cluster(folder)
+            yield made
         finally:
-            run("pg_ctl", "--wait", "--mode=immediate", "stop")
+            made.stop()
 
 
 def _programs() -> Path:

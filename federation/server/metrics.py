@@ -1,8 +1,10 @@
 """Metrics in Prometheus's format: requests as workers saw them, rounds as the database has them."""
 
+import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import sqlalchemy as sql
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest, values
@@ -14,6 +16,8 @@ from prometheus_client.registry import Collector
 from federation.protocol.steps import STEPS
 from federation.server.store import Database
 from federation.server.tables import CounterRow, CurrentRow, DeviceRow, ModelRow, RoundRow
+
+_LOG = logging.getLogger("fedkey.metrics")
 
 _HOUR = 3600.0
 
@@ -33,6 +37,7 @@ class Metrics:
     def __init__(self, database: Database) -> None:
         # The library chooses at its import, when nobody has said yet that there are several workers.
         values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+        self._has_room = True
         own = CollectorRegistry()
         self._requests = Histogram(
             "fedkey_request_seconds", "Time to answer a request.", ("route", "method", "status"), registry=own
@@ -48,15 +53,27 @@ class Metrics:
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request."""
-        self._requests.labels(route, method, str(status)).observe(seconds)
+        with self._as_far_as_there_is_room():
+            self._requests.labels(route, method, str(status)).observe(seconds)
 
     def refused(self, reason: str) -> None:
         """Count a request of a device that is not let in."""
-        self._refused.labels(reason).inc()
+        with self._as_far_as_there_is_room():
+            self._refused.labels(reason).inc()
 
     def exposition(self) -> bytes:
         """Return all metrics."""
         return generate_latest(self._registry)
+
+    @contextmanager
+    def _as_far_as_there_is_room(self) -> Iterator[None]:
+        """Leave out what cannot be counted: a request that was served must not fail over it."""
+        try:
+            yield
+        except (OSError, IndexError, ValueError) as error:  # a file of the library's could not grow, now or earlier
+            if self._has_room:
+                _LOG.warning({"metrics": "some requests are not counted", "error": str(error)})
+            self._has_room = False
 
 
 class _OfDatabase(Collector):

@@ -37,6 +37,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger("fedkey.server")
 _THREADS = 8
 _TICK_SECONDS = 0.2
+_MEMORY = "/dev/shm"  # noqa: S108 - names in it are drawn
 
 
 def application(installation: Installation) -> Flask:
@@ -71,7 +72,7 @@ def serve(folder: Path, *, host: str, port: int, workers: int, beside: Sequence[
     """
     check_address(host, port)
     # Not a context manager: a worker that ends unwinds the stack that it was forked with, and would remove the folder.
-    metrics = Path(tempfile.mkdtemp(prefix="fedkey-metrics-"))
+    metrics = Path(tempfile.mkdtemp(prefix="fedkey-metrics-", dir=_memory()))
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
     running = [Supervised(command) for command in beside]
 
@@ -135,6 +136,11 @@ def serve_dashboard(
     ).run()
 
 
+def _memory() -> str | None:
+    """Return a folder in memory, if there is one: what is mapped into memory from a full disk ends who writes there."""
+    return _MEMORY if os.access(_MEMORY, os.W_OK) else None
+
+
 def free_port(host: str) -> int:
     """Return a port that nobody listens on now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -193,7 +199,7 @@ def coordinate(coordinator: Coordinator, parent: int | None = None) -> None:
     while parent is None or os.getppid() == parent:
         try:
             busy = coordinator.tick()
-        except FederationError as error:
+        except (FederationError, OSError) as error:
             _LOG.warning("the coordinator tries again: %s", error)
             busy = False
         if not busy:
@@ -242,6 +248,7 @@ class _Gunicorn(BaseApplication, Generic[T]):
             "keepalive": 15,
             "control_socket_disable": True,
             "logger_class": _Logger,
+            "worker_tmp_dir": _memory(),
         }
         for name, value in {**fixed, **self._options}.items():
             self.cfg.set(name, value)

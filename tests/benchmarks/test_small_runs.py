@@ -18,6 +18,7 @@ SMALL = {
     "communication": "--rounds 1 --cohort 3 --users 2",
     "counting": "--corpus {corpus} --every 10 --out counting",
     "demo": None,
+    "faults": "--injections 4 --out faults",
     "heterogeneity": "--rounds 1 --played 5 --goal 7",
     "keyboard": None,
     "model_bounds": "--rounds 1 --phones 3",

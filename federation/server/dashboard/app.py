@@ -33,7 +33,7 @@ def create_dashboard(shown: Installation | Sequence[Path], access: Access) -> Fl
         access: who may see it.
     """
     app = Flask("federation.server.dashboard", static_folder="static", template_folder="templates")
-    app.jinja_env.filters.update(moment=figures.clock_time, megabytes=lambda size: f"{size / 1e6:,.2f} MB")
+    app.jinja_env.filters.update(moment=figures.clock_time, byte_size=figures.byte_size)
     app.config["MAX_CONTENT_LENGTH"] = 4096
     access.guard(app)
     if isinstance(shown, Installation):

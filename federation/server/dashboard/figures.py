@@ -19,12 +19,15 @@ from federation.server.privacy_report import spent
 from federation.server.queries import active, waiting
 from federation.server.round_state import RoundState
 from federation.server.session_events import Event
-from federation.server.tables import CounterRow, DeviceRow, EventRow, MessageRow
+from federation.server.tables import CounterRow, DeviceRow, EventRow, MessageRow, RoundRow
 
 _ROUNDS = 50
 _NEWS = 30
 _HOUR, _DAY = 3600.0, 86400.0
 _DROPPED = (Event.REFUSED, Event.FAILED, Event.REJECTED)
+_TRAIL = (Event.SELECTED, Event.ADVERTISED, Event.SHARED, Event.UPLOADED, Event.CONFIRMED, Event.UNMASKED)
+"""How far a phone came: that it was selected, and the steps that it took."""
+
 _DELTAS = (1e-10, 1e-6)
 
 
@@ -59,11 +62,11 @@ class Overview:
         running: the running round, if there is one.
         rounds: the latest, newest first.
         completed: share of those that ended with a model; None if none has ended.
-        dropped: drop-outs of the last day by reason, the most frequent first.
+        dropped: drop-outs of the last day by reason, or by how far phones came that gave none, the most frequent first.
         models: versions, newest first.
         privacy: epsilon at each delta, or why there is none.
         fleet: devices, by what they do.
-        hours: phones that joined in each of the last 24 hours, oldest first.
+        hours: hours of the day, in UTC, with the phones that joined in each, oldest first; the last is the present one.
         sizes: accepted bytes by kind of message.
         news: what the server did last: seconds since 1970, round, kind, detail.
     """
@@ -75,7 +78,7 @@ class Overview:
     models: Sequence[ModelVersion]
     privacy: Sequence[tuple[str, str]]
     fleet: Mapping[str, int]
-    hours: Sequence[int]
+    hours: Sequence[tuple[int, int]]
     sizes: Mapping[str, int]
     news: Sequence[tuple[float, int | None, str, str]]
 
@@ -163,10 +166,32 @@ def _dropped(session: Session, now: float) -> list[tuple[str, int]]:
     query = sql.select(EventRow.kind, EventRow.detail, sql.func.count()).where(
         EventRow.at >= now - _DAY, EventRow.kind.in_(_DROPPED)
     )
-    counted = Counter[str]()
+    counted = _silent(session, now)
     for kind, detail, count in session.execute(query.group_by(EventRow.kind, EventRow.detail)):
         counted[f"{kind}: {in_words(detail)}" if detail else kind] += count
     return counted.most_common(12)
+
+
+def _silent(session: Session, now: float) -> Counter[str]:
+    """Count the phones of rounds that ended in the last day that took no part in a step that closed, without a word."""
+    ended = sql.select(RoundRow.round_id, RoundRow.attendance).where(RoundRow.ended >= now - _DAY)
+    latest = ended.order_by(RoundRow.round_id.desc()).limit(_ROUNDS)
+    # The steps that were closed, by round: nobody can have dropped out of a later one.
+    closed = {round_id: len(attendance) for round_id, attendance in session.execute(latest)}
+    came = sql.case({kind: number for number, kind in enumerate(_TRAIL)}, value=EventRow.kind, else_=0)
+    told = sql.case((EventRow.kind.in_(_DROPPED), 1), else_=0)
+    devices = (
+        sql.select(EventRow.round_id, sql.func.max(came).label("came"), sql.func.max(told).label("told"))
+        .where(EventRow.round_id.in_(closed), EventRow.device != "")
+        .group_by(EventRow.round_id, EventRow.device)
+        .subquery()
+    )
+    query = sql.select(devices.c.round_id, devices.c.came, sql.func.count()).where(devices.c.told == 0)
+    silent = Counter[str]()
+    for round_id, came_to, count in session.execute(query.group_by(devices.c.round_id, devices.c.came)):
+        if came_to < closed[round_id]:
+            silent[f"silent after: {_TRAIL[came_to]}"] += count
+    return silent
 
 
 def _privacy(installation: Installation) -> list[tuple[str, str]]:
@@ -196,12 +221,13 @@ def _fleet(session: Session, now: float) -> dict[str, int]:
     }
 
 
-def _hours(session: Session, now: float) -> list[int]:
+def _hours(session: Session, now: float) -> list[tuple[int, int]]:
+    first = int(now // _HOUR) - 23
     joined = session.scalars(
-        sql.select(EventRow.at).where(EventRow.kind == Event.ADVERTISED, EventRow.at >= now - _DAY).limit(200_000)
+        sql.select(EventRow.at).where(EventRow.kind == Event.ADVERTISED, EventRow.at >= first * _HOUR).limit(200_000)
     )
-    hours = Counter(int((now - at) // _HOUR) for at in joined)
-    return [hours[ago] for ago in reversed(range(24))]
+    hours = Counter(int(at // _HOUR) for at in joined)
+    return [(hour % 24, hours[hour]) for hour in range(first, first + 24)]
 
 
 def _sizes(session: Session) -> dict[str, int]:
@@ -212,6 +238,15 @@ def _sizes(session: Session) -> dict[str, int]:
 def _news(session: Session) -> list[tuple[float, int | None, str, str]]:
     query = sql.select(EventRow.at, EventRow.round_id, EventRow.kind, EventRow.detail).where(EventRow.device == "")
     return list(session.execute(query.order_by(EventRow.id.desc()).limit(_NEWS)).all())
+
+
+def byte_size(size: float) -> str:
+    """Return a number of bytes for people: with three digits, so that none but 0 looks like nothing."""
+    for unit in ("B", "kB", "MB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.2f} GB"
 
 
 def clock_time(seconds: float) -> str:

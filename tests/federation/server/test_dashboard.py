@@ -8,12 +8,15 @@ from flask.testing import FlaskClient
 from federation.errors import ConfigError
 from federation.protocol.plan import Deadlines
 from federation.server.dashboard import Access, create_dashboard
+from federation.server.dashboard.figures import byte_size, overview
 from federation.server.dashboard.runs import StoredRun, charts, differing
+from federation.server.history import rounds_of
 from federation.server.settings import RoundSettings
-from tests.federation.server.http import Site
+from tests.federation.server.http import HttpPhone, Site
+from tests.federation.server.http import run as play
 from tests.federation.server.phones import Clock
 
-ROUNDS = RoundSettings(goal=6, minimum=4, deadlines=Deadlines(120, 150, 330, 360, 390))
+ROUNDS = RoundSettings(goal=6, minimum=5, deadlines=Deadlines(120, 150, 330, 360, 390))
 ACCESS = Access("a token")
 
 
@@ -82,6 +85,35 @@ def test_a_server_without_rounds_says_so(browser: FlaskClient) -> None:
     assert "No round is running" in page
     assert "no phone has uploaded anything yet" in page
     assert json.loads(browser.get("/charts.json").data)["phones"]["x"] == []
+
+
+def test_phones_that_vanish_without_a_word_are_drop_outs_and_those_of_a_running_round_are_not(
+    site: Site, browser: FlaskClient, tmp_path: Path
+) -> None:
+    phones = [HttpPhone(site, tmp_path, number) for number in range(6)]
+    play(site, phones, until=lambda: site.story.count("shared +") == 6)
+    assert overview(site.installation).dropped == []
+    play(site, phones[:5], until=lambda: rounds_of(site.installation.database)[0].seconds is not None)
+    assert overview(site.installation).dropped == [("silent after: shared", 1)]
+    assert "silent after: shared" in opened(browser)
+
+
+def test_hours_are_named_and_small_sizes_are_seen(
+    site: Site, browser: FlaskClient, clock: Clock, tmp_path: Path
+) -> None:
+    phones = [HttpPhone(site, tmp_path, number) for number in range(6)]
+    play(site, phones, until=lambda: site.story.count("advertised +") == 6)
+    seen = overview(site.installation)
+    hour = int(clock.now // 3600) % 24
+    assert len(seen.hours) == 24
+    assert seen.hours[-1] == (hour, 6)
+    assert sum(count for _, count in seen.hours) == 6
+    page = opened(browser)
+    assert f"{hour:02} h</small>" in page
+    assert "0.00" not in page
+    assert [byte_size(size) for size in (0, 7, 999, 1000, 1234, 999_600, 5_000_000, 2_500_000_000)] == [
+        *("0 B", "7 B", "999 B", "1 kB", "1.23 kB", "1 MB", "5 MB", "2.50 GB")
+    ]
 
 
 def run(folder: Path, rounds: int, **config: object) -> Path:
