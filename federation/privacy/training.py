@@ -243,6 +243,7 @@ class RunRecord:
         rounds: the clients that took part in each round done so far.
         buffers: how noise by the server is correlated.
         unprotected: names of the figures that the run shows without noise.
+        votes_rho: zCDP of the votes that every client gave before the first round, if any.
     """
 
     settings: PrivateTraining
@@ -252,6 +253,7 @@ class RunRecord:
     rounds: tuple[tuple[int, ...], ...] = ()
     buffers: Buffers = field(default_factory=Buffers)
     unprotected: tuple[str, ...] = ()
+    votes_rho: float = 0.0
 
     def save(self, directory: Path) -> None:
         """Write the record into a run's folder."""
@@ -321,10 +323,12 @@ class RunRecord:
             account = Account.of_server([noised], participation, delta, sampling=sampling)
         else:
             plan = settings.plan(1, self.cohort, self.dimension, bytes(32), uniform=self.uniform)
-            rho = round_rho(NoiseScale.of(plan)) * participation.max_participations
+            rho = round_rho(NoiseScale.of(plan)) * participation.max_participations + self.votes_rho
             whole = settings.mechanism == "skellam"
             account = Account.of_phone(rho, participation, delta, sampling=sampling, whole_orders=whole)
             account = account.assuming(*client_noise_assumptions(plan))
+            if self.votes_rho:
+                account = account.assuming("every client voted once for new words before the first round")
         account = account.leaving(*self.unprotected)
         if settings.noise_cohort:
             account = account.assuming(

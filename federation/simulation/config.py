@@ -50,6 +50,7 @@ class SimulationConfig(Ranged):
         language: code of what the corpus is in; found by its words if empty.
         start: what the first round begins with: `seed`, a network trained on the corpus's public users alone;
             `public`, what comes with fedkey; or the path of a model or of what `fedkey pretrain` wrote.
+        words: whether every client votes once for new words before the first round; they join the model's lexicon.
         public: files of public text that a start other than `seed` is trained on further, before the first round.
         size: of the network: `small` or `gboard`.
         row_length: targets in a packed row.
@@ -79,6 +80,7 @@ class SimulationConfig(Ranged):
     max_users: Natural = 0
     language: str = ""
     start: str = SEED
+    words: bool = False
     public: tuple[str, ...] = ()
     size: Size = "small"
     row_length: Annotated[int, Range(1, MAX_ROW_LENGTH)] = 20
@@ -106,6 +108,10 @@ class SimulationConfig(Ranged):
         check_places(self.workers, allow_unauthenticated_network=self.allow_unauthenticated_network)
         if self.public and self.start == SEED:
             raise ConfigError("public text extends a public start: leave out --public, or choose another --start")
+        if self.words and self.start == SEED:
+            raise ConfigError("clients vote for candidates of a public start: leave out --words, or choose --start")
+        if self.words and self.privacy.mechanism in BY_SERVER:
+            raise ConfigError("noise by the server does not cover votes: let clients add it, or leave out --words")
         if self.scenario is not None and self.cohort < self.scenario.rounds.minimum:
             raise ConfigError(
                 f"a round of {self.cohort} clients never has the scenario's minimum of {self.scenario.rounds.minimum}: "

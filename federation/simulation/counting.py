@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,8 +72,9 @@ def count(
     noise = privacy or Privacy()
     total = np.zeros(len(listed), np.float32)
     variance, groups, upload = 0.0, 0, 0
-    for number, group in enumerate(_groups(clients, group_phones)):
-        plan = _plan(number, len(group), listed, settings, noise)
+    for number, (start, end) in enumerate(groups_of(len(clients), group_phones)):
+        group = clients[start:end]
+        plan = plan_of_group(number, len(group), listed, settings, noise)
         summed = plan.session.vector.zeros()
         for index, messages in enumerate(group):
             seed = hashlib.sha256(secret + np.array([number, index], "<u8").tobytes()).digest()
@@ -113,15 +114,17 @@ def vote(
     return {words.words[place]: float(shares[place]) for place in np.flatnonzero(shares)}
 
 
-def _groups(clients: Sequence[Messages], group_phones: int) -> Iterator[Sequence[Messages]]:
-    """Yield the clients in as few groups of nearly equal size as there may be."""
-    parts = max(1, min(-(-len(clients) // group_phones), len(clients) // MIN_COHORT))
-    edges = np.linspace(0, len(clients), parts + 1).astype(int)
-    for start, end in itertools.pairwise(edges):
-        yield clients[start:end]
+def groups_of(clients: int, group_phones: int = MAX_COHORT) -> Sequence[tuple[int, int]]:
+    """Return the first and one past the last client of each group: as few groups of nearly equal size as may be."""
+    parts = max(1, min(-(-clients // group_phones), clients // MIN_COHORT))
+    edges = np.linspace(0, clients, parts + 1).astype(int).tolist()
+    return list(itertools.pairwise(edges))
 
 
-def _plan(number: int, phones: int, listed: CountedList, settings: CountingSettings, privacy: Privacy) -> RoundPlan:
+def plan_of_group(
+    number: int, phones: int, listed: CountedList, settings: CountingSettings, privacy: Privacy
+) -> RoundPlan:
+    """Return the plan of a group, numbered from 0."""
     minimum = max(min_threshold(phones), MIN_COHORT)
     return RoundPlan(
         round_id=number + 1,

@@ -35,6 +35,7 @@ from federation.simulation.rounds import Client, Rounds, pseudonym
 from federation.simulation.rows import FederatedRows
 from federation.simulation.run_folder import claim, noise_seed
 from federation.simulation.states import Progress, ServerState, States
+from federation.simulation.voting import rho_of_votes
 from federation.simulation.workers import Workers
 from federation.updates.encoding import choose
 from federation.updates.frozen_rows import FrozenRows
@@ -71,6 +72,7 @@ class Run:
         self.directory, self.config, self.vocabulary, self._rows = directory, config, vocabulary, rows
         self.network = NetworkConfig.named(config.size, vocabulary.size)
         self._states = States(directory / "states", self.network, config.keep_states)
+        voters = len(rows.train)
         if config.scenario is not None:
             clients = config.scenario.clients
             train = [own for own in splits.spread(rows.train, clients, config.seed) if len(own)]
@@ -99,7 +101,8 @@ class Run:
         if self.rounds_done > config.rounds:
             raise ConfigError(f"{directory} has done {self.rounds_done} rounds already: ask for more with --rounds")
         buffers = privacy.buffers(config.rounds, len(rows.train), size)
-        self._record = RunRecord(privacy, summed, uniform, self._layout.dimension, buffers=buffers)
+        votes = rho_of_votes(privacy, voters, vocabulary) if config.words else 0.0
+        self._record = RunRecord(privacy, summed, uniform, self._layout.dimension, buffers=buffers, votes_rho=votes)
         if self.rounds_done and privacy.mechanism != "none":
             self._record = RunRecord.load(directory)
         secret = noise_seed(directory) if privacy.mechanism != "none" else b""

@@ -8,15 +8,17 @@ import click
 
 from federation.fleet.scenario import Scenario
 from federation.simulation.config import SimulationConfig
-from federation.simulation.prepare import prepared
+from federation.simulation.prepare import Prepared, prepared
 from federation.simulation.run_folder import FOLDER
 from fedkey import paths
 from fedkey.cli.corpora import HELP, Command, sampling, say_language, say_left_out, speaking, start_for
 from fedkey.cli.output import loading_tensorflow, say
 from fedkey.progress import TrainingProgress, megabytes
 from model import folders
+from model.checkpoint import Checkpoint
 
 _DEFAULTS = SimulationConfig.beginning(None)
+_WORDS_SHOWN = 12
 
 
 def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command]:
@@ -55,6 +57,12 @@ def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command
 )
 @sampling
 @speaking
+@_setting(
+    "--words/--no-words",
+    "words",
+    default=None,
+    help="Have every client vote once for new words before the first round; they join the model's lexicon.",
+)
 @_setting("--size", "size", help="Network size: small or gboard.")
 @_setting("--rounds", "rounds", type=int, help="Number of rounds.")
 @_setting("--cohort", "cohort", type=int, help="Number of clients in a round.")
@@ -146,9 +154,13 @@ def simulate(
     )
     say_left_out(ready.split)
     say_language(ready.warning)
+    begun = (out / "warm_start").exists() and not restart
+    if model and config.words and not begun:
+        model = _after_votes(model, ready, config)
     if restart:
         folders.clear(out, FOLDER)
-    run = Run(out, config, ready.vocabulary, ready.rows(config.row_length))
+    vocabulary = model.vocabulary if model else ready.vocabulary
+    run = Run(out, config, vocabulary, ready.rows(config.row_length))
     if model:
         run.begin_with(model)
     say(f"{len(ready.tables['train'].users)} clients, network {config.size}: {run.network.parameters:,} weights")
@@ -169,3 +181,17 @@ def simulate(
         f"model in {run.model_path}\n"
         f"evaluate it: uv run fedkey evaluate {run.model_path} --corpus {config.corpus} --against ngram"
     )
+
+
+def _after_votes(model: Checkpoint, ready: Prepared, config: SimulationConfig) -> Checkpoint:
+    """Return the model with the words that all clients vote for, and say how many those are."""
+    from federation.simulation.voting import after_votes
+
+    tables = ready.tables["train"]
+    clients = [[message.tolist() for message in tables.messages(user)] for user in range(len(tables.users))]
+    say(f"{len(clients)} clients vote for new words")
+    after = after_votes(model, clients, config.privacy, config.seed)
+    new = sorted(set(after.vocabulary.words) - set(model.vocabulary.words))
+    shown = [*new[:_WORDS_SHOWN], *(["…"] if len(new) > _WORDS_SHOWN else [])]
+    say(f"{len(new)} new words in the lexicon: {', '.join(shown)}" if new else "no word had enough votes")
+    return after
