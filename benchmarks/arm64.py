@@ -12,13 +12,16 @@ import time
 from pathlib import Path
 
 from benchmarks.results import Figure, write
+from model.engine import Engine
 
 
 def main() -> None:
     """Measure, write the figures."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = [*(engine.name.lower() for engine in Engine), "window"]
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    chosen = parser.parse_args().parts
     from model import public_start  # noqa: PLC0415
-    from model.engine import Engine  # noqa: PLC0415
     from model.export import export  # noqa: PLC0415
     from tests.arm64.agreement import EXACT, measure, painted  # noqa: PLC0415
     from tests.arm64.processor import Processor  # noqa: PLC0415
@@ -30,6 +33,8 @@ def main() -> None:
         folder = Path(name)
         exported = export(public_start.load("small"), folder / "model").directory
         for engine in Engine:
+            if engine.name.lower() not in chosen:
+                continue
             began = time.perf_counter()
             found = measure(processor, engine, exported, folder)
             kind = engine.name.lower()
@@ -41,12 +46,13 @@ def main() -> None:
                 Figure(f"{kind}_same_to_the_bit", len(EXACT) - len(found.differing), "results", "all", len(EXACT)),
                 Figure(f"{kind}_compare_s", time.perf_counter() - began, "s"),
             ]
-        began = time.perf_counter()
-        _, differing = painted(processor, exported, folder)
-        figures += [
-            Figure("window_pixels_differing", 100 * differing, "%"),
-            Figure("window_compare_s", time.perf_counter() - began, "s"),
-        ]
+        if "window" in chosen:
+            began = time.perf_counter()
+            _, differing = painted(processor, exported, folder)
+            figures += [
+                Figure("window_pixels_differing", 100 * differing, "%"),
+                Figure("window_compare_s", time.perf_counter() - began, "s"),
+            ]
     write("arm64", figures)
 
 

@@ -3,7 +3,7 @@
     uv run python -m benchmarks.demo
 
 It begins anew each time. Gains are those of the demo's own last table over its best row of public text alone that is a
-mixture, paired over its held-out users.
+mixture, paired over its held-out users. Options that are not of this script are the demo's.
 """
 
 import argparse
@@ -26,11 +26,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/demo-benchmark"), help="the demo's folder, made anew")
     parser.add_argument("--again", action="store_true", help="only read what an earlier call left in the folder")
-    arguments = parser.parse_args()
+    arguments, options = parser.parse_known_args()
     out: Path = arguments.out
     taken = out / "seconds.txt"
     if not arguments.again:
-        command = [sys.executable, "-m", "fedkey", "demo", "--restart", "--out", str(out)]
+        command = [sys.executable, "-m", "fedkey", "demo", "--restart", "--out", str(out), *options]
         started = time.monotonic()
         subprocess.run([*command, "--report", str(out / "report.html")], stdin=subprocess.DEVNULL, check=True)
         taken.write_text(f"{time.monotonic() - started:.1f}")

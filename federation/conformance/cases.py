@@ -158,6 +158,12 @@ def _leaves_plan(name: str, why: str, **more: Any) -> Case:
     return Case(name=f"plan.{name}", rule=f"leaves when {why}", at="plan", **more)
 
 
+def _altered(name: str, why: str, prepares: Callable[[World], None]) -> Case:
+    """Return a case in which the last byte of an answer is changed on the way."""
+    at = name.partition(".")[0]
+    return Case(name=name, rule=f"leaves when {why}", at=at, prepares=prepares, tamper=tampering.flip(-1))
+
+
 def _always(told: Mapping[str, Any]) -> Change:
     return lambda _: told
 
@@ -170,26 +176,12 @@ LEFT = (
     _leaves_plan("rewritten", "the log was rewritten", task=_rewritten),
     _leaves_plan("cut", "the log was cut", task=_cut),
     _leaves_plan("unlogged", "the model is not in the log", prepares=lambda world: world.add_model(logged=False)),
-    Case(
-        name="log.entry",
-        rule="leaves when the log's entries do not lead to its head",
-        at="log",
-        prepares=lambda world: world.add_model(),
-        tamper=tampering.flip(-1),
-    ),
-    Case(
-        name="model.altered",
-        rule="leaves when what comes is not the plan's model",
-        at="model",
-        prepares=lambda world: world.add_model(),
-        tamper=tampering.flip(-1),
-    ),
-    Case(
-        name="revoked.altered",
-        rule="leaves when the list of revoked devices is not the one that the plan names",
-        at="revoked",
-        prepares=lambda world: world.revoke(frozenset({world.entropy(16)})),
-        tamper=tampering.flip(-1),
+    _altered("log.entry", "the log's entries do not lead to its head", lambda world: world.add_model()),
+    _altered("model.altered", "what comes is not the plan's model", lambda world: world.add_model()),
+    _altered(
+        "revoked.altered",
+        "the list of revoked devices is not the one that the plan names",
+        lambda world: world.revoke(frozenset({world.entropy(16)})),
     ),
     Case(
         name="revoked.signer",

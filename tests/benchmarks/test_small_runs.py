@@ -12,12 +12,12 @@ import pytest
 from tests.benchmarks.test_help import FOLDER, SCRIPTS
 
 SMALL = {
-    "arm64": None,
+    "arm64": "--parts numpy",
     "attacks": "--victims 2 --secret-rounds 1 --rounds 1 --cohort 20 --passes 1 --parts reconstruction",
     "client_deltas": "deltas.npy --clients 2",
     "communication": "--rounds 1 --cohort 3 --users 2",
     "counting": "--corpus {corpus} --every 10 --out counting",
-    "demo": None,
+    "demo": "--corpus {corpus} --rounds 2 --headless-phones 5 --phone-rounds 1 --users 2",
     "faults": "--injections 4 --out faults",
     "heterogeneity": "--rounds 1 --played 5 --goal 7",
     "keyboard": None,
@@ -33,8 +33,8 @@ SMALL = {
     "trap": "--phones 3 --lengths 1 --amplitudes 1 --noise 0.5 --draws 1",
     "typing": None,
 }
-"""Options of each script that keep it short; of none where other slow tests run what it measures: `tests/arm64`, the
-demo's own, those of the windows and of typing."""
+"""Options of each script that keep it short; of none where other slow tests run what it measures: those of the windows
+and of typing."""
 
 SETTINGS = """
 size = "small"
