@@ -2,8 +2,9 @@
 
     uv run python -m benchmarks.attacks
 
-Three kinds: words and their order out of updates (`attack_reconstruction`), what one phone alone typed out of the model
-(`attack_memorisation`), poisoned models (`attack_poisoning`). On ChitChat, the small network, phones' settings, with
+Four kinds: words and their order out of updates (`attack_reconstruction`), what one phone alone typed out of the model
+(`attack_memorisation`), poisoned models (`attack_poisoning`), and backdoors planted
+patiently (`attack_endurance`, on a compact network). On ChitChat, the small network, phones' settings, with
 the engine that phones run; recall is over pieces of all clients' later messages. The start and every run are kept
 as soon as they are done (`--out`), under their settings, so the script goes on where it was stopped; a change of the
 code that attacks or defends needs a new folder.
@@ -15,13 +16,14 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import attack_memorisation, attack_poisoning, attack_reconstruction
+from benchmarks import attack_endurance, attack_memorisation, attack_poisoning, attack_reconstruction
+from benchmarks.attack_compact import CompactGround
 from benchmarks.attack_ground import Ground
 from benchmarks.results import Figure, kept_figures, write
 from federation.simulation.adversaries import ATTACKS
 from fedkey.paths import RUNS
 
-PARTS = ("reconstruction", "memorisation", "poisoning")
+PARTS = ("reconstruction", "memorisation", "poisoning", "endurance")
 
 
 def main() -> None:
@@ -35,33 +37,60 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; other figures stay")
     parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=ATTACKS, help="poisoning, in this order")
+    parser.add_argument(
+        "--endured",
+        nargs="+",
+        choices=attack_endurance.ATTACKS,
+        default=attack_endurance.ATTACKS,
+        help="endurance, in this order",
+    )
+    parser.add_argument("--shares", nargs="+", type=int, default=attack_endurance.SHARES, help="of phones, in percent")
+    parser.add_argument("--seeds", type=int, default=3, help="of endurance; kept runs of others do not count")
     parser.add_argument("--out", type=Path, default=RUNS / "attacks", help="folder for what is kept between calls")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # then what was measured is written
     started = time.monotonic()
-    out, seed = arguments.out, arguments.seed
-    ground = Ground.prepared(out / "start")
     figures: list[Figure] = []
     try:
-        victims, secret_rounds = arguments.victims, arguments.secret_rounds
-        if "reconstruction" in arguments.parts:
-            figures += kept_figures(
-                out / f"reconstruction-{victims}-{seed}.json",
-                lambda: attack_reconstruction.measured(ground, victims=victims, seed=seed),
-            )
-        if "memorisation" in arguments.parts:
-            figures += kept_figures(
-                out / f"memorisation-{secret_rounds}-{seed}.json",
-                lambda: attack_memorisation.measured(ground, rounds=secret_rounds, seed=seed),
-            )
-        if "poisoning" in arguments.parts:
-            settings = {name: getattr(arguments, name) for name in ("rounds", "cohort", "seed", "passes")}
-            for part in attack_poisoning.measured(ground, out, arguments.attacks, **settings):
-                figures += part
+        if {"reconstruction", "memorisation", "poisoning"} & set(arguments.parts):
+            _short(arguments, figures)
+        if "endurance" in arguments.parts:
+            _long(arguments, figures)
         print(f"all done after {time.monotonic() - started:.0f} s", flush=True)
     finally:
         names = {figure.figure for figure in figures}
         write("attacks", figures, keep=lambda name: name not in names)
+
+
+def _short(arguments: argparse.Namespace, figures: list[Figure]) -> None:
+    """Add the figures of all parts but the last, as they are measured."""
+    out, seed, victims, secret_rounds = arguments.out, arguments.seed, arguments.victims, arguments.secret_rounds
+    ground = Ground.prepared(out / "start")
+    if "reconstruction" in arguments.parts:
+        figures += kept_figures(
+            out / f"reconstruction-{victims}-{seed}.json",
+            lambda: attack_reconstruction.measured(ground, victims=victims, seed=seed),
+        )
+    if "memorisation" in arguments.parts:
+        figures += kept_figures(
+            out / f"memorisation-{secret_rounds}-{seed}.json",
+            lambda: attack_memorisation.measured(ground, rounds=secret_rounds, seed=seed),
+        )
+    if "poisoning" in arguments.parts:
+        settings = {name: getattr(arguments, name) for name in ("rounds", "cohort", "seed", "passes")}
+        for part in attack_poisoning.measured(ground, out, arguments.attacks, **settings):
+            figures += part
+
+
+def _long(arguments: argparse.Namespace, figures: list[Figure]) -> None:
+    """Add the figures of all runs of endurance that are kept, also if it is stopped before the last."""
+    planned = [*attack_endurance.courses(arguments.endured, arguments.shares, arguments.seeds)]
+    ground = CompactGround.prepared(arguments.out / "compact.npy")
+    try:
+        attack_endurance.measured(ground, arguments.out, planned)
+    finally:
+        figures += attack_endurance.figures(arguments.out, planned)
+        attack_endurance.draw(arguments.out, planned)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from federation.robustness.decisions import Action, Decision, counts, log
 from federation.robustness.defence import Outcome, defend
 from federation.robustness.gate import MAX_ROWS, Reading
 from federation.robustness.memory import Memory, RejectionCount
+from federation.robustness.pieces import PieceRows
 from federation.robustness.settings import DefenceSettings
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Group",
     "Memory",
     "Outcome",
+    "PieceRows",
     "Reading",
     "RejectionCount",
     "counts",

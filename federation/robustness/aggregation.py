@@ -6,12 +6,13 @@ Yin et al. 2018 (https://arxiv.org/abs/1803.01498), over groups' means.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from federation.robustness.decisions import Action, Decision
+from federation.robustness.pieces import Move, PieceRows
 from federation.robustness.settings import DefenceSettings
 from federation.updates.codec import FLOAT_SLACK
 from federation.updates.weighted_sum import WeightedSum
@@ -74,6 +75,30 @@ def screened(
         if agreement < settings.min_agreement:
             rejected[number] = f"cosine {agreement:.2f} with the median of groups"
     return rejected
+
+
+def piece_moves(groups: Sequence[Group], pieces: PieceRows | None) -> dict[int, Move]:
+    """Return the farthest row of each finite group's mean, by the group's number; nothing without `pieces`."""
+    return {} if pieces is None else {number: pieces.farthest(groups[number].total.mean) for number in norms_of(groups)}
+
+
+def concentrated(moves: Mapping[int, Move], running_move: float, settings: DefenceSettings) -> dict[int, str]:
+    """Return which groups are rejected for how far they move a single piece, with the reason.
+
+    Args:
+        moves: of `piece_moves`.
+        running_move: of groups in earlier rounds; 0 takes that of this round's.
+        settings: how strict.
+    """
+    if not settings.piece_factor or not moves:
+        return {}
+    lengths = [move.length for move in moves.values()]
+    usual = running_move or float(np.quantile(lengths, settings.norm_quantile))
+    return {
+        number: f"the row of piece {move.piece} moves {move.length:.3g} where {usual:.3g} is usual"
+        for number, move in moves.items()
+        if move.length > settings.piece_factor * usual
+    }
 
 
 def clipped(

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-from federation.robustness.aggregation import Group, clipped, combined, norms_of, screened
+from federation.robustness.aggregation import Group, clipped, combined, concentrated, norms_of, piece_moves, screened
 from federation.robustness.decisions import Action, Decision
 from federation.robustness.gate import Reading, objection
 from federation.robustness.memory import Memory
+from federation.robustness.pieces import PieceRows
 from federation.robustness.settings import DefenceSettings
 from federation.updates.weighted_sum import WeightedSum
 
@@ -46,12 +47,14 @@ def defend(
     step: Callable[[State, WeightedSum], State],
     probe: Callable[[State], Reading | None],
     clip: float = math.inf,
+    pieces: PieceRows | None = None,
 ) -> Outcome[State]:
     """Turn a round's groups into the next state.
 
-    Groups that are too long or point away from the others are rejected; the rest is clipped and averaged, or replaced
-    by its median if any was rejected. If the gate objects to the model that this gives, each group is tried alone,
-    those that the gate objects to are rejected too, and the median of the rest is the last attempt.
+    Groups that are too long, move a single piece too far or point away from the others are rejected; the rest is
+    clipped and averaged, or replaced by its median if any was rejected. If the gate objects to the model that this
+    gives, each group is tried alone, those that the gate objects to are rejected too, and the median of the rest is
+    the last attempt.
 
     Without attackers, and with no group beyond the clip, the result is that of the plain weighted mean.
 
@@ -65,9 +68,11 @@ def defend(
         step: the server optimizer's step from a state along a sum's mean; it changes nothing.
         probe: measures a state; nothing if its weights are not finite.
         clip: L2 norm that no mean of honest phones exceeds; infinite where noise is in it.
+        pieces: where the rows of pieces lie; without them nobody is rejected for one.
     """
     norm = memory.running_norm(settings)
-    rejected = screened(groups, norm, settings, clip)
+    moves = piece_moves(groups, pieces)
+    rejected = screened(groups, norm, settings, clip) | concentrated(moves, memory.piece_move, settings)
     accepted = {number: group for number, group in enumerate(groups) if number not in rejected}
     totals, clips = clipped(accepted, norm, settings)
     before = probe(current) if settings.reads_models else None
@@ -79,6 +84,7 @@ def defend(
     rejected |= attempt.rejected
     if attempt.total is not None:
         memory = memory.with_norms([*norms_of(groups).values()], settings)
+        memory = memory.with_piece_moves([move.length for move in moves.values()], settings)
         if attempt.reading is not None:
             memory = memory.with_reading(round_number, attempt.reading, settings)
     memory, quarantines = memory.judged(

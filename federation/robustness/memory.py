@@ -42,6 +42,7 @@ class Memory:
 
     Attributes:
         norm: that groups are held to; 0 before the first round.
+        piece_move: of the farthest row, likewise; see `PieceRows`.
         standings: of phones, by pseudonym.
         quarantined: by pseudonym, the first round in which a phone may take part again.
         canaries: running averages of the canaries' certainties; empty before the first reading.
@@ -49,6 +50,7 @@ class Memory:
     """
 
     norm: float = 0.0
+    piece_move: float = 0.0
     standings: Mapping[str, RejectionCount] = field(default_factory=dict)
     quarantined: Mapping[str, int] = field(default_factory=dict)
     canaries: tuple[float, ...] = ()
@@ -68,14 +70,11 @@ class Memory:
         A low quantile decides, and it raises the running norm slowly and lowers it fast: who spoils most groups and
         keeps them just below what is rejected does not widen what is accepted.
         """
-        if not norms:
-            return self
-        seen, before = float(np.quantile(norms, settings.norm_quantile)), self.running_norm(settings)
-        if not before:
-            return replace(self, norm=seen)
-        if seen > before:
-            return replace(self, norm=min(seen, before * (1 + settings.norm_rise)))
-        return replace(self, norm=before + settings.norm_fall * (seen - before))
+        return replace(self, norm=_followed(self.running_norm(settings), norms, settings)) if norms else self
+
+    def with_piece_moves(self, moves: Sequence[float], settings: DefenceSettings) -> Self:
+        """Return the memory after a round whose groups moved single pieces so far, by the rule of `with_norms`."""
+        return replace(self, piece_move=_followed(self.piece_move, moves, settings)) if moves else self
 
     def with_reading(self, round_number: int, reading: Reading, settings: DefenceSettings) -> Self:
         """Return the memory after the model that a round made was accepted."""
@@ -132,6 +131,7 @@ class Memory:
         """Return plain values for JSON."""
         return {
             "norm": self.norm,
+            "piece_move": self.piece_move,
             "standings": {phone: list(standing) for phone, standing in self.standings.items()},
             "quarantined": dict(self.quarantined),
             "canaries": list(self.canaries),
@@ -144,11 +144,20 @@ class Memory:
         return cls(
             # Earlier versions kept the norms of the latest rounds.
             norm=values["norm"] if "norm" in values else float(np.median(values["norms"] or [0.0])),
+            piece_move=values.get("piece_move", 0.0),
             standings={phone: RejectionCount(*standing) for phone, standing in values["standings"].items()},
             quarantined=dict(values["quarantined"]),
             canaries=tuple(values["canaries"]),
             best=Best(*values["best"]) if values["best"] else None,
         )
+
+
+def _followed(before: float, seen: Sequence[float], settings: DefenceSettings) -> float:
+    """Return a running figure after a round: it follows a low quantile, slowly up and fast down."""
+    low = float(np.quantile(seen, settings.norm_quantile))
+    if not before:
+        return low
+    return min(low, before * (1 + settings.norm_rise)) if low > before else before + settings.norm_fall * (low - before)
 
 
 def binomial_tail(standing: RejectionCount, share: float) -> float:

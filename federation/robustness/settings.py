@@ -16,11 +16,13 @@ class DefenceSettings(Ranged):
         enabled: whether rounds are split into groups and defended at all.
         group_phones: phones in a group, at least. Small groups find attackers sooner, large ones show the server less.
         norm_factor: a group whose mean is longer than this times the running norm is rejected; 0 switches it off.
+        piece_factor: a group whose mean moves the row of a piece farther than this times what is usual for a piece so
+            frequent is rejected; 0 switches it off.
         max_norm: a group whose mean is longer is rejected whatever is usual, as is one that is longer than the clip of
             its phones; 0 leaves it to the clip.
         initial_norm: the running norm before the first round; 0 takes that of the first round's groups.
-        norm_quantile: of the norms of a round's groups, which the running norm follows: low, since who poisons a group
-            lengthens it, and spoils most groups with few phones.
+        norm_quantile: of the norms of a round's groups, and of their farthest rows, which the running figures follow:
+            low, since who poisons a group lengthens it, and spoils most groups with few phones.
         norm_rise: share by which the running norm rises in a round at most.
         norm_fall: share of the way that it falls.
         clip_factor: a group's mean is scaled down to this times the running norm; 0 switches it off.
@@ -42,6 +44,7 @@ class DefenceSettings(Ranged):
     enabled: bool = False
     group_phones: Count = 10
     norm_factor: NonNegative = 1.5
+    piece_factor: NonNegative = 1.6
     max_norm: NonNegative = 0.0
     initial_norm: NonNegative = 0.0
     norm_quantile: Probability = 0.25
@@ -62,6 +65,7 @@ class DefenceSettings(Ranged):
         """Return settings that switch each defence off; groups there may still be."""
         return cls(
             norm_factor=0.0,
+            piece_factor=0.0,
             clip_factor=0.0,
             min_agreement=-1.0,
             median="never",

@@ -13,7 +13,7 @@ import sqlalchemy as sql
 from sqlalchemy.orm import Session
 
 from federation.errors import ConfigError
-from federation.robustness import Action, DefenceSettings, Group, Memory, Outcome, Reading, defend
+from federation.robustness import Action, DefenceSettings, Group, Memory, Outcome, PieceRows, Reading, defend
 from federation.rounds.server_optimizers import ServerState
 from federation.server.session_events import Event, record
 from federation.server.tables import DefenceRow, DeviceRow
@@ -70,17 +70,25 @@ class Defence:
         settings: how strict.
         probe: measures models, if the settings ask for it.
         pseudonym: of a device id.
+        pieces: where the rows of pieces lie in what rounds train; nothing if that is no network.
 
     Raises:
         ConfigError: the defence measures models, but there is nothing that could.
     """
 
-    def __init__(self, settings: DefenceSettings, probe: Probe | None, pseudonym: Callable[[bytes], str]) -> None:
+    def __init__(
+        self,
+        settings: DefenceSettings,
+        probe: Probe | None,
+        pseudonym: Callable[[bytes], str],
+        pieces: PieceRows | None = None,
+    ) -> None:
         if settings.enabled and settings.reads_models and probe is None:
             raise ConfigError("the defence measures models on public text: give it some, or set its thresholds to 0")
         self._settings = settings
         self._probe = probe
         self._pseudonym = pseudonym
+        self._pieces = pieces
 
     @property
     def enabled(self) -> bool:
@@ -112,6 +120,7 @@ class Defence:
             step=step,
             probe=self._measured,
             clip=trained.clip,
+            pieces=self._pieces,
         )
 
     def remember(

@@ -28,6 +28,7 @@ from federation.base.files import write_private
 from federation.errors import ConfigError
 from federation.protocol import versions
 from federation.protocol.credentials import CredentialError, Revocations
+from federation.robustness import PieceRows
 from federation.secure_aggregation import Authority
 from federation.server.check_ins import CheckIns
 from federation.server.coordinator import Coordinator, SimulatedClients
@@ -206,6 +207,7 @@ class Installation:
             counting,
             self.retention,
             self.revocations,
+            PieceRows.of(self.export.manifest.network, self.export.vocabulary.piece_frequencies),
         )
 
     @cached_property

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from federation.robustness import MAX_ROWS, DefenceSettings, Group, Outcome, Reading, defend, phrases
+from federation.robustness import MAX_ROWS, DefenceSettings, Group, Outcome, PieceRows, Reading, defend, phrases
 from federation.secure_aggregation.groups import assign_min_size
 from federation.simulation.aggregations import Aggregation, MeanState
 from federation.simulation.fedavg import Cohort, Server
@@ -60,6 +60,7 @@ class Rounds:
         network: sizes.
         defence: of rounds, or one that is not enabled.
         public: packed public text that the model is not trained on; only a defence reads it.
+        pieces: where the rows of pieces lie in the network; only a defence reads it.
         freeze: keeps what rounds may not change out of updates that are added up here.
         aggregation: adds updates up with clips, subsets and noise; nothing for a plain sum.
         upload_share: Fraction of a delta's coordinates that clients send.
@@ -73,13 +74,14 @@ class Rounds:
         *,
         defence: DefenceSettings,
         public: Rows,
+        pieces: PieceRows | None = None,
         freeze: Transform | None = None,
         aggregation: Aggregation | None = None,
         upload_share: float = 1.0,
     ) -> None:
         self._cohort, self._server, self._defence = cohort, server, defence
         self._layout = Layout.of(network.layout)
-        self._public = public[:MAX_ROWS]
+        self._public, self._pieces = public[:MAX_ROWS], pieces
         self._canaries = phrases(public) if defence.enabled else public[:0]
         self._transforms, self._aggregation = [freeze] if freeze else [], aggregation
         self._upload_share = upload_share
@@ -118,6 +120,7 @@ class Rounds:
             current_round=progress.made_by,
             step=step,
             probe=lambda candidate: reading(candidate.weights, self._public, self._canaries),
+            pieces=self._pieces,
         )
         return outcome, mean, totals
 

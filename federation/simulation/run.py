@@ -22,7 +22,7 @@ from federation.privacy.training import BY_CLIENTS, RunRecord
 from federation.protocol import message_sizes
 from federation.protocol.message_sizes import Traffic
 from federation.protocol.plan import Deadlines, RoundPlan
-from federation.robustness import Outcome, log
+from federation.robustness import Outcome, PieceRows, log
 from federation.secure_aggregation import MAX_COHORT, MIN_COHORT
 from federation.simulation import central, splits
 from federation.simulation.aggregations import MeanState, aggregation
@@ -247,6 +247,7 @@ class Run:
             self.network,
             defence=config.defence,
             public=self._rows.seed[self._judged_by],
+            pieces=PieceRows.of(self.network, self.vocabulary.piece_frequencies),
             freeze=Freeze(self._frozen),
             aggregation=self._aggregation if config.privacy.changes_updates or config.upload_share < 1 else None,
             upload_share=config.upload_share,

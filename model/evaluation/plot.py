@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib as mpl
@@ -75,6 +76,35 @@ def plot_learning(rounds: Sequence[int], values: Sequence[float], label: str, pa
     axes.set_ylabel(label)
     _clean(axes)
     axes.grid(axis="y", color="#e8eaed")
+    _finish(figure, path)
+
+
+def plot_rounds(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], marks: Mapping[str, float], path: Path
+) -> None:
+    """Draw curves over rounds, in a panel for each thing that was measured.
+
+    Args:
+        panels: by the label of the vertical axis, points by the curve's name; names that are alike up to a comma share
+            a colour, and what comes after the first of them is dashed.
+        marks: rounds at which a vertical line is drawn, by name.
+        path: an .svg or .png file.
+    """
+    figure, drawn = plt.subplots(1, len(panels), figsize=(10, 4.4), layout="constrained", squeeze=False)
+    for axes, (label, curves) in zip(drawn[0], panels.items(), strict=True):
+        colours = dict(zip(dict.fromkeys(name.split(",")[0] for name in curves), cycle(COLOURS)))
+        seen: set[str] = set()
+        for name, points in curves.items():
+            group = name.split(",")[0]
+            axes.plot(*zip(*points, strict=True), "--" if group in seen else "-", color=colours[group], label=name)
+            seen.add(group)
+        for name, number in marks.items():
+            axes.axvline(number, color="#9aa0a6", linewidth=1, linestyle=":", label=name)
+        axes.set_xlabel("round")
+        axes.set_ylabel(label)
+        _clean(axes)
+        axes.grid(axis="y", color="#e8eaed")
+    figure.legend(*drawn[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     _finish(figure, path)
 
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.protocol.credentials import Revocations
 from federation.protocol.steps import Step
+from federation.robustness import PieceRows
 from federation.rounds.server_optimizers import ServerOptimizer
 from federation.secure_aggregation import Authority
 from federation.server.coordinator.closing import Closing
@@ -51,6 +52,7 @@ class Coordinator:
         counting: counting rounds, if there are any.
         retention: removes what is too old, now and then.
         revocations: the authority's list of revoked devices, read for every round.
+        pieces: where the rows of pieces lie in what rounds train, for the defence.
 
     Raises:
         ConfigError: the defence measures models, but there is nothing that could.
@@ -73,6 +75,7 @@ class Coordinator:
         counting: Counting | None = None,
         retention: Retention | None = None,
         revocations: Callable[[], Revocations] = Revocations,
+        pieces: PieceRows | None = None,
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -89,7 +92,7 @@ class Coordinator:
             settings,
             optimizer,
             gate,
-            Defence(settings.defence, probe, pseudonyms(key)),
+            Defence(settings.defence, probe, pseudonyms(key), pieces),
             clock,
             noise_mark,
             simulated_clients,
