@@ -14,7 +14,7 @@ of the time.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,8 @@ Attack = Literal[
 ]
 ATTACKS: tuple[Attack, ...] = get_args(Attack)
 
+Defence = Literal["undefended", "defended", "noisy"]
+
 SHARES = (5, 1, 10)
 ROUNDS, LAST_ATTACKED, EVERY = 200, 150, 10
 COHORT, GROUP = 60, 10
@@ -56,18 +58,19 @@ class Course:
         attack: what attackers do.
         share: of phones that attack, in percent.
         seed: of who attacks, cohorts and rows.
-        defended: whether the defence is on, but for its gate.
+        defence: `undefended`; `defended`: all but the gate; `noisy`: no groups are rejected, but the mean has as much
+            noise as it is long, as where privacy is the only defence (Sun et al. 2019).
     """
 
     attack: Attack
     share: int
     seed: int
-    defended: bool
+    defence: Defence
 
     @property
     def name(self) -> str:
         """Of its file."""
-        return f"{self.attack}-{self.share}-{self.seed}-{'defended' if self.defended else 'undefended'}"
+        return f"{self.attack}-{self.share}-{self.seed}-{self.defence}"
 
 
 class Kept(NamedTuple):
@@ -186,14 +189,15 @@ def trained(ground: CompactGround, course: Course, rounds: int = ROUNDS) -> Kept
                 total += np.float32(len(those)) * poison
             groups.append(Group(WeightedSum(total, Tally(GROUP), GROUP), tuple(map(str, members))))
             spoiled.append(bool(those))
+        noise = _noise(groups, random) if course.defence == "noisy" else np.float32(0)
         outcome = defend(
             groups,
             memory,
-            settings if course.defended else DefenceSettings.none(),
+            settings if course.defence == "defended" else DefenceSettings.none(),
             round_number=number,
             current=state,
             current_round=number - 1,
-            step=lambda before, total: optimizer.apply(before, total.mean),
+            step=lambda before, total, noise=noise: optimizer.apply(before, total.mean + noise),
             probe=_unread,
             pieces=ground.pieces,
         )
@@ -209,6 +213,13 @@ def trained(ground: CompactGround, course: Course, rounds: int = ROUNDS) -> Kept
             points.append(ground.point(number, state.weights, attackers.backdoor))
     both = len(caught & bad), len(caught - bad)
     return Kept(points, (rejected[0], rejected[1]), (groups_seen[0], groups_seen[1]), both)
+
+
+def _noise(groups: Sequence[Group], random: np.random.Generator) -> FlatVector:
+    """Return Gaussian noise that is as long as the mean of a round's groups."""
+    mean = np.mean([group.total.mean for group in groups], axis=0)
+    drawn = random.normal(0, 1, mean.size).astype(np.float32)
+    return drawn * np.float32(np.linalg.norm(mean) / np.linalg.norm(drawn))
 
 
 def _drawn(rows: Rows, random: np.random.Generator) -> Rows:
@@ -227,7 +238,9 @@ def courses(attacks: Sequence[Attack], shares: Sequence[int], seeds: int) -> Ite
             for attack in attacks:
                 if attack == "nobody" and share != shares[0]:
                     continue
-                yield from (Course(attack, share, seed, defended) for defended in (False, True))
+                yield from (Course(attack, share, seed, defence) for defence in ("undefended", "defended"))
+                if share == shares[0] and attack in {"in-norm", "nobody"}:
+                    yield Course(attack, share, seed, "noisy")
 
 
 def measured(ground: CompactGround, out: Path, planned: Sequence[Course]) -> None:
@@ -243,35 +256,36 @@ def figures(out: Path, planned: Sequence[Course]) -> list[Figure]:
     runs = {course: _read(_path(out, course).read_text()) for course in planned if _path(out, course).exists()}
     found: list[Figure] = []
     for attack, share in dict.fromkeys((course.attack, course.share) for course in runs):
-        sides = [
-            [
-                run
-                for course, run in runs.items()
-                if (course.attack, course.share, course.defended) == (attack, share, on)
-            ]
-            for on in (False, True)
-        ]
-        if not all(sides):
-            continue
-        off, on = sides
-        if attack == "nobody":
-            found += _costs(off, on)
-            continue
-        name = f"{attack.replace('-', '_')}_backdoor_{ROUNDS}_rounds"
-        if share != SHARES[0]:
-            name += f"_{share}_percent_of_phones"
-        without, with_it = (100 * _mean(max(point.success for point in run.points) for run in side) for side in sides)
-        found += [
-            Figure(f"{name}_undefended_percent", without, "%"),
-            Figure(f"{name}_defended_percent", with_it, "%", "undefended", without),
-            _paired(f"{name}_probability", "", on, off, lambda run: max(point.probability for point in run.points)),
-            _paired(f"{name}_left_percent", "%", on, off, lambda run: 100 * run.points[-1].success),
-            Figure(f"{name}_seeds", min(map(len, sides)), ""),
-            Figure(f"{name}_spoiled_groups_rejected_percent", _share(on, 0), "%", "honest groups", _share(on, 1)),
-            Figure(f"{name}_attackers_quarantined", _mean(run.quarantined[0] for run in on), "phones"),
-            Figure(f"{name}_others_quarantined", _mean(run.quarantined[1] for run in on), "phones"),
-        ]
+        sides: dict[Defence, list[Kept]] = {}
+        for course, run in runs.items():
+            if (course.attack, course.share) == (attack, share):
+                sides.setdefault(course.defence, []).append(run)
+        if {"undefended", "defended"} <= set(sides):
+            found += _costs(sides) if attack == "nobody" else _successes(attack, share, sides)
     return found
+
+
+def _successes(attack: Attack, share: int, sides: Mapping[Defence, Sequence[Kept]]) -> Iterator[Figure]:
+    name = f"{attack.replace('-', '_')}_backdoor_{ROUNDS}_rounds"
+    if share != SHARES[0]:
+        name += f"_{share}_percent_of_phones"
+    without = _mean(map(_highest, sides["undefended"]))
+    for defence, runs in sides.items():
+        reference = ("undefended", without) if defence != "undefended" else ("", None)
+        yield Figure(f"{name}_{defence}_percent", _mean(map(_highest, runs)), "%", *reference)
+        left = 100 * _mean(run.points[-1].success for run in runs)
+        yield Figure(f"{name}_{defence}_left_percent", left, "%", "while it lasted", _mean(map(_highest, runs)))
+        probability = _mean(max(point.probability for point in run.points) for run in runs)
+        yield Figure(f"{name}_{defence}_probability", probability, "")
+    on = sides["defended"]
+    yield Figure(f"{name}_seeds", min(map(len, sides.values())), "")
+    yield Figure(f"{name}_spoiled_groups_rejected_percent", _share(on, 0), "%", "honest groups", _share(on, 1))
+    yield Figure(f"{name}_attackers_quarantined", _mean(run.quarantined[0] for run in on), "phones")
+    yield Figure(f"{name}_others_quarantined", _mean(run.quarantined[1] for run in on), "phones")
+
+
+def _highest(run: Kept) -> float:
+    return 100 * max(point.success for point in run.points)
 
 
 def draw(out: Path, planned: Sequence[Course], share: int = SHARES[0]) -> None:
@@ -285,7 +299,7 @@ def draw(out: Path, planned: Sequence[Course], share: int = SHARES[0]) -> None:
             continue
         same = [replace(course, seed=other.seed) for other in planned if replace(other, seed=course.seed) == course]
         runs = [_read(_path(out, each).read_text()) for each in same if _path(out, each).exists()]
-        name = f"{course.attack}{', defended' if course.defended else ''}"
+        name = course.attack if course.defence == "undefended" else f"{course.attack}, {course.defence}"
         for label, field in zip(curves, ("success", "probability"), strict=True):
             points = zip(*(run.points for run in runs), strict=True)
             curves[label][name] = [
@@ -317,15 +331,15 @@ def _share(runs: Sequence[Kept], honest: int) -> float:
     return 100 * sum(run.rejected[honest] for run in runs) / max(sum(run.groups[honest] for run in runs), 1)
 
 
-def _paired(name: str, unit: str, on: Sequence[Kept], off: Sequence[Kept], value: Callable[[Kept], float]) -> Figure:
-    return Figure(f"{name}_defended", _mean(map(value, on)), unit, "undefended", _mean(map(value, off)))
+def _costs(sides: Mapping[Defence, Sequence[Kept]]) -> Iterator[Figure]:
+    """Yield what the defences cost where nobody attacks; recall of the last five points that were measured."""
+    without, on = _recall(sides["undefended"]), sides["defended"]
+    for defence, runs in sides.items():
+        if defence != "undefended":
+            yield Figure(f"recall_{ROUNDS}_rounds_{defence}_percent", _recall(runs), "%", "undefended", without)
+    yield Figure(f"honest_groups_rejected_{ROUNDS}_rounds_percent", _share(on, 1), "%")
+    yield Figure(f"honest_phones_quarantined_{ROUNDS}_rounds", _mean(run.quarantined[1] for run in on), "phones")
 
 
-def _costs(off: Sequence[Kept], on: Sequence[Kept]) -> list[Figure]:
-    """Return what the defence costs where nobody attacks."""
-    recalls = [_mean(100 * point.recall for run in side for point in run.points[-5:]) for side in (off, on)]
-    return [
-        Figure(f"recall_{ROUNDS}_rounds_defended_percent", recalls[1], "%", "undefended", recalls[0]),
-        Figure(f"honest_groups_rejected_{ROUNDS}_rounds_percent", _share(on, 1), "%"),
-        Figure(f"honest_phones_quarantined_{ROUNDS}_rounds", _mean(run.quarantined[1] for run in on), "phones"),
-    ]
+def _recall(runs: Sequence[Kept]) -> float:
+    return _mean(100 * point.recall for run in runs for point in run.points[-5:])

@@ -42,19 +42,19 @@ class Memory:
 
     Attributes:
         norm: that groups are held to; 0 before the first round.
-        piece_move: of the farthest row, likewise; see `PieceRows`.
         standings: of phones, by pseudonym.
         quarantined: by pseudonym, the first round in which a phone may take part again.
         canaries: running averages of the canaries' certainties; empty before the first reading.
         best: the version with the lowest loss so far.
+        piece_move: that the farthest rows of groups are held to; 0 before the first round. See `PieceRows`.
     """
 
     norm: float = 0.0
-    piece_move: float = 0.0
     standings: Mapping[str, RejectionCount] = field(default_factory=dict)
     quarantined: Mapping[str, int] = field(default_factory=dict)
     canaries: tuple[float, ...] = ()
     best: Best | None = None
+    piece_move: float = 0.0
 
     def running_norm(self, settings: DefenceSettings) -> float:
         """Return the norm that groups are held to; 0 if there is none yet."""

@@ -134,7 +134,7 @@ def test_canaries_are_averaged_and_the_best_version_is_kept() -> None:
 
 
 def test_what_is_stored_is_json_and_comes_back() -> None:
-    memory = Memory(1.5, {"a": RejectionCount(3, 1)}, {"b": 9}, (0.25,), Best(4, 3.5))
+    memory = Memory(1.5, {"a": RejectionCount(3, 1)}, {"b": 9}, (0.25,), Best(4, 3.5), 0.5)
     assert Memory.from_json(json.loads(json.dumps(memory.to_json()))) == memory
     assert Memory.from_json(json.loads(json.dumps(Memory().to_json()))) == Memory()
 
@@ -144,6 +144,7 @@ def test_what_is_stored_is_json_and_comes_back() -> None:
     [
         {"group_phones": 0},
         {"norm_factor": -1.0},
+        {"piece_factor": -1.0},
         {"clip_factor": math.inf},
         {"min_agreement": 2.0},
         {"canary_jump": 1.5},
