@@ -14,7 +14,7 @@ from federation.protocol.credentials import Credential, Issuer, Revocations, epo
 from federation.protocol.plan import PLAN_BYTES, RoundPlan
 from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import TrainingTask
-from federation.robustness import DefenceSettings
+from federation.robustness import DefenceSettings, PieceRows
 from federation.rounds.server_optimizers import ServerOptimizer, SgdMomentum
 from federation.secure_aggregation import Device, DeviceKey, phone
 from federation.secure_aggregation.identity import SIGNATURE_BYTES
@@ -63,6 +63,7 @@ class Server:
         simulated_clients: SimulatedClients | None = None,
         probe: Probe | None = None,
         revocations: Callable[[], Revocations] = Revocations,
+        pieces: PieceRows | None = None,
     ) -> None:
         self.clock = clock
         self.database = Database(url or f"sqlite:///{folder / 'server.sqlite'}")
@@ -87,6 +88,7 @@ class Server:
             simulated_clients,
             probe,
             revocations=revocations,
+            pieces=pieces,
         )
 
 

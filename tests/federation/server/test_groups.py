@@ -12,7 +12,7 @@ import sqlalchemy as sql
 from federation.errors import ConfigError
 from federation.protocol.plan import RoundPlan
 from federation.protocol.steps import STEPS, Step
-from federation.robustness import DefenceSettings, Memory, Reading
+from federation.robustness import DefenceSettings, Memory, PieceRows, Reading
 from federation.secure_aggregation.vector import Vector
 from federation.server.defence import remembered
 from federation.server.errors import GoneError
@@ -207,6 +207,27 @@ def test_a_boosted_update_costs_its_group_only_where_there_is_a_defence(
     with server.database.read() as session:
         memory = remembered(session)
     assert sorted(standing.rejected for standing in memory.standings.values()) == [0] * 8 + [1] * 4
+
+
+@pytest.mark.parametrize("factor", [1.6, 0.0])
+def test_an_update_of_usual_length_that_is_all_about_one_piece_costs_its_group(
+    serve: Callable[..., Server], clock: Clock, factor: float
+) -> None:
+    usual = np.ones(DIMENSION // 5)
+    usual[2] = 0.3  # rare
+    pieces = PieceRows(embedding=4, usual=usual)
+    server, phones = serve(replace(QUIET, piece_factor=factor), pieces=pieces), phones_for(12)
+    before = phones[3].update
+    delta = np.zeros_like(before.delta)
+    delta[8:12] = np.linalg.norm(before.delta) / 2  # all in the row of piece 2
+    phones[3].update = Update(delta, before.tally)
+    round_id, groups = begin(server, clock, phones)
+    go_on(server, round_id, phones)
+    spoiled = next(number for number, group in enumerate(groups) if phones[3] in group)
+    expected = [f"group_rejected of group {spoiled}: the row of piece 2"] if factor else []
+    assert [detail.partition(" moves")[0] for detail, _ in decisions(server, round_id)] == expected
+    with server.database.read() as session:
+        assert 0 < remembered(session).piece_move < 1.5
 
 
 @pytest.mark.parametrize("defence", [QUIET, replace(QUIET, enabled=False)], ids=["defended", "undefended"])
