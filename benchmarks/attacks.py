@@ -46,6 +46,7 @@ def main() -> None:
     )
     parser.add_argument("--shares", nargs="+", type=int, default=attack_endurance.SHARES, help="of phones, in percent")
     parser.add_argument("--seeds", type=int, default=3, help="of endurance; kept runs of others do not count")
+    parser.add_argument("--kept", action="store_true", help="endurance: write figures of runs that are kept, run none")
     parser.add_argument("--out", type=Path, default=RUNS / "attacks", help="folder for what is kept between calls")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # then what was measured is written
@@ -85,9 +86,10 @@ def _short(arguments: argparse.Namespace, figures: list[Figure]) -> None:
 def _long(arguments: argparse.Namespace, figures: list[Figure]) -> None:
     """Add the figures of all runs of endurance that are kept, also if it is stopped before the last."""
     planned = [*attack_endurance.courses(arguments.endured, arguments.shares, arguments.seeds)]
-    ground = CompactGround.prepared(arguments.out / "compact.npy")
     try:
-        attack_endurance.measured(ground, arguments.out, planned)
+        if not arguments.kept:
+            ground = CompactGround.prepared(arguments.out / "compact.npy")
+            attack_endurance.measured(ground, arguments.out, planned)
     finally:
         figures += attack_endurance.figures(arguments.out, planned)
         attack_endurance.draw(arguments.out, planned)
