@@ -7,6 +7,8 @@ those that it finds more likely than the old one are kept.
 
 The attacker is given how many distinct pieces and messages there are. So what he names is right and complete to the
 same degree, and naming the most frequent pieces of public text, which needs no update, is the figure to compare with.
+An attacker has both: for a sum he takes the frequencies as his prior, and learns from phones that he pretends how much
+the sum is to be believed.
 """
 
 import difflib
@@ -37,6 +39,7 @@ Scores = npt.NDArray[np.float32]
 
 _VICTIM_ROWS = 4
 _MAX_PIECES = 15
+_WEIGHTS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 _SPECIAL = (PAD, UNKNOWN, BOUNDARY)
 
 
@@ -90,6 +93,7 @@ def measured(ground: Ground, *, victims: int, seed: int) -> list[Figure]:
     public = np.array([frequent[piece] for piece in range(ground.network.vocabulary_size)], np.float32)
     sums = {size: np.mean(deltas[:size], axis=0) for size in COHORTS}
     plan = _plan(ground, deltas)
+    evidence = {size: _weight_of_evidence(ground, size, public, random) for size in COHORTS}
     shares: dict[str, list[float]] = {}
     for victim in range(victims):
         seen: dict[str, Scores] = {
@@ -101,6 +105,7 @@ def measured(ground: Ground, *, victims: int, seed: int) -> list[Figure]:
         for size, total in sums.items():
             swapped = total if victim < size else total + (deltas[victim] - deltas[0]) / size
             seen[f"sum of {size}"] = _bias(ground, swapped)
+            seen[f"public and sum of {size}"] = _posterior(public, _bias(ground, swapped), evidence[size])
         for name, rise in seen.items():
             shares.setdefault(name, []).append(typed[victim].words_in(_named(rise, len(typed[victim].pieces))))
     recovered = {name: 100 * float(np.mean(values)) for name, values in shares.items()}
@@ -112,6 +117,7 @@ def measured(ground: Ground, *, victims: int, seed: int) -> list[Figure]:
             _words(f"words_recovered_sum_of_{size}_percent", recovered[f"sum of {size}"], recovered["public"])
             for size in COHORTS
         ),
+        *(figure for size in COHORTS for figure in _gain(size, shares[f"public and sum of {size}"], shares["public"])),
         _words("words_recovered_masked_percent", recovered["masked"], recovered["public"]),
     ]
     for size, total in sums.items():
@@ -123,6 +129,38 @@ def measured(ground: Ground, *, victims: int, seed: int) -> list[Figure]:
 
 def _words(name: str, value: float, public: float) -> Figure:
     return Figure(name, value, "%", "the most frequent public pieces", public)
+
+
+def _gain(size: int, both: Sequence[float], public: Sequence[float]) -> list[Figure]:
+    """Return what the sum adds to public text, with the standard error over victims."""
+    gains = 100 * (np.array(both) - np.array(public))
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
+    name = f"words_recovered_public_and_sum_of_{size}"
+    return [
+        _words(f"{name}_percent", 100 * float(np.mean(both)), 100 * float(np.mean(public))),
+        Figure(f"standard_error_of_{name}_minus_public", error, "%"),
+    ]
+
+
+def _posterior(public: Scores, rise: Scores, weight: float) -> Scores:
+    """Return log frequencies in public text plus what the risen biases say, as far as it is to be believed."""
+    believed = np.float32(weight / max(float(rise.std()), 1e-12))
+    scores: Scores = np.log(public + 1) + believed * rise
+    return scores
+
+
+def _weight_of_evidence(ground: Ground, size: int, public: Scores, random: np.random.Generator) -> float:
+    """Return the weight that names most words of pretended phones, which type held-out public text."""
+    rows = ground.public[random.permutation(len(ground.public))[: size * _VICTIM_ROWS]]
+    phones = np.array_split(rows, size)
+    typed = [Typed.of(each, ground.vocabulary.starts_token.tolist()) for each in phones]
+    rise = _bias(ground, np.mean([ground.delta(ground.start, each, random) for each in phones], axis=0))
+
+    def recovered(weight: float) -> float:
+        scores = _posterior(public, rise, weight)
+        return float(np.mean([each.words_in(_named(scores, len(each.pieces))) for each in typed]))
+
+    return max(_WEIGHTS, key=recovered)
 
 
 def _bias(ground: Ground, delta: FlatVector) -> Scores:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from model.evaluation import COUNTS, Evaluation, compare, gains_table
-from model.evaluation.plot import plot_gains, plot_learning, plot_models
+from model.evaluation.plot import plot_gains, plot_learning, plot_models, plot_rounds
 from model.evaluation.report import LearningCurve, write
 
 
@@ -77,3 +77,15 @@ def test_a_report_is_one_page_with_all_of_it(tmp_path: Path) -> None:
     assert "both &amp; &lt;more&gt;" in written
     assert "What is gained over public" in written
     assert "users worse" in written
+
+
+def test_curves_over_rounds_have_a_panel_a_measure_and_are_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "rounds.svg"
+    curve = [(10.0, 0.0), (20.0, 60.0)]
+    panels = {
+        label: {"in-norm": curve, "in-norm, defended": curve, "other": curve} for label in ("works, %", "likely, %")
+    }
+    plot_rounds(panels, {"attackers stop": 15.0}, path)
+    drawn = path.read_text()
+    for label in ("works, %", "likely, %", "in-norm", "in-norm, defended", "other", "attackers stop"):
+        assert drawn.count(f"<!-- {label} -->") == 1
