@@ -3,7 +3,9 @@
 Carlini et al. 2019 (https://arxiv.org/abs/1802.08232), in federated learning Thakkar et al. 2020
 (https://arxiv.org/abs/2006.07490): a phone types a secret, three random words after a fixed opening. Exposure is
 log2 of the number of possible secrets less log2 of the rank of the true one by likelihood: about 1.4 bits by chance
-on average, all bits if it is the likeliest. Ranks are exact, over all secrets.
+on average, all bits if it is the likeliest. Ranks are exact, over all secrets. An attacker also has the
+public model that training began with: `beyond_public` ranks by how much likelier a secret has become, which is
+membership inference against that reference (Carlini et al. 2022, https://arxiv.org/abs/2112.03570).
 
 Each secret is typed by one phone, which types nothing else and is in every round: the worst case for it. The cohort is
 small, so noise of the size that differential privacy asks for (a multiplier near 1) ruins the model; what that size
@@ -68,21 +70,28 @@ def measured(ground: Ground, *, rounds: int, seed: int) -> list[Figure]:
     bound = float(np.median(norms))
     bits = 3 * float(np.log2(_WORDS))
 
-    def exposure(weights: FlatVector) -> float:
-        return float(np.mean([_exposure(ground, weights, secret, words) for secret in secrets]))
+    public = [_likelihoods(ground, ground.start, secret, words) for secret in secrets]
+
+    def exposure(weights: FlatVector, prior: float = 0.0) -> float:
+        found = [_likelihoods(ground, weights, secret, words) for secret in secrets]
+        pairs = zip(found, public, secrets, strict=True)
+        return float(np.mean([_exposure(after - np.float32(prior) * start, at, words) for after, start, at in pairs]))
 
     before = exposure(ground.start)
     clear = _trained(ground, secrets, rounds, seed, bound=None, noise=0.0)
     without, accuracy = exposure(clear), ground.accuracy(clear, 600)
+    beyond = exposure(clear, prior=1.0)
     figures = [
         Figure("canary_exposure_before_bits", before, "bits", "all bits of a secret", bits),
         Figure("canary_exposure_without_privacy_bits", without, "bits", "all bits of a secret", bits),
+        Figure("canary_exposure_without_privacy_beyond_public_bits", beyond, "bits", "all bits of a secret", bits),
     ]
     for noise in (0.0, *NOISE_MULTIPLIERS):
         private = _trained(ground, secrets, rounds, seed, bound=bound, noise=noise)
         name = f"clipped_noise_{noise:g}"
         figures += [
             Figure(f"canary_exposure_{name}_bits", exposure(private), "bits", "without privacy", without),
+            Figure(f"canary_exposure_{name}_beyond_public_bits", exposure(private, 1.0), "bits", "without", beyond),
             Figure(f"accuracy_{name}", ground.accuracy(private, 600), "", "without privacy", accuracy),
         ]
     return figures
@@ -118,8 +127,10 @@ def _trained(
     return state.weights
 
 
-def _exposure(ground: Ground, weights: FlatVector, secret: Secret, words: npt.NDArray[np.int64]) -> float:
-    """Return log2 of the number of secrets less log2 of the true one's rank, over all of them."""
+def _likelihoods(
+    ground: Ground, weights: FlatVector, secret: Secret, words: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Return the log likelihood of each secret after the opening of one [words, words, words]."""
     ground.engine.set_weights(weights)
     state = ground.engine.start
     for piece in secret.opening:
@@ -132,6 +143,11 @@ def _exposure(ground: Ground, weights: FlatVector, secret: Secret, words: npt.ND
             likelihoods[i, j] = (
                 state.following[0, first] + after_first.following[0, second] + after_second.following[0, words]
             )
+    return likelihoods
+
+
+def _exposure(likelihoods: npt.NDArray[np.float32], secret: Secret, words: npt.NDArray[np.int64]) -> float:
+    """Return log2 of the number of secrets less log2 of the true one's rank, over all of them."""
     true = likelihoods[tuple(int(np.flatnonzero(words == piece)[0]) for piece in secret.words)]
     rank = int(np.count_nonzero(likelihoods >= true))
     return float(np.log2(likelihoods.size) - np.log2(rank))
