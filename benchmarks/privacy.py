@@ -9,7 +9,8 @@ train, and the mean of their clipped updates gets the noise that the mean of a l
 level costs then depends on the population alone: a fiftieth of it is a cohort, so that in the rounds measured here each
 phone takes part once. A larger cohort's mean would also be a better one, which is not simulated. Noise that clients
 make, in integers, is not simulated but theirs: on their mean it is as large as the server's at the same level. Frozen
-rare rows are measured without noise. `--noise` compares mechanisms by what the accountant says alone, in seconds.
+rare rows are measured without noise. Levels `blt_epsilon_*` have the noise with which a population meets an epsilon,
+and give `recall_loss_*_points`. `--noise` compares mechanisms by what the accountant says alone, in seconds.
 
 Everything is kept as soon as it is done (`--out`), so the script goes on where it was stopped.
 """
@@ -18,6 +19,7 @@ import argparse
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -67,17 +69,37 @@ class Level:
         mechanism: of `PrivateTraining`; `none` has no noise.
         noise: standard deviation on a mean over the clip; of the independent noise, for the BLT.
         min_frequency: rows of pieces rarer than this share of public text are frozen.
+        epsilon: that the noise is for, instead of `noise`, if it is not 0.
+        population: of `POPULATIONS`, whose cohorts then make it.
     """
 
     mechanism: str
     noise: float = 0.0
     min_frequency: float = 0.0
+    epsilon: float = 0.0
+    population: str = ""
+
+    @classmethod
+    def meeting(cls, epsilon: float, population: str) -> "Level":
+        """Return the correlated noise that meets a target in `PASSES` rounds, each phone being in one of them."""
+        return cls("blt", epsilon=epsilon, population=population)
+
+    @cached_property
+    def on_mean(self) -> float:
+        """Standard deviation on a mean over the clip."""
+        if not self.epsilon:
+            return self.noise
+        phones = POPULATIONS[self.population]
+        (found,) = proposals(self.epsilon, DELTA, phones, [PASSES], [phones // PASSES])
+        return found.multiplier(found.buffers) / found.cohort
 
     @property
     def name(self) -> str:
         """Of its figures."""
         if self.min_frequency:
             return f"frozen_{self.min_frequency:g}"
+        if self.epsilon:
+            return f"{self.mechanism}_epsilon_{self.epsilon:g}_{self.population}"
         return f"{self.mechanism}_{self.noise:g}" if self.noise else self.mechanism
 
     def settings(self, cohort: int) -> PrivateTraining:
@@ -85,7 +107,7 @@ class Level:
         simulated = POPULATIONS["100k"] // PASSES if self.mechanism in BY_SERVER else 0
         return PrivateTraining(
             self.mechanism,  # type: ignore[arg-type]
-            self.noise * (simulated or cohort),
+            self.on_mean * (simulated or cohort),
             clip=CLIP,
             noise_cohort=simulated,
             minimum_separation=554 // cohort,
@@ -104,6 +126,7 @@ LEVELS = (
     Level("blt", 3e-3),
     Level("blt", 1e-2),
     Level("skellam", 3e-3),
+    *(Level.meeting(epsilon, population) for population in ("1M", "100k") for epsilon in (4.0, 1.0, 9.0)),
     Level("none", min_frequency=1e-5),
     Level("none", min_frequency=1e-4),
 )
@@ -151,9 +174,10 @@ def _train(arguments: argparse.Namespace) -> None:
         evaluations[level] = judged(run.model_path)
         print(f"{level.name}: top-1 {evaluations[level].value('top1'):.2f} %", flush=True)
     before = judged(arguments.out / LEVELS[0].name / "warm_start")
-    figures = [*_recalls(evaluations, before), *_frozen(evaluations, run.network, ready.vocabulary.piece_frequencies)]
+    figures = [*_recalls(evaluations, before), *_losses(evaluations, before)]
+    figures += [*_frozen(evaluations, run.network, ready.vocabulary.piece_frequencies)]
     for level in evaluations:
-        if level.noise:
+        if level.on_mean:
             figures += _epsilons(level, arguments.rounds, RunRecord.load(arguments.out / level.name))
     if len(evaluations) < len(LEVELS):
         # Runs repeat only nearly: figures of two of them in one file, or picture, would not compare.
@@ -197,6 +221,17 @@ def _recalls(evaluations: dict[Level, Evaluation], before: Evaluation) -> Iterat
         if level.mechanism in BY_CLIENTS and central is not None:
             error = compare(central, evaluation).standard_error
             yield Figure(f"standard_error_of_top1_{level.name}_minus_gaussian", error, "%")
+
+
+def _losses(evaluations: dict[Level, Evaluation], before: Evaluation) -> Iterator[Figure]:
+    """Yield what noise for a target costs in points of top-1 recall, beside what the rounds gain without any."""
+    best = evaluations[LEVELS[0]]
+    gain = best.value("top1") - before.value("top1")
+    for level, evaluation in evaluations.items():
+        if level.epsilon:
+            name = f"recall_loss_{level.population.lower()}_eps{level.epsilon:g}_points"
+            loss = best.value("top1") - evaluation.value("top1")
+            yield Figure(name, loss, "points", "gain over public text without noise", gain)
 
 
 def _frozen(levels: Iterable[Level], network: NetworkConfig, frequencies: npt.NDArray[np.float64]) -> Iterator[Figure]:
@@ -246,7 +281,7 @@ def _draw(evaluations: dict[Level, Evaluation], before: Evaluation, rounds: int)
 
 def _account(level: Level, cohort: int, participation: Participation) -> Account:
     buffers = optimised(participation) if level.mechanism == "blt" else Buffers()
-    return Account.planned(buffers, level.noise * cohort, participation, DELTA, sampling=Sampling.ARRIVAL)
+    return Account.planned(buffers, level.on_mean * cohort, participation, DELTA, sampling=Sampling.ARRIVAL)
 
 
 def _mechanisms() -> Iterator[Figure]:
