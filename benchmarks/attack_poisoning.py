@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.attack_ground import Ground
 from benchmarks.results import Figure, kept
-from federation.robustness import Action, DefenceSettings, Group, Memory, Reading, counts, defend, phrases
+from federation.robustness import Action, DefenceSettings, Group, Memory, PieceRows, Reading, counts, defend, phrases
 from federation.robustness.probe import EngineProbe
 from federation.rounds.server_optimizers import ServerState, SgdMomentum
 from federation.secure_aggregation import groups
@@ -35,6 +35,7 @@ GROUP = 10
 OFF = DefenceSettings.none()
 ALONE = {
     "norm_filter": replace(OFF, norm_factor=DefenceSettings().norm_factor),
+    "pieces": replace(OFF, piece_factor=DefenceSettings().piece_factor),
     "clip": replace(OFF, clip_factor=DefenceSettings().clip_factor),
     "median": replace(OFF, median="always"),
     "gate": replace(
@@ -105,6 +106,7 @@ class Arena:
         self._ground, self._rounds, self._cohort, self._seed = ground, rounds, cohort, seed
         self._canaries = phrases(ground.seen, _CANARIES)
         self._probe = EngineProbe(ground.other, ground.public[:_PUBLIC_ROWS], self._canaries)
+        self._pieces = PieceRows.of(ground.network, ground.vocabulary.piece_frequencies)
         self._first_deltas: dict[int, FlatVector] = {}
         self._norm = self._public_norm()
 
@@ -157,6 +159,7 @@ class Arena:
                 current_round=made_by,
                 step=step,
                 probe=probe,
+                pieces=self._pieces,
             )
             memory = outcome.memory
             if outcome.total is not None:
