@@ -11,7 +11,7 @@ from benchmarks.results import CORPUS
 from federation.robustness import PieceRows
 from federation.simulation import central
 from federation.simulation.adversaries import Backdoor
-from federation.simulation.central import CentralTraining
+from federation.simulation.central_training import CentralTraining
 from federation.simulation.prepare import prepared
 from fedkey.paths import cache
 from model import network_numpy

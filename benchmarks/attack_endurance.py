@@ -197,7 +197,7 @@ def trained(ground: CompactGround, course: Course, rounds: int = ROUNDS) -> Kept
             round_number=number,
             current=state,
             current_round=number - 1,
-            step=lambda before, total, noise=noise: optimizer.apply(before, total.mean + noise),
+            step=partial(_stepped, optimizer, noise),
             probe=_unread,
             pieces=ground.pieces,
         )
@@ -215,11 +215,18 @@ def trained(ground: CompactGround, course: Course, rounds: int = ROUNDS) -> Kept
     return Kept(points, (rejected[0], rejected[1]), (groups_seen[0], groups_seen[1]), both)
 
 
+def _stepped(
+    optimizer: SgdMomentum, noise: FlatVector | np.float32, before: ServerState, total: WeightedSum
+) -> ServerState:
+    return optimizer.apply(before, total.mean + noise)
+
+
 def _noise(groups: Sequence[Group], random: np.random.Generator) -> FlatVector:
     """Return Gaussian noise that is as long as the mean of a round's groups."""
     mean = np.mean([group.total.mean for group in groups], axis=0)
     drawn = random.normal(0, 1, mean.size).astype(np.float32)
-    return drawn * np.float32(np.linalg.norm(mean) / np.linalg.norm(drawn))
+    noise: FlatVector = drawn * np.float32(np.linalg.norm(mean) / np.linalg.norm(drawn))
+    return noise
 
 
 def _drawn(rows: Rows, random: np.random.Generator) -> Rows:
