@@ -13,6 +13,7 @@ from tests.benchmarks.test_help import FOLDER, SCRIPTS
 
 SMALL = {
     "arm64": "--parts numpy",
+    "attack_server": "--phones 6 --attacks counters sybils --out attack_server",
     "attacks": "--victims 2 --secret-rounds 1 --rounds 1 --cohort 20 --passes 1 --parts reconstruction",
     "client_deltas": "deltas.npy --clients 2",
     "communication": "--rounds 1 --cohort 3 --users 2",
