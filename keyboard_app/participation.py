@@ -222,9 +222,10 @@ class Participation:
     def _says(self) -> str:
         """Say how far the app trusts whoever runs the rounds."""
         try:
-            return self._anchored().profile.says
+            profile = self._anchored().profile
         except TrustError as error:
             return str(error)
+        return f"{profile.name.capitalize()}. {profile.says}"
 
     def _begun(self) -> DeviceClient:
         """Return the client, which holds to what the owner chose and enrols the device in every epoch."""

@@ -69,7 +69,8 @@ class TrustProfile:
             return (
                 f"You need not trust whoever runs the rounds: this phone takes part only with {self.min_phones} phones "
                 f"or more in a sum, adds noise of its own before anything leaves, and counts on the noise of "
-                f"{100 * self.counted_share:.0f} % of the others. It does not cover what all phones together say."
+                f"{100 * self.counted_share:.0f} % of the others. It does not cover what all phones together say, nor "
+                "an operator who runs nearly all phones of a sum itself, if whoever vouches for phones helps."
             )
         return (
             f"You trust whoever runs the rounds. They get sums of {self.min_phones} phones or more, without noise: "

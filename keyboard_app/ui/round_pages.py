@@ -23,11 +23,11 @@ def leaves(view: Screen) -> list[Widget]:
     """Return, for every round that something left in, what it was; newest first."""
     palette = view.palette
     joined = [entry for entry in view.phone.status().rounds if entry.masked.size]
-    if not joined:
-        nothing = "Nothing has left this phone yet. After its first round you see here what the server got."
-        return [Card(palette, Text(nothing, palette.on_surface), title="Nothing")]
     trust = view.phone.status().trust
     whom = [Card(palette, Text(trust, palette.on_surface), title="Whom this protects you from")] if trust else []
+    if not joined:
+        nothing = "Nothing has left this phone yet. After its first round you see here what the server got."
+        return [Card(palette, Text(nothing, palette.on_surface), title="Nothing"), *whom]
     return [*whom, *(_left(entry, palette) for entry in joined)]
 
 

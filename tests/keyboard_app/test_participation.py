@@ -18,6 +18,7 @@ from federation.fleet.headless import DEFAULT_POLICY
 from federation.protocol.conditions import Conditions
 from federation.protocol.model_codec import SharedKind
 from federation.protocol.training_settings import TrainingSettings
+from federation.protocol.trust import PROFILES
 from federation.rounds.server_optimizers import ServerState
 from federation.server.models import Verdict as GateVerdict
 from federation.server.settings import RoundSettings
@@ -154,6 +155,11 @@ def participation(network: Network, site: Site, owner: Owner, exported: Export) 
 
 
 def started(network: Network, site: Site, owner: Owner, exported: Export) -> Participation:
+    return replaced(network, site, owner, exported, site.trust())
+
+
+def replaced(network: Network, site: Site, owner: Owner, exported: Export, trust: Path) -> Participation:
+    """Return what an app with other keys begins with."""
     models = SharedModels(owner.folder / "models", exported)
     owner.participation = Participation(
         URL,
@@ -161,7 +167,7 @@ def started(network: Network, site: Site, owner: Owner, exported: Export) -> Par
         models,
         owner,
         owner,
-        trust=site.trust(),
+        trust=trust,
         transport=network,
         clock=site.clock,
         run=here,
@@ -392,6 +398,19 @@ def test_a_round_beyond_the_budget_is_refused(
     assert snapshot.rounds[0].outcome is Outcome.REFUSED
     assert snapshot.rounds[0].reason == "The privacy budget is spent."
     assert (snapshot.budget.spent, snapshot.budget.limit, snapshot.budget.participations) == (0.0, 4.0, 0)
+
+
+def test_the_owner_reads_which_profile_holds_and_what_it_does_not_cover(
+    network: Network, site: Site, owner: Owner, exported: Export
+) -> None:
+    """Of each of the two; and an app that brings no keys says that it takes none from a server."""
+    for profile in PROFILES.values():
+        site.trust(profile)
+        told = replaced(network, site, owner, exported, site.folder.parent / "trust.json").snapshot().trust
+        assert told == f"{profile.name.capitalize()}. {profile.says}"
+    (site.folder.parent / "trust.json").unlink()
+    told = replaced(network, site, owner, exported, site.folder.parent / "trust.json").snapshot().trust
+    assert "takes none from a server" in told
 
 
 def test_a_round_of_too_few_is_refused(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
+from federation.protocol.trust import PROFILES
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.status import BudgetStatus, Outcome, RoundEntry, Snapshot
@@ -103,6 +104,13 @@ STATES = {
     ),
     "no round yet": State(chosen(consent=True), "rounds", ("has not been asked to a round yet",)),
     "nothing left": State(chosen(consent=True), "leaves", ("Nothing has left this phone yet",)),
+    **{
+        f"{profile.name}, {page}": State(
+            rounds(trust=profile.says), page, (profile.says, "Whom this protects you from"), server="https://a.b"
+        )
+        for profile in PROFILES.values()
+        for page in ("consent", "leaves")
+    },
     "no limit": State(rounds(spent=2.0), "budget", ("no limit", "no share to show")),
     "no bound": State(rounds(spent=math.inf, limit=4.0), "budget", ("no bound: rounds without noise",)),
     "a bound": State(rounds(spent=2.0, limit=4.0), "budget", ("2", "4"), ("no share to show", "no bound")),
