@@ -3,11 +3,11 @@
     uv run python -m benchmarks.attacks
 
 Four kinds: words and their order out of updates (`attack_reconstruction`), what one phone alone typed out of the model
-(`attack_memorisation`), poisoned models (`attack_poisoning`), and backdoors planted
-patiently (`attack_endurance`, on a compact network). On ChitChat, the small network, phones' settings, with
-the engine that phones run; recall is over pieces of all clients' later messages. The start and every run are kept
-as soon as they are done (`--out`), under their settings, so the script goes on where it was stopped; a change of the
-code that attacks or defends needs a new folder.
+(`attack_memorisation`), poisoned models (`attack_poisoning`), and backdoors that are planted for hundreds of rounds
+(`attack_endurance`, on a compact network; 138 runs of half a minute each). The others are on ChitChat, the small
+network, phones' settings, with the engine that phones run; recall is over pieces of all clients' later messages. The
+start and every run are kept as soon as they are done (`--out`), under their settings, so the script goes on where it
+was stopped; a change of the code that attacks or defends needs a new folder.
 """
 
 import argparse

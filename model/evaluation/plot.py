@@ -1,6 +1,7 @@
 """Plots of evaluations; the only place that draws them."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from model.evaluation.metrics import METRICS, QUANTILES, SHOWN, Evaluation, compare
 
 COLOURS = ("#1a73e8", "#e8710a", "#188038", "#a142f4", "#5f6368", "#d93025")
+_LINES = ("-", "--", "-.", ":")
 _ROOM_BELOW = 2.0
 _STANDARD_ERRORS = 2
 
@@ -86,18 +88,18 @@ def plot_rounds(
 
     Args:
         panels: by the label of the vertical axis, points by the curve's name; names that are alike up to a comma share
-            a colour, and what comes after the first of them is dashed.
+            a colour, and their lines differ.
         marks: rounds at which a vertical line is drawn, by name.
         path: an .svg or .png file.
     """
     figure, drawn = plt.subplots(1, len(panels), figsize=(10, 4.4), layout="constrained", squeeze=False)
     for axes, (label, curves) in zip(drawn[0], panels.items(), strict=True):
         colours = dict(zip(dict.fromkeys(name.split(",")[0] for name in curves), cycle(COLOURS)))
-        seen: set[str] = set()
+        seen: Counter[str] = Counter()
         for name, points in curves.items():
             group = name.split(",")[0]
-            axes.plot(*zip(*points, strict=True), "--" if group in seen else "-", color=colours[group], label=name)
-            seen.add(group)
+            axes.plot(*zip(*points, strict=True), _LINES[seen[group] % len(_LINES)], color=colours[group], label=name)
+            seen[group] += 1
         for name, number in marks.items():
             axes.axvline(number, color="#9aa0a6", linewidth=1, linestyle=":", label=name)
         axes.set_xlabel("round")
