@@ -63,4 +63,4 @@ def test_votes_without_candidates_or_under_noise_that_does_not_cover_them_are_re
     with pytest.raises(ConfigError, match="candidates of a public start"):
         SimulationConfig(words=True, start="seed")
     with pytest.raises(ConfigError, match="does not cover votes"):
-        SimulationConfig(words=True, start="public", privacy=PrivateTraining("gaussian", 1.0))
+        SimulationConfig(words=True, start="public", privacy=PrivateTraining("gaussian", 1.0, clip=1.0))
