@@ -5,6 +5,7 @@
 EXPORT is a folder that `fedkey export` wrote. Needs Xvfb. Presses are those of an X server (XTEST) and the pixel is
 read back from it, so that everything in between is in the figure: SDL, Kivy, our keyboard, software OpenGL. The
 keyboard types English with suggestions after every key; training is the real training process, over and over.
+`--presses 5 --blocks 1 --idle-seconds 1` is over in a minute.
 """
 
 import argparse
@@ -40,6 +41,9 @@ def main() -> None:
     """Run both windows under one X server, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
+    parser.add_argument("--presses", type=int, default=PRESSES, help="At a time; fewer for a quick look.")
+    parser.add_argument("--blocks", type=int, default=BLOCKS, help="Times with training and without it, in turn.")
+    parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS)
     parser.add_argument("--part", choices=["bare", "keyboard"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:
@@ -50,13 +54,15 @@ def main() -> None:
             with _child(display, part, arguments.model):
                 pass  # compiles what Python compiles at the first start of anything
         with _child(display, "bare", arguments.model) as (child, ready):
-            reference = ready | _measured(display, child, ready, training=False) | {"rss_mb": _rss(child)}
+            reference = (
+                ready | _measured(display, child, ready, arguments.presses, training=False) | {"rss_mb": _rss(child)}
+            )
         with _child(display, "keyboard", arguments.model) as (child, ready):
-            found = ready | {"idle_cpu_percent": _idle_cpu(child)}
+            found = ready | {"idle_cpu_percent": _idle_cpu(child, arguments.idle_seconds)}
             off, on = [], []
-            for _ in range(BLOCKS):
-                off.append(_measured(display, child, ready, training=False))
-                on.append(_measured(display, child, ready, training=True))
+            for _ in range(arguments.blocks):
+                off.append(_measured(display, child, ready, arguments.presses, training=False))
+                on.append(_measured(display, child, ready, arguments.presses, training=True))
             found["rss_mb"] = _rss(child)
     still, busy = _together(off), _together(on)
     bare_ms = _together([reference])
@@ -270,7 +276,7 @@ def _order(child: Child, order: str) -> None:
     _answer(child)
 
 
-def _measured(display: str, child: Child, ready: dict[str, Any], *, training: bool) -> dict[str, Any]:
+def _measured(display: str, child: Child, ready: dict[str, Any], presses: int, *, training: bool) -> dict[str, Any]:
     """Press keys; return the seconds from each press to the changed pixel."""
     if training:
         _order(child, "train")
@@ -279,7 +285,7 @@ def _measured(display: str, child: Child, ready: dict[str, Any], *, training: bo
     moments = random.Random(1)
     letters = [letter for letter in _TEXT if letter in ready["keys"]] or ["a"]
     seconds = []
-    for number in range(PRESSES):
+    for number in range(presses):
         x, y = ready["keys"][letters[number % len(letters)]]
         seconds.append(finger.press(round(x) - 9, round(y) + 14))
         time.sleep(moments.uniform(0.08, 0.12))
@@ -333,14 +339,14 @@ class _Finger:
         return colour
 
 
-def _idle_cpu(child: Child) -> float:
+def _idle_cpu(child: Child, seconds: float) -> float:
     """Return the share of one core that a window takes while nothing happens, in %."""
     import psutil  # noqa: PLC0415
 
     process = psutil.Process(child.pid)
     time.sleep(2)
     process.cpu_percent()
-    return float(process.cpu_percent(interval=IDLE_SECONDS))
+    return float(process.cpu_percent(interval=seconds))
 
 
 def _rss(child: Child) -> float:

@@ -1,32 +1,34 @@
 """What a keyboard leaves alone and what it mends: addresses, names, contractions, slips; beside a spelling dictionary.
 
 `uv run --with names==0.3.0 python -m benchmarks.typing`: every input is typed key by key through the editor, with the
-public start that comes with fedkey. Names are of the census of the United States, in the package `names`; the peer is
-hunspell with its English dictionary, if it is installed, as the engine of a keyboard that takes its first suggestion
-for every word that it does not know. `--sms FILE` types NUS SMS, too. Typists who slip have typed their earlier
-messages on the same keyboard, which learned from them. Glides are synthetic traces with noise over words of held-out
-messages (`model.evaluation.tracing`); their reference is the same paths without what words are likely.
+public start that comes with fedkey. Names are of the census of the United States, in the package `names`, without
+which there are no figures of names; the peer is hunspell with its English dictionary, if it is installed, as the
+engine of a keyboard that takes its first suggestion for every word that it does not know. `--sms FILE` types NUS SMS,
+too. Typists who slip have typed before on the same keyboard, which learned from that and goes on learning: as in
+`benchmarks.personal`, 70 % of their messages are learned from and the first 30 of the others are typed. Glides are
+synthetic traces with noise over words of these (`model.evaluation.tracing`); their reference is the same paths without
+what words are likely. `--share 0.1` takes that share of everything, to see that it runs.
 """
 
 import argparse
+import importlib.util
 import itertools
 import random
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 import data
-from benchmarks.results import Figure, write
+from benchmarks.results import CORPUS, Figure, write
 from keyboard_app.editor.editor import DOUBLE_SPACE_SECONDS, EditorState
 from keyboard_app.typing.suggesting import answer
 from model import public_start
+from model.engine.numpy_engine import NumPyPredictor
 from model.evaluation.tracing import trace
 from model.evaluation.typist import Typing, type_messages
-from model.export import export
 from model.languages import language
 from model.next_words import MixtureNextWords
 from model.suggestions import Autocorrection, Suggester
@@ -35,7 +37,8 @@ from model.text import CLASSES, tokenise
 
 NAMES, ADDRESSES = 500, 300
 SLIP_RATE = 0.03
-TYPISTS, TYPED_MESSAGES = 40, 15
+TYPISTS, TYPED_MESSAGES = 40, 30
+LEARNED, MIN_WORDS = 0.7, 10  # of a typist's messages, before those that are typed; and words in these
 KNOWN_WORDS = 10_000
 GLIDES = 1000
 
@@ -82,7 +85,7 @@ def addresses(count: int, seed: int = 0) -> list[str]:
 
 def census_names(count: int, seed: int = 0) -> list[str]:
     """Return first names and surnames, those of few people as likely as those of many."""
-    import names  # noqa: PLC0415 - installed for this alone
+    import names  # noqa: PLC0415 - installed for this alone, or not
 
     found: list[str] = []
     folder = Path(names.__file__).parent
@@ -145,14 +148,14 @@ def _words_changed(suggester: Suggester, messages: Sequence[str]) -> float:
     return 100 * typing.rate("spoiled", "words")[0]
 
 
-def _glided(suggester: Suggester, users: Messages) -> list[Figure]:
+def _glided(suggester: Suggester, users: Messages, glides: int) -> list[Figure]:
     """Return how often the word that was glided is the first one, and one of three; beside paths alone."""
     chance = np.random.default_rng(0)
     words = [pair for texts in users.values() for text in texts for pair in _words_in_context(suggester, text)]
     alone = Gliding({*suggester.language.words, *(word for _, word in words)}, suggester.keys)
     ranks: list[int] = []
     without: list[int] = []
-    for at in chance.choice(len(words), min(GLIDES, len(words)), replace=False):
+    for at in chance.choice(len(words), min(glides, len(words)), replace=False):
         before, word = words[at]
         path = trace(word, suggester.keys, chance)
         shown = [suggestion.text.lower() for suggestion in suggester.glide(before, path)]
@@ -183,33 +186,60 @@ def _slips(suggester: Suggester, users: Messages, earlier: Messages, strength: A
     return found
 
 
+def _in_time(held_out: Messages, typists: int) -> tuple[Messages, Messages]:
+    """Return what some users type, and what the keyboard has learned from before."""
+    later: Messages = {}
+    earlier: Messages = {}
+    for user, texts in held_out.items():
+        split = int(len(texts) * LEARNED)
+        if (
+            len(later) < typists
+            and sum(token.is_word for text in texts[split:] for token in tokenise(text)) >= MIN_WORDS
+        ):
+            later[user], earlier[user] = texts[split:][:TYPED_MESSAGES], texts[:split]
+    return later, earlier
+
+
 def main() -> None:
     """Measure everything."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", default=CORPUS, help="What typists of all figures write; by default ChitChat.")
     parser.add_argument("--sms", type=Path, help="The NUS SMS corpus.")
+    parser.add_argument("--share", type=float, default=1.0, help="Of everything; less than 1 for a quick look.")
     arguments = parser.parse_args()
+    share_: float = arguments.share
+
+    def some(count: int) -> int:
+        return max(1, round(count * share_))
+
+    suggester = _suggester()
+    figures = [*_left_alone(suggester, some(ADDRESSES), some(NAMES)), *_mended(suggester)]
+    corpora = {Path(arguments.corpus).stem: arguments.corpus}
+    corpora |= {"nus_sms": str(arguments.sms)} if arguments.sms else {}
+    for number, (name, corpus) in enumerate(corpora.items()):
+        held_out = {user: list(texts) for user, texts in data.split(data.load(corpus)).held_out.items()}
+        users, earlier = _in_time(held_out, some(TYPISTS))
+        figures += _typists(suggester, name, users, earlier, some(KNOWN_WORDS))
+        if number == 0:
+            figures += _glided(suggester, users, some(GLIDES))
+    write("typing", figures)
+
+
+def _suggester() -> Suggester:
+    """Return the keyboard of the public start, as NumPy computes it."""
     checkpoint = public_start.load("small")
-    with tempfile.TemporaryDirectory() as folder:
-        exported = export(checkpoint, Path(folder) / "phone")
-        suggester = Suggester(MixtureNextWords(exported.predictor(), exported.vocabulary, exported.mixture))
-        figures = [*_left_alone(suggester), *_mended(suggester)]
-        corpora = {"chitchat": "chitchat"} | ({"nus_sms": str(arguments.sms)} if arguments.sms else {})
-        for name, corpus in corpora.items():
-            held_out = data.split(data.load(corpus)).held_out
-            chosen = {user: list(texts) for user, texts in list(held_out.items())[:TYPISTS]}
-            users = {user: texts[-TYPED_MESSAGES:] for user, texts in chosen.items()}
-            earlier = {user: texts[:-TYPED_MESSAGES] for user, texts in chosen.items()}
-            figures += _typists(suggester, name, users, earlier)
-            if name == "chitchat":
-                figures += _glided(suggester, users)
-        write("typing", figures)
+    weights = (public_start.shipped() / "small.weights").read_bytes()
+    predictor = NumPyPredictor(weights, checkpoint.network, "int8")
+    return Suggester(MixtureNextWords(predictor, checkpoint.vocabulary, checkpoint.mixture))
 
 
-def _left_alone(suggester: Suggester) -> list[Figure]:
-    first = peer()
-    people = census_names(NAMES)
-    inputs = [f"see {address} now" for address in addresses(ADDRESSES)]
+def _left_alone(suggester: Suggester, address_count: int, name_count: int) -> list[Figure]:
+    inputs = [f"see {address} now" for address in addresses(address_count)]
     figures = [Figure("address_untouched_percent", share(suggester, zip(inputs, inputs, strict=True)), "%")]
+    if importlib.util.find_spec("names") is None:
+        return figures
+    first = peer()
+    people = census_names(name_count)
     kept = None
     if first is not None:
         kept = 100 * sum(one == other for one, other in zip(people, first(people), strict=True)) / len(people)
@@ -233,8 +263,8 @@ def _mended(suggester: Suggester) -> list[Figure]:
     return [Figure("contractions_fixed_percent", found, "%", "hunspell" if first else "", fixed)]
 
 
-def _typists(suggester: Suggester, corpus: str, users: Messages, earlier: Messages) -> list[Figure]:
-    known = _known(itertools.chain.from_iterable(users.values()), KNOWN_WORDS)
+def _typists(suggester: Suggester, corpus: str, users: Messages, earlier: Messages, words: int) -> list[Figure]:
+    known = _known(itertools.chain.from_iterable(users.values()), words)
     eager, off = (
         _slips(suggester, users, earlier, strength) for strength in (Autocorrection.EAGER, Autocorrection.OFF)
     )

@@ -45,16 +45,38 @@ BRANDS = frozenset(
         "iPad", "iPhone", "iPod", "iTunes", "macOS",
     ]
 )  # fmt: skip
-SLANG = frozenset(
-    [
-        "afaik", "afk", "bf", "bff", "brb", "bruh", "btw", "cuz", "dm", "dms", "emoji", "ez", "ffs", "fomo",
-        "ftw", "fwiw", "fyi", "gf", "gg", "gtg", "haha", "hashtag", "hbu", "heh", "hehe", "hmu", "idc", "idk",
-        "iirc", "ikr", "ily", "imo", "irl", "jk", "lmao", "lmfao", "lmk", "lol", "meh", "msg", "ngl", "nvm",
-        "ofc", "ok", "omg", "pls", "plz", "ppl", "rn", "rofl", "selfie", "smh", "tbf", "tbh", "thx", "tmr",
-        "tmrw", "ttyl", "txt", "tysm", "ur", "vlog", "vlogger", "vlogs", "wbu", "wifi", "wtf", "wyd", "xoxo",
-        "yolo",
-    ]
-)  # fmt: skip
+SLANG: Mapping[str, frozenset[str]] = {
+    "en": frozenset(
+        [
+            "afaik", "afk", "alrighty", "arepa", "backend", "bf", "bff", "boba", "brb", "bruh", "btw", "chai",
+            "coulda", "coworking", "cuz", "dm", "dms", "dropdown", "elote", "emoji", "empanada", "ez", "ffs", "fomo",
+            "ftw", "fwiw", "fyi", "gf", "gg", "glhf", "goated", "golang", "gtg", "gyoza", "hafta", "haha", "hashtag",
+            "hbu", "heh", "hehe", "hiit", "hmu", "idc", "idk", "iirc", "ikr", "ily", "imo", "irl", "istg", "jk",
+            "lmao", "lmfao", "lmk", "logout", "lol", "matcha", "meh", "msg", "negroni", "nft", "ngl", "nonbinary",
+            "np", "nvm", "ofc", "offboarding", "ok", "okr", "omg", "omw", "onboarding", "ootd", "oughta", "pls",
+            "plz", "ppl", "pupper", "pwned", "readme", "refactor", "rekt", "rn", "rofl", "saas", "selfie", "shoulda",
+            "signup", "smh", "soz", "stan", "standup", "tbf", "tbh", "thx", "tldr", "tmr", "tmrw", "ttyl", "txt",
+            "ty", "tysm", "udon", "ur", "vlog", "vlogger", "vlogs", "wbu", "welp", "wfh", "wifi", "woulda", "wtaf",
+            "wtf", "wyd", "xoxo", "yaml", "yeet", "yess", "yolo",
+        ]
+    ),
+    "es": frozenset(
+        [
+            "cringe", "finde", "grax", "nps", "okis", "tqm", "uni", "wasap", "xfa",
+        ]
+    ),
+    "de": frozenset(
+        [
+            "hdgdl", "liken", "naja", "nee", "safe", "sus", "tschau",
+        ]
+    ),
+    "fr": frozenset(
+        [
+            "bsr", "dej", "jtd", "jtm", "keuf", "nan", "reuf",
+        ]
+    ),
+}  # fmt: skip
+"""What no dictionary has and people write: of English in every language where it is found."""
 COMMONER = {1: 9.0, 2: 9.0, 3: 3.3, 4: 2.5}  # powers of ten by which a word must be commoner than its misspelling
 COMMONER_LONG = 1.7
 INFORMAL_FROM, INFORMAL_FROM_ELSEWHERE = 2.0, 2.3
@@ -185,12 +207,15 @@ def word_list(code: str, people: Mapping[str, str], english: set[str]) -> dict[s
     written = {word: word for word in frequencies.keys() - left - sharpened.keys()} | sharpened
     accented = {folded(word): frequencies[word] for word in written if folded(word) != word}
     left -= {word for word in left if accented.get(word, 0.0) >= frequencies[word] - 0.5}
-    slang = {word: max(frequencies.get(word, 0.0), OTHERS_FROM) for word in (SLANG if code == "en" else left & SLANG)}
-    left -= SLANG
+    slang = {
+        word: max(frequencies.get(word, 0.0), OTHERS_FROM)
+        for word in SLANG.get(code, frozenset()) | (left & SLANG["en"])
+    }
+    left -= slang.keys()
     capital = left - {word.lower() for word in unknown((w.capitalize() for w in left), DICTIONARIES[code])}
     rest = left - capital
     brands = {brand.lower(): brand for brand in BRANDS}
-    short = {word for word in rest - SLANG if len(word) <= LONGEST_ACRONYM}
+    short = {word for word in rest if len(word) <= LONGEST_ACRONYM}
     acronyms = (
         short - {word.lower() for word in unknown((w.upper() for w in short), DICTIONARIES[code])} - brands.keys()
     )

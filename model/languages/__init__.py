@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from model.languages.name_letters import NameLetters
 from model.text import folded
 
 CODES = ("en", "es", "de", "fr", "hi")
@@ -47,6 +48,7 @@ class Language:
         abbreviations: that end in a full stop and no sentence; the last full stop is not among their characters.
         words: natural logarithm of each word's frequency.
         written: how a word is written within a sentence, where not in small letters.
+        always_written: words of `written` that nobody means in small letters, rare and short ones among them.
         contractions: what is meant where an apostrophe was left out.
         elisions: words that begin with an apostrophe.
         spoken_endings: endings as they are written by ear, and what they stand for.
@@ -64,6 +66,7 @@ class Language:
     abbreviations: frozenset[str]
     words: Mapping[str, float] = field(repr=False)
     written: Mapping[str, str] = field(repr=False)
+    always_written: frozenset[str] = field(repr=False)
     contractions: Mapping[str, str] = field(repr=False)
     elisions: frozenset[str]
     spoken_endings: Mapping[str, str] = field(repr=False)
@@ -101,6 +104,10 @@ class Language:
         stem = self._stem(word)
         return word.replace(stem, self.written_form(stem), 1) if stem else word
 
+    def bare(self, word: str) -> str:
+        """Return a word without what an apostrophe joins to it."""
+        return self._stem(word) or word
+
     def is_proper(self, word: str) -> bool:
         """Return whether a word is never written in small letters."""
         return self.written_form(word) != word
@@ -109,6 +116,14 @@ class Language:
     def names(self) -> frozenset[str]:
         """Names that no word list has."""
         return frozenset(self._names)
+
+    def name_log_probability(self, letters: str) -> float:
+        """Return the natural logarithm of the probability that a name has some letters, known or not."""
+        return self._name_letters.log_probability(letters)
+
+    @functools.cached_property
+    def _name_letters(self) -> NameLetters:
+        return NameLetters(self._names)
 
     @functools.cached_property
     def informal(self) -> Mapping[str, float]:
@@ -200,7 +215,8 @@ def _language(code: str) -> Language:
             words[word] = log_probability
             if word != form:
                 written[word] = form
-    written |= {form.lower(): form for form in described["written"]}
+    always_written = {form.lower(): form for form in described["written"]}
+    written |= always_written
     contractions = {
         word.replace("'", ""): word
         for word, log_probability in words.items()
@@ -211,6 +227,9 @@ def _language(code: str) -> Language:
     for form in described["contractions"]:
         contractions[form.lower().replace("'", "")] = form.lower()
         words.setdefault(form.lower(), words.get(form.lower().replace("'", ""), _NAME_LOG_PROBABILITY))
+    for word in sorted(contractions.values(), key=lambda word: -words[word]):  # accents are left out with apostrophes
+        if folded(word) not in words:
+            contractions.setdefault(folded(word), word)
     return Language(
         code=code,
         name=described["name"],
@@ -221,6 +240,7 @@ def _language(code: str) -> Language:
         abbreviations=frozenset(described["abbreviations"]),
         words=words,
         written=written,
+        always_written=frozenset(always_written),
         contractions=contractions,
         elisions=frozenset(described["elisions"]),
         spoken_endings=described.get("spoken_endings", {}),

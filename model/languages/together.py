@@ -1,5 +1,6 @@
 """Two languages on one keyboard: what is a word in either is one, and each mends only what is no word of the other."""
 
+import math
 from dataclasses import replace
 
 from model.languages import Language
@@ -21,7 +22,8 @@ def together(first: Language, second: Language) -> Language:
         word: form
         for one, other in pairs
         for word, form in one.written.items()
-        if not _is_of(other, word, one.words.get(word)) or other.written.get(word) == form
+        if other.written.get(word) == form
+        or (_is_rarer(other, word, one) if word in one.always_written else not _is_of(other, word, one.words.get(word)))
     }
     contractions = {
         bare: word
@@ -35,6 +37,7 @@ def together(first: Language, second: Language) -> Language:
         opening_marks="".join(dict.fromkeys(first.opening_marks + second.opening_marks)),
         words=words,
         written=written,
+        always_written=(first.always_written | second.always_written) & written.keys(),
         contractions=contractions,
         elisions=first.elisions | second.elisions,
         spoken_endings={**second.spoken_endings, **first.spoken_endings},
@@ -51,3 +54,8 @@ def _is_of(language: Language, word: str, elsewhere: float | None) -> bool:
     """Return whether a word is one of a language, and not there only as a word of the other, where it is common."""
     found = language.words.get(word)
     return found is not None and (elsewhere is None or found > elsewhere - _RARER)
+
+
+def _is_rarer(language: Language, word: str, other: Language) -> bool:
+    """Return whether a word is rarer in a language than in another."""
+    return language.words.get(word, -math.inf) < other.words.get(word, -math.inf)

@@ -23,6 +23,8 @@ def cased(word: str, *, typed: str, at_start: bool, written: str) -> str:
     shown = written or word
     if len(typed) > 1 and typed.isupper():
         return shown.upper()
+    if has_inner_capitals(shown):  # iPhone and eBay begin sentences, too
+        return shown
     if typed[:1].isupper() or (at_start and not typed):
         return shown[:1].upper() + shown[1:]
     return shown

@@ -187,7 +187,7 @@ def costs(typed: str, words: list[str], *, whole: bool, keys: Geometry = QWERTY)
         ends = np.where(rest > 0, rows[-1][low:high] + np.float32(_UNFINISHED), ends)
     result: Floats = ends.min(axis=0).astype(np.float32)
     if not (as_typed.isascii() and joined.isascii()):
-        result += np.array([_accent_cost(as_typed, word) for word in words], np.float32)
+        result += np.array([_accent_cost(as_typed, word, keys) for word in words], np.float32)
     return np.minimum(result, HOPELESS)
 
 
@@ -204,18 +204,20 @@ def _plain(word: str) -> str:
     return word if word.isascii() else "'".join(map(folded, word.split("'")))
 
 
-def _accent_cost(typed: str, word: str) -> float:
-    """Return what it costs that `word` has other accents than were typed."""
+def _accent_cost(typed: str, word: str, keys: Geometry) -> float:
+    """Return what it costs that `word` has other accents than were typed; none without a key slips in by itself."""
     if typed.isascii() and word.isascii():
         return 0.0
     own, theirs = _accented(typed), _accented(word)
-    if own - theirs:
+    if sum(character not in keys.places for character in own) > len(theirs):
+        return HOPELESS
+    if set(own) - set(theirs):
         return _ACCENT_WRONG
-    return _ACCENT_OMITTED if theirs - own else 0.0
+    return _ACCENT_OMITTED if set(theirs) - set(own) else 0.0
 
 
-def _accented(word: str) -> frozenset[str]:
-    return frozenset(character for character in word if not character.isascii() and folded(character) != character)
+def _accented(word: str) -> list[str]:
+    return [character for character in word if not character.isascii() and folded(character) != character]
 
 
 @functools.lru_cache(maxsize=256)

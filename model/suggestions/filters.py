@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import re
 from collections.abc import Sequence
 
 from model.languages import Language
@@ -14,6 +15,9 @@ _SENSITIVE_FOR = 4  # tokens
 _COMMON = math.log(10**-5.0)  # of words that a form in no dictionary is taken for a slip of
 _COMMON_JOINED = math.log(10**-3.2)  # of one of the words that are written together by mistake
 _ONE_EDIT = 6.9  # nats that one slip costs at most; a letter too many may be an ending
+_LONG, _LONG_WITH_DOUBLED, _COMMON_LONG = 7, 8, math.log(10**-5.7)  # letters, and frequency of the word that is meant
+_ONE_EDIT_WITHIN = 7.0
+_DOUBLED = re.compile(r"(.)\1")
 _AGAIN, _TWICE = 0.15, 0.02  # by which a word is damped that would repeat a pair, or itself
 
 
@@ -29,6 +33,7 @@ class Filters:
         self._language = language
         self._corrections = corrections
         self.is_misspelling = functools.lru_cache(maxsize=10_000)(self._is_misspelling)
+        self.is_common_mistake = functools.lru_cache(maxsize=10_000)(self._is_common_mistake)
 
     @property
     def blocked(self) -> frozenset[str]:
@@ -68,5 +73,23 @@ class Filters:
         common = [other for other in self._corrections.near(word) if language.words.get(other, -math.inf) >= _COMMON]
         if len(word) > 2 and common and float(costs(word, common, whole=True).min()) <= _ONE_EDIT:
             return True
+        if self.is_common_mistake(word) or self._has_slip_within(word):
+            return True
         joined = splits(word, language.words.get, count=1)
         return bool(joined) and any(language.words[part] >= _COMMON_JOINED for part in joined[0].words)
+
+    def _is_common_mistake(self, word: str) -> bool:
+        """Return whether a long form is a word but for letters that are written once or twice: tommorow, accomodate."""
+        if len(word) < _LONG_WITH_DOUBLED or self._language.knows(word):
+            return False
+        once = _DOUBLED.sub(r"\1", word)
+        return any(_DOUBLED.sub(r"\1", other) == once for other in self._listed_near(word))
+
+    def _has_slip_within(self, word: str) -> bool:
+        """Return whether a long form is one slip from a word, not in its last letter: that makes another form."""
+        near = [other for other in self._listed_near(word) if other[-1] == word[-1]] if len(word) >= _LONG else []
+        return bool(near) and float(costs(word, near, whole=True).min()) <= _ONE_EDIT_WITHIN
+
+    def _listed_near(self, word: str) -> list[str]:
+        listed = self._language.words
+        return [other for other in self._corrections.near(word) if listed.get(other, -math.inf) >= _COMMON_LONG]

@@ -5,14 +5,18 @@ import re
 
 from model.evaluation import Lexicon
 from model.languages import Language
+from model.suggestions.casing import has_inner_capitals
 from model.suggestions.filters import Filters
 from model.suggestions.personal import PersonalModel
 
 APOSTROPHES = "'’‘ʼ`´"
 
+_SHORTEST_PROPER = 3  # letters from which on a proper noun is no abbreviation in a hurry: np, ty
 _PROPER = math.log(10**-5.9)  # frequency from which on a proper noun in small letters gets its capital
 _ACCENT_MEANT = 2.4  # nats by which a word with accents must be commoner than the one without
 _DRAWN_OUT = re.compile(r"(.)\1\1")
+_ON_PURPOSE = re.compile(r".*(.)\1\1|.?(..)\2\2+.?")
+"""Letters that are drawn out at the end, and laughter: sooo, hahahah."""
 
 
 class Spelling:
@@ -31,13 +35,21 @@ class Spelling:
         self._filters = filters
         self._personal = personal
 
-    def certain(self, core: str, letters: str) -> tuple[str, float] | None:
-        """Return what letters always stand for: a word that lacks its apostrophe, or its capital."""
+    def certain(self, core: str, letters: str, *, at_start: bool) -> tuple[str, float] | None:
+        """Return what letters always stand for: a word that lacks its apostrophe, its accents, or its capitals.
+
+        Args:
+            core: as typed.
+            letters: in lower case.
+            at_start: they begin a sentence, so that a capital says nothing.
+        """
         contraction = self._language.contractions.get(letters)
         if contraction is not None:
             return contraction, 1.0
-        if core == letters and self.is_proper(letters):
+        if self.is_proper(letters) and (core == letters or (at_start and has_inner_capitals(self.written(letters)))):
             return letters, 1.0
+        if core != letters and not at_start:
+            return None
         words = self._language.words
         accented = max(self._language.accented.get(letters, ("",)), key=lambda word: words.get(word, -math.inf))
         commoner = letters in words and accented and words[accented] - words[letters] >= _ACCENT_MEANT
@@ -48,7 +60,8 @@ class Spelling:
         elided = before[-1:] in APOSTROPHES and before != "" and f"'{letters}" in self._language.elisions
         kept = letters in self._personal.kept or self._personal.knows(letters)
         drawn_out = _DRAWN_OUT.search(letters) and self.is_known(re.sub(r"(.)\1\1+", r"\1", letters))
-        return elided or kept or bool(drawn_out) or letters in self._language.offensive
+        on_purpose = drawn_out or _ON_PURPOSE.fullmatch(letters)
+        return elided or kept or bool(on_purpose) or letters in self._language.offensive
 
     def is_known(self, letters: str) -> bool:
         """Return whether a word is one of the language or of the lexicon, and no common misspelling."""
@@ -62,9 +75,18 @@ class Spelling:
 
     def is_proper(self, letters: str) -> bool:
         """Return whether a word of the language is never written in small letters, by its owner neither."""
-        form = self._language.written.get(letters, letters)
-        common = self._language.words.get(letters, -math.inf) >= _PROPER
-        return common and form != letters and (len(form) == 1 or not form.isupper()) and self.written(letters) == form
+        bare = self._language.bare(letters)
+        form = self._language.written.get(bare, bare)
+        if form == bare or not self._has_capital(bare, form):
+            return False
+        return self.written(letters) == self._language.written_form(letters)
+
+    def _has_capital(self, word: str, form: str) -> bool:
+        """Return whether a word in small letters gets the capitals of its written form: rare names and acronyms not."""
+        if word in self._language.always_written:
+            return True
+        common = self._language.words.get(word, -math.inf) >= _PROPER
+        return common and len(word) >= _SHORTEST_PROPER and not form.isupper()
 
     def written(self, word: str) -> str:
         """Return how a word is written within a sentence: by the user, or else by everybody."""

@@ -13,7 +13,7 @@ from model.languages.detection import detect
 from model.next_words import NextWords
 from model.suggestions.candidates import Candidates, Origin, OwnWords, Ranked
 from model.suggestions.casing import cased, has_inner_capitals, two_leading_capitals
-from model.suggestions.corrections import Corrections, costs
+from model.suggestions.corrections import HOPELESS, Corrections, costs
 from model.suggestions.filters import Filters
 from model.suggestions.gliding import Glides, Path
 from model.suggestions.keys import Geometry, geometry
@@ -37,7 +37,7 @@ _MARGIN_KNOWN = 6.0  # of a known word
 _MISSPELLED = 10.0  # by which a form that public text has, but no dictionary, is less likely to be meant than there
 _LONG_NAME, _COMMON_NAME, _ONE_SLIP = 6, math.log(10**-4.8), 5.5  # letters, frequency, nats
 _ON_PURPOSE = 4.5  # nats that it costs to leave out vowels, or to write an ending as it is spoken
-_CAPITAL = 2.0  # more, for an unknown word at the beginning of a sentence: it may be a name
+_NAME = -1.5  # nats: that an unknown word at the beginning of a sentence is a name, before its letters are looked at
 _CAUTION = 4.0  # more, for who asks for caution
 _LEAST = 1e-9
 _UNLIKELY = 1e-5  # probability of all words that begin with some letters, below which they may be two words
@@ -210,10 +210,12 @@ class Suggester:
         if cut_short or self._spelling.is_wanted(before, letters) or (len(core) > 1 and core.isupper()):
             return None
         if has_inner_capitals(core):
-            mended = two_leading_capitals(core) and self._spelling.is_known(letters)
+            capitals = self._spelling.written(letters)[1:] != letters[1:]  # GHz and BSc are written with two
+            mended = two_leading_capitals(core) and self._spelling.is_known(letters) and not capitals
             found = (letters, 1.0) if mended else None
         else:
-            found = self._spelling.certain(core, letters) or self._meant(before, core, letters)
+            at_start = starts_sentence(before, self.language)
+            found = self._spelling.certain(core, letters, at_start=at_start) or self._meant(before, core, letters)
         if found is None:
             return None
         word, probability = found
@@ -242,16 +244,19 @@ class Suggester:
             and not self._filters.is_misspelling(word)
         ]
         meant = self._log_probability(candidates, letters)
+        if capital and not known:
+            meant = max(meant, _NAME + self.language.name_log_probability(letters))
         found, scores = words, np.zeros(0)
         if words:
-            scores = candidates.log_probabilities(words) - costs(letters, words, whole=True, keys=self.keys)
+            cost = costs(letters, words, whole=True, keys=self.keys)
+            scores = np.where(cost < HOPELESS, candidates.log_probabilities(words) - cost, -np.inf)
         split = None if known else self._split(candidates, letters)
         if split is not None:
             found, scores = [*words, " ".join(split.words)], np.append(scores, split.score)
         if not found:
             return None
         best = int(scores.argmax())
-        if scores[best] - meant < self._margin(letters, known=known) + _CAPITAL * (capital and not known):
+        if scores[best] - meant < self._margin(letters, known=known):
             return None
         return found[best], float(1 / (np.exp(scores - scores[best]).sum() + np.exp(meant - scores[best])))
 
@@ -282,7 +287,9 @@ class Suggester:
         if self._filters.is_misspelling(letters):
             modelled -= _MISSPELLED
         listed = self.language.log_probability(letters)
-        found = [modelled, self.language.informal.get(letters, -math.inf) if listed is None else listed]
+        if listed is None and not self._filters.is_common_mistake(letters):
+            listed = self.language.informal.get(letters)
+        found = [modelled, -math.inf if listed is None else listed]
         full = self.language.full_forms(letters)
         if full:
             found.append(float(candidates.log_probabilities(full).max()) - _ON_PURPOSE)

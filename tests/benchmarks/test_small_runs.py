@@ -9,6 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.checkpoint import Checkpoint
+from model.export import export
+from model.layout import NetworkConfig, initial_weights
+from model.vocabulary import Vocabulary
 from tests.benchmarks.test_help import FOLDER, SCRIPTS
 
 SMALL = {
@@ -21,7 +25,7 @@ SMALL = {
     "demo": "--corpus {corpus} --rounds 2 --headless-phones 5 --phone-rounds 1 --users 2",
     "faults": "--injections 4 --out faults",
     "heterogeneity": "--rounds 1 --played 5 --goal 7",
-    "keyboard": None,
+    "keyboard": "{model} --presses 3 --blocks 1 --idle-seconds 1",
     "model_bounds": "--rounds 1 --phones 3",
     "ondevice": "small --parts engines",
     "phones": "--rounds 1 --phones 5 --runs 2",
@@ -32,10 +36,9 @@ SMALL = {
     "server": "--workers 2 --phones 6 --check-ins 20 --hidden 16 --advertise 10 20 --fleet 8",
     "simulation": "--cohort 2 --rounds 30 --timed-rounds 1",
     "trap": "--phones 3 --lengths 1 --amplitudes 1 --noise 0.5 --draws 1",
-    "typing": None,
+    "typing": "--corpus {corpus} --share 0.1",
 }
-"""Options of each script that keep it short; of none where other slow tests run what it measures: those of the windows
-and of typing."""
+"""Options of each script that keep it short."""
 
 SETTINGS = """
 size = "small"
@@ -63,10 +66,20 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def model(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a keyboard predicts with."""
+    texts = [json.loads(line)["text"] for line in corpus.read_text().splitlines()]
+    vocabulary = Vocabulary.train(texts, size=120)
+    network = NetworkConfig(vocabulary.size, embedding=16, hidden=24)
+    checkpoint = Checkpoint(network, initial_weights(network, 3), vocabulary)
+    return export(checkpoint, tmp_path_factory.mktemp("model") / "phone").directory
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("script", [script for script, options in SMALL.items() if options])
-def test_a_small_run_writes_figures(script: str, corpus: Path, tmp_path: Path) -> None:
+def test_a_small_run_writes_figures(script: str, corpus: Path, model: Path, tmp_path: Path) -> None:
     results, settings = tmp_path / "results", tmp_path / "settings.toml"
     settings.write_text(SETTINGS)
     environment = {
@@ -78,7 +91,12 @@ def test_a_small_run_writes_figures(script: str, corpus: Path, tmp_path: Path) -
     options = SMALL[script]
     assert options is not None
     found = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{script}", *options.format(corpus=corpus, settings=settings).split()],
+        [
+            sys.executable,
+            "-m",
+            f"benchmarks.{script}",
+            *options.format(corpus=corpus, model=model, settings=settings).split(),
+        ],
         cwd=tmp_path,
         env=os.environ | environment,
         capture_output=True,

@@ -13,12 +13,12 @@ from model.spellings import Floats
 from model.suggestions import Suggester, split_word
 from model.text import Token, tokenise
 from model.two_languages import TwoLanguages
-from tests.keyboard_app.editor.keyboard import model
+from tests.keyboard_app.editor.keyboard import public
 
 
 @functools.cache
 def both(code: str) -> TwoLanguages:
-    return TwoLanguages(model("en"), language("en"), language(code))
+    return TwoLanguages(public(), language("en"), language(code))
 
 
 @functools.cache
@@ -106,7 +106,7 @@ def test_a_message_begins_in_the_language_of_the_latest_ones() -> None:
 
 def test_probabilities_are_of_all_words_of_both_and_at_most_one() -> None:
     two = both("es")
-    assert set(model("en").words) < set(two.words)
+    assert set(public().words) < set(two.words)
     assert list(two.words) == sorted(set(two.words))
     for text in ("", "see you", "nos vemos"):
         found = two.probabilities(tokenise(text))

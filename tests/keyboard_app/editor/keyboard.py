@@ -1,4 +1,7 @@
-"""A keyboard as people use it: the real editor and the real suggester with a small trained model, key by key."""
+"""A keyboard as people use it: the real editor and the real suggester with trained models, key by key.
+
+English has the public start that comes with fedkey; the others, n-grams of a small text and of the word list.
+"""
 
 import functools
 import math
@@ -10,41 +13,18 @@ import numpy as np
 from keyboard_app.editor.characters import is_letter
 from keyboard_app.editor.editor import DOUBLE_SPACE_SECONDS, EditorState, Effect, Kept
 from keyboard_app.typing.suggesting import answer
+from model import public_start
+from model.engine.numpy_engine import NumPyPredictor
 from model.languages import language
+from model.languages.together import together
+from model.next_words import MixtureNextWords
 from model.ngram_words import NgramWordModel
 from model.spellings import Floats
 from model.suggestions import PersonalModel, Suggester
 from model.text import Token, tokenise
+from model.two_languages import TwoLanguages
 
 SENTENCES = {
-    "en": """
-thank you so much for your help
-how are you doing today
-i am glad
-i will be late
-i am in the office all day
-of course i will be there
-see you on monday then
-i do not think that he is right
-kill your darlings
-i have to go now
-she said that it was good
-what time do you want to meet
-we are going to the beach
-can you send me the file
-he sent his resume to the company
-that is a good idea
-do you want to come with me
-let me know when you are home
-i love you
-good morning my friend
-it would be great to see you
-a lot of people like the new one
-hello there
-hello my friend
-the dogs are in the garden
-this is the first time
-""",
     "es": """
 nos vemos mañana entonces
 no creo que sea verdad
@@ -84,7 +64,7 @@ class Counted:
         chosen = random.Random(code).choices(common, [math.exp(words[word]) for word in common], k=_PHRASES * _LENGTH)
         phrases = [" ".join(chosen[i : i + _LENGTH]) for i in range(0, len(chosen), _LENGTH)]
         messages = [tokenise(text) for text in [*phrases, *SENTENCES[code].split("\n") * 20]]
-        self._model = NgramWordModel({*common, "realky", "dont", "im", "1e12", "thankyou"}, order=3, unknown_weight=500)
+        self._model = NgramWordModel(common, order=3, unknown_weight=500)
         self._model.add(messages)
         self.words = self._model.words
         self._index = {word: i for i, word in enumerate(self.words)}
@@ -108,7 +88,20 @@ def model(code: str) -> Counted:
 
 
 @functools.cache
+def public() -> MixtureNextWords:
+    checkpoint = public_start.load("small")
+    weights = (public_start.shipped() / "small.weights").read_bytes()
+    predictor = NumPyPredictor(weights, checkpoint.network, "int8")
+    return MixtureNextWords(predictor, checkpoint.vocabulary, checkpoint.mixture)
+
+
+@functools.cache
 def base(code: str) -> Suggester:
+    if code == "en":
+        return Suggester(public(), spoken=language(code))
+    if code.startswith("en+"):
+        both = language("en"), language(code.removeprefix("en+"))
+        return Suggester(TwoLanguages(public(), *both), spoken=together(*both))
     return Suggester(model(code), spoken=language(code))
 
 
@@ -116,14 +109,14 @@ class Keyboard:
     """One text field of one user, who types slowly enough for the model to answer after every key.
 
     Args:
-        code: of the language.
+        code: of the language; `en+es` for two.
     """
 
     def __init__(self, code: str = "en") -> None:
         self.suggester = base(code)
         self.suggester.personal = PersonalModel(self.suggester.personal.lexicon)
         self.suggester.personal_changed()
-        self.state = EditorState(language=code)
+        self.state = EditorState(language=self.suggester.language.code)
         self._at = 0.0
 
     def type(self, text: str) -> "Keyboard":

@@ -1,0 +1,201 @@
+"""More of the kinds of `test_kinds`, found with cases made up afterwards: in five languages, and in two at once."""
+
+import pytest
+
+from tests.keyboard_app.editor.keyboard import Keyboard
+
+pytestmark = pytest.mark.slow  # thousands of key presses
+
+
+ADDRESSES = r"""
+http://localhost:8080/foo https://[2001:db8::1]:443/x fe80::1%eth0 ben+tag@gmial.com @jhon_doe #teh_end \\server\shaer
+/usr/bin/pyhton ./configrue foo::bar std::vecotr x+=teh ${PAHT} %APPDATA%\teh git@github.com:teh/repo.git r/teh u/jhon
+10.0.0.0/8 $5.99 1,000.50 C++ .NET teh.tar.gz x86_64 utf-8 teh42 @jhon:teh.org bit.ly/hte __teh__ youtu.be/dQw4
+"""
+
+
+@pytest.mark.parametrize("code", ["en", "es", "de", "fr", "hi", "en+es"])
+@pytest.mark.parametrize("address", ADDRESSES.split())
+def test_1_addresses_stay_in_every_language(code: str, address: str) -> None:
+    assert Keyboard(code).type(f"a {address} b ").text == f"a {address} b "
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        *[("en", text) for text in (
+            "the kids' toys", "fish 'n' chips", "dogs’ bowls", "Hawai'i", "the Joneses' house", "nothin'", "'twasn't",
+            "three days' leave", "for goodness' sake", "ol' friend", "Sa'ad", "jack-o'-lantern", "c'mon", "y'know",
+        )],
+        *[("fr", text) for text in ("d'accord", "l'école", "aujourd'hui", "presqu'île", "l’hôtel", "j'suis")],
+        *[("de", text) for text in ("geht's", "hab' ich", "Hans' Auto", "'nen Kaffee", "auf'm Tisch")],
+    ],
+)  # fmt: skip
+def test_2_apostrophes_stay_where_they_were_typed(code: str, text: str) -> None:
+    assert Keyboard(code).type(f"x {text} ").text == f"x {text} "
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        ("definately", "definitely"), ("seperate", "separate"), ("recieve", "receive"), ("wierd", "weird"),
+        ("untill", "until"), ("beleive", "believe"), ("occured", "occurred"), ("neccessary", "necessary"),
+        ("goverment", "government"), ("enviroment", "environment"), ("suprise", "surprise"), ("begining", "beginning"),
+        ("tommorow", "tomorrow"), ("accomodate", "accommodate"), ("embarassing", "embarrassing"), ("wich", "which"),
+        ("immediatly", "immediately"), ("occassion", "occasion"), ("prefered", "preferred"), ("writting", "writing"),
+        ("succesful", "successful"), ("tommorrow", "tomorrow"), ("knowlege", "knowledge"), ("thier", "their"),
+    ],
+)  # fmt: skip
+def test_3_what_many_people_misspell_is_mended_and_never_suggested(typed: str, text: str) -> None:
+    assert Keyboard().type(f"so {typed} ").text == f"so {text} "
+    assert typed not in Keyboard().type(f"so {typed[:-1]}").strip
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        ("cest", "c'est"),
+        ("cetait", "c'était"),
+        ("jai", "j'ai"),
+        ("quil", "qu'il"),
+        ("jusqua", "jusqu'à"),
+        ("dabord", "d'abord"),
+    ],
+)
+def test_3_apostrophes_and_accents_are_left_out_together(typed: str, text: str) -> None:
+    assert Keyboard("fr").type(f"et {typed} ").text == f"et {text} "
+
+
+NAMES = """
+Anjali Venkatesh Khadija Zainab Nkechi Chukwuemeka Babatunde Lerato Hiroshi Takeshi Minjun Xiaoming Jing Phuong Trang
+Søren Günther François Édouard Loïc Niamh Ciarán Eoin Llewellyn Agnieszka Zbigniew Dmitri Oksana Chiara Joaquín Itzel
+João Ewa Noor Mehmet Ayşe Shlomo Yael Abena Wanjiru Aroha Kahurangi Leilani Tariq Meera Ishaan Mukherjee Chatterjee
+Gowda Okafor Dlamini Tadesse Bekele Warsame Nakamura Kobayashi Hoang Nilufar Timur Bolat Levon Dragan Zsolt Ionuț Kostas
+Väinö Eero Tõnu Aušra Mindaugas
+"""
+
+
+@pytest.mark.parametrize("name", NAMES.split())
+def test_4_names_from_everywhere_are_kept_where_a_sentence_begins(name: str) -> None:
+    assert Keyboard().type(f"{name} said so. ").text == f"{name} said so. "
+    assert Keyboard().type(f"Ok. {name}, come ").text == f"Ok. {name}, come "
+
+
+@pytest.mark.parametrize("code", ["es", "de", "fr", "en+es", "en+de", "en+fr"])
+@pytest.mark.parametrize("name", [*NAMES.split()[::3], "Nino", "Luka"])
+def test_4_names_are_kept_within_sentences_of_every_language(code: str, name: str) -> None:
+    assert Keyboard(code).type(f"x {name} x ").text == f"x {name} x "
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        ("Teh", "The"),
+        ("Waht", "What"),
+        ("Becuase", "Because"),
+        ("Tomorow", "Tomorrow"),
+        ("Thsi", "This"),
+        ("Yuo", "You"),
+    ],
+)
+def test_4_slips_are_mended_there_all_the_same(typed: str, text: str) -> None:
+    assert Keyboard().type(f"{typed} ").text == f"{text} "
+
+
+CAPITALS = """
+GHz MHz BSc MSc kWh dB eSIM PostgreSQL MySQL IntelliJ PyTorch NumPy camelCase useState AirPods SpaceX McGregor
+DeSantis LeBron AstraZeneca PhDs DVDs URLs IDs nVidia xAI
+"""
+
+
+@pytest.mark.parametrize("word", CAPITALS.split())
+def test_5_inner_capitals_are_meant(word: str) -> None:
+    assert Keyboard().type(f"{word} and {word} ").text == f"{word} and {word} "
+
+
+@pytest.mark.parametrize("word", ["iPhone", "eBay", "iPad", "YouTube", "WhatsApp", "GitHub", "PayPal", "LinkedIn"])
+def test_5_sentences_may_begin_with_a_small_letter(word: str) -> None:
+    assert Keyboard().type(f"{word.capitalize()} ").text == f"{word} "
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("en", "Brazil Berlin Thanksgiving Diwali Wednesday's London's Maria Shanghai Ukraine Netflix Scotland Arabic"),
+        ("es", "Madrid María Pedro Perú Navidad Juan Londres García África Teresa"),
+        ("fr", "Paris Noël Louis Canada Isabelle Londres Québec Guillaume"),
+        ("de", "Haus Zeit Freund Schule Katze Kaffee Straße Wochenende Geburtstag Öl Ei Deutschland"),
+    ],
+)
+def test_6_proper_nouns_get_their_capital_in_every_language(code: str, words: str) -> None:
+    for word in words.split():
+        assert Keyboard(code).type(f"x {word.lower()} ").text == f"x {word} "
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("en", "may march mark will turkey polish bill rose hope np ty chai kitty stan"),
+        ("es", "lunes enero español inglés domingo mayo"),
+        ("fr", "lundi janvier français anglais août"),
+        ("de", "essen leben morgen gehen können gut schnell heute"),
+    ],
+)
+def test_6_others_stay_small(code: str, words: str) -> None:
+    for word in words.split():
+        assert Keyboard(code).type(f"x {word} ").text == f"x {word} "
+
+
+@pytest.mark.parametrize("code", ["en+es", "en+de", "en+fr", "en+hi"])
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [("i", "I"), ("helo", "hello"), ("doesnt", "doesn't"), ("monday", "Monday"), ("peopel", "people")],
+)
+def test_6_and_two_languages_mend_as_one_does(code: str, typed: str, text: str) -> None:
+    assert Keyboard(code).type(f"so {typed} ").text == f"so {text} "
+
+
+ACCENTED = """
+naïve café jalapeño über façade crème brûlée Zoë Beyoncé Björk Málaga São Łódź Øresund smörgåsbord piñata déjà
+fiancée Ångström Dvořák Škoda Citroën привет こんにちは 你好 안녕하세요 مرحبا שלום नमस्ते γεια สวัสดี
+"""
+
+
+@pytest.mark.parametrize("text", ACCENTED.split())
+def test_14_accents_and_scripts_that_were_typed_were_meant(text: str) -> None:
+    assert Keyboard().type(f"ok {text} ").text == f"ok {text} "
+
+
+ON_PURPOSE = {
+    "en": """
+soooo heyyyy yesss yasss whaaat hahahah ahahaha hehehe pleeease omggg loool hmmmm byeee reallyyyy okkkk
+omw wfh shoulda woulda hafta oughta matcha gyoza backend standup onboarding yeet nft tldr
+""",
+    "es": "holaaaa jajaja jejeje síííí tqm xfa finde",
+    "de": "hallooo biiiitte hdgdl tschau naja",
+    "fr": "coucouuu mdrrr ptdr bsr jtm nan",
+}
+
+
+@pytest.mark.parametrize(("code", "words"), ON_PURPOSE.items())
+def test_what_people_draw_out_or_write_on_purpose_stays(code: str, words: str) -> None:
+    for word in words.split():
+        assert Keyboard(code).type(f"x {word} ").text == f"x {word} "
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        *[("fr", text) for text in (
+            "bonjour !", "« bonjour »", "50 %", "c'est 5 €", "n° 5", "XIXe siècle", "18h30", "y a-t-il", "M. Dupont",
+        )],
+        *[("es", text) for text in ("¿cómo estás?", "sí, ¿y tú?", "¡no!", "los años 90", "1.º", "pingüino", "dígame")],
+        *[("de", text) for text in ("E-Mail", "3. Stock", "„Hallo“", "z.B. hier", "Haustürschlüssel", "Grüezi")],
+        *[("hi", text) for text in ("यह ठीक है।", "₹500", "१२३", "डॉ. शर्मा", "प्रिया", "विद्यार्थी")],
+        *[("en", text) for text in (
+            "hello xD", "hello <3", "hello ¯\\_(ツ)_/¯", "hello o.O", "STOP NASA ASAP", "R&B", "w/o you", "at 5 p.m.",
+        )],
+    ],
+)  # fmt: skip
+def test_marks_and_numbers_stay_as_each_language_sets_them(code: str, text: str) -> None:
+    assert Keyboard(code).type(f"{text} ").text == f"{text} "
