@@ -216,14 +216,15 @@ def main() -> None:
     parser.add_argument("--over-http", type=int, default=100, help="largest sum whose masked vectors go over HTTP too")
     arguments = parser.parse_args()
     world = World.prepared(arguments.out, max(arguments.phones))
-    figures = []
     for phones in arguments.phones:
         for name in arguments.attacks:
             for profile in arguments.profiles:
                 print(f"{name}, {profile} operator, {phones} phones", flush=True)
                 folder = arguments.out / f"{name}-{profile}-{phones}"
                 attack = Attack(world, profile, phones, folder, phones <= arguments.over_http)
-                figures += kept_figures(folder.with_suffix(".json"), lambda: _anew(attack, ATTACKS[name]))  # noqa: B023
+                kept_figures(folder.with_suffix(".json"), lambda: _anew(attack, ATTACKS[name]))  # noqa: B023
+    paths = sorted(arguments.out.glob("*-*-*.json"), key=lambda path: int(path.stem.rsplit("-", 1)[1]))
+    figures = [each for path in paths for each in kept_figures(path, list)]  # also of earlier calls
     write("attack_server", [*_headlines(figures), *figures])
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -119,9 +120,7 @@ class Stage(contextlib.ExitStack):
             separation_seconds=0,
             slot_seconds=600,
             meeting_seconds=5 if self._over_http else 300,
-            defence=DefenceSettings(enabled=True, group_phones=self._minimum)
-            if self._split
-            else DefenceSettings(enabled=False),
+            defence=replace(DefenceSettings.none(), enabled=self._split, group_phones=self._minimum),
         )
         settings = ServerSettings(
             rounds=rounds,
