@@ -27,7 +27,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,27 +96,43 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    fallen: list[str] = []
-    threading.excepthook = lambda told: fallen.append(f"{told.exc_type.__name__}: {told.exc_value}")
     counts = {"SQLite": arguments.injections - arguments.injections // 2, "PostgreSQL": arguments.injections // 2}
+    paths = {called: arguments.out / f"{called.lower()}-{arguments.seed}.jsonl" for called in counts}
+    if any(len(_kept(path)) < counts[called] for called, path in paths.items()):
+        _go_on(counts, paths, arguments.seed)
+    write("faults", _figures([each for called, path in paths.items() for each in _kept(path)[: counts[called]]]))
+
+
+def _go_on(counts: Mapping[str, int], paths: Mapping[str, Path], seed: int) -> None:
+    """Inject what is missing, at both sites at once."""
+    fallen: list[str] = []
+    stop = threading.Event()
+    threading.excepthook = lambda told: fallen.append(f"{told.exc_type.__name__}: {told.exc_value}")
     with tempfile.TemporaryDirectory(prefix="fedkey-faults-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL runs as a user of its own
         export = export_of(folder, _HIDDEN)
 
-        def at_site(called: str) -> list[Result]:
-            path = arguments.out / f"{called.lower()}-{arguments.seed}.jsonl"
-            if len(results := _kept(path)) < counts[called]:
-                place = folder / called.lower()
-                with site(called, place, export, postgresql=called == "PostgreSQL") as running, path.open("a") as kept:
-                    for result in _injected(running, arguments.seed, len(results), counts[called], fallen):
-                        kept.write(json.dumps(asdict(result)) + "\n")
-                        kept.flush()
-            return _kept(path)[: counts[called]]
+        def at_site(called: str) -> None:
+            done, place = len(_kept(paths[called])), folder / called.lower()
+            if done >= counts[called]:
+                return
+            with (
+                site(called, place, export, postgresql=called == "PostgreSQL") as running,
+                paths[called].open("a") as kept,
+            ):
+                for result in _injected(running, seed, done, counts[called], fallen):
+                    kept.write(json.dumps(asdict(result)) + "\n")
+                    kept.flush()
+                    if stop.is_set():
+                        return
 
         with ThreadPoolExecutor(2) as pool:
-            results = [result for part in pool.map(at_site, counts) for result in part]
-    write("faults", _figures(results))
+            try:
+                list(pool.map(at_site, counts))
+            except BaseException:  # also an interruption: both sites end after the fault that they are at
+                stop.set()
+                raise
 
 
 def _kept(path: Path) -> list[Result]:
