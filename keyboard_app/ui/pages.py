@@ -65,8 +65,9 @@ def _consent(view: Screen) -> list[Widget]:
 
     def answer(choose: Callable[..., None], **chosen: bool) -> Callable[[], None]:
         def answered() -> None:
+            first = phone.settings.consent is None
             choose(**chosen)
-            view.show("typing")
+            (view.start_typing if first else view.go("typing"))()
 
         return answered
 

@@ -13,6 +13,7 @@ from kivy.uix.widget import Widget
 
 from keyboard_app.editor.editor import Slot
 from keyboard_app.editor.keys import Board
+from keyboard_app.first_minute import FirstMinute
 from keyboard_app.phone import Phone
 from keyboard_app.ui.edit_bar import Clipboard
 from keyboard_app.ui.entry_screen import EntryScreen, Question
@@ -20,6 +21,7 @@ from keyboard_app.ui.pages import PAGES, build
 from keyboard_app.ui.theme import Colour, Palette, palette_of
 from keyboard_app.ui.typing_screen import TypingScreen
 from keyboard_app.ui.widgets import Icon, PushButton, Scrolled, Sheet, Text, Touchable, ground
+from model.suggestions import Autocorrection
 
 _MOST_COPIED = 6
 _LOOK_SECONDS = 1.0  # whether the phone is idle changes without anybody saying so
@@ -44,6 +46,7 @@ class PhoneView(FloatLayout):
         self.entry: EntryScreen | None = None
         self._question: Question | None = None
         self._page: Scrolled | None = None
+        self._minute: FirstMinute | None = None
         self._seen: object = None
         self._refresh_soon = Clock.create_trigger(lambda _: self.refresh())
         phone.listen(self._refresh_soon)
@@ -66,6 +69,13 @@ class PhoneView(FloatLayout):
         self.close_sheet()
         self._build()
 
+    def start_typing(self) -> None:
+        """Go to the keyboard for the first time, with what there is to try."""
+        settings = self.phone.settings
+        predicts = settings.suggestions and settings.autocorrection != Autocorrection.OFF.value
+        self._minute = FirstMinute(predicts=predicts and bool(self.phone.status().models))
+        self.show(TYPING)
+
     def back(self) -> None:
         """Close the question, or go where one came from; the first question of all stays."""
         if self.sheet is not None:
@@ -79,6 +89,8 @@ class PhoneView(FloatLayout):
         """Show what changed. Typing paints only the words; a page is built again where it was scrolled to."""
         if self.typing is not None:
             self.typing.refresh()
+            if self._minute is not None:
+                self._minute.follow(self.phone.session.state)
         if self._question is None and self._state_of_screen() != self._seen:
             self._build(scroll=self._page.scroll_y if self._page else 1)
 
@@ -138,7 +150,8 @@ class PhoneView(FloatLayout):
         status, state = self.phone.status(), self.phone.session.state
         settings = self.phone.settings
         look = (settings.theme, settings.contrast, settings.text_scale)
-        bar = (look, status.consent, state.incognito, state.field, status.problem)
+        minute = self._minute.text if self._minute is not None else ""
+        bar = (look, status.consent, state.incognito, state.field, status.problem, minute)
         return bar if self.screen == TYPING else (bar, self.phone.settings, status)
 
     def _build(self, scroll: float = 1) -> None:
@@ -179,6 +192,9 @@ class PhoneView(FloatLayout):
             bars.append(_Banner("Incognito: nothing is learned", "Leave", turn_off, palette, "incognito"))
         if status.problem:
             bars.append(_Banner(status.problem, "", lambda: None, palette, "bad"))
+        if self._minute is not None and self._minute.text and self.screen == TYPING and self._question is None:
+            button = "Done" if self._minute.is_last else "Next"
+            bars.append(_Banner(self._minute.text, button, self.act(self._minute.next), palette, "primary"))
         return bars
 
     def _title_bar(self, palette: Palette) -> Widget:
@@ -247,7 +263,7 @@ class _Banner(BoxLayout):
         words.bind(height=lambda _, height: setattr(self, "height", max(dp(44), height + dp(12))))
         if button:
             touch = Touchable(action, size_hint=(None, 1), width=dp(72))
-            touch.name = f"stop {role}"
+            touch.name = f"{button.lower()} {role}"
             face = AnchorLayout(size_hint=(None, None), size=(dp(68), dp(30)))
             ground(face, getattr(palette, role), radius=15, border=on)
             face.add_widget(Text(button, on, size=14, bold=True, halign="center"))

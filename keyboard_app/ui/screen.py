@@ -25,6 +25,9 @@ class Screen(Protocol):
     def show(self, screen: str) -> None:
         """Go to `typing`, or to a page by its name."""
 
+    def start_typing(self) -> None:
+        """Go to `typing` for the first time, with what there is to try."""
+
     def go(self, screen: str) -> Callable[[], None]:
         """Return what goes to a screen."""
 

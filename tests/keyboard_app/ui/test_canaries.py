@@ -129,7 +129,7 @@ def test_words_that_were_touched_are_in_no_request_no_file_and_no_log_line(
     hand.open("typing")
     phones.screen.press("incognito")
     phones.write(f"so {INCOGNITO} it is")
-    phones.screen.press("stop incognito")
+    phones.screen.press("leave incognito")
     hand.clipboard.text = PASTED
     assert hand.view.typing is not None
     hand.view.typing.edits.paste()

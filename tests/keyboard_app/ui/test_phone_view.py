@@ -11,6 +11,7 @@ from kivy.uix.label import Label
 from keyboard_app.editor.editor import FieldKind, Shift
 from keyboard_app.editor.keys import LONG_PRESS_SECONDS, SLIDE_DP, Action
 from keyboard_app.phone import Phone
+from keyboard_app.profile import Profile
 from keyboard_app.status import ModelEntry, Outcome, RoundEntry
 from keyboard_app.ui.field import width_of
 from keyboard_app.ui.pages import PAGES
@@ -234,7 +235,7 @@ def test_incognito_has_a_colour_and_learns_nothing(
     hand.press(action=Action.RETURN)
     hand.settle()
     assert phone.status().logged == (0, 0)
-    screen.press("stop incognito")
+    screen.press("leave incognito")
     assert not phone.session.state.incognito
 
 
@@ -505,3 +506,41 @@ def test_counts_are_chosen_and_left_like_models(screen: Screen, phone: Phone, ha
         assert title in shown
     screen.press("Use this one")
     assert chosen == [(0, "counts")]
+
+
+def test_the_first_minute_tells_what_there_is_to_try_and_goes_on_with_what_was_tried(
+    screen: Screen, phone: Phone, hand: Hand
+) -> None:
+    hand.settle()
+    screen.press("Learn on this phone only")
+    assert hand.view.screen == "typing"
+    assert "1 of 5: Write a few letters" in screen.texts()
+    hand.write("h")
+    hand.settle()
+    hand.tap_slot(1)
+    screen.frames(3)
+    assert "2 of 5: Mistype a word" in screen.texts()
+    screen.press("next primary")
+    assert "3 of 5: Slide over the letters" in screen.texts()
+    screen.press("next primary")
+    phone.go_incognito(on=True)
+    screen.frames(3)
+    assert "5 of 5: That is all" in screen.texts()
+    assert hand.view.typing is not None
+    assert hand.view.typing.keypad.height > 150, "there is room for the keys beside two bars"
+    screen.press("done primary")
+    assert "of 5" not in screen.texts()
+    hand.open("consent")
+    screen.press("No, keep it off")
+    assert "of 5" not in screen.texts(), "only the first time"
+
+
+def test_without_a_model_the_first_minute_says_nothing_of_suggestions(screen: Screen, tmp_path: Path) -> None:
+    phone = Phone(Profile.named("bob", tmp_path), model=None, monotonic=lambda: screen.now)
+    try:
+        hand = Hand(screen, phone)
+        hand.settle()
+        screen.press("No, keep it off")
+        assert "1 of 2: Touch Incognito" in screen.texts()
+    finally:
+        phone.close()
