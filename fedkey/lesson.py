@@ -100,13 +100,16 @@ class Lesson:
             self.seconds = self._monotonic() - self._taught_at
 
 
-def play(phones: Sequence[Phone], lesson: Lesson, show: Callable[[str], object]) -> float:
+def play(
+    phones: Sequence[Phone], lesson: Lesson, show: Callable[[str], object], look: Callable[[], object] = lambda: None
+) -> float:
     """Do what the lesson says, as people would, until the phrase has arrived.
 
     Args:
         phones: of the lesson.
         lesson: likewise.
         show: called with each new sentence.
+        look: called after every key, and again and again while the phones train.
 
     Returns:
         Seconds from the second phone's last sending to the third phone's strip.
@@ -127,12 +130,14 @@ def play(phones: Sequence[Phone], lesson: Lesson, show: Callable[[str], object])
         phone.change(replace(phone.settings, consent=True))
     for number, phone in enumerate([*phones[2:], *phones[:2]]):
         say()
-        SelfTyping(phone, [PHRASE] * TIMES if number >= len(phones) - 2 else OWN).all()
+        SelfTyping(phone, [PHRASE] * TIMES if number >= len(phones) - 2 else OWN).all(look)
     ends = time.monotonic() + ARRIVES_WITHIN_SECONDS
     while lesson.seconds is None:
         say()
         if time.monotonic() > ends:
             raise FederationError(f"the phrase has not arrived within {ARRIVES_WITHIN_SECONDS:.0f} s: see server.log")
+        look()
         time.sleep(_LOOK_SECONDS)
     say()
+    look()
     return lesson.seconds

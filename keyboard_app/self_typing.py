@@ -1,6 +1,6 @@
 """Typing by itself, for demonstrations: a key at a time, and a word from the strip as soon as it is there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from keyboard_app.phone import Phone
 
@@ -37,8 +37,9 @@ class SelfTyping:
             self._rest = self._messages.pop(0).strip()
         return bool(self._rest or session.state.text or self._messages)
 
-    def all(self) -> None:
-        """Type everything, each key after the model said what it thinks."""
+    def all(self, look: Callable[[], object] = lambda: None) -> None:
+        """Type everything, each key after the model said what it thinks, and after `look` looked at that."""
         while self.step():
             self._phone.settle()
+            look()
         self._phone.settle()

@@ -53,6 +53,11 @@ from fedkey.cli.output import loading_tensorflow
     "two of them a phrase, and the others learn it.",
 )
 @click.option("--self-playing", is_flag=True, help="With --phones: type on the phones automatically, without a window.")
+@click.option(
+    "--film",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With --self-playing: write an animation of those phones into this GIF.",
+)
 @click.option("--restart", is_flag=True, help="Start again instead of resuming an earlier demo.")
 def demo(
     corpus: str,
@@ -65,6 +70,7 @@ def demo(
     report: Path,
     phones: int | None,
     self_playing: bool,
+    film: Path | None,
     restart: bool,
 ) -> None:
     """Count n-grams and train on real chat, with phones and a server; then evaluate on held-out users.
@@ -73,6 +79,8 @@ def demo(
     """
     if self_playing and not phones:
         raise click.UsageError("--self-playing is for the phones of --phones: give both")
+    if film and not self_playing:
+        raise click.UsageError("--film is for phones that type by themselves: give --self-playing, too")
     loading_tensorflow()
     from fedkey.cli.demonstration import demonstrate
 
@@ -87,5 +95,6 @@ def demo(
         report=report,
         phones=phones,
         self_playing=self_playing,
+        film=film,
         restart=restart,
     )

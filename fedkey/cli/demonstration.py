@@ -54,6 +54,7 @@ def demonstrate(
     report: Path,
     phones: int | None,
     self_playing: bool,
+    film: Path | None,
     restart: bool,
 ) -> None:
     """Do what `fedkey demo` says; the arguments are its options."""
@@ -127,7 +128,8 @@ def demonstrate(
     click.echo(f"\nreport: {report}; model: {run.model_path}; server: {out / 'server'}")
     click.echo(f"took {time.monotonic() - started:.0f} s\n")
     if phones:
-        several(_exported(models[BOTH], out / "export"), out / "window", phones, self_playing=self_playing)
+        exported = _exported(models[BOTH], out / "export")
+        several(exported, out / "window", phones, self_playing=self_playing, film_path=film)
     elif sys.stdin.isatty():
         _try(suggesters)
     else:

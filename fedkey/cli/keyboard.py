@@ -1,11 +1,13 @@
 """`fedkey keyboard`: the phone on a desktop."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from fedkey import paths
+from fedkey.lesson import Lesson
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from model.languages import CODES
@@ -76,7 +78,9 @@ def keyboard(
         run([phone], messages, page=page)
 
 
-def several(model: Path, folder: Path, count: int, *, self_playing: bool = False) -> None:
+def several(
+    model: Path, folder: Path, count: int, *, self_playing: bool = False, film_path: Path | None = None
+) -> None:
     """Open several phones in one window, with a round server of their own, and say what to do with them.
 
     Args:
@@ -84,6 +88,7 @@ def several(model: Path, folder: Path, count: int, *, self_playing: bool = False
         folder: of the phones and their server.
         count: of phones.
         self_playing: whether they do by themselves what there is to do, without a window.
+        film_path: where to write an animation of that; None for none.
     """
     from fedkey import demonstration, lesson
 
@@ -105,10 +110,23 @@ def several(model: Path, folder: Path, count: int, *, self_playing: bool = False
             run(phones, guide=guide.text)
             return
         try:
-            lesson.play(phones, guide, click.echo)
+            if film_path is None:
+                lesson.play(phones, guide, click.echo)
+            else:
+                _filmed(phones, guide, film_path)
         finally:
             for phone in phones:
                 phone.close()
+
+
+def _filmed(phones: Sequence[Phone], guide: Lesson, path: Path) -> None:
+    from fedkey import lesson
+    from keyboard_app.ui.film import Film
+
+    film = Film(phones, guide.text)
+    lesson.play(phones, guide, click.echo, film.take)
+    film.write(path)
+    click.echo(f"{film.length} pictures in {path}")
 
 
 def _messages(corpus: str, user: str) -> list[str]:
