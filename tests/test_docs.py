@@ -35,9 +35,9 @@ def test_commands_and_modules_that_are_named_exist(page: Path) -> None:
     assert set(COMMAND.findall(code)) <= known
 
 
-ADVERSARIES = (
-    (ROOT / "docs" / "secure-aggregation.md").read_text().split("### Who is kept from what")[1].split("\n## ")[0]
-)
+ADVERSARIES = re.split(
+    r"\n##+ ", (ROOT / "docs" / "secure-aggregation.md").read_text().split("### Who is kept from what")[1]
+)[0]
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 
 

@@ -8,7 +8,21 @@ from federation.privacy.budget import spent_epsilon
 from federation.privacy.conversion import DEFAULT_DELTA
 from federation.privacy.floor import floor_rho, rounds_to_limit
 from federation.protocol.log import Edge
-from federation.protocol.trust import TrustProfile
+from federation.protocol.trust import TRUSTED, UNTRUSTED, TrustProfile
+
+_MEASURED = {
+    TRUSTED: (
+        "from the sum of 50 phones, a model made for it read 14 of 14 pieces that one of them typed after a word",
+        "exact counts said how often all of them typed a word",
+    ),
+    UNTRUSTED: (
+        "the model that reads words out of a sum was refused by all of 50 phones",
+        "the count of how often 50 phones typed a word is hidden by noise of a deviation of 12,955 words",
+        "who ran all other 49 phones knew 2 % of the last one's words, where guessing gets 16 %",
+        "but it had that phone's update at a cosine of 0.051, where chance has 0.007 at most",
+    ),
+}
+"""By `benchmarks/attack_server.py`, over HTTP; a test holds these against its results."""
 
 _ALWAYS_OPEN = (
     "who took part, and when",
@@ -45,6 +59,7 @@ def of_profile(profile: TrustProfile, dimension: int) -> Iterator[str]:
         )
         yield "does not cover: a better trap within these bounds than the one that was measured; see benchmarks/trap.py"
     yield from (f"does not cover: {each}" for each in _ALWAYS_OPEN)
+    yield from (f"measured: {each}" for each in _MEASURED.get(profile, ()))
 
 
 def of_phone(store: PhoneStore) -> Iterator[str]:

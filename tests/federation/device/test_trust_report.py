@@ -1,5 +1,6 @@
 """What `fedkey doctor` says of an export and of a phone: figures that are computed, and what is not covered."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from federation.protocol.trust import TRUSTED, UNTRUSTED
 from fedkey.cli import main
 from tests.federation.device.servers import ANCHORS, Scripted, ScriptedPhone, signed_plan
 from tests.federation.server.phones import Clock
+
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 
 
 def test_the_floor_costs_what_its_noise_says_and_a_little_more() -> None:
@@ -33,6 +36,27 @@ def test_each_profile_says_its_figures_and_what_it_does_not_cover() -> None:
     assert "No epsilon holds" in trusted
     for text in (untrusted, trusted):
         assert text.count("does not cover") >= 4
+
+
+def test_what_is_said_to_be_measured_was_measured() -> None:
+    """Each figure of the report is the one that the attacks over HTTP wrote down."""
+    found = {each["figure"]: each for each in json.loads((RESULTS / "attack_server.json").read_text())}
+
+    def figure(name: str, key: str = "value") -> float:
+        return float(found[name][key])
+
+    untrusted, trusted = ("\n".join(of_profile(profile, 10_000)) for profile in (UNTRUSTED, TRUSTED))
+    fished = "pieces_fishing_trusted_50"
+    assert f"read {figure(fished):.0f} of {figure(fished, 'reference_value'):.0f} pieces" in trusted
+    assert figure("counter_error_trusted_50") == 0
+    assert figure("pieces_fishing_untrusted_50") == 0
+    assert found["pieces_fishing_untrusted_50"]["reference"].startswith("50 phones refused, ")
+    assert "refused by all of 50 phones" in untrusted
+    assert f"a deviation of {figure('counter_error_untrusted_50', 'reference_value'):,.0f} words" in untrusted
+    words, cosine = "words_sybils_untrusted_50", "cosine_sybils_untrusted_50"
+    assert f"knew {figure(words):.0f} % of the last one's words" in untrusted
+    assert f"guessing gets {figure(words, 'reference_value'):.0f} %" in untrusted
+    assert f"cosine of {figure(cosine):.3f}, where chance has {figure(cosine, 'reference_value'):.3f}" in untrusted
 
 
 def test_a_phone_says_what_its_own_records_have(tmp_path: Path) -> None:
