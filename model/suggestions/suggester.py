@@ -105,8 +105,7 @@ class Suggester:
             raise ValueError("the new model has another lexicon: make a new Suggester for it")
         model.adapt(self.personal.adaptation)
         model.probabilities(())
-        self._model = model
-        self._cached = None
+        self._model, self._cached = model, None
 
     def has_words_of(self, model: NextWords) -> bool:
         """Return whether a model has this one's lexicon, so that it can take its place."""

@@ -15,6 +15,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from keyboard_app.android.app import run_here
 from keyboard_app.android.keys import SealedKeyStore
 from keyboard_app.typing.vault import KEY_BYTES, FileKeyStore, KeyStore, Vault, VaultError
+from model.engine import MANIFEST, Engine
+from model.engine.exported import TRUST
+from model.mixture import FILES as MIXTURE_FILES
+from model.vocabulary import CANDIDATES, VOCABULARY_FILES
 
 ROOT = Path(__file__).parents[3]
 PYTHON_FOR_ANDROID = "python-for-android==2026.5.9"
@@ -103,6 +107,13 @@ def test_all_that_the_phone_needs_is_required() -> None:
     required = {requirement.partition("==")[0] for requirement in listed("requirements")}
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert set(needed) - {"click"} <= required  # the command line stays at home
+
+
+def test_the_package_has_every_file_of_an_export() -> None:
+    suffixes = tuple(f".{each}" for each in listed("source.include_exts"))
+    networks = (Engine.NUMPY.training, Engine.NUMPY.inference)
+    for name in (MANIFEST, TRUST, *networks, *VOCABULARY_FILES, CANDIDATES, *MIXTURE_FILES):
+        assert name.endswith(suffixes), name
 
 
 def test_the_package_has_every_module_that_it_imports(tmp_path: Path) -> None:
