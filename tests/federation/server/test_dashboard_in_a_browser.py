@@ -1,19 +1,24 @@
 """The dashboard as Chromium shows it: charts drawn, news by server-sent events, nothing that the policy forbids."""
 
 import json
-import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.federation.server.test_dashboard import run
+from federation.server.history import rounds_of
+from tests.federation.server.chromium import Page, chromium
+from tests.federation.server.http import HttpPhone, Site
+from tests.federation.server.http import run as play
+from tests.federation.server.phones import Clock
+from tests.federation.server.test_dashboard import ROUNDS, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -39,40 +44,56 @@ def served(*folders: Path) -> Iterator[str]:
             process.terminate()
 
 
-@contextmanager
-def nobody_else_told(address: str) -> Iterator[None]:
-    """Take all places of those who are told of news: Chromium's virtual time waits for streams to end."""
-    base = address.split("?", maxsplit=1)[0]
-    with ExitStack() as stack:
-        browser = stack.enter_context(httpx.Client(follow_redirects=True, timeout=60))
-        browser.get(address)
-        while stack.enter_context(browser.stream("GET", f"{base}events")).status_code == 200:
-            pass
-        yield
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    with chromium(tmp_path / "profile") as page:
+        yield page
+        assert page.complaints == []
 
 
-def chromium(address: str, folder: Path, *options: str) -> str:
-    """Load a page without a window; return what was drawn, as HTML, and keep a picture."""
-    program = shutil.which("chromium")
-    assert program, "this test needs Chromium: apt-get install chromium"
-    common = [program, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
-    common += ["--virtual-time-budget=4000", "--enable-logging=stderr", *options]
-    done = subprocess.run([*common, "--dump-dom", address], capture_output=True, text=True, check=True, timeout=120)
-    assert "CONSOLE" not in done.stderr, done.stderr
-    shot = [*common, f"--screenshot={folder / 'picture.png'}", "--window-size=1200,1400", address]
-    subprocess.run(shot, capture_output=True, check=True, timeout=120)
-    return done.stdout
+LOOKS: tuple[dict[str, Any], ...] = ({}, {"dark": True}, {"width": 390}, {"width": 390, "dark": True})
 
 
-def test_runs_are_drawn_in_light_and_dark_and_on_a_phone(tmp_path: Path) -> None:
+def test_runs_are_drawn_in_light_and_dark_and_on_a_phone(tmp_path: Path, page: Page) -> None:
     folders = [run(tmp_path / "one", 8), run(tmp_path / "two", 8, client={"learning_rate": 0.1})]
-    dark = ("--force-dark-mode", "--blink-settings=preferredColorScheme=0")
-    with served(*folders) as address, nobody_else_told(address):
-        for options in ((), dark, ("--window-size=390,800",)):
-            page = chromium(address, tmp_path, *options)
-            assert page.count("<canvas") == 2  # the other figures have no values yet
-            assert "client.learning_rate" in page
-            assert (tmp_path / "picture.png").stat().st_size > 20_000
+    with served(*folders) as address:
+        for number, look in enumerate(LOOKS):
+            page.show(address, **look)
+            assert page.value("document.querySelectorAll('canvas').length") == 2  # the other figures have no values yet
+            assert "client.learning_rate" in page.value("document.body.innerText")
+            page.picture(tmp_path / f"runs{number}.png")
+            assert (tmp_path / f"runs{number}.png").stat().st_size > 20_000
+
+
+def test_models_are_promoted_and_rounds_taken_back_with_mouse_and_keys(
+    tmp_path: Path, exported: Path, page: Page
+) -> None:
+    clock = Clock()
+    clock.now = time.time() - 7200
+    site = Site(tmp_path, exported, clock, ROUNDS)
+    phones = [HttpPhone(site, tmp_path, number) for number in range(6)]
+    play(site, phones, until=lambda: site.story.count("shared +") == 6)
+    play(site, phones[:5], until=lambda: len(site.installation.models.versions()) == 2)
+    play(site, phones[:5], until=lambda: len(site.installation.models.versions()) == 3)
+    current = "document.querySelector('#models tr.now td').textContent"
+    with served(site.folder) as address:
+        for number, look in enumerate(LOOKS):
+            page.show(address, **look)
+            assert page.value(current) == "3"
+            told = page.value("document.body.innerText")
+            assert "silent after: shared" in told
+            assert "0.00" not in told
+            page.picture(tmp_path / f"server{number}.png")
+            assert page.value("document.documentElement.scrollWidth <= innerWidth")  # nothing to push sideways
+        page.show(address)
+        page.click("form[action='/models/1/promote'] button")
+        page.until(f"{current} === '1'")
+        assert site.installation.models.current_version() == 1
+        last = max(each.round_id for each in rounds_of(site.installation.database) if each.outcome == "finished")
+        page.press_enter_on(f"form[action='/rounds/{last}/rollback'] button")
+        page.until(f"{current} === '2'")
+        assert site.installation.models.current_version() == 2
+        assert page.value("location.hash") == "#models"
 
 
 def test_a_browser_is_told_when_a_run_goes_on(tmp_path: Path) -> None:

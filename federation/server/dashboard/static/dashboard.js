@@ -4,6 +4,8 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const strokes = () => dark.matches ? ["#6cb2ff", "#ffb454", "#7ee0a1", "#ff8f8f", "#c9a6ff"] : ["#0b6bcb", "#b25e00", "#13793f", "#c02626", "#6b3fc0"];
   const place = document.querySelector("[data-charts]");
+  const whole = [1, 10, 100, 1e3, 1e4, 1e5].flatMap((tens) => [tens, 2 * tens, 5 * tens]); // nothing has half a number
+  const short = (_, ticks) => ticks.map((tick) => String(Number(tick.toPrecision(4))));
   let drawn = [];
 
   function framed(chart) {
@@ -22,7 +24,7 @@
       label: one.name, stroke: strokes()[i % strokes().length], width: 2, spanGaps: true, points: { show: chart.x.length < 60 },
     }));
     const width = Math.max(200, Math.floor(figure.clientWidth));
-    const options = { width, height: 180, scales: { x: { time: false } }, axes: [axis, { ...axis, size: 60 }], series: [{ label: "number" }, ...lines], legend: { live: false } };
+    const options = { width, height: 180, scales: { x: { time: false } }, axes: [{ ...axis, incrs: whole }, { ...axis, size: 60, values: short }], series: [{ label: "number" }, ...lines], legend: { live: false } };
     drawn.push(new uPlot(options, [chart.x, ...chart.series.map((one) => one.y)], figure));
     figure.setAttribute("role", "img");
     figure.setAttribute("aria-label", `${chart.title}, the last: ${chart.series.map((one) => `${one.name} ${one.y[one.y.length - 1]}`).join(", ")}`);
