@@ -93,7 +93,7 @@ def concentrated(moves: Mapping[int, Move], running_move: float, settings: Defen
     if not settings.piece_factor or not moves:
         return {}
     lengths = [move.length for move in moves.values()]
-    usual = running_move or float(np.quantile(lengths, settings.norm_quantile))
+    usual = running_move or float(np.quantile(lengths, settings.piece_quantile))
     return {
         number: f"the row of piece {move.piece} moves {move.length:.3g} where {usual:.3g} is usual"
         for number, move in moves.items()

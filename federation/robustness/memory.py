@@ -70,11 +70,19 @@ class Memory:
         A low quantile decides, and it raises the running norm slowly and lowers it fast: who spoils most groups and
         keeps them just below what is rejected does not widen what is accepted.
         """
-        return replace(self, norm=_followed(self.running_norm(settings), norms, settings)) if norms else self
+        return (
+            replace(self, norm=_followed(self.running_norm(settings), norms, settings.norm_quantile, settings))
+            if norms
+            else self
+        )
 
     def with_piece_moves(self, moves: Sequence[float], settings: DefenceSettings) -> Self:
         """Return the memory after a round whose groups moved single pieces so far, by the rule of `with_norms`."""
-        return replace(self, piece_move=_followed(self.piece_move, moves, settings)) if moves else self
+        return (
+            replace(self, piece_move=_followed(self.piece_move, moves, settings.piece_quantile, settings))
+            if moves
+            else self
+        )
 
     def with_reading(self, round_number: int, reading: Reading, settings: DefenceSettings) -> Self:
         """Return the memory after the model that a round made was accepted."""
@@ -152,9 +160,9 @@ class Memory:
         )
 
 
-def _followed(before: float, seen: Sequence[float], settings: DefenceSettings) -> float:
+def _followed(before: float, seen: Sequence[float], quantile: float, settings: DefenceSettings) -> float:
     """Return a running figure after a round: it follows a low quantile, slowly up and fast down."""
-    low = float(np.quantile(seen, settings.norm_quantile))
+    low = float(np.quantile(seen, quantile))
     if not before:
         return low
     return min(low, before * (1 + settings.norm_rise)) if low > before else before + settings.norm_fall * (low - before)

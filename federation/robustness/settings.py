@@ -18,11 +18,13 @@ class DefenceSettings(Ranged):
         norm_factor: a group whose mean is longer than this times the running norm is rejected; 0 switches it off.
         piece_factor: a group whose mean moves the row of a piece farther than this times what is usual for a piece so
             frequent is rejected; 0 switches it off.
+        piece_quantile: of a round's groups, whose farthest row is usual: very low, since it is planted words that move
+            rows far, and a tenth of phones spoils two thirds of the groups of ten.
         max_norm: a group whose mean is longer is rejected whatever is usual, as is one that is longer than the clip of
             its phones; 0 leaves it to the clip.
         initial_norm: the running norm before the first round; 0 takes that of the first round's groups.
-        norm_quantile: of the norms of a round's groups, and of their farthest rows, which the running figures follow:
-            low, since who poisons a group lengthens it, and spoils most groups with few phones.
+        norm_quantile: of the norms of a round's groups, which the running norm follows: low, since who poisons a group
+            lengthens it, and spoils most groups with few phones.
         norm_rise: share by which the running norm rises in a round at most.
         norm_fall: share of the way that it falls.
         clip_factor: a group's mean is scaled down to this times the running norm; 0 switches it off.
@@ -44,7 +46,8 @@ class DefenceSettings(Ranged):
     enabled: bool = False
     group_phones: Count = 10
     norm_factor: NonNegative = 1.5
-    piece_factor: NonNegative = 1.6
+    piece_factor: NonNegative = 2.0
+    piece_quantile: Probability = 0.05
     max_norm: NonNegative = 0.0
     initial_norm: NonNegative = 0.0
     norm_quantile: Probability = 0.25

@@ -145,6 +145,7 @@ def test_what_is_stored_is_json_and_comes_back() -> None:
         {"group_phones": 0},
         {"norm_factor": -1.0},
         {"piece_factor": -1.0},
+        {"piece_quantile": 1.5},
         {"clip_factor": math.inf},
         {"min_agreement": 2.0},
         {"canary_jump": 1.5},
