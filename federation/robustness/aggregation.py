@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from federation.robustness.decisions import Action, Decision
+from federation.robustness.memory import low_move
 from federation.robustness.pieces import Move, PieceRows
 from federation.robustness.settings import DefenceSettings
 from federation.updates.codec import FLOAT_SLACK
@@ -93,7 +94,7 @@ def concentrated(moves: Mapping[int, Move], running_move: float, settings: Defen
     if not settings.piece_factor or not moves:
         return {}
     lengths = [move.length for move in moves.values()]
-    usual = running_move or float(np.quantile(lengths, settings.piece_quantile))
+    usual = running_move or low_move(lengths, settings)
     return {
         number: f"the row of piece {move.piece} moves {move.length:.3g} where {usual:.3g} is usual"
         for number, move in moves.items()

@@ -70,18 +70,15 @@ class Memory:
         A low quantile decides, and it raises the running norm slowly and lowers it fast: who spoils most groups and
         keeps them just below what is rejected does not widen what is accepted.
         """
-        return (
-            replace(self, norm=_followed(self.running_norm(settings), norms, settings.norm_quantile, settings))
-            if norms
-            else self
-        )
+        if not norms:
+            return self
+        low = float(np.quantile(norms, settings.norm_quantile))
+        return replace(self, norm=_followed(self.running_norm(settings), low, settings))
 
     def with_piece_moves(self, moves: Sequence[float], settings: DefenceSettings) -> Self:
         """Return the memory after a round whose groups moved single pieces so far, by the rule of `with_norms`."""
         return (
-            replace(self, piece_move=_followed(self.piece_move, moves, settings.piece_quantile, settings))
-            if moves
-            else self
+            replace(self, piece_move=_followed(self.piece_move, low_move(moves, settings), settings)) if moves else self
         )
 
     def with_reading(self, round_number: int, reading: Reading, settings: DefenceSettings) -> Self:
@@ -160,9 +157,13 @@ class Memory:
         )
 
 
-def _followed(before: float, seen: Sequence[float], quantile: float, settings: DefenceSettings) -> float:
+def low_move(moves: Sequence[float], settings: DefenceSettings) -> float:
+    """Return what some groups say is usual for pieces: one of them, no average of an honest and a spoiled one."""
+    return float(np.quantile(moves, settings.piece_quantile, method="lower"))
+
+
+def _followed(before: float, low: float, settings: DefenceSettings) -> float:
     """Return a running figure after a round: it follows a low quantile, slowly up and fast down."""
-    low = float(np.quantile(seen, quantile))
     if not before:
         return low
     return min(low, before * (1 + settings.norm_rise)) if low > before else before + settings.norm_fall * (low - before)

@@ -170,6 +170,7 @@ def test_attackers_who_know_what_is_usual_do_not_widen_it() -> None:
 def test_memory_keeps_what_is_usual_for_pieces() -> None:
     memory = Memory().with_piece_moves([1.0, 1.0, 9.0, 9.0], SETTINGS)
     assert memory.piece_move == 1.0
+    assert Memory().with_piece_moves([1.0, 9.0, 9.0, 9.0, 9.0, 9.0], SETTINGS).piece_move == 1.0  # of one honest group
     assert memory.with_piece_moves([9.0], SETTINGS).piece_move == pytest.approx(1.02)
     assert memory.with_piece_moves([], SETTINGS) == memory
     assert Memory.from_json(memory.to_json()) == memory
