@@ -148,7 +148,7 @@ class _WorkerProcess:
         """Pass bytes between a connection and the binary until either side closes it."""
         self._connections += 1
         try:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, asyncio.CancelledError):  # at the end of this process
                 to, back = await self._connected()
                 one_way, other_way = asyncio.create_task(_pump(reader, back)), asyncio.create_task(_pump(to, writer))
                 await asyncio.wait([one_way, other_way], return_when=asyncio.FIRST_COMPLETED)
