@@ -1,15 +1,15 @@
-"""Federated averaging (McMahan et al. 2017) with adaptive server optimizers (Reddi et al. 2021), from TFF's templates.
+"""Federated averaging (McMahan et al. 2017) with adaptive server optimizers (Reddi et al. 2021), computed by TFF.
 
 A round has two halves that know nothing of each other. `Cohort` broadcasts the model, trains on every simulated
 client and returns the weighted *sum* of their deltas. `Server` turns a mean delta into the next model. What phones
 send is a weighted sum as well, so it is added between the halves and enters the same server state.
 
-A delta is weights after training minus before, as everywhere; TFF's is the other way round and is turned here.
+A delta is weights after training minus before, as everywhere; that of TFF's server optimizers is the other way round
+and is turned here.
 """
 
 import functools
 import operator
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ import tensorflow_federated as tff
 
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.client_training import ClientTraining
+from federation.simulation.local_training import evaluated, trained
 from federation.simulation.report import FederatedEvaluation
 from federation.simulation.states import ServerState
 from federation.simulation.workers import Over
@@ -28,10 +29,12 @@ from federation.updates.weighted_sum import WeightedSum
 from model.batches import Rows
 from model.evaluation import ACCURACY_BINS, Spread, Totals
 from model.layout import FlatWeights, Layout, NetworkConfig
-from model.network import dropout_noise, loss_and_hits
 
 PART_CLIENTS = 10
 """Clients in one call of TFF, by one worker. Sums are those of parts, so their rounding depends on it."""
+
+
+_NOTHING = Totals(0.0, 0.0, 0.0)
 
 
 class CohortResult(NamedTuple):
@@ -60,86 +63,6 @@ class CohortResult(NamedTuple):
         return WeightedSum(layout.flatten(self.delta_sum) / np.float32(epochs), tally, phones)
 
 
-def _batch_spec(row_length: int) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-    return (tf.TensorSpec([None, row_length + 1], tf.int32), tf.TensorSpec([None, row_length], tf.int32))
-
-
-def functional_model(
-    network: NetworkConfig, row_length: int, dropout: float = 0.0
-) -> tff.learning.models.FunctionalModel:
-    """Return the network as TFF trains it: batches are (rows, targets); the loss is the mean over a batch's targets."""
-
-    @tf.function
-    def predict_on_batch(weights: Any, rows: tf.Tensor, training: bool) -> Any:  # noqa: ARG001, FBT001
-        # A batch has no number here, so what is dropped follows from what it holds and from the weights it meets.
-        seed = tf.stack([tf.reduce_sum(rows * tf.range(1, row_length + 2)), tf.bitcast(weights[0][1][0], tf.int32)])
-        noise = dropout_noise(list(weights[0]), rows, dropout, seed)
-        loss, hits, targets = loss_and_hits(list(weights[0]), rows, noise)
-        # TFF counts examples by the first dimension of the first output.
-        return rows[:, 0], loss, hits, targets
-
-    def mean_loss(output: Any, label: Any, sample_weight: Any = None) -> tf.Tensor:  # noqa: ARG001
-        return output[1] / tf.maximum(output[3], 1.0)
-
-    def initial_totals() -> OrderedDict[str, tf.Tensor]:
-        return OrderedDict((name, tf.constant(0.0)) for name in Totals._fields)
-
-    def add_totals(state: Any, labels: Any, batch_output: Any, sample_weight: Any = None) -> Any:  # noqa: ARG001
-        _, loss, hits, targets = batch_output.predictions
-        return OrderedDict(loss=state["loss"] + loss, hits=state["hits"] + hits, targets=state["targets"] + targets)
-
-    zeros = tuple(np.zeros(shape, np.float32) for shape in network.layout.values())
-    return tff.learning.models.FunctionalModel(
-        initial_weights=(zeros, ()),
-        predict_on_batch_fn=predict_on_batch,
-        loss_fn=mean_loss,
-        metrics_fns=(initial_totals, add_totals, lambda state: state),
-        input_spec=_batch_spec(row_length),
-    )
-
-
-class _LocalSteps(tff.learning.optimizers.Optimizer):
-    """SGD on clipped gradients, with FedProx's pull towards the weights that the client began with.
-
-    The state is how far the weights have moved since, which is all that the pull depends on. TFF 0.87 has FedProx as a
-    template of its own, but adds the proximal gradient with the wrong sign.
-    """
-
-    def __init__(self, training: ClientTraining) -> None:
-        self._training = training
-
-    def initialize(self, specs: Any) -> Any:
-        if not self._training.proximal_strength:
-            return ()
-        return tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), specs)
-
-    def next(self, state: Any, weights: Any, gradients: Any) -> Any:
-        training = self._training
-        if training.gradient_norm:
-            clipped, _ = tf.clip_by_global_norm(tf.nest.flatten(gradients), training.gradient_norm)
-            gradients = tf.nest.pack_sequence_as(gradients, clipped)
-        if training.proximal_strength:
-            gradients = tf.nest.map_structure(lambda g, moved: g + training.proximal_strength * moved, gradients, state)
-            state = tf.nest.map_structure(lambda moved, g: moved - training.learning_rate * g, state, gradients)
-        return state, tf.nest.map_structure(lambda w, g: w - training.learning_rate * g, weights, gradients)
-
-
-def client_work(
-    network: NetworkConfig, row_length: int, training: ClientTraining
-) -> tff.learning.templates.ClientWorkProcess:
-    """Return TFF's local training of the network."""
-    return tff.learning.templates.build_functional_model_delta_client_work(
-        model=functional_model(network, row_length, training.dropout),
-        optimizer=_LocalSteps(training),
-        client_weighting=(
-            tff.learning.ClientWeighting.NUM_EXAMPLES
-            if training.weighting == "examples"
-            else tff.learning.ClientWeighting.UNIFORM
-        ),
-        loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
-    )
-
-
 def build_server_optimizer(options: OptimizerSettings) -> tff.learning.optimizers.Optimizer:
     """Return TFF's optimizer for `options`."""
     build = tff.learning.optimizers
@@ -165,75 +88,54 @@ class Cohort:
     """
 
     def __init__(self, network: NetworkConfig, row_length: int, training: ClientTraining, *, over: Over = map) -> None:
-        self._over = over
-        self._work = client_work(network, row_length, training)
-        self._row_length = row_length
-        work_state = self._work.initialize.type_signature.result.member
+        self._over, self._layout = over, Layout.of(network.layout)
         weights_type = tff.types.to_type(
-            tff.learning.models.ModelWeights(
-                tuple(tff.types.TensorType(np.float32, shape) for shape in network.layout.values()), ()
-            )
+            tuple(tff.types.TensorType(np.float32, shape) for shape in network.layout.values())
         )
         rows_type = tff.types.TensorType(np.int32, [None, row_length + 1])
-        totals_work = self._work
+        of_server = tff.types.FederatedType(weights_type, tff.SERVER)
+        of_clients = tff.types.FederatedType(rows_type, tff.CLIENTS)
 
-        @tff.tensorflow.computation(rows_type)
-        def to_batches(rows: tf.Tensor) -> tf.data.Dataset:
-            dataset = tf.data.Dataset.from_tensor_slices(rows).batch(training.batch_rows)
-            return dataset.map(lambda batch: (batch, batch[:, 1:]))
+        @tff.tensorflow.computation(weights_type, rows_type)
+        @tf.function
+        def train_weighted(weights: Any, rows: tf.Tensor) -> Any:
+            delta, weight, totals = trained(tuple(weights), rows, training)
+            return tuple(part * weight for part in delta), weight, totals
 
-        @tff.tensorflow.computation
-        def weigh(result: Any) -> Any:
-            return tf.nest.map_structure(lambda delta: delta * result.update_weight, result.update)
-
-        @tff.federated_computation(
-            tff.types.FederatedType(work_state, tff.SERVER),
-            tff.types.FederatedType(weights_type, tff.SERVER),
-            tff.types.FederatedType(rows_type, tff.CLIENTS),
-        )
-        def train(state: Any, weights: Any, rows: Any) -> Any:
-            output = totals_work.next(state, tff.federated_broadcast(weights), tff.federated_map(to_batches, rows))
-            delta_sum = tff.federated_sum(tff.federated_map(weigh, output.result))
-            weight = tff.federated_sum(output.result.update_weight)
-            return delta_sum, weight, output.measurements
-
-        @tff.federated_computation(
-            tff.types.FederatedType(work_state, tff.SERVER),
-            tff.types.FederatedType(weights_type, tff.SERVER),
-            tff.types.FederatedType(rows_type, tff.CLIENTS),
-        )
-        def train_each(state: Any, weights: Any, rows: Any) -> Any:
-            output = totals_work.next(state, tff.federated_broadcast(weights), tff.federated_map(to_batches, rows))
-            return output.result, output.measurements
+        @tff.tensorflow.computation(weights_type, rows_type)
+        @tf.function
+        def train_client(weights: Any, rows: tf.Tensor) -> Any:
+            return tuple(trained(tuple(weights), rows, training))
 
         @tff.tensorflow.computation(weights_type, rows_type)
         @tf.function
         def evaluate_client(weights: Any, rows: tf.Tensor) -> Any:
-            totals = (tf.constant(0.0), tf.constant(0.0), tf.constant(0.0))
-            for batch in tf.data.Dataset.from_tensor_slices(rows).batch(64):
-                totals = tuple(a + b for a, b in zip(totals, loss_and_hits(list(weights[0]), batch), strict=True))
+            totals = evaluated(tuple(weights), rows)
             _, hits, targets = totals
             percent = tf.cast(tf.round(100 * hits / tf.maximum(targets, 1.0)), tf.int32)
             counted = tf.cast(targets > 0, tf.int64)  # no bin for a client without targets
             return totals, counted * tf.one_hot(percent, ACCURACY_BINS, dtype=tf.int64)
 
-        @tff.federated_computation(
-            tff.types.FederatedType(weights_type, tff.SERVER), tff.types.FederatedType(rows_type, tff.CLIENTS)
-        )
+        @tff.federated_computation(of_server, of_clients)
+        def train(weights: Any, rows: Any) -> Any:
+            return tff.federated_sum(tff.federated_map(train_weighted, (tff.federated_broadcast(weights), rows)))
+
+        @tff.federated_computation(of_server, of_clients)
+        def train_each(weights: Any, rows: Any) -> Any:
+            return tff.federated_map(train_client, (tff.federated_broadcast(weights), rows))
+
+        @tff.federated_computation(of_server, of_clients)
         def evaluate(weights: Any, rows: Any) -> Any:
             return tff.federated_sum(tff.federated_map(evaluate_client, (tff.federated_broadcast(weights), rows)))
 
         self._train, self._train_each, self._evaluate = train, train_each, evaluate
-        self._layout = Layout.of(network.layout)
-        self._work_state: Any = None
 
     def train(self, weights: FlatWeights, clients: Sequence[Rows]) -> CohortResult:
         """Train every client on its rows, in order, from `weights`; a client without rows adds nothing."""
-        state = self._initial_state()
 
         def train_part(part: Sequence[Rows]) -> CohortResult:
-            delta_sum, weight, measurements = self._train(state, _model_weights(weights), list(part))
-            return CohortResult([-np.asarray(delta) for delta in delta_sum], float(weight), _totals(measurements))
+            delta_sum, weight, totals = self._train(tuple(weights), list(part))
+            return CohortResult([np.asarray(delta) for delta in delta_sum], float(weight), _totals(totals))
 
         return functools.reduce(operator.add, self._over(train_part, _parts(clients)))
 
@@ -242,38 +144,28 @@ class Cohort:
 
         Its examples are the client's weight; a client whose training diverged has none and a delta of zero.
         """
-        state = self._initial_state()
 
-        def train_part(part: Sequence[Rows]) -> tuple[list[Update], Totals]:
-            results, measurements = self._train_each(state, _model_weights(weights), list(part))
-            return [self._update(result) for result in results], _totals(measurements)
+        def train_part(part: Sequence[Rows]) -> list[tuple[Update, Totals]]:
+            results = self._train_each(tuple(weights), list(part))
+            return [(self._update(delta, weight), _totals(totals)) for delta, weight, totals in results]
 
-        updates, totals = [], Totals(0.0, 0.0, 0.0)
-        for some, their_totals in self._over(train_part, _parts(clients)):
-            updates += some
-            totals = _added(totals, their_totals)
-        return updates, totals
+        results = [each for part in self._over(train_part, _parts(clients)) for each in part]
+        return [update for update, _ in results], functools.reduce(_added, (totals for _, totals in results), _NOTHING)
 
-    def _update(self, result: Any) -> Update:
-        delta = self._layout.flatten([np.asarray(part) for part in result.update])
-        return Update(-delta, Tally(round(float(result.update_weight))))
+    def _update(self, delta: Sequence[Any], weight: Any) -> Update:
+        return Update(self._layout.flatten([np.asarray(part) for part in delta]), Tally(round(float(weight))))
 
     def evaluate(self, weights: FlatWeights, clients: Sequence[Rows]) -> FederatedEvaluation:
         """Return the sums over all clients' rows, each computed on its client."""
 
         def evaluate_part(part: Sequence[Rows]) -> tuple[Totals, npt.NDArray[np.int64]]:
-            totals, histogram = self._evaluate(_model_weights(weights), list(part))
-            return Totals(*(float(value) for value in totals)), np.asarray(histogram)
+            totals, histogram = self._evaluate(tuple(weights), list(part))
+            return _totals(totals), np.asarray(histogram)
 
-        totals, histogram = Totals(0.0, 0.0, 0.0), np.zeros(ACCURACY_BINS, np.int64)
+        totals, histogram = _NOTHING, np.zeros(ACCURACY_BINS, np.int64)
         for some, counted in self._over(evaluate_part, _parts(clients)):
             totals, histogram = _added(totals, some), histogram + counted
         return FederatedEvaluation(totals, Spread(histogram))
-
-    def _initial_state(self) -> Any:
-        if self._work_state is None:
-            self._work_state = self._work.initialize()
-        return self._work_state
 
 
 def _parts(clients: Sequence[Rows]) -> list[Sequence[Rows]]:
@@ -284,9 +176,8 @@ def _added(one: Totals, another: Totals) -> Totals:
     return Totals(*(a + b for a, b in zip(one, another, strict=True)))
 
 
-def _totals(measurements: Any) -> Totals:
-    totals = measurements.get("train", measurements)
-    return Totals(**{name: float(value) for name, value in totals.items()})
+def _totals(values: Any) -> Totals:
+    return Totals(*(float(value) for value in values))
 
 
 def _model_weights(weights: FlatWeights) -> tff.learning.models.ModelWeights:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from federation.errors import ConfigError
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation import fedavg
 from federation.simulation.client_training import ClientTraining
-from federation.simulation.fedavg import Cohort, Server, build_server_optimizer, client_work
+from federation.simulation.fedavg import Cohort, Server, build_server_optimizer
 from federation.simulation.workers import Workers
 from model.batches import Rows
 from model.evaluation import Spread
-from model.layout import FlatWeights, NetworkConfig, initial_weights
+from model.layout import FlatWeights, Layout, NetworkConfig, initial_weights
 from model.network import loss_and_hits
+from tests.federation.simulation.tff_template import client_work
 
 NETWORK = NetworkConfig(vocabulary_size=30, embedding=4, hidden=6)
 LENGTH = 5
@@ -75,7 +77,7 @@ def test_a_large_cohort_is_summed_in_parts_to_the_same(
     asked = []
     train = cohort._train
     monkeypatch.setattr(fedavg, "PART_CLIENTS", 3)
-    monkeypatch.setattr(cohort, "_train", lambda state, sent, rows: asked.append(len(rows)) or train(state, sent, rows))
+    monkeypatch.setattr(cohort, "_train", lambda sent, rows: asked.append(len(rows)) or train(sent, rows))
     parts, (again, totals_again) = cohort.train(weights, clients), cohort.updates(weights, clients)
     assert asked == [3, 3, 1]
     close(parts.delta_sum, whole.delta_sum)
@@ -84,6 +86,37 @@ def test_a_large_cohort_is_summed_in_parts_to_the_same(
     np.testing.assert_allclose(totals_again, totals, rtol=1e-6)
     for one, another in zip(again, updates, strict=True):
         np.testing.assert_array_equal(one.delta, another.delta)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dropout": 0.3},
+        {"gradient_norm": 0.1, "batch_rows": 16},
+        {"dropout": 0.2, "gradient_norm": 0.5, "weighting": "uniform", "proximal_strength": 0.1},
+    ],
+)
+def test_a_client_trains_as_tffs_own_template_does(weights: FlatWeights, changes: dict[str, Any]) -> None:
+    training = replace(TRAINING, **changes)
+    work = client_work(NETWORK, LENGTH, training)
+    state, cohort = work.initialize(), Cohort(NETWORK, LENGTH, training)
+    clients = [*CLIENTS, np.zeros((0, LENGTH + 1), np.int32)]
+    diverged = [w * np.float32(np.nan) for w in weights]
+    for begins in (weights, diverged):
+        broadcast = tff.learning.models.ModelWeights(tuple(begins), ())
+        data = [
+            tf.data.Dataset.from_tensor_slices(rows).batch(training.batch_rows).map(lambda b: (b, b[:, 1:]))
+            for rows in clients
+        ]
+        theirs = work.next(state, [broadcast] * len(clients), data)
+        updates, totals = cohort.updates(begins, clients)
+        for update, other in zip(updates, theirs.result, strict=True):
+            delta = Layout.of(NETWORK.layout).flatten([-np.asarray(part) for part in other.update])
+            np.testing.assert_allclose(update.delta, delta, rtol=1e-4, atol=1e-6)
+            assert update.tally.examples == other.update_weight
+        measured = theirs.measurements["train"]
+        np.testing.assert_allclose(totals, [measured[name] for name in totals._fields], rtol=1e-5)
+    assert not any(update.delta.any() or update.tally.examples for update in updates[:3])
 
 
 def test_a_client_alone_lowers_its_own_loss(cohort: Cohort, weights: FlatWeights) -> None:
