@@ -70,10 +70,14 @@ def test_a_master_that_is_told_to_ends_in_order_and_leaves_nobody_behind(
 ) -> None:
     until(lambda: len(psutil.Process(server.pid).children()) == 4, 60)  # two workers, who coordinates, who shows
     family = psutil.Process(server.pid).children(recursive=True)
+    (counted,) = {Path(told) for each in family if (told := each.environ().get("PROMETHEUS_MULTIPROC_DIR"))}
+    assert counted.parent == Path("/dev/shm")  # no disk that is full ends a worker that counts
+    assert counted.exists()
     server.signal(number)
     assert server.wait(30) == 0
     _, alive = psutil.wait_procs(family, timeout=15)
     assert not alive
+    assert not counted.exists()
 
 
 def test_a_port_that_is_taken_is_a_sentence(server: Process) -> None:
