@@ -135,6 +135,12 @@ def end_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, with_signal)
 
 
+# `Popen` waits until nobody holds the writing end of a pipe of its own. A process that is forked meanwhile, such as a
+# worker of gunicorn's, would hold it for as long as it lives, and what ends by then would never be started again.
+_STARTING = threading.Lock()
+os.register_at_fork(before=_STARTING.acquire, after_in_parent=_STARTING.release, after_in_child=_STARTING.release)
+
+
 class Supervised:
     """A process that is started again whenever it ends.
 
@@ -163,7 +169,8 @@ class Supervised:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._process = subprocess.Popen([*self._command, "--parent", str(os.getpid())])  # noqa: S603
+            with _STARTING:
+                self._process = subprocess.Popen([*self._command, "--parent", str(os.getpid())])  # noqa: S603
             self._process.wait()
             self._stopping.wait(_RESTART_SECONDS)
 

@@ -54,3 +54,33 @@ def test_a_service_that_does_not_start_says_where_to_look(tmp_path: Path) -> Non
     with pytest.raises(StartError, match=str(tmp_path / "log")), serving("no-such-command", log=tmp_path / "log"):
         pass
     assert "no-such-command" in (tmp_path / "log").read_text()
+
+
+def test_what_is_supervised_is_started_again_while_others_are_forked(tmp_path: Path) -> None:
+    """As in a server whose workers are replaced: they hold what they were forked with for as long as they live."""
+    code = (
+        "import os, sys, time\n"
+        "from federation.base import child_processes\n"
+        "child_processes._RESTART_SECONDS = 0\n"
+        "begun = sys.argv[1]\n"
+        "child_processes.Supervised(['/bin/sh', '-c', f'echo >> {begun}']).start()\n"
+        "def forked():\n"
+        "    time.sleep(0.002)\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        time.sleep(60)\n"
+        "        os._exit(0)\n"
+        "    return child\n"
+        "children = [forked() for _ in range(150)]\n"
+        "before, until = os.path.getsize(begun), time.monotonic() + 30\n"
+        "while os.path.getsize(begun) == before and time.monotonic() < until:\n"
+        "    time.sleep(0.05)\n"
+        "print(os.path.getsize(begun) > before, flush=True)\n"
+        "for child in children:\n"
+        "    os.kill(child, 9)\n"
+        "os._exit(0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "begun")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "True\n", done.stderr
