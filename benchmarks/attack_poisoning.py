@@ -2,7 +2,7 @@
 
 Attackers are a fixed share of all phones; each round draws its cohort among all of them. Every run sees the same
 cohorts, honest phones and start. Backdoors are planted behind a phrase that is not among the gate's canaries, unless
-said otherwise: whoever attacks may know the canaries, since they come from public text.
+said otherwise: an attacker may know the canaries, since they come from public text.
 """
 
 import json

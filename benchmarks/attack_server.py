@@ -263,7 +263,7 @@ def _cosine(one: FlatVector, other: FlatVector) -> float:
 
 
 def _recovered(bias: FlatVector, typed: set[int]) -> float:
-    """Return how many of so many pieces whose bias rose most were typed, in percent."""
+    """Return how many of this many pieces whose bias rose most were typed, in percent."""
     return 100 * len(set(np.argsort(-bias)[: len(typed)].tolist()) & typed) / len(typed)
 
 

@@ -241,7 +241,7 @@ def _exact(ground: Ground, clients: Clients, length: int | None, chosen: Sequenc
 
 
 def _rounds(ground: Ground, clients: Clients, order: npt.NDArray[np.int64], rounds: int, decay: float) -> Checkpoint:
-    """Return what so many rounds count, each of other clients of all in an order, earlier ones decaying."""
+    """Return what this many rounds count, each of other clients of all in an order, earlier ones decaying."""
     counts = np.zeros(len(clients.listed), np.float32)
     for cohort in order.reshape(ROUNDS[-1], -1)[:rounds]:
         counts = np.float32(decay) * counts + clients.summed(clients.listed, cohort.tolist())

@@ -54,7 +54,7 @@ class Fleet:
         return cls(ready, trainer, Layout.of(network.layout).flatten(weights), rows.train, rows.validation)
 
     def update(self, weights: FlatVector, client: int, seed: Sequence[int], *, batches: int | None = None) -> Update:
-        """Train a client from `weights` on some of its rows, on at most so many batches."""
+        """Train a client from `weights` on some of its rows, on at most this many batches."""
         rows = self.train[client]
         rows = rows[np.random.default_rng(seed).permutation(len(rows))[:CLIENT_ROWS]]
         if batches is not None:

@@ -4,7 +4,7 @@
 
 Half of the faults hit `fedkey serve` over SQLite, half of them two machines that share a PostgreSQL server. At both
 sites phones, which are real device clients that train and take part in secure aggregation over HTTP, go through one
-round after another. Faults are drawn from `--seed` and come after so many answers to phones, so that they hit any step:
+round after another. Faults are drawn from `--seed` and come after a number of answers, so that they hit any step:
 signals to workers, master and coordinator, kill -9 of each and of all, a process that stands still, a full disk (a
 small tmpfs, if this user may mount one) and files that may not grow, clocks set forward and back by up to a day,
 locks that somebody else holds, lines to phones and to PostgreSQL that are reset or hold what is under way, PostgreSQL

@@ -41,7 +41,7 @@ from model.mixture import Mixture
 
 SETTINGS = Path(__file__).parent / "mixture.toml"
 LIST_LENGTH = 600_000
-FITTED_EVERY = 4  # every so many-th client fits the weights: they are three numbers
+FITTED_EVERY = 4  # every n-th client fits the weights: they are three numbers
 SHORTER_LISTS = (200_000,)
 _SHORT = {"nus_sms": "nus", "ubuntu_irc": "irc"}  # corpora, as figures name them
 _LOWEST = 10  # percent of users who are served worst

@@ -77,7 +77,7 @@ class Server:
 
 @contextmanager
 def serving(folder: Path, export: Path, workers: int, phones: int, database: str = "") -> Iterator[Server]:
-    """Run `fedkey serve` over an empty folder, whose round waits for so many phones."""
+    """Run `fedkey serve` over an empty folder, whose round waits for this many phones."""
     folder.mkdir(parents=True)
     rounds = RoundSettings(
         goal=phones,

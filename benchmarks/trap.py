@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def trapped(start: Checkpoint, good: FlatVector, length: int, amplitude: float) -> Trap:
-    """Put a register of so many pieces into a model, in the units and coordinates that do least."""
+    """Put a register of this many pieces into a model, in the units and coordinates that do least."""
     layout, hidden = Layout.of(start.network.layout), start.network.hidden
     weights = {name: part.copy() for name, part in layout.unflatten(good).items()}
     embedding, kernel, recurrent = weights["embedding"], weights["input_kernel"], weights["recurrent_kernel"]

@@ -46,7 +46,7 @@ def select(corpus: str, *, min_messages: int = 0, max_users: int = 0) -> Selecti
     Args:
         corpus: see `load`, or the path of a description; see `data.description`.
         min_messages: that users have who are not left out; 0 for what the description says, or 10.
-        max_users: a sample of so many of each file; 0 for all.
+        max_users: a sample of this many of each file; 0 for all.
 
     Raises:
         CorpusError: see `load`, or a role has no user.
@@ -70,7 +70,7 @@ def load(corpus: str, *, max_users: int | None = None) -> Corpus:
 
     Args:
         corpus: name or path.
-        max_users: a sample of so many; None for all.
+        max_users: a sample of this many; None for all.
 
     Raises:
         CorpusError: there is no such file, its ending names no format, its content is damaged, or it is too large to be

@@ -42,7 +42,7 @@ def load(path: Path | None = None, *, max_users: int | None = None) -> Corpus:
 
     Args:
         path: of a `dataset.json` in the package's form; by default the installed one.
-        max_users: a sample of so many; None for all.
+        max_users: a sample of this many; None for all.
 
     Raises:
         CorpusError: the package is missing or the file is not in its form.

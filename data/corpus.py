@@ -68,7 +68,7 @@ class Corpus:
         Args:
             name: for people.
             messages: may be a stream that does not fit in memory, if the users that are kept do.
-            max_users: keep a sample of so many, which depends on their ids alone: those with the smallest hashes.
+            max_users: keep a sample of this many, which depends on their ids alone: those with the smallest hashes.
 
         Raises:
             CorpusError: there is no message at all.
@@ -103,7 +103,7 @@ def sample_order(user: str) -> bytes:
 
 
 class Sample:
-    """Messages of all users, or of so many whose hashes are the smallest seen (a bottom-k sketch, Cohen 1997).
+    """Messages of all users, or of the users with the smallest hashes (a bottom-k sketch, Cohen 1997).
 
     Args:
         size: users at most; None for all.
@@ -140,7 +140,7 @@ class SplitOptions:
 
     Attributes:
         min_messages: users with fewer are left out, but for those whose role is `public` by name.
-        max_messages: only the first so many of a user are used, so that a few heavy users do not rule.
+        max_messages: at most this many of a user's, the first, are used, so that a few heavy users do not rule.
         validation_share: of a client's messages in time, after the training part.
         test_share: of a client's messages in time, at the end.
         roles: of users, by name; who is not named gets one by hash, but none that `given` names.
@@ -170,7 +170,7 @@ class LeftOut(NamedTuple):
         users: with too few messages.
         messages: of those users.
         min_messages: what is enough.
-        beyond: messages after the first so many of a user.
+        beyond: messages of a user beyond the maximum.
         max_messages: what is used of a user at most.
         not_sampled: users of whom nothing was read.
     """

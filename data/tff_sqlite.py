@@ -24,7 +24,7 @@ def load(path: Path, *, part: str = "train", max_users: int | None = None) -> Co
     Args:
         path: of the `.sqlite` file.
         part: the `split_name` to read.
-        max_users: a sample of so many; Stack Overflow has 342,477.
+        max_users: a sample of this many; Stack Overflow has 342,477.
 
     Raises:
         CorpusError: with the row that is not of the format.

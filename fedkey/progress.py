@@ -23,7 +23,7 @@ def words_bar(what: str, words: int) -> Iterator[Callable[[int], None]]:
 
 
 def megabytes(count: int) -> str:
-    """Return so many bytes for people."""
+    """Return this many bytes for people."""
     return f"{count / 1e6:.2f} MB"
 
 

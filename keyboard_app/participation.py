@@ -220,7 +220,7 @@ class Participation:
         return Snapshot(self.activity, self.problem, entries, meter, self._says(), self.unreachable)
 
     def _says(self) -> str:
-        """Say how far the app trusts whoever runs the rounds."""
+        """Say how far the app trusts the server's operator."""
         try:
             profile = self._anchored().profile
         except TrustError as error:

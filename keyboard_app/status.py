@@ -166,7 +166,7 @@ class Status:
         shortcuts: What each short form stands for.
         logged: Number of messages and of words in the typing log.
         problem: One sentence for the banner; empty if all is well.
-        trust: What the app protects from whoever runs the rounds, and what not, in plain words; empty if not known.
+        trust: What the app protects from the server's operator, and what not, in plain words; empty if not known.
     """
 
     profile: str

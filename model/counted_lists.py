@@ -1,7 +1,7 @@
 """The two lists that phones count over: n-grams of the public one, and candidate words that they vote for.
 
-Both come with an export, whoever has pinned that has pinned what may be asked. What all phones counted is one vector
-over both: sums of n-grams, then the share of phones that voted for each word.
+Both come with an export, so an app that has pinned the export has pinned what may be asked. What all phones counted is
+one vector over both: sums of n-grams, then the share of phones that voted for each word.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """N-grams that phones count together: a public list, what one phone counts, and the n-gram that a sum of counts makes.
 
-The list is a function of the public n-gram alone: its likeliest n-grams, so that whoever has pinned that file has
+The list is a function of the public n-gram alone: its likeliest n-grams, so that an app that has pinned that file has
 pinned what may be asked. A phone's counts are one vector; their sum is all that anybody needs.
 """
 

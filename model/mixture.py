@@ -64,7 +64,7 @@ class Mixture:
             raise ValueError("the weights of a mixture must not be negative and must add up to 1")
 
     def of_size(self, size: int) -> bool:
-        """Return whether all parts are about so many pieces."""
+        """Return whether all parts are about this many pieces."""
         return all(table.size == size for table in self.tables)
 
     def mixed(self, network: Floats, contexts: Sequence[Sequence[int]]) -> Floats:

@@ -1,7 +1,7 @@
 """Fine-tuning on the phone: personal weights, kept only if they predict the user's own later text better.
 
 Wang et al. 2019, "Federated evaluation of on-device personalization" (https://arxiv.org/abs/1910.10252), with the gate
-that they call for: whoever would be harmed keeps the shared model.
+that they call for: a user who would be harmed keeps the shared model.
 """
 
 from collections.abc import Callable

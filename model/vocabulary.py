@@ -30,7 +30,7 @@ CANDIDATES = "candidates.txt.gz"
 _SPECIAL = {"<pad>": PAD, "<unk>": UNKNOWN, "<s>": BOUNDARY}
 
 _WORDS_TYPED = 3000
-"""Words of a phone's messages, roughly: who uses a word at all uses it once in so many."""
+"""Words of a phone's messages, roughly: who uses a word at all uses it once in this many words."""
 
 
 class VocabularyError(ValueError):

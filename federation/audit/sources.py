@@ -53,7 +53,7 @@ class HttpSource:
         url: of it; plain HTTP only within this machine.
         max_bytes: to download in all.
         transport: what carries requests; httpx's own if there is none.
-        sleep: waits so many seconds, if the server asks for it.
+        sleep: waits this many seconds, if the server asks for it.
 
     Raises:
         AuditError: the URL would send plain HTTP over a network.

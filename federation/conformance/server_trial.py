@@ -42,10 +42,10 @@ class ServerTrial:
     Args:
         client: carries requests; its base URL is the server's.
         anchors: what an app of the server brings along.
-        enrol: has the authority vouch for a phone.
-        phones: that take part; the server has to open a round for so many.
+        enrol: has the authority certify a phone.
+        phones: that take part; the server has to open a round for this many.
         clock: seconds since 1970.
-        pause: waits so many seconds.
+        pause: waits this many seconds.
         patience_seconds: for which a round, and each of its steps, is waited for.
         show: told of each check as it comes.
     """

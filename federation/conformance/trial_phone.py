@@ -39,7 +39,7 @@ class Wire:
         client: carries requests; its base URL is the server's.
         server_key: raw.
         clock: seconds since 1970.
-        pause: waits so many seconds.
+        pause: waits this many seconds.
         patience_seconds: for how long an answer is waited for.
         oddities: answers with a status that the endpoint does not have, or refusals without a sentence.
     """
@@ -102,7 +102,7 @@ class TrialPhone:
 
     Args:
         wire: to the server.
-        enrol: has the authority vouch for it.
+        enrol: has the authority certify it.
     """
 
     def __init__(self, wire: Wire, enrol: Enrol) -> None:
@@ -124,7 +124,7 @@ class TrialPhone:
         server_key: bytes | None = None,
         nonce: bytes = b"",
     ) -> dict[str, str]:
-        """Return the headers of a request, signed so many seconds later, with another key or for another server."""
+        """Return the headers of a request, signed this many seconds later, with another key or for another server."""
         return request_signing.sign(
             key or self.key,
             self.credential,

@@ -22,7 +22,7 @@ class Certificates:
     Args:
         store: of the device.
         connection: to the server.
-        renew: has the authority vouch for the device in the present epoch, and keeps the credential.
+        renew: has the authority certify the device for the current epoch, and keeps the credential.
         required: whether a server without a list of revoked devices is refused.
     """
 
@@ -37,7 +37,7 @@ class Certificates:
         """Ask for a certificate of the present epoch, once in an epoch unless it fails.
 
         Raises:
-            PhoneError: the authority does not answer, or does not vouch for the device.
+            PhoneError: the authority does not answer, or does not certify the device.
         """
         credential, epoch = self._store.credential, epoch_of(self._connection.now)
         if credential is None or (credential.epoch < epoch and self._asked != epoch):

@@ -78,7 +78,7 @@ class DeviceClient:
         train: makes an update.
         conditions: how the device is at the moment.
         anchors: what the app brings and no server may change.
-        renew: has the authority vouch for the device in the present epoch, and keeps the credential.
+        renew: has the authority certify the device for the current epoch, and keeps the credential.
         needed: conditions that the owner asks for, whatever the task does.
         shipped: returns the weights that the app came with; needed if the policy bounds how far models may move.
         admits: see `ModelSource`.

@@ -274,10 +274,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def enrol(url: str, store: PhoneStore, *, transport: httpx.BaseTransport | None = None) -> None:
-    """Have the enrolment service at `url` vouch for the device in the present epoch, and keep its credential.
+    """Have the enrolment service at `url` certify the device for the current epoch, and keep its credential.
 
     Raises:
-        DistrustError: plain HTTP beyond this machine, or the service vouches for another device.
+        DistrustError: plain HTTP beyond this machine, or the service certifies another device.
         UnreachableError, ServerRefusedError: the service does not answer, or refuses.
     """
     with http_client(url, transport) as client:

@@ -32,7 +32,7 @@ class AskedList(NamedTuple):
 
 @dataclass(frozen=True)
 class PinnedLists:
-    """The only lists that an app counts over; whoever chooses one asks questions, so no server may.
+    """The only lists that an app counts over: choosing a list is asking a question, so no server may.
 
     Attributes:
         ngrams: of the app's public n-gram.

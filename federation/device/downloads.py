@@ -31,7 +31,7 @@ class Downloads:
         return kept is not None and codec.sha256(kept) == sha256
 
     def fetched(self, sha256: str, round_id: int | None) -> bytes:
-        """Return what has a hash; whoever admits it keeps it.
+        """Return what has a hash; the caller that admits it keeps it.
 
         Raises:
             ServerRefusedError, UnreachableError: see `Connection.download`, or what came is something else.

@@ -8,7 +8,7 @@ from federation.protocol.drop_reasons import DropReason
 from model.layout import FlatVector
 
 SHOWN_COORDINATES = 4096
-"""Of its last update, a phone keeps so many to show its owner."""
+"""Of its last update, a phone keeps this many to show its owner."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class PhoneStore(PhoneDatabase):
         return None if self._pseudonym is None else self._pseudonym[1]
 
     def enrolment_request(self) -> bytes:
-        """Return a request for the authority: to vouch for a pseudonym that nobody else has seen yet.
+        """Return a request for the authority: to certify a pseudonym that nobody else has seen yet.
 
         It is drawn once, and asked for until the authority has answered.
         """

@@ -31,7 +31,7 @@ class LocalTraining:
         texts: returns the messages to learn from, oldest first.
         device_class: whose budget holds.
         min_rows: with fewer rows of text the phone leaves the round.
-        max_steps: batches that the device can do, whatever more the server allows, of so many batches and tokens.
+        max_steps: batches that the device can do, whatever more the server allows, of this many batches and tokens.
         monotonic: seconds, for the budget.
         public: public n-gram, which the list of counting rounds follows from; candidates are the vocabulary's.
     """

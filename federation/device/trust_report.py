@@ -32,7 +32,7 @@ _ALWAYS_OPEN = (
 
 
 def of_profile(profile: TrustProfile, dimension: int) -> Iterator[str]:
-    """Return lines about a profile, for a model of so many weights."""
+    """Return lines about a profile, for a model of this many weights."""
     yield f"trust profile: {profile.name}. {profile.says}"
     yield f"holds: {profile.min_phones} phones or more in every sum; plans, models and log signed by the app's server"
     if profile.min_noise_multiplier:

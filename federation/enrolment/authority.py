@@ -1,4 +1,4 @@
-"""The enrolment authority's folder: its key, which devices it vouches for, and which it no longer does.
+"""The enrolment authority's folder: its key, which devices it certifies, and which it has revoked.
 
 authority.key     raw Ed25519 private key, readable by the owner only
 authority.pub     raw public key, which round servers and phones pin
@@ -106,7 +106,7 @@ class AuthorityFolder:
         return self._revoked
 
     def enrol(self, request: bytes) -> Credential:
-        """Vouch for a device in the present epoch: for one pseudonym of it, which it may ask for again.
+        """Certify a device for the current epoch: one pseudonym of it, which it may ask for again.
 
         Args:
             request: `EnrolmentRequest.signed`.
@@ -146,7 +146,7 @@ class AuthorityFolder:
         return self._issuer.issue(told.pseudonym, epoch)
 
     def revoke(self, device_id: bytes) -> None:
-        """Vouch for a device no longer, and write the list anew.
+        """Revoke a device, and write the list anew.
 
         Args:
             device_id: of the device, or one of its pseudonyms, as a round server knows it.

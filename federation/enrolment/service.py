@@ -17,12 +17,12 @@ _LOG = logging.getLogger("fedkey.enrolment")
 
 
 def create_desk(authority: AuthorityFolder, *, rates: RateLimits) -> Flask:
-    """Return a WSGI application that enrols whoever asks.
+    """Return a WSGI application that enrols anyone who asks.
 
     Whether a device is one person's phone is for its operator to find out: put an attestation service in front.
 
     Args:
-        authority: The authority that vouches.
+        authority: The authority.
         rates: Maximum rates of requests.
     """
     app = Flask("fedkey-enrolment", static_folder=None)

@@ -19,7 +19,7 @@ class SlowNetwork(httpx.BaseTransport):
     Args:
         inner: what really carries them.
         device: whose network it is.
-        sleep: waits for so many seconds.
+        sleep: waits for this many seconds.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SlowTraining:
     Args:
         train: in the speed of this machine.
         device: of the scenario.
-        sleep: waits for so many seconds.
+        sleep: waits for this many seconds.
         monotonic: seconds.
     """
 

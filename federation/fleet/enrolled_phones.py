@@ -67,7 +67,7 @@ def enrolled_phones(
 
 
 def enrol_at(authority: AuthorityFolder, store: PhoneStore) -> None:
-    """Have an authority on this machine vouch for a device in the present epoch, and keep its credential.
+    """Have an authority on this machine certify a device for the current epoch, and keep its credential.
 
     Raises:
         ServerRefusedError: it does not.

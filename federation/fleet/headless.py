@@ -110,7 +110,7 @@ class HeadlessSettings:
     """How headless phones behave.
 
     Attributes:
-        scenario: which phones there are, when they can be had, and where they are killed, to start anew.
+        scenario: which phones there are, when they are available, and where they are killed, to start again.
         policy: what they agree to.
         day_seconds: that a day of the scenario takes.
     """
@@ -126,7 +126,7 @@ class HeadlessPhone:
     Args:
         folder: of its store.
         url: of the round server.
-        enrol: has the authority vouch for the device in the present epoch, and keeps the credential.
+        enrol: has the authority certify the device for the current epoch, and keeps the credential.
         typist: whose messages it learns from.
         pool: that trains.
         anchors: of the app.

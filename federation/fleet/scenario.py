@@ -1,4 +1,4 @@
-"""The scenario: which phones there are, when they can be had, and where they fail, as one typed TOML file.
+"""The scenario: which phones there are, when they are available, and where they fail, as one typed TOML file.
 
 The same file drives the simulation's virtual clock (`federation.fleet.virtual_clock`) and headless phones. What a phone
 does follows from the scenario, a seed and its number alone, so both see the same fleet, and any part of a run can be
@@ -84,7 +84,7 @@ class DropOut(Ranged):
 
     @classmethod
     def of_round(cls, share: float) -> "DropOut":
-        """Return the drop-out of which so many phones do not come to the end of a round, as many in each step."""
+        """Return the drop-out of which this many phones do not come to the end of a round, as many in each step."""
         each = 1 - (1 - share) ** (1 / len(STEPS))
         return cls(advertise=each, share=each, upload=each, confirm=each, unmask=each)
 
@@ -242,12 +242,12 @@ class Device:
         return _uniform(self._seed, self.index, step, round_id) < self._drop_out.at(step)
 
     def steps(self, batches: int, tokens: int) -> int:
-        """Return how many of so many batches, with so many tokens in all, are within its budget: at least one."""
+        """Return how many of this many batches, with this many tokens in all, are within its budget: at least one."""
         in_time = self.budget.seconds * self.kind.tokens_per_second * batches / max(tokens, 1)
         return max(1, min(batches, self.budget.steps, math.floor(in_time)))
 
     def train_seconds(self, tokens: int) -> float:
-        """Return how long it trains on so many tokens, at most its budget's time."""
+        """Return how long it trains on this many tokens, at most its budget's time."""
         return min(tokens / self.kind.tokens_per_second, float(self.budget.seconds))
 
     def transfer_seconds(self, traffic: Traffic) -> float:

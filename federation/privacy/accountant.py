@@ -80,7 +80,7 @@ class Account:
     """What a run costs the phone that paid most.
 
     Attributes:
-        rho: zero-concentrated differential privacy, against whoever sees all that was released.
+        rho: zero-concentrated differential privacy, against anyone who sees all that was released.
         epsilon: at `delta`.
         delta: probability that the bound may fail.
         assumptions: sentences that the guarantee rests on.

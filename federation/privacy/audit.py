@@ -75,7 +75,7 @@ class Audit:
 
 
 def _refuted(right: int, guesses: int, chance: float) -> float:
-    """Return the largest epsilon under which so many right guesses have at most this chance; 0 if none is refuted."""
+    """Return the largest epsilon under which this many right guesses have at most this chance; 0 if none is refuted."""
 
     def excess(epsilon: float) -> float:
         return float(stats.binom.sf(right - 1, guesses, 1 / (1 + math.exp(-epsilon)))) - chance

@@ -35,7 +35,7 @@ class PrivacyBudget:
     Attributes:
         limit_rho: zCDP that all rounds together may cost; infinite for none.
         max_participations: rounds that the phone joins at most.
-        minimum_separation: a phone joins no round within so many round ids of its last; 1 lets it join each.
+        minimum_separation: minimum difference between the ids of two rounds that a phone joins; 1 lets it join each.
         spent_rho: so far; infinite once a round without noise was joined.
         participations: so far.
         last_round_id: of the last round joined; 0 if none.

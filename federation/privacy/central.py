@@ -67,7 +67,7 @@ class NoiseStream:
         secret: 32 bytes that only the server knows and that no other stream has.
         rounds: noised so far.
         held: float64[buffers, dimension], in standard deviations, so that clip and encoding may change between rounds.
-            Whoever reads it can tell the noise of later rounds from that of earlier ones.
+            Anyone who reads it can tell the noise of later rounds from that of earlier ones.
     """
 
     buffers: Buffers

@@ -57,7 +57,7 @@ def round_rho(scale: NoiseScale) -> float:
 
 
 class RoundsCost(NamedTuple):
-    """What rounds cost a phone that was in each of them, against whoever runs them.
+    """What rounds cost a phone that was in each of them, against the server's operator.
 
     Attributes:
         rounds: Number of rounds.

@@ -54,7 +54,7 @@ class Cohort:
         return hashlib.sha256(_SEED_LABEL + self.nonce + b"".join(self.digests)).digest()
 
     def groups(self, group_phones: int) -> list[tuple[bytes, ...]]:
-        """Return the groups, as digests: the most of at least so many phones, of sizes that differ by one at most."""
+        """Return the groups, as digests: the most of at least this many phones, of sizes that differ by one at most."""
         return assign_min_size(self.digests, self._seed, group_phones)
 
 
@@ -94,7 +94,7 @@ class OpenedCohort:
 
         Args:
             told: of the round.
-            authority: in the epoch of the round; it vouches for every phone.
+            authority: in the epoch of the round; it certified every phone.
             roster: of the phone's group, which `Roster.check` looks at too.
             own: the phone's advertisement, the message.
 

@@ -21,7 +21,7 @@ class Commitments:
         log_size, log_root: head of the log of models, which has the model of the round.
         epoch: of the certificates that are good in the round.
         groups: hash of the nonce that groups follow from; see `federation.protocol.cohorts`.
-        group_phones: in a group at least, if so many come.
+        group_phones: in a group at least, if that many come.
         revoked: SHA-256 of the authority's signed list of revoked devices; empty if the server has none.
     """
 

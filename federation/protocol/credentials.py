@@ -1,4 +1,4 @@
-"""Credentials: which pseudonyms the enrolment authority vouches for in which epoch, and which it no longer does.
+"""Credentials: which pseudonyms the enrolment authority certifies in which epoch, and which it has revoked.
 
 A device has one identity, which only the authority knows, and in every epoch a pseudonym with keys of its own. Nothing
 that the round server or other phones see leads from the pseudonym of one epoch to that of another. The authority

@@ -1,4 +1,4 @@
-"""Messages that convict phones of having sent false shares, for whoever has to believe it: the authority, above all.
+"""Messages that convict phones of having sent false shares, for anyone who has to believe it, above all the authority.
 
 Everything in it was signed by phones under one plan. Who reads it recomputes who deviated; that holds if no more than
 a third of the cohort did, which is what secure aggregation assumes anyway.
@@ -68,7 +68,7 @@ class Evidence:
         """Return the device ids of who certainly deviated.
 
         Args:
-            authority: in the epoch of the round, which vouches for all of the group.
+            authority: in the epoch of the round, which certified the whole group.
 
         Raises:
             SecureAggregationError: a message is not what its sender signed.

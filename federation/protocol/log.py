@@ -181,7 +181,7 @@ class LogEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class LogHead:
-    """What a server says of its log to anyone, under its signature: whoever has two that contradict has a proof.
+    """What a server says of its log to anyone, under its signature: anyone who has two that contradict has a proof.
 
     Attributes:
         instance: of the server's database.

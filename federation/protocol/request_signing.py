@@ -1,7 +1,7 @@
 """Signed requests: how a phone shows a round server which device it is, without a session that a server must remember.
 
 A signature covers the server, method, target, time, nonce and body of one request, so it is worth nothing elsewhere,
-and for minutes only. Whoever replays one within them changes nothing: messages of the protocol count once, and where a
+and for minutes only. Replaying one within them changes nothing: messages of the protocol count once, and where a
 request counts each time that it is made, the server remembers nonces for as long as a signature is good.
 """
 

@@ -67,13 +67,13 @@ class TrustProfile:
         """What the profile protects from, in plain words."""
         if self.min_noise_multiplier > 0:
             return (
-                f"You need not trust whoever runs the rounds: this phone takes part only with {self.min_phones} phones "
+                f"You need not trust the server's operator: this phone takes part only with {self.min_phones} phones "
                 f"or more in a sum, adds noise of its own before anything leaves, and counts on the noise of "
                 f"{100 * self.counted_share:.0f} % of the others. It does not cover what all phones together say, nor "
-                "an operator who runs nearly all phones of a sum itself, if whoever vouches for phones helps."
+                "an operator who runs nearly all phones of a sum itself, if the authority that certifies phones helps."
             )
         return (
-            f"You trust whoever runs the rounds. They get sums of {self.min_phones} phones or more, without noise: "
+            f"You trust the server's operator, who gets sums of {self.min_phones} phones or more, without noise: "
             "with a model made for it they could read words out of a sum."
         )
 

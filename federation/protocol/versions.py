@@ -8,7 +8,7 @@ are signed, and every key of the round derives from the plan's hash, so all phon
 from collections.abc import Collection
 
 FIRST = 1
-"""Spoken by whoever names none."""
+"""Spoken by anyone who names none."""
 
 SPOKEN = (1,)
 """By this version of fedkey."""

@@ -6,17 +6,17 @@ need it. What phones are told is stored, and the coordinator opens a round when 
 """
 
 _SMALL = 5
-"""Populations of up to so many cohorts meet."""
+"""Populations of up to this many cohorts meet."""
 
 _COHORTS = 2
-"""So many cohorts of a large population come while a round lets phones in: some do not keep their appointment."""
+"""This many cohorts of a large population come while a round lets phones in: some do not keep their appointment."""
 
 JITTER = 0.2
 
 _POLLS_PER_SECOND = 100.0
 _SHORTEST_POLL_SECONDS = 1.0
 _POLLS_LEFT = 3
-"""So many polls at least fit into what is left of a step."""
+"""At least this many polls fit into what is left of a step."""
 
 
 def poll_seconds(*, phones: int, left_seconds: float) -> float:

@@ -1,7 +1,7 @@
 """When steps of a round close, who is needed, and when a round is abandoned: for the round server and for simulations.
 
 A server lets in more phones than it wants, closes a step once nobody whom it needs is missing or the deadline has come,
-cuts off whoever is later, and gives up a group of which fewer are left than secure aggregation needs (Bonawitz et al.,
+cuts off late phones, and gives up a group of which fewer are left than secure aggregation needs (Bonawitz et al.,
 Towards Federated Learning at Scale, MLSys 2019, https://arxiv.org/abs/1902.01046, section 4). It cannot tell a phone
 that vanished from one that is slow, and waits.
 """
@@ -73,7 +73,7 @@ class RoundRules:
         goal: Number of phones wanted in the sum.
         max_phones: Number of phones let in.
         minimum: Smallest number of phones in the sum of a group.
-        group_phones: Smallest number of phones in a group, if so many join.
+        group_phones: Smallest number of phones in a group, if that many join.
         finish: Share of phones that are expected to stay once they have uploaded.
         meeting_seconds: Time in which phones may join although enough are there.
         grace_seconds: Time that stragglers have to upload once as many have as are wanted.

@@ -83,7 +83,7 @@ class Selection:
 
     Attributes:
         max_phones: that are let in.
-        group_phones: in a group, at least, if so many join.
+        group_phones: in a group, at least, if that many join.
     """
 
     max_phones: int
@@ -174,7 +174,7 @@ def _group_completes(largest: int, minimum: int, upload: float, finish: float) -
 
 
 def _at_least(trials: npt.NDArray[np.int64], wanted: int, share: float) -> npt.NDArray[np.float64]:
-    """Return the probability of at least so many successes for each number of trials."""
+    """Return the probability of at least this many successes for each number of trials."""
     return np.array([np.sum(_binomial(each, share)[wanted:]) for each in trials.tolist()])
 
 

@@ -6,7 +6,7 @@ In brackets, the HTTP status with which a round server answers a phone's message
     +-- OutOfOrderError             a step was taken twice, or on a session that has ended
     +-- MalformedMessageError       [422] size, version, kind or contents
     +-- BadSignatureError           [422]
-    +-- RevokedDeviceError          [422] of a device that the authority vouches for no longer
+    +-- RevokedDeviceError          [422] of a device that the authority has revoked
     +-- MismatchError               [412] made for another plan, model or roster
     +-- ConflictingMessageError     [409] differs from what the same phone sent before
     +-- WindowClosedError           [410] the step is over, or the phone missed an earlier one
@@ -55,7 +55,7 @@ class BadSignatureError(SecureAggregationError):
 
 
 class RevokedDeviceError(SecureAggregationError):
-    """A device that the authority vouches for no longer.
+    """A device that the authority has revoked.
 
     Attributes:
         device_id: of it.

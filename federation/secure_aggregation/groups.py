@@ -48,7 +48,7 @@ def assign_min_size(device_ids: Iterable[bytes], seed: bytes, least: int) -> lis
 
 
 def count(devices: int, least: int) -> int:
-    """Return how many groups `assign_min_size` makes of so many devices."""
+    """Return how many groups `assign_min_size` makes of this many devices."""
     return max(1, devices // least) if devices else 0
 
 

@@ -39,7 +39,7 @@ class Authority:
     Attributes:
         public_key: 32 raw bytes, pinned in the app.
         epoch: whose certificates are good.
-        revoked: ids of devices that it no longer vouches for.
+        revoked: ids of devices that it has revoked.
     """
 
     public_key: bytes
@@ -51,7 +51,7 @@ class Authority:
         return Authority(self.public_key, epoch, revoked)
 
     def check(self, device_id: bytes, identity_key: bytes, certificate: bytes) -> None:
-        """Check that the authority vouches for this key of this device in this epoch.
+        """Check that the authority certified this key of this device for this epoch.
 
         Raises:
             BadSignatureError: it did not certify it, or for another epoch.

@@ -308,7 +308,7 @@ class MaskInput(_Phase):
         self._held = held
 
     def mask(self, vector: Vector) -> tuple[bytes, "ConfirmSurvivors"]:
-        """Return the masked vector; the message is uniformly random to whoever lacks the masks.
+        """Return the masked vector; the message is uniformly random to anyone who lacks the masks.
 
         Raises:
             ValueError: the vector has another format than the session's; the step may be taken again.

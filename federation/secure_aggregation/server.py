@@ -475,7 +475,7 @@ def _is_private_key(public: bytes, private: bytes) -> bool:
 class _Recovery:
     """Secrets from shares, and who sent false ones.
 
-    Who sent one false share is no longer relied on for the others: so whoever lies costs one correction, and not one
+    Who sent one false share is no longer relied on for the others: so a liar costs one correction, and not one
     for each phone of the cohort.
 
     Args:

@@ -21,7 +21,7 @@ _DECODING, COEFFICIENTS = 12, 2
 """Units of effort for the square of the number of shares."""
 
 Entropy = Callable[[int], bytes]
-"""Returns so many random bytes: `os.urandom`, or a fixed stream for known-answer tests."""
+"""Returns this many random bytes: `os.urandom`, or a fixed stream for known-answer tests."""
 
 
 def field_element(entropy: Entropy) -> bytes:
@@ -32,7 +32,7 @@ def field_element(entropy: Entropy) -> bytes:
 
 
 def field_elements(count: int, entropy: Entropy) -> list[bytes]:
-    """Return so many of them, drawn at once: a call of the system for each would take longer than all the rest."""
+    """Return this many of them, drawn at once: a call of the system for each would take longer than all the rest."""
     drawn = entropy(count * SHARE_BYTES)
     candidates = [drawn[start : start + SHARE_BYTES] for start in range(0, len(drawn), SHARE_BYTES)]
     return [each if is_field_element(each) else field_element(entropy) for each in candidates]

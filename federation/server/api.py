@@ -280,7 +280,7 @@ DESK = (
         "post",
         "/v1/enrol",
         "enrol",
-        "Vouch for a pseudonym of a device in the present epoch.",
+        "Certify a pseudonym of a device for the current epoch.",
         {
             200: "The credential.",
             403: "The request is damaged, an id has another key, the device has another pseudonym in this epoch, "

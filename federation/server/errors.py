@@ -5,7 +5,7 @@ In brackets the HTTP status::
     ServerError
     +-- BadRequestError        [400]
     +-- UnauthorisedError      [401] no credential, or one that does not let the device in
-    |   +-- RevokedError       [401] whose device the authority vouches for no longer
+    |   +-- RevokedError       [401] whose device the authority has revoked
     |   +-- ForbiddenError     [403] let in, but not for this
     +-- UnknownError           [404]
     +-- ConflictError          [409] differs from what the device sent before

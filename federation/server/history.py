@@ -43,7 +43,7 @@ class RoundSummary:
 
 
 def rounds_of(database: Database, *, last: int | None = None) -> list[RoundSummary]:
-    """Return rounds, oldest first; the `last` so many if it is given."""
+    """Return rounds, oldest first; only the `last` ones if it is given."""
     with database.read() as session:
         rows = list(session.scalars(sql.select(RoundRow).order_by(RoundRow.round_id.desc()).limit(last)))
         query = sql.select(EventRow.round_id, EventRow.kind, sql.func.count(), sql.func.sum(EventRow.size_bytes))

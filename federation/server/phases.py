@@ -81,7 +81,7 @@ def confirming(
 ) -> CollectConfirmations:
     """Return the step in which phones sign who survived, without the masked sum.
 
-    Checking signatures and shares does not need it, so only whoever unmasks reads the vectors.
+    Checking signatures and shares does not need it, so only the process that unmasks reads the vectors.
 
     Args:
         plan: of the round.

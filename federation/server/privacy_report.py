@@ -153,7 +153,7 @@ def _pay(paid: dict[str, float], phones: Iterable[str], rho: float) -> None:
 
 
 def _in_the_model(each: _Round) -> float:
-    """Return what a round costs against whoever sees only the model, whose sum has the noise of all groups."""
+    """Return what a round costs against anyone who sees only the model, whose sum has the noise of all groups."""
     if not each.groups:
         return 0.0
     scale = NoiseScale.of(each.plan)

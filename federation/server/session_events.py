@@ -57,7 +57,7 @@ REPORTED_BY_PHONES = frozenset(Event(report) for report in DeviceEvent)
 
 
 def pseudonyms(key: Ed25519PrivateKey) -> Callable[[bytes], str]:
-    """Return what gives 16 hex digits for a device id, which say nothing to whoever lacks the round server's key."""
+    """Return what gives 16 hex digits for a device id, which say nothing to anyone who lacks the round server's key."""
     secret = hashlib.sha256(b"fedkey pseudonyms v1\0" + key.private_bytes_raw()).digest()
     return lambda device_id: hmac.new(secret, device_id, hashlib.sha256).hexdigest()[:16]
 

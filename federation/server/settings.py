@@ -148,7 +148,7 @@ class RoundSettings(Ranged):
 
     @property
     def group_phones(self) -> int:
-        """Phones in a group, at least, if there are so many."""
+        """Phones in a group, at least, if there are that many."""
         return self.defence.group_phones if self.defence.enabled else UNSPLIT_PHONES
 
     def selection(self, staying: Staying | None) -> Selection:

@@ -36,7 +36,7 @@ WRITERS_IN_LINE = 6
 """Threads of a process that may wait to write; a worker has more, so that some are left for what only reads."""
 
 _ONE_STATE = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-WRITERS_LOCK = 0x6665646B  # any constant: whoever writes to a fedkey database takes it on PostgreSQL
+WRITERS_LOCK = 0x6665646B  # any constant: anyone who writes to a fedkey database takes it on PostgreSQL
 
 
 class Database:

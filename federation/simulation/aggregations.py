@@ -35,7 +35,7 @@ from federation.updates.update import Tally, Update, clip
 from federation.updates.weighted_sum import WeightedSum
 
 MeanState = list[npt.NDArray[Any]]
-"""What a mean remembers from round to round, as arrays to store; whoever reads it can tell noise by the server."""
+"""What a mean remembers from round to round, as arrays to store; anyone who reads it can tell noise by the server."""
 
 
 class Aggregation(Protocol):

@@ -121,7 +121,7 @@ class _State:
         return int(described["step"])
 
     def save(self, step: int) -> None:
-        """Keep the variables after so many steps."""
+        """Keep the variables after this many steps."""
         if self._path is None:
             return
         described = json.dumps({"training": self._training, "step": step}).encode()

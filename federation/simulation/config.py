@@ -46,7 +46,7 @@ class SimulationConfig(Ranged):
     Attributes:
         corpus: `chitchat` or the path of a corpus file or of a description; see `data.description`.
         min_messages: users of the corpus with fewer are left out; 0 for 10, or what its description says.
-        max_users: a sample of so many users of each of the corpus's files; 0 for all.
+        max_users: a sample of this many users of each of the corpus's files; 0 for all.
         language: code of what the corpus is in; found by its words if empty.
         start: what the first round begins with: `seed`, a network trained on the corpus's public users alone;
             `public`, what comes with fedkey; or the path of a model or of what `fedkey pretrain` wrote.
@@ -56,10 +56,10 @@ class SimulationConfig(Ranged):
         row_length: targets in a packed row.
         rounds: of federated averaging.
         cohort: clients in a round.
-        client_rows: at most so many rows of a client are used in a round; 0 is no limit.
+        client_rows: at most this many rows of a client are used in a round; 0 is no limit.
         schedule: of the server's learning rate over the rounds; `cosine` falls to a fiftieth.
         evaluate_every: rounds between federated evaluations.
-        evaluate_clients: at most so many clients take part in one, always the same.
+        evaluate_clients: at most this many clients take part in one, always the same.
         keep_states: how many of the latest states stay on disk.
         workers: where clients are computed: `local`, a process of this machine, or the address of one that
             `fedkey worker` started; each may stand there several times. Results do not depend on it.

@@ -29,8 +29,8 @@ class Evaluator:
     Args:
         split: the corpus's users by role.
         part: whom to judge on: `held_out`, `validation` or `test`.
-        every: only every so many-th user.
-        max_users: only the first so many of these; None is all.
+        every: only every n-th user.
+        max_users: at most this many of these; None is all.
         show: shows progress.
     """
 

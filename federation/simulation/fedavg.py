@@ -57,7 +57,7 @@ class CohortResult(NamedTuple):
         return CohortResult(delta_sum, self.weight + other.weight, _added(self.training, other.training))
 
     def weighted_sum(self, layout: Layout, phones: int, *, epochs: int = 1) -> WeightedSum:
-        """Return it as the sum of so many phones, whose rows count once however many epochs they were trained."""
+        """Return it as the sum of this many phones, whose rows count once however many epochs they were trained."""
         totals = self.training
         tally = Tally(round(self.weight / epochs), round(totals.targets), totals.loss, round(totals.hits))
         return WeightedSum(layout.flatten(self.delta_sum) / np.float32(epochs), tally, phones)

@@ -114,7 +114,7 @@ def _after(model: Checkpoint, installation: Installation, lists: CountedLists) -
 
 
 def _settings(phones: int, rounds: int) -> ServerSettings:
-    """Return rounds without the pauses that a night has room for; of so many and one, the first counts."""
+    """Return rounds without the pauses that a night has room for; the first of them, one more, counts."""
     return ServerSettings(
         optimizer=OptimizerSettings(name="sgd", learning_rate=0.3, momentum=0.0),
         rounds=RoundSettings(

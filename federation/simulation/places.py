@@ -13,7 +13,7 @@ def check_places(places: Sequence[str], *, allow_unauthenticated_network: bool) 
     """Find out whether workers may be asked where a setting says.
 
     Raises:
-        ConfigError: it names no place, or one on a network that nobody vouched for.
+        ConfigError: it names no place, or one on a network that was not declared safe.
     """
     if not places:
         raise ConfigError(f"workers names none: write {LOCAL}, or the address of one that `fedkey worker` started")
@@ -33,7 +33,7 @@ def check_listening(address: Address, *, allow_unauthenticated_network: bool) ->
     """Find out whether a worker may listen at an address.
 
     Raises:
-        ConfigError: it is on a network that nobody vouched for.
+        ConfigError: it is on a network that was not declared safe.
     """
     if not (address.is_loopback or allow_unauthenticated_network):
         raise ConfigError(

@@ -37,7 +37,7 @@ from model.word_list import common_words
 
 Encoded = list[list[int]]
 
-_FITTED_EVERY = 10  # every so many-th user's messages fit the mixture's weights
+_FITTED_EVERY = 10  # every n-th user's messages fit the mixture's weights
 _FITTED_MESSAGES = 1200
 _MAX_EXTENDING_GRAMS = 300_000  # of text that a user brings, beside those that ship
 

@@ -2,7 +2,7 @@
 
 A run can be killed at any point; started again with the same settings it goes on from its last state and ends with the
 same weights, since everything random is derived from (seed, round, client). With more rounds it goes on beyond its end,
-at the learning rates that a run of so many has from there.
+at the learning rates that a run of that length has from there.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ _FINAL_LEARNING_RATE = 0.02
 _SAMPLING, _SHUFFLING, _EVALUATION, _GROUPING = range(4)
 _DIVERGED_NATS = 1.0
 _MIXTURE_WEIGHTS = "mixture_weights"  # fitted to clients' later messages, and part of the model
-_JUDGED_BY = 10  # every so many-th public row is kept for the defence's gate
+_JUDGED_BY = 10  # every n-th public row is kept for the defence's gate
 
 
 class Run:

@@ -8,7 +8,7 @@ For example::
     "client.learning_rate" = [0.1, 0.3, 1.0]
     seed = [1, 2]
 
-    [random]                              # with each of them so many draws
+    [random]                              # with each of them this many draws
     draws = 4
     seed = 7
     [random.uniform]

@@ -1,4 +1,4 @@
-"""Several workers as one TFF context: whoever is free computes, and what a lost one was at is done again.
+"""Several workers as one TFF context: each computes when it is free, and what a lost one was at is done again.
 
 A cohort is a list of parts, and its sum adds the parts up in their order. So it is the same whichever worker computed
 which part, and if one died over it.

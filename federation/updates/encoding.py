@@ -44,7 +44,7 @@ def rounded_norm(norm: float, coordinates: int) -> float:
 
     Rounding moves each coordinate by less than one step, so norm + sqrt(coordinates) is never exceeded; but what it
     adds to the squared norm is on average 1/4 a coordinate at most (Kairouz, Liu and Steinke 2021, theorem 1,
-    https://arxiv.org/abs/2102.06387). Whoever relies on the bound rounds again until it holds.
+    https://arxiv.org/abs/2102.06387). Anyone who relies on the bound rounds again until it holds.
 
     Args:
         norm: L2 norm before rounding, in steps.
@@ -107,7 +107,7 @@ class PackedEncoding:
         return 2 * self.bound / (self.levels - 1)
 
     def words(self, coordinates: int) -> int:
-        """Return how many words so many coordinates take."""
+        """Return how many words this many coordinates take."""
         return -(-coordinates // self.per_word)
 
     def quantise(self, rotated: Reals, seed: bytes) -> Levels:
@@ -201,7 +201,7 @@ class ModularEncoding:
         return (1 << (self.wrap_bits - 1)) - 1
 
     def words(self, coordinates: int) -> int:
-        """Return how many words so many coordinates take."""
+        """Return how many words this many coordinates take."""
         return coordinates
 
     def quantise(self, rotated: Reals, seed: bytes) -> Levels:

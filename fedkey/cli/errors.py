@@ -70,7 +70,7 @@ def _sentences() -> Iterator[None]:
     except KeyboardInterrupt:
         _interrupted()
     except BrokenPipeError:
-        raise  # whoever reads has read enough; click knows what to do
+        raise  # the reader has read enough; click knows what to do
     except Exception as error:
         if os.environ.get(TRACEBACK):
             traceback.print_exc()

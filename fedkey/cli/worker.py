@@ -28,7 +28,7 @@ from fedkey.cli.output import say
 @click.option(
     "--allow-unauthenticated-network",
     is_flag=True,
-    help="Listen on another address than loopback: whoever reaches it can have this machine compute anything.",
+    help="Listen on another address than loopback: anyone who reaches it can have this machine compute anything.",
 )
 def worker(host: str, port: int, threads: int | None, limit_mb: int, allow_unauthenticated_network: bool) -> None:
     """Compute clients for `fedkey simulate --workers HOST:PORT` until it is stopped."""

@@ -22,7 +22,7 @@ MODEL = ROOT / "runs/server/export"
 """The exported model that `buildozer.spec` puts into the package."""
 
 SERVER = ROOT / "server.txt"
-"""URL of the round server, if whoever builds the package writes one."""
+"""URL of the round server, if the package is built with one."""
 
 _SERVICE = "org.fedkey.fedkey.ServiceRounds"
 _TAKING_OVER_SECONDS = 10.0

@@ -196,7 +196,7 @@ class EditorState:
             case Action.SHIFT:
                 return self.tap_shift(at)
             case Action.NEXT_LAYOUT:
-                return After(self)  # whoever draws the keys changes them
+                return After(self)  # the view changes them
             case Action.LETTERS | Action.SYMBOLS | Action.MORE_SYMBOLS | Action.EMOJI:
                 return After(replace(self, layer=Layer[key.action.name], shift_at=None, space_at=None))
 

@@ -35,7 +35,7 @@ class Component:
 
     @classmethod
     def of_user(cls, environment: Mapping[str, str] = os.environ) -> "Component":
-        """Return the files of whoever runs this."""
+        """Return the files of the user who runs this."""
         home = Path(environment.get("HOME", "~")).expanduser()
         return cls(
             Path(environment.get("XDG_DATA_HOME") or home / ".local/share"),

@@ -221,7 +221,7 @@ class Engine(IBus.Engine):  # type: ignore[name-defined]
             length = len(told.preedit)
             text.append_attribute(IBus.AttrType.UNDERLINE, IBus.AttrUnderline.SINGLE, 0, length)
             self._shown = bool(told.preedit)
-            # Whoever leaves the field keeps what is shown there: Qt sees to that by itself.
+            # An application that loses the focus keeps what is shown there: Qt sees to that by itself.
             mode = IBus.PreeditFocusMode.CLEAR if self._client == _QT else IBus.PreeditFocusMode.COMMIT
             self.update_preedit_text_with_mode(text, length, self._shown, mode)
 

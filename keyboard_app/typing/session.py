@@ -190,7 +190,7 @@ class TypingSession:
             self._ask(again=True)
 
     def _await_answer(self, characters: str) -> None:
-        """Give the model a moment for a word that is about to end: whoever types fast wants corrections, too."""
+        """Give the model a moment for a word that is about to end: anyone who types fast wants corrections, too."""
         state = self._state
         if characters and not all(map(is_letter, characters)) and state.composing:
             answered = state.offer is not None and state.offer.request == state.request

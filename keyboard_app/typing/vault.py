@@ -3,7 +3,7 @@
 Deleting is thorough in three ways. SQLite overwrites what it deletes or replaces (`secure_delete`), and its write-ahead
 log is emptied at once, so that no file has it any more when the call returns. With `forget_key` the key is changed too,
 and all that remains is sealed anew: what a flash memory or a backup of the file keeps of the old bytes cannot be read
-any more once the old key is gone. A backup of the key defeats this, and so does whoever can read the memory of the
+any more once the old key is gone. A backup of the key defeats this, and so does anyone who can read the memory of the
 running app.
 """
 

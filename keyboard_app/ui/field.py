@@ -144,7 +144,7 @@ class Field(Widget):
         return self._layout.ends(self._state.cursor)
 
     def beside(self, lines: int) -> int:
-        """Return the index so many lines below the cursor, or above it if negative."""
+        """Return the index this many lines below the cursor, or above it if negative."""
         row = self._layout.row(self._state.cursor) + lines
         if not 0 <= row < len(self._layout.lines):
             return 0 if row < 0 else len(self._state.text)

@@ -73,7 +73,7 @@ class Popup:
         return self.chosen
 
     def _place(self, x: float, count: int) -> int:
-        """Return which of so many places, from the left, is nearest to `x`."""
+        """Return which of this many places, from the left, is nearest to `x`."""
         return min(count - 1, max(0, int((x - self._left) / self._wide)))
 
     def hide(self) -> None:

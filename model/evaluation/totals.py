@@ -46,7 +46,7 @@ class Spread:
     """How evenly a model serves clients: a histogram, since a sum of histograms names nobody.
 
     Attributes:
-        clients: int64[ACCURACY_BINS], how many have an accuracy of so many percent, rounded.
+        clients: int64[ACCURACY_BINS], how many have an accuracy of this many percent, rounded.
     """
 
     clients: npt.NDArray[np.int64]
@@ -62,7 +62,7 @@ class Spread:
         return cls(np.bincount(np.array(percent, np.int64), minlength=ACCURACY_BINS))
 
     def quantile(self, percent: float) -> float:
-        """Return the accuracy, in percent, that so many percent of clients have at most; NaN without clients."""
+        """Return the accuracy, in percent, that this many percent of clients have at most; NaN without clients."""
         running = np.cumsum(self.clients)
         if not running[-1]:
             return float("nan")

@@ -195,5 +195,5 @@ def _one_word(suggester: Suggester, before: str, word: str, typed: str) -> tuple
 
 
 def _alike(shown: str, word: str) -> bool:
-    """Return whether two words differ by no more than apostrophes: whoever leaves them out means them all the same."""
+    """Return whether two words differ by no more than apostrophes: who leaves them out means them all the same."""
     return shown.replace("'", "") == word.replace("'", "")

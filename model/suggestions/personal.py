@@ -1,6 +1,6 @@
 """What the keyboard learns of its user: words, how they are written, and what follows what.
 
-A cache model (Kuhn and De Mori 1990) of the user's own n-grams. It holds what was typed: whoever stores it encrypts it.
+A cache model (Kuhn and De Mori 1990) of the user's own n-grams. It holds what was typed, so it is stored encrypted.
 """
 
 import json

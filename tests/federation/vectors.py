@@ -1,4 +1,4 @@
-"""Known answers with their inputs, for whoever writes a phone or a server: `docs/vectors`, one file for each section.
+"""Known answers with their inputs, for writers of phones and servers: `docs/vectors`, one file for each section.
 
     python -m tests.federation.vectors
 

@@ -1,4 +1,4 @@
-"""Who may see the dashboard: whoever has its token, which a browser changes for a cookie."""
+"""Who may see the dashboard: anyone who has its token, which a browser changes for a cookie."""
 
 import hashlib
 import hmac

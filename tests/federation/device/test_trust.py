@@ -100,7 +100,7 @@ def test_keys_of_another_model_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_phone_takes_no_key_from_a_server(tmp_path: Path) -> None:
-    """The authority that vouches for four Sybils and one victim would be the server's own."""
+    """The authority that certifies four Sybils and one victim would be the server's own."""
     store = PhoneStore(tmp_path)
     with pytest.raises(DistrustError, match="takes none from a server"):
         Connection(URL, store, transport=Scripted()).facts()

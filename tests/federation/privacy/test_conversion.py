@@ -1,4 +1,4 @@
-"""Epsilon from rho is `dp_accounting`'s to the last digits, for whoever does not have that library."""
+"""Epsilon from rho is `dp_accounting`'s to the last digits, for anyone who does not have that library."""
 
 import math
 

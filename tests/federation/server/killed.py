@@ -79,7 +79,7 @@ def start_in_process(job: Callable[..., None], *arguments: Any) -> Any:
 
 
 def coordinate(folder: Path, url: str, now: float, settings: RoundSettings, kill_at: int) -> None:
-    """Do what is due, once the lease of whoever came before has run out."""
+    """Do what is due, once the lease of anyone who came before has run out."""
     server = _server(folder, url, now, settings)
     points = Points(server, kill_at)
     _coordinate(server, points.point)

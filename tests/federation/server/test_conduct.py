@@ -1,4 +1,4 @@
-"""What one phone does to a server, and whoever records its requests: places, replays, false shares, and CPU."""
+"""What one phone does to a server, and anyone who records its requests: places, replays, false shares, and CPU."""
 
 import os
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def evidence(server: Server) -> list[EvidenceRow]:
 
 
 def test_a_request_that_is_sent_fifty_times_makes_one_event(serve: Callable[..., Server], clock: Clock) -> None:
-    """Whoever recorded a check-in sends it to every worker, before and after a restart."""
+    """Anyone who recorded a check-in sends it to every worker, before and after a restart."""
     workers, phone = [serve(), serve()], Phone(1)
     for server in workers:
         for _ in range(25):

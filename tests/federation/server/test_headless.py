@@ -116,7 +116,7 @@ def test_phones_vanish_in_the_step_that_the_scenario_says(site: Site, tmp_path: 
     sent = {seen.path for seen in site.wire.seen if seen.method == "POST" and seen.path.startswith("/v1/rounds/1/")}
     assert f"/v1/rounds/1/{step}" in sent
     killed, *others = ([record.reason for record in phone.store.rounds() if record.round_id == 1] for phone in phones)
-    # Whoever had not sent its keys is let in again, and refuses: it joins no round twice.
+    # Anyone who had not sent its keys is let in again, and refuses: it joins no round twice.
     assert killed == [DropReason.RESTARTED]
     for reasons in others:
         assert reasons == [DropReason.NONE]

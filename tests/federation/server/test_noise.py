@@ -143,7 +143,7 @@ def test_two_servers_of_one_key_have_noise_of_their_own(serve: Serve, clock: Clo
 def test_a_database_that_was_put_back_begins_noise_of_its_own(
     serve: Serve, clock: Clock, phones: list[Phone], tmp_path: Path, during: bool
 ) -> None:
-    """Else whoever saw both models of a round would know the difference of two sums without noise."""
+    """Else anyone who saw both models of a round would know the difference of two sums without noise."""
     server = serve()
     one_round(server, clock, phones)
     clock.now += 7200

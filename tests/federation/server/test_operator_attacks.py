@@ -96,7 +96,7 @@ class Operator:
         self.sums: list[Summed] = []
 
     def insert(self, weights: FlatVector, versions: int = 1) -> None:
-        """Make weights the current model, so many versions after the one before."""
+        """Make weights the current model, this many versions after the one before."""
         models = self.site.installation.models
         stored = models.store(self.site.installation.settings.optimizer.optimizer.initialize(weights))
         for _ in range(versions):

@@ -117,7 +117,7 @@ def test_counting_voting_and_training_take_turns_and_leave_each_others_sums_alon
 
 
 def test_a_server_that_swaps_one_word_gets_no_vote(public: Path, tmp_path: Path, clock: Clock) -> None:
-    """Whoever chooses the list asks questions: which phones typed a name, one word at a time."""
+    """Anyone who chooses the list asks questions: which phones typed a name, one word at a time."""
     asking = made(tmp_path, ("fjord", "lowkey", "zubu"))
     site = Site(tmp_path, asking, clock, SETTINGS)
     honest = Export.load(public)

@@ -121,7 +121,7 @@ class TestKeyStore:
 
 
 def readable(folder: Path, key: bytes) -> set[bytes]:
-    """Return all that whoever has the key can read out of a folder's files, in use or not."""
+    """Return all that anyone who has the key can read out of a folder's files, in use or not."""
     name, cipher, found = hashlib.sha256(key).digest()[:4], AESGCM(key), set()
     for data in (path.read_bytes() for path in folder.iterdir()):
         for start in (at for at in range(len(data)) if data.startswith(name, at)):

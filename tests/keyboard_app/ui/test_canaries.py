@@ -77,7 +77,7 @@ class SearchedPhones:
             self.search.look_at_files()
 
     def take_part(self, rounds: int) -> None:
-        """Let rounds go on until the first phone took part in so many."""
+        """Let rounds go on until the first phone took part in this many."""
         for phone in self.phones[1:]:
             for message in ("see you tomorrow then", "what are you doing", "hello there", "nothing much"):
                 phone.session.type(message)

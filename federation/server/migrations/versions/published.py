@@ -1,4 +1,4 @@
-"""The mean of each round, for whoever recomputes models; the log begins anew with entries that say more."""
+"""The mean of each round, for anyone who recomputes models; the log begins anew with entries that say more."""
 
 import sqlalchemy as sa
 from alembic import op
