@@ -1,6 +1,7 @@
 """Every word's probability at one position: the shared model's and the user's own, mixed."""
 
 import enum
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -58,6 +59,7 @@ class Candidates:
         context: Sequence[Token],
     ) -> None:
         self.context = context
+        self._model = model
         self._lexicon = lexicon
         self._own_words, self._own_index = own.learned, own.index
         self._own = np.zeros(len(own.learned))
@@ -89,6 +91,14 @@ class Candidates:
             found[i] = self._own[own[words[i]]] if words[i] in own else 0.0
         logarithms: npt.NDArray[np.float64] = np.log(found + _LEAST)
         return logarithms
+
+    def log_probability_of(self, words: Sequence[str]) -> float:
+        """Return the natural logarithm of the probability that words come here, one after the other."""
+        context, found = list(self.context), float(self.log_probabilities(words[:1])[0])
+        for one, other in itertools.pairwise(words):
+            context.append(Token(one, one, space_after=True))
+            found += self._model.log_probability(context, other)
+        return found
 
     def mass(self, prefix: str) -> float:
         """Return the probability of all words that start with `prefix`."""

@@ -1,7 +1,6 @@
 """The strip of three: next words, completions and corrections for a text that is being typed."""
 
 import functools
-import itertools
 import math
 import re
 
@@ -272,9 +271,8 @@ class Suggester:
         return (names[int(cost.argmin())], 1.0) if names and cost.min() <= _ONE_SLIP else None
 
     def _margin(self, letters: str, *, known: bool) -> float:
-        margin = _MARGIN
-        if known:
-            margin = _MARGIN_KNOWN if letters in self._lexicon.index else _MARGIN_RARE
+        of_known = _MARGIN_KNOWN if letters in self._lexicon.index else _MARGIN_RARE
+        margin = of_known if known else _MARGIN
         return margin + _CAUTION * (self.autocorrection is Autocorrection.CAUTIOUS)
 
     def _log_probability(self, candidates: Candidates, letters: str) -> float:
@@ -296,17 +294,11 @@ class Suggester:
 
     def _split(self, candidates: Candidates, letters: str) -> Split | None:
         """Return the likeliest words that were typed as one, with their probability here, less the slips' cost."""
-        best = None
+        found = []
         for split in splits(letters, self._spelling.joined):
             words = tuple(self.language.contractions.get(word, word) for word in split.words)
-            first = float(candidates.log_probabilities([words[0]])[0])
-            context, score = list(candidates.context), first - split.cost
-            for one, other in itertools.pairwise(words):
-                context.append(Token(one, one, space_after=True))
-                score += self._model.log_probability(context, other)
-            if best is None or score > best.score:
-                best = split._replace(words=words, score=score)
-        return best
+            found.append(split._replace(words=words, score=candidates.log_probability_of(words) - split.cost))
+        return max(found, key=lambda split: split.score, default=None)
 
     def _for_letters(self, candidates: Candidates, letters: str, count: int, blocked: frozenset[str]) -> Ranked:
         """Rank completions and corrections by probability of the word times that of the letters."""
