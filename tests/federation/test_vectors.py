@@ -21,7 +21,7 @@ def test_the_page_of_the_protocol_has_the_example_and_the_answers_of_this_versio
     assert page(text) == text
 
 
-_OWN = {"central noise v2", "counting", "pseudonyms v1", "scenario v1"}
+_OWN = {"central noise v2", "counting", "pseudonyms v1", "scenario v1", "votes %d"}
 """What only a server, a simulation or a screen derives from; nobody else has to."""
 
 
