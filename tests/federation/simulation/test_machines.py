@@ -20,12 +20,21 @@ from tests.federation.simulation.conftest import same
 COHORT = 24  # in three parts
 
 
+def _heed_interrupts() -> None:
+    """Undo what a shell does for tests in its background: their children would not hear of Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def working(*options: str, within: tuple[str, ...] = ()) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """Run `fedkey worker`; give its address."""
     command = [*within, sys.executable, "-m", "fedkey", "worker", "--port", "0", "--threads", "1", *options]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        preexec_fn=_heed_interrupts,  # noqa: PLW1509 - one system call
     ) as it:
         assert it.stdout is not None
         told = re.fullmatch(r"computing for who connects to (\S+); Ctrl-C ends it\n", it.stdout.readline())
