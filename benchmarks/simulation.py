@@ -1,8 +1,9 @@
-"""Speed and memory of the simulation against TFF's stock federated averaging with a stock Keras LSTM.
+"""Speed and memory of the simulation beside TFF's stock federated averaging, and a client's training by hand.
 
-Both train a network of the same sizes on the same messages of the same cohort, one local epoch, batches of as many
-messages or rows; the stock one as TFF's tutorials write it: padded messages, `keras.layers.LSTM`, a dense softmax,
-`build_weighted_fed_avg` in TFF's default execution context.
+The stock side and ours train a network of the same sizes on the same messages of the same cohort, one local epoch,
+batches of as many messages or rows; the stock one as TFF's tutorials write it: padded messages, `keras.layers.LSTM`, a
+dense softmax, `build_weighted_fed_avg` in TFF's default execution context. By hand are NumPy (the phone's engine) and
+JAX, on one thread: the same network and steps without any federation (`benchmarks.simulation_peers`).
 
     uv run python -m benchmarks.simulation
 """
@@ -13,8 +14,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import psutil
@@ -22,17 +25,26 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from benchmarks.results import CORPUS, Figure, write
+from benchmarks.simulation_peers import Train, by_jax, by_numpy
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.client_training import ClientTraining
-from federation.simulation.fedavg import Cohort, Server
+from federation.simulation.fedavg import PART_CLIENTS, Cohort, Server
 from federation.simulation.prepare import Prepared, prepared
 from federation.simulation.workers import Workers
 from fedkey.paths import cache
-from model.batches import pack
+from model.batches import Rows, pack
 from model.layout import NetworkConfig, initial_weights
 
 LENGTH = 20
 BATCH = 8
+TRAINING = ClientTraining(learning_rate=0.5, batch_rows=BATCH, dropout=0.0)
+_KINDS = {"small": ("small", None), "gboard": ("gboard", None), "few_rows": ("small", 2)}
+"""Clients of the corpus by size of the network and how many of their rows they have."""
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
 
 
 def main() -> None:
@@ -41,11 +53,21 @@ def main() -> None:
     parser.add_argument("--cohort", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=100, help="rounds whose memory is watched, 30 or more")
     parser.add_argument("--timed-rounds", type=int, default=5, help="rounds that each side is timed over, in turn")
-    parser.add_argument("--side", choices=["ours", "stock", "memory"], help=argparse.SUPPRESS)
+    parser.add_argument("--large-cohort", type=int, default=2000, help="clients in a round whose memory is watched")
+    parser.add_argument("--hand-clients", type=int, default=40, help="clients that are also trained by hand")
+    parser.add_argument(
+        "--side", choices=["ours", "stock", "memory", "large", "workers", "hands"], help=argparse.SUPPRESS
+    )
     arguments = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if arguments.side == "memory":
         print(json.dumps(_memory(arguments.cohort, arguments.rounds)))
+    elif arguments.side == "large":
+        print(json.dumps(_large(arguments.large_cohort)))
+    elif arguments.side == "workers":
+        print(json.dumps(_two_workers(arguments.cohort, arguments.timed_rounds)))
+    elif arguments.side == "hands":
+        print(json.dumps(_hands(arguments.hand_clients)))
     elif arguments.side:
         side = _ours if arguments.side == "ours" else _stock
         print(json.dumps(side(arguments.cohort, arguments.timed_rounds)))
@@ -56,14 +78,19 @@ def main() -> None:
 def _compare(arguments: argparse.Namespace) -> None:
     def run(side: str) -> dict[str, float]:
         options = [f"--cohort={arguments.cohort}", f"--rounds={arguments.rounds}"]
-        options += [f"--timed-rounds={arguments.timed_rounds}", f"--side={side}"]
+        options += [f"--timed-rounds={arguments.timed_rounds}", f"--large-cohort={arguments.large_cohort}"]
+        options += [f"--hand-clients={arguments.hand_clients}", f"--side={side}"]
         with tempfile.TemporaryFile("w+") as output:
-            subprocess.run([sys.executable, "-m", "benchmarks.simulation", *options], stdout=output, check=True)
+            environment = os.environ | _ONE_THREAD if side == "hands" else os.environ
+            command = [sys.executable, "-m", "benchmarks.simulation", *options]
+            subprocess.run(command, stdout=output, env=environment, check=True)
             output.seek(0)
             measured: dict[str, float] = json.loads(output.read().strip().splitlines()[-1])
         return measured
 
     ours, stock, memory = run("ours"), run("stock"), run("memory")
+    large, workers, hands = run("large"), run("workers"), run("hands")
+    best = {kind: min(hands[f"numpy_{kind}"], hands[f"jax_{kind}"]) for kind in _KINDS}
     write(
         "simulation",
         [
@@ -72,8 +99,90 @@ def _compare(arguments: argparse.Namespace) -> None:
             Figure("cpu_s_per_client", ours["cpu_s_per_client"], "s", "stock TFF", stock["cpu_s_per_client"]),
             Figure("rss_growth_mb_100_rounds", memory["growth_mb"] * 100 / arguments.rounds, "MB"),
             Figure("rss_peak_mb", memory["peak_mb"], "MB", "stock TFF", stock["peak_mb"]),
+            Figure(f"peak_mb_cohort_{arguments.large_cohort}", large["peak_mb"], "MB"),
+            Figure("speedup_two_workers", workers["one"] / workers["two"], "times"),
+            *(
+                Figure(f"client_cpu_ms_{kind}", hands[f"ours_{kind}"], "ms", peer, hands[f"{peer}_{kind}"])
+                for kind in _KINDS
+                for peer in ("numpy", "jax")
+            ),
+            Figure("cpu_ratio_best_peer", max(hands[f"ours_{kind}"] / best[kind] for kind in _KINDS), "times"),
         ],
     )
+
+
+def _large(cohort: int) -> dict[str, float]:
+    """Return the most memory that a round of so many clients took; clients come again where the corpus has fewer."""
+    ready = prepared(CORPUS, cache())
+    rows, network = ready.rows(LENGTH).train, _network(ready)
+    chosen = np.random.default_rng(0).choice(len(rows), cohort, replace=cohort > len(rows))
+    peak, done = 0.0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.2):
+            peak = max(peak, _peak_mb())
+
+    with Workers() as workers:
+        half = Cohort(network, LENGTH, TRAINING, over=workers.map)
+        watching = threading.Thread(target=watch)
+        watching.start()
+        half.train(initial_weights(network, 0), [rows[client] for client in chosen])
+        done.set()
+        watching.join()
+    return {"peak_mb": peak}
+
+
+def _two_workers(cohort: int, rounds: int) -> dict[str, float]:
+    """Return the seconds of rounds on one worker of one thread, and on two."""
+    ready = prepared(CORPUS, cache())
+    rows, network = ready.rows(LENGTH).train, _network(ready)
+    chosen = np.random.default_rng(0).choice(len(rows), 5 * cohort, replace=5 * cohort > len(rows))
+    weights, clients = initial_weights(network, 0), [rows[client] for client in chosen]
+    seconds = {}
+    for name, places in (("one", ("local",)), ("two", ("local", "local"))):
+        with Workers(places, threads=1) as workers:
+            half = Cohort(network, LENGTH, TRAINING, over=workers.map)
+            half.train(weights, clients[: 2 * PART_CLIENTS * len(places)])  # compiles
+            started = time.perf_counter()
+            for _ in range(rounds):
+                half.train(weights, clients)
+            seconds[name] = time.perf_counter() - started
+    return seconds
+
+
+def _hands(clients: int) -> dict[str, float]:
+    """Return CPU milliseconds of a client's training, here and by hand, of three kinds of clients."""
+    ready = prepared(CORPUS, cache())
+    everybody = ready.rows(LENGTH).train
+    chosen = [everybody[user] for user in np.random.default_rng(0).choice(len(everybody), clients, replace=False)]
+    measured = {}
+    with Workers() as workers:
+        for kind, (size, most_rows) in _KINDS.items():
+            network = NetworkConfig.named(size, ready.vocabulary.size)
+            weights, rows = initial_weights(network, 0), [own[:most_rows] for own in chosen]
+            half = Cohort(network, LENGTH, TRAINING, over=workers.map)
+            hands = {"numpy": by_numpy(network, weights, TRAINING), "jax": by_jax(weights, TRAINING)}
+            alone = half.train(weights, rows[:1])
+            for name, train in hands.items():
+                after = [begin + delta / alone.weight for begin, delta in zip(weights, alone.delta_sum, strict=True)]
+                for one, other in zip(train(rows[0]), after, strict=True):
+                    np.testing.assert_allclose(one, other, atol=2e-3, err_msg=name)
+                measured[f"{name}_{kind}"] = _cpu_ms(partial(_each, train, rows), clients)
+            measured[f"ours_{kind}"] = _cpu_ms(partial(half.train, weights, rows), clients)
+    return measured
+
+
+def _each(train: Train, clients: Sequence[Rows]) -> None:
+    for rows in clients:
+        train(rows)
+
+
+def _cpu_ms(work: Callable[[], object], clients: int) -> float:
+    work()
+    before = _cpu_seconds()
+    work()
+    return (_cpu_seconds() - before) * 1e3 / clients
 
 
 def _cohort_messages(ready: Prepared, size: int, number: int) -> tuple[list[int], int]:
@@ -116,7 +225,7 @@ def _ours(cohort: int, rounds: int) -> dict[str, float]:
     rows = ready.rows(LENGTH).train
     network = _network(ready)
     with Workers():
-        half = Cohort(network, LENGTH, ClientTraining(learning_rate=0.5, batch_rows=BATCH, dropout=0.0))
+        half = Cohort(network, LENGTH, TRAINING)
         server = Server(network, OptimizerSettings(name="sgd", momentum=0.0))
         state = server.initialize(initial_weights(network, 0))
 
@@ -137,7 +246,7 @@ def _memory(cohort: int, rounds: int) -> dict[str, float]:
     network = _network(ready)
     seen = []
     with Workers() as worker:
-        half = Cohort(network, LENGTH, ClientTraining(learning_rate=0.5, batch_rows=BATCH, dropout=0.0))
+        half = Cohort(network, LENGTH, TRAINING)
         server = Server(network, OptimizerSettings(name="sgd", momentum=0.0))
         state = server.initialize(initial_weights(network, 0))
         for number in range(rounds):
