@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import psutil
@@ -38,7 +39,11 @@ from model.layout import NetworkConfig, initial_weights
 LENGTH = 20
 BATCH = 8
 TRAINING = ClientTraining(learning_rate=0.5, batch_rows=BATCH, dropout=0.0)
-_KINDS = {"small": ("small", None), "gboard": ("gboard", None), "few_rows": ("small", 2)}
+_KINDS: dict[str, tuple[Literal["small", "gboard"], int | None]] = {
+    "small": ("small", None),
+    "gboard": ("gboard", None),
+    "few_rows": ("small", 2),
+}
 """Clients of the corpus by size of the network and how many of their rows they have."""
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
