@@ -9,16 +9,18 @@ JAX, on one thread: the same network and steps without any federation (`benchmar
 """
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import psutil
@@ -88,7 +90,7 @@ def _compare(arguments: argparse.Namespace) -> None:
         with tempfile.TemporaryFile("w+") as output:
             environment = os.environ | _ONE_THREAD if side == "hands" else os.environ
             command = [sys.executable, "-m", "benchmarks.simulation", *options]
-            subprocess.run(command, stdout=output, env=environment, check=True)
+            _alone(command, output, environment)
             output.seek(0)
             measured: dict[str, float] = json.loads(output.read().strip().splitlines()[-1])
         return measured
@@ -114,6 +116,18 @@ def _compare(arguments: argparse.Namespace) -> None:
             Figure("cpu_ratio_best_peer", max(hands[f"ours_{kind}"] / best[kind] for kind in _KINDS), "times"),
         ],
     )
+
+
+def _alone(command: list[str], output: IO[str], environment: Mapping[str, str]) -> None:
+    """Run a side to its end, and end what it leaves behind: stock TFF's process that computes outlives its parent."""
+    process = subprocess.Popen(command, stdout=output, env=environment, start_new_session=True)
+    try:
+        failed = process.wait()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    if failed:
+        raise subprocess.CalledProcessError(failed, command)
 
 
 def _large(cohort: int) -> dict[str, float]:
