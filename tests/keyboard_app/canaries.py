@@ -36,7 +36,8 @@ class Search:
     """Looks for words in what the phone wrote and sent; what was seen once is not forgotten.
 
     Args:
-        folder: whose files are all looked at, beside those that this process opens elsewhere from now on.
+        folder: whose files are all looked at.
+        here: the phone is in this process, so files that this process opens elsewhere from now on are looked at, too.
         words: in lower case.
 
     Attributes:
@@ -44,10 +45,10 @@ class Search:
         files: all that were looked at.
     """
 
-    def __init__(self, folder: Path, words: Sequence[str]) -> None:
+    def __init__(self, folder: Path, words: Sequence[str], *, here: bool = True) -> None:
         self.found: set[tuple[str, str]] = set()
         self.files: set[str] = set()
-        self._folder = folder
+        self._folder, self._here = folder, here
         self._since = len(_written)  # what other tests wrote before is theirs
         self._forms = {word: tuple(forms(word)) for word in words}
 
@@ -58,7 +59,8 @@ class Search:
                 self.found.add((word, place))
 
     def look_at_files(self) -> None:
-        for path in {*self._folder.rglob("*"), *_written[self._since :], *_held_open()}:
+        elsewhere = {*_written[self._since :], *_held_open()} if self._here else set()
+        for path in {*self._folder.rglob("*"), *elsewhere}:
             self.look("name of a file", path.name.encode())
             try:
                 content = path.read_bytes() if path.is_file() else b""

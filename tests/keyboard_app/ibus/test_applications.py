@@ -56,7 +56,7 @@ def test_a_click_elsewhere_keeps_what_was_typed(typing: Typing, toolkit: str) ->
 
 def test_no_file_has_what_was_typed(typing: Typing) -> None:
     """Comes after all others: the search is for every secret, and for what may be learned as plain text."""
-    search = Search(typing.profile.folder.parent, (*SECRETS.values(), "tomorrow"))
+    search = Search(typing.profile.folder.parent, (*SECRETS.values(), "tomorrow"), here=False)
     search.look_at_files()
     folder = typing.desktop.folder
     for path in (*folder.glob("*.log"), *(folder / "home").rglob("*")):
