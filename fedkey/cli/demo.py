@@ -1,6 +1,7 @@
 """`fedkey demo`: the main job from beginning to end."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -59,42 +60,16 @@ from fedkey.cli.output import loading_tensorflow
     help="With --self-playing: write an animation of those phones into this GIF.",
 )
 @click.option("--restart", is_flag=True, help="Start again instead of resuming an earlier demo.")
-def demo(
-    corpus: str,
-    start: str,
-    rounds: int,
-    headless_phones: int,
-    phone_rounds: int,
-    users: int,
-    out: Path,
-    report: Path,
-    phones: int | None,
-    self_playing: bool,
-    film: Path | None,
-    restart: bool,
-) -> None:
+def demo(**options: Any) -> None:
     """Count n-grams and train on real chat, with phones and a server; then evaluate on held-out users.
 
     Takes about five minutes on two cores. The same command resumes where it was stopped.
     """
-    if self_playing and not phones:
+    if options["self_playing"] and not options["phones"]:
         raise click.UsageError("--self-playing is for the phones of --phones: give both")
-    if film and not self_playing:
+    if options["film"] and not options["self_playing"]:
         raise click.UsageError("--film is for phones that type by themselves: give --self-playing, too")
     loading_tensorflow()
     from fedkey.cli.demonstration import demonstrate
 
-    demonstrate(
-        corpus,
-        start,
-        rounds=rounds,
-        headless_phones=headless_phones,
-        phone_rounds=phone_rounds,
-        users=users,
-        out=out,
-        report=report,
-        phones=phones,
-        self_playing=self_playing,
-        film=film,
-        restart=restart,
-    )
+    demonstrate(**options)

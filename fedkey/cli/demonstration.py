@@ -43,9 +43,9 @@ _SAMPLES_SHOWN = 6
 
 
 def demonstrate(
+    *,
     corpus: str,
     start: str,
-    *,
     rounds: int,
     headless_phones: int,
     phone_rounds: int,

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,14 +47,20 @@ SETTINGS = RoundSettings(
 SECONDS = 120
 
 
+def exported_of(public: Sequence[str], folder: Path, candidates: Sequence[str] = ()) -> Export:
+    """An export with a public n-gram beside its network, which knows nothing."""
+    vocabulary = Vocabulary.train([*public] * 5, size=120)
+    if candidates:
+        vocabulary = vocabulary.with_candidates(candidates)
+    network = NetworkConfig(vocabulary.size, embedding=16, hidden=24)
+    table = build([Text([vocabulary.encode(tokenise(text)) for text in public])], size=vocabulary.size)
+    checkpoint = Checkpoint(network, initial_weights(network, 3), vocabulary, Mixture((0.2, 0.8), table))
+    return export(checkpoint, folder / "phone", version=1)
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
-    """An export with a public n-gram beside its network, which knows nothing."""
-    vocabulary = Vocabulary.train(PUBLIC * 5, size=120)
-    network = NetworkConfig(vocabulary.size, embedding=16, hidden=24)
-    table = build([Text([vocabulary.encode(tokenise(text)) for text in PUBLIC])], size=vocabulary.size)
-    checkpoint = Checkpoint(network, initial_weights(network, 3), vocabulary, Mixture((0.2, 0.8), table))
-    return export(checkpoint, tmp_path_factory.mktemp("export") / "phone", version=1)
+    return exported_of(PUBLIC, tmp_path_factory.mktemp("export"))
 
 
 @pytest.fixture

@@ -17,19 +17,12 @@ from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.shared_models import NO_COUNTS
 from keyboard_app.status import Outcome
-from model.checkpoint import Checkpoint
 from model.engine import Export
-from model.export import export
-from model.layout import NetworkConfig, initial_weights
-from model.mixture import Mixture
-from model.ngram_building import Text, build
-from model.text import tokenise
-from model.vocabulary import Vocabulary
 from tests.federation.server.http import URL, HttpPhone, Site
 from tests.federation.server.phones import Clock
 from tests.keyboard_app.conftest import AGREED
 from tests.keyboard_app.conftest import TEXT as MESSAGES
-from tests.keyboard_app.test_counting import SECONDS, SETTINGS
+from tests.keyboard_app.test_counting import SECONDS, SETTINGS, exported_of
 from tests.keyboard_app.test_participation import Network, Owner, run, started
 
 PUBLIC = [*MESSAGES * 4, "the quick brown fox jumps over a lazy dog"]
@@ -40,11 +33,7 @@ VOTING = replace(
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
-    vocabulary = Vocabulary.train(PUBLIC * 5, size=120).with_candidates(["fjord", "lowkey", "zebu"])
-    network = NetworkConfig(vocabulary.size, embedding=16, hidden=24)
-    table = build([Text([vocabulary.encode(tokenise(text)) for text in PUBLIC])], size=vocabulary.size)
-    checkpoint = Checkpoint(network, initial_weights(network, 3), vocabulary, Mixture((0.2, 0.8), table))
-    return export(checkpoint, tmp_path_factory.mktemp("export") / "phone", version=1)
+    return exported_of(PUBLIC, tmp_path_factory.mktemp("export"), ["fjord", "lowkey", "zebu"])
 
 
 @pytest.fixture

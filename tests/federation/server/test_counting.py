@@ -1,5 +1,6 @@
 """Counting rounds of a server with device clients, over HTTP but for the sockets."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,20 +56,15 @@ def listed(site: Site) -> NgramList:
     return NgramList.pinned(table)
 
 
-def phones_of(site: Site, folder: Path) -> list[HttpPhone]:
+def phones_of(site: Site, folder: Path, messages: Sequence[str] = OWN) -> list[HttpPhone]:
     """Phones that really train and count, each with one message of its own three times."""
     exported = site.installation.export
-    trainer = exported.trainer()
+    trainer, vocabulary, public = exported.trainer(), exported.vocabulary, exported.mixture.public
     return [
         HttpPhone(
-            site,
-            folder,
-            number,
-            learns=LocalTraining(
-                trainer, exported.vocabulary, lambda own=own: [own] * 3, public=exported.mixture.public
-            ),
+            site, folder, number, learns=LocalTraining(trainer, vocabulary, lambda own=own: [own] * 3, public=public)
         )
-        for number, own in enumerate(OWN)
+        for number, own in enumerate(messages)
     ]
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from federation.device import LocalTraining
 from federation.errors import ConfigError
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.plan import Mechanism, Privacy
@@ -24,8 +23,9 @@ from model.ngram_building import Text, build
 from model.text import tokenise
 from model.vocabulary import Vocabulary
 from tests.federation.server.conftest import TEXT
-from tests.federation.server.http import PUBLIC, HttpPhone, Site, run
+from tests.federation.server.http import PUBLIC, Site, run
 from tests.federation.server.phones import Clock
+from tests.federation.server.test_counting import phones_of
 from tests.federation.server.test_http import SETTINGS as TRAINING
 
 SETTINGS = replace(TRAINING, goal=6, minimum=6, words=VotingSettings(every=1), separation_seconds=60)
@@ -48,22 +48,6 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made(tmp_path_factory.mktemp("model"), CANDIDATES)
 
 
-def phones_of(site: Site, folder: Path, exported: Export) -> list[HttpPhone]:
-    """Phones that really vote, each with one message of its own three times."""
-    trainer = exported.trainer()
-    return [
-        HttpPhone(
-            site,
-            folder,
-            number,
-            learns=LocalTraining(
-                trainer, exported.vocabulary, lambda own=own: [own] * 3, public=exported.mixture.public
-            ),
-        )
-        for number, own in enumerate(OWN)
-    ]
-
-
 def lists(site: Site) -> CountedLists:
     exported = site.installation.export
     assert exported.mixture.public is not None
@@ -80,7 +64,7 @@ def test_a_word_of_several_phones_is_accepted_and_that_of_one_is_not(
     public: Path, tmp_path: Path, clock: Clock
 ) -> None:
     site = Site(tmp_path, public, clock, SETTINGS)
-    phones = phones_of(site, tmp_path, site.installation.export)
+    phones = phones_of(site, tmp_path, OWN)
     versions = site.installation.counts.versions
     run(site, phones, until=lambda: len(versions()) == 3)
     assert accepted(site) == {"lowkey"}
@@ -102,7 +86,7 @@ def test_counting_voting_and_training_take_turns_and_leave_each_others_sums_alon
 ) -> None:
     rounds = replace(SETTINGS, counting=CountingSettings(every=3, clip=60.0), words=VotingSettings(every=3))
     site = Site(tmp_path, public, clock, rounds)
-    phones = phones_of(site, tmp_path, site.installation.export)
+    phones = phones_of(site, tmp_path, OWN)
     run(site, phones, until=lambda: len(site.installation.models.versions()) == 2)
     nothing, counted, voted = site.installation.counts.versions()
     assert [each.round_id for each in (counted, voted)] == [1, 2]
@@ -122,7 +106,7 @@ def test_a_server_that_swaps_one_word_gets_no_vote(public: Path, tmp_path: Path,
     site = Site(tmp_path, asking, clock, SETTINGS)
     honest = Export.load(public)
     assert Export.load(asking).vocabulary.key == honest.vocabulary.key
-    phones = phones_of(site, tmp_path, site.installation.export)
+    phones = phones_of(site, tmp_path, OWN)
     site.installation.__dict__["export"] = honest  # what the phones' own app has
     for phone in phones:
         phone.start()
