@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 import numpy as np
 import sqlalchemy as sql
+from sqlalchemy.orm import Session
 
 from federation.device.running_round import Train
 from federation.fleet.headless import TrainerPool
@@ -18,7 +19,7 @@ from federation.protocol.steps import STEPS, Step
 from federation.protocol.task import TrainingTask
 from federation.server.installation import Installation
 from federation.server.phases import Ended
-from federation.server.round_state import plan_of
+from federation.server.round_state import RoundState, plan_of
 from federation.server.tables import MessageRow, ModelRow, RoundRow
 from federation.updates.update import Update, clip
 from model.engine import Export
@@ -124,7 +125,7 @@ class Checked:
     Attributes:
         round_id: of it.
         outcome: Its end, with the reason if there is one.
-        uploads: that the server had stored.
+        uploads: that the server had stored, of groups that were not lost.
         problems: What is wrong with it.
     """
 
@@ -143,12 +144,14 @@ def checked(installation: Installation, ledger: Ledger, round_id: int) -> Checke
         for step, device in session.execute(messages):
             stored[Step(step)].add(device)
         models = list(session.scalars(sql.select(ModelRow).where(ModelRow.round_id == round_id)))
+        uploads = stored[Step.UPLOAD]
+        if row.phase == Ended.FINISHED:
+            uploads &= _in_whole_groups(session, row)
     problems = [
         f"{len(lost)} messages of {step!r} that phones were told are stored are not"
         for step in STEPS
         if (lost := ledger.taken.get((round_id, step), set()) - stored[step])
     ]
-    uploads = stored[Step.UPLOAD]
     if row.ended is None:
         problems.append("it has ended and does not say when")
     if row.phase == Ended.FINISHED:
@@ -160,10 +163,17 @@ def checked(installation: Installation, ledger: Ledger, round_id: int) -> Checke
     return Checked(round_id, outcome, len(uploads), problems)
 
 
+def _in_whole_groups(session: Session, row: RoundRow) -> set[bytes]:
+    """Return the devices of the groups of which enough phones took every step: without those nobody can unmask one."""
+    state = RoundState.of(session, row)
+    whole = (group for group in state.groups if all(group.has_enough(step, state.rules) for step in STEPS))
+    return {device for group in whole for device in group.members}
+
+
 def _published(
     installation: Installation, ledger: Ledger, row: RoundRow, models: Sequence[ModelRow], uploads: set[bytes]
 ) -> list[str]:
-    """Return what is wrong with the sum that a round published: each stored upload counts once, and nothing else."""
+    """Return what is wrong with a round's published sum: each stored upload counts once, and nothing else."""
     if len(models) != 1:
         return [f"it finished and made {len(models)} models"]
     model, plan = models[0], plan_of(row)

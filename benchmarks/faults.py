@@ -17,7 +17,8 @@ else.
 A fault is survived if afterwards all machines answer and no process but those that were told to has ended for good, no
 request was answered with an error that nobody foresaw (500), and every round that it touched ended: finished, or
 abandoned with a reason. Every message that a phone was told is stored must be stored, and in the published sum of a
-round every stored upload must count once and nothing else, which follows from the sum and from what phones trained.
+round every stored upload must count once and nothing else, which follows from the sum and from what phones trained. The
+uploads of a group that was lost, since too few of its phones took a step, are in no sum: nobody can unmask them.
 """
 
 import argparse

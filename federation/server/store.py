@@ -31,6 +31,9 @@ from model import files
 _LOG = logging.getLogger("fedkey.store")
 
 _BUSY_SECONDS = 30.0
+_RETRY_SECONDS = 10.0
+"""After which a phone asks again where there is no room: well within a step of a round, so that it misses none."""
+
 _TURN_SECONDS = 10.0
 WRITERS_IN_LINE = 6
 """Threads of a process that may wait to write; a worker has more, so that some are left for what only reads."""
@@ -125,7 +128,7 @@ class Database:
         try:
             descriptor = os.open(f"{self._engine.url.database}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise UnavailableError("the database's folder is away or has no room: try again", 10) from error
+            raise UnavailableError("the database's folder is away or has no room: try again", _RETRY_SECONDS) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -165,7 +168,7 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        raise UnavailableError("the database does not answer or has no room: try again", 10) from error
+        raise UnavailableError("the database does not answer or has no room: try again", _RETRY_SECONDS) from error
 
 
 class Blobs:
@@ -261,4 +264,4 @@ def _answers(
         raise
     except Exception as error:  # each kind of store has errors of its own; the log names them
         _LOG.warning({"blob_store": type(error).__name__, "error": str(error)})
-        raise UnavailableError(otherwise, 60) from error
+        raise UnavailableError(otherwise, _RETRY_SECONDS) from error
