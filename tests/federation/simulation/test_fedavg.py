@@ -76,10 +76,13 @@ def test_a_large_cohort_is_summed_in_parts_to_the_same(
     whole, (updates, totals) = cohort.train(weights, clients), cohort.updates(weights, clients)
     asked = []
     train = cohort._train
-    monkeypatch.setattr(fedavg, "PART_CLIENTS", 3)
-    monkeypatch.setattr(cohort, "_train", lambda sent, rows: asked.append(len(rows)) or train(sent, rows))
+    monkeypatch.setattr(fedavg, "PART_CLIENTS", 2)
+    monkeypatch.setattr(fedavg, "GROUP_ROWS", 4)
+    monkeypatch.setattr(
+        cohort, "_train", lambda sent, part: asked.append([list(counts) for _, counts in part]) or train(sent, part)
+    )
     parts, (again, totals_again) = cohort.train(weights, clients), cohort.updates(weights, clients)
-    assert asked == [3, 3, 1]
+    assert asked == [[[1, 2, 3], [4]], [[1, 2, 3]]]
     close(parts.delta_sum, whole.delta_sum)
     assert parts.weight == whole.weight
     np.testing.assert_allclose(parts.training, whole.training, rtol=1e-6)
@@ -183,6 +186,15 @@ def test_a_client_without_rows_adds_nothing(cohort: Cohort, weights: FlatWeights
     close(found.delta_sum, expected.delta_sum)
     assert found.weight == expected.weight
     assert found.training.targets == expected.training.targets
+
+
+def test_a_client_that_diverges_adds_nothing_to_those_that_train_beside_it(weights: FlatWeights) -> None:
+    cohort, large = Cohort(NETWORK, LENGTH, replace(TRAINING, learning_rate=1000.0)), [1e18 * each for each in weights]
+    found, expected = cohort.train(large, CLIENTS), cohort.train(large, CLIENTS[2:])  # which take more steps, and one
+    close(found.delta_sum, expected.delta_sum)
+    assert (found.weight, found.training) == (1, expected.training)
+    assert np.isfinite(np.concatenate([part.ravel() for part in found.delta_sum])).all()
+    assert found.delta_sum[0].any()
 
 
 def test_nobody_simulated_is_a_sum_of_nothing(cohort: Cohort, weights: FlatWeights) -> None:
