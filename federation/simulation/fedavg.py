@@ -111,7 +111,8 @@ class Cohort:
         @tff.tensorflow.computation(weights_type, group_type)
         @tf.function
         def train_group(weights: Any, group: Any) -> Any:
-            return tuple(trained_together(tuple(weights), *group, training))
+            rows, counts = group
+            return tuple(trained_together(tuple(weights), rows, counts, training))
 
         @tff.tensorflow.computation(weights_type, rows_type)
         @tf.function
