@@ -23,7 +23,6 @@ import os
 import resource
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -35,6 +34,7 @@ import numpy.typing as npt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from benchmarks.peer_environments import command, environment
 from benchmarks.results import Figure, write
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.secure_aggregation import (
@@ -52,7 +52,6 @@ from federation.secure_aggregation.server import CollectAdvertisements
 from federation.updates.encoding import Encoding, ModularEncoding, PackedEncoding, choose
 from federation.updates.rotation import Rotation, padded
 from federation.updates.update import Tally, Update
-from fedkey.paths import cache
 
 FLOWER = "flwr==1.41.0"
 CLIP = 1.0
@@ -338,16 +337,9 @@ def _crowd(phones: int, group: int, deltas: Deltas) -> list[Figure]:
 
 def _flower(phones: int, dropped: int, parameters: int) -> dict[str, float]:
     """Measure Flower's round; makes its environment first if there is none."""
-    environment = cache() / "benchmarks" / FLOWER.replace("==", "-")
-    python = environment / "bin" / "python"
-    ready = environment / "ready"
-    if not ready.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", FLOWER], check=True)
-        ready.touch()
-    script = Path(__file__).with_name("secure_aggregation_flower.py")
-    command = [str(python), str(script), str(phones), str(dropped), str(parameters)]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    python = environment(FLOWER) / "bin" / "python"
+    theirs = command(python, "secure_aggregation_flower.py", [str(phones), str(dropped), str(parameters)])
+    output = subprocess.run(theirs, check=True, stdout=subprocess.PIPE, text=True).stdout
     measured: dict[str, float] = json.loads(output.strip().splitlines()[-1])
     return measured
 

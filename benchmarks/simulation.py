@@ -2,10 +2,14 @@
 
 The stock side and ours train a network of the same sizes on the same messages of the same cohort, one local epoch,
 batches of as many messages or rows; the stock one as TFF's tutorials write it: padded messages, `keras.layers.LSTM`, a
-dense softmax, `build_weighted_fed_avg` in TFF's default execution context. By hand are NumPy (the phone's engine) and
-JAX, on one thread: the same network and steps without any federation (`benchmarks.simulation_peers`).
+dense softmax, `build_weighted_fed_avg` in TFF's default execution context. By hand are NumPy (the phone's engine), JAX
+and PyTorch, on one thread: the same network and steps without any federation (`benchmarks.simulation_peers`). pfl
+simulates federated averaging of the same PyTorch network. All compute in float32 on the same rows, batches and steps.
 
     uv run python -m benchmarks.simulation
+
+PyTorch is Debian's (`apt install python3-torch libopenblas0-pthread`) or that of the Python that `--torch-python`
+names, since the one on PyPI brings gigabytes for graphics processors; pfl is installed beside it, in the cache.
 """
 
 import argparse
@@ -20,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
@@ -28,7 +33,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from benchmarks.results import CORPUS, Figure, write
-from benchmarks.simulation_peers import Train, by_jax, by_numpy
+from benchmarks.simulation_peers import Train, by_jax, by_numpy, by_torch, without_torch
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.simulation.client_training import ClientTraining
 from federation.simulation.fedavg import PART_CLIENTS, Cohort, Server
@@ -47,6 +52,8 @@ _KINDS: dict[str, tuple[Literal["small", "gboard"], int | None]] = {
     "few_rows": ("small", 2),
 }
 """Clients of the corpus by size of the network and how many of their rows they have."""
+_PEERS = ("numpy", "jax", "torch", "pfl")
+_TORCH = {"torch", "pfl"}
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -62,6 +69,8 @@ def main() -> None:
     parser.add_argument("--timed-rounds", type=int, default=5, help="rounds that each side is timed over, in turn")
     parser.add_argument("--large-cohort", type=int, default=2000, help="clients in a round whose memory is watched")
     parser.add_argument("--hand-clients", type=int, default=40, help="clients that are also trained by hand")
+    parser.add_argument("--peers", nargs="+", choices=_PEERS, default=_PEERS, help="that also train those")
+    parser.add_argument("--torch-python", type=Path, default=Path("/usr/bin/python3"), help="that has PyTorch")
     parser.add_argument(
         "--side", choices=["ours", "stock", "memory", "large", "workers", "hands"], help=argparse.SUPPRESS
     )
@@ -74,11 +83,14 @@ def main() -> None:
     elif arguments.side == "workers":
         print(json.dumps(_two_workers(arguments.cohort, arguments.timed_rounds)))
     elif arguments.side == "hands":
-        print(json.dumps(_hands(arguments.hand_clients)))
+        print(json.dumps(_hands(arguments.hand_clients, arguments.peers, arguments.torch_python)))
     elif arguments.side:
         side = _ours if arguments.side == "ours" else _stock
         print(json.dumps(side(arguments.cohort, arguments.timed_rounds)))
     else:
+        missing = without_torch(arguments.torch_python) if _TORCH & set(arguments.peers) else ""
+        if missing:
+            sys.exit(missing)
         _compare(arguments)
 
 
@@ -87,6 +99,7 @@ def _compare(arguments: argparse.Namespace) -> None:
         options = [f"--cohort={arguments.cohort}", f"--rounds={arguments.rounds}"]
         options += [f"--timed-rounds={arguments.timed_rounds}", f"--large-cohort={arguments.large_cohort}"]
         options += [f"--hand-clients={arguments.hand_clients}", f"--side={side}"]
+        options += [f"--torch-python={arguments.torch_python}", "--peers", *arguments.peers]
         with tempfile.TemporaryFile("w+") as output:
             environment = os.environ | _ONE_THREAD if side == "hands" else os.environ
             command = [sys.executable, "-m", "benchmarks.simulation", *options]
@@ -97,7 +110,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 
     ours, stock, memory = run("ours"), run("stock"), run("memory")
     large, workers, hands = run("large"), run("workers"), run("hands")
-    best = {kind: min(hands[f"numpy_{kind}"], hands[f"jax_{kind}"]) for kind in _KINDS}
+    best = {kind: min(hands[f"{peer}_{kind}"] for peer in arguments.peers) for kind in _KINDS}
     write(
         "simulation",
         [
@@ -111,8 +124,9 @@ def _compare(arguments: argparse.Namespace) -> None:
             *(
                 Figure(f"client_cpu_ms_{kind}", hands[f"ours_{kind}"], "ms", peer, hands[f"{peer}_{kind}"])
                 for kind in _KINDS
-                for peer in ("numpy", "jax")
+                for peer in arguments.peers
             ),
+            *(Figure(f"cpu_ratio_best_peer_{kind}", hands[f"ours_{kind}"] / best[kind], "times") for kind in _KINDS),
             Figure("cpu_ratio_best_peer", max(hands[f"ours_{kind}"] / best[kind] for kind in _KINDS), "times"),
         ],
     )
@@ -170,25 +184,31 @@ def _two_workers(cohort: int, rounds: int) -> dict[str, float]:
     return seconds
 
 
-def _hands(clients: int) -> dict[str, float]:
-    """Return CPU milliseconds of a client's training, here and by hand, of three kinds of clients."""
+def _hands(clients: int, peers: Sequence[str], torch_python: Path) -> dict[str, float]:
+    """Return CPU milliseconds of a client's training, here and by peers, of three kinds of clients."""
     ready = prepared(CORPUS, cache())
     everybody = ready.rows(LENGTH).train
     chosen = [everybody[user] for user in np.random.default_rng(0).choice(len(everybody), clients, replace=False)]
-    measured = {}
+    measured: dict[str, float] = {}
     with Workers() as workers:
         for kind, (size, most_rows) in _KINDS.items():
             network = NetworkConfig.named(size, ready.vocabulary.size)
             weights, rows = initial_weights(network, 0), [own[:most_rows] for own in chosen]
             half = Cohort(network, LENGTH, TRAINING, over=workers.map)
             hands = {"numpy": by_numpy(network, weights, TRAINING), "jax": by_jax(weights, TRAINING)}
+            hands = {name: train for name, train in hands.items() if name in peers}
+            results = {name: train(rows[0]) for name, train in hands.items()}
+            took = {name: _cpu_ms(partial(_each, train, rows), clients) for name, train in hands.items()}
+            if _TORCH & set(peers):
+                more, after = by_torch(torch_python, weights, rows, TRAINING)
+                took, results = took | more, results | after
+            took["ours"] = _cpu_ms(partial(half.train, weights, rows), clients)
             alone = half.train(weights, rows[:1])
-            for name, train in hands.items():
-                after = [begin + delta / alone.weight for begin, delta in zip(weights, alone.delta_sum, strict=True)]
-                for one, other in zip(train(rows[0]), after, strict=True):
+            expected = [begin + delta / alone.weight for begin, delta in zip(weights, alone.delta_sum, strict=True)]
+            for name, result in results.items():
+                for one, other in zip(result, expected, strict=True):
                     np.testing.assert_allclose(one, other, atol=2e-3, err_msg=name)
-                measured[f"{name}_{kind}"] = _cpu_ms(partial(_each, train, rows), clients)
-            measured[f"ours_{kind}"] = _cpu_ms(partial(half.train, weights, rows), clients)
+            measured |= {f"{name}_{kind}": milliseconds for name, milliseconds in took.items()}
     return measured
 
 
@@ -198,10 +218,12 @@ def _each(train: Train, clients: Sequence[Rows]) -> None:
 
 
 def _cpu_ms(work: Callable[[], object], clients: int) -> float:
-    work()
+    for _ in range(2):  # each of a worker's threads compiles
+        work()
     before = _cpu_seconds()
-    work()
-    return (_cpu_seconds() - before) * 1e3 / clients
+    for _ in range(2):
+        work()
+    return (_cpu_seconds() - before) * 1e3 / (2 * clients)
 
 
 def _cohort_messages(ready: Prepared, size: int, number: int) -> tuple[list[int], int]:

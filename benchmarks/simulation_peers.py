@@ -1,21 +1,30 @@
-"""The same local training by hand: the phone's NumPy engine, and the network again in JAX with a scan over time.
+"""The same local training by hand: the phone's NumPy engine, the network in JAX with a scan over time and in PyTorch.
 
-Both take the steps that a simulated client takes: SGD on clipped gradients, over its rows in order.
+All take the steps that a simulated client takes: SGD on clipped gradients, over its rows in order. PyTorch, and pfl
+which needs it, are no dependencies of this project: they run under a Python that has PyTorch (`simulation_torch`).
 """
 
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.peer_environments import command, environment, packages
 from federation.simulation.client_training import ClientTraining
 from model.batches import Rows
 from model.engine.numpy_engine import NumPyTrainer
 from model.engine.weight_files import packed
 from model.layout import FlatWeights, Layout, NetworkConfig
 from model.vocabulary import BOUNDARY, PAD
+
+PFL = ("pfl==0.6.0", "numpy<2")
 
 Train = Callable[[Rows], FlatWeights]
 """From a client's rows to its weights after training."""
@@ -87,3 +96,42 @@ def by_jax(weights: FlatWeights, training: ClientTraining) -> Train:
         return [np.asarray(value) for value in values]
 
     return train
+
+
+def without_torch(python: Path) -> str:
+    """Return in one sentence what to install so that a Python can run PyTorch and pfl; nothing if it can."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    asked = f"import sys, torch; assert sys.version.startswith('{version}.')"
+    try:
+        found = subprocess.run([str(python), "-c", asked], capture_output=True, check=False).returncode == 0
+    except OSError:
+        found = False
+    return (
+        ""
+        if found
+        else (
+            f"{python} is no Python {version} with PyTorch: install Debian's python3-torch and libopenblas0-pthread, "
+            "name another with --torch-python, or leave it and pfl out with --peers numpy jax"
+        )
+    )
+
+
+def by_torch(
+    python: Path, weights: FlatWeights, clients: Sequence[Rows], training: ClientTraining
+) -> tuple[dict[str, float], dict[str, FlatWeights]]:
+    """Train clients by PyTorch by hand and by pfl, named `torch` and `pfl`.
+
+    Returns:
+        Milliseconds of CPU a client, and the weights of the first client after its training, both by name.
+    """
+    given: dict[str, Any] = {f"weight_{number}": weight for number, weight in enumerate(weights)}
+    given |= {f"rows_{number}": rows for number, rows in enumerate(clients)}
+    numbers = {name: getattr(training, name) for name in ("learning_rate", "gradient_norm", "batch_rows")}
+    with tempfile.TemporaryDirectory() as name:
+        paths = [str(Path(name) / "input.npz"), str(Path(name) / "output.npz")]
+        np.savez(paths[0], **given, **numbers, pad=PAD, boundary=BOUNDARY)
+        variables = os.environ | {"PYTHONPATH": str(packages(environment(*PFL)))}
+        subprocess.run(command(python, "simulation_torch.py", paths), check=True, env=variables)
+        with np.load(paths[1]) as found:
+            after = {name: [found[f"{name}_{number}"] for number in range(len(weights))] for name in ("torch", "pfl")}
+            return {name: float(found[name]) for name in after}, after

@@ -34,7 +34,7 @@ SMALL = {
     "secure_aggregation": "--phones 10 --parameters 1000 --flower-up-to 0 --crowd 20 --group 10",
     "secure_aggregation_recall": "--rounds 1 --cohort 3 --seeds 1 --encodings lane4",
     "server": "--workers 2 --phones 6 --check-ins 20 --hidden 16 --advertise 10 20 --fleet 8",
-    "simulation": "--cohort 2 --rounds 30 --timed-rounds 1 --large-cohort 20 --hand-clients 2",
+    "simulation": "--cohort 2 --rounds 30 --timed-rounds 1 --large-cohort 20 --hand-clients 2 --peers numpy jax",
     "trap": "--phones 3 --lengths 1 --amplitudes 1 --noise 0.5 --draws 1",
     "typing": "--corpus {corpus} --share 0.1",
 }
