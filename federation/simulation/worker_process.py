@@ -98,6 +98,7 @@ class _WorkerProcess:
         self._binary: asyncio.subprocess.Process | None = None
         self._port = 0
         self._connections = 0
+        self._relays: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Work until standard input is closed.
@@ -109,7 +110,7 @@ class _WorkerProcess:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), closed.set)  # nobody writes: it is the end
         keeping = asyncio.create_task(self._keep())
         stopping = asyncio.create_task(closed.wait())
-        async with await asyncio.start_server(self._relay, sock=self._listener, limit=_CHUNK_BYTES):
+        async with await asyncio.start_server(self._accept, sock=self._listener, limit=_CHUNK_BYTES):
             await asyncio.wait([keeping, stopping], return_when=asyncio.FIRST_COMPLETED)
         if keeping.done():
             keeping.result()
@@ -144,11 +145,17 @@ class _WorkerProcess:
             await asyncio.sleep(_RESTART_SECONDS)
         raise WorkerError("TFF's worker_binary does not start: run `fedkey doctor`")
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Relay a connection in a task of our own: asyncio's reports one that ends with this process as a failure."""
+        relay = asyncio.create_task(self._relay(reader, writer))
+        self._relays.add(relay)
+        relay.add_done_callback(self._relays.discard)
+
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass bytes between a connection and the binary until either side closes it."""
         self._connections += 1
         try:
-            with contextlib.suppress(OSError, asyncio.CancelledError):  # at the end of this process
+            with contextlib.suppress(OSError):
                 to, back = await self._connected()
                 one_way, other_way = asyncio.create_task(_pump(reader, back)), asyncio.create_task(_pump(to, writer))
                 await asyncio.wait([one_way, other_way], return_when=asyncio.FIRST_COMPLETED)

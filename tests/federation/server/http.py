@@ -41,6 +41,7 @@ class Seen:
         body: of the request.
         status: of the answer.
         answer: its body.
+        answer_headers: of the answer, in small letters.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Seen:
     body: bytes
     status: int
     answer: bytes
+    answer_headers: dict[str, str]
 
 
 class Wire(httpx.BaseTransport):
@@ -73,7 +75,8 @@ class Wire(httpx.BaseTransport):
         response = inner.handle_request(request)
         answer = response.read()
         path = request.url.raw_path.decode()
-        self.seen.append(Seen(request.method, path, dict(request.headers), body, response.status_code, answer))
+        headers, told = dict(request.headers), dict(response.headers)
+        self.seen.append(Seen(request.method, path, headers, body, response.status_code, answer, told))
         if self.lose_answer(request):
             raise httpx.ReadError("lost", request=request)
         return httpx.Response(

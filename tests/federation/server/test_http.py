@@ -1,6 +1,7 @@
 """Device clients and server through the whole of HTTP but the sockets."""
 
 import base64
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from federation.protocol.policy import PhonePolicy
 from federation.server.settings import RoundSettings
 from federation.server.tables import EventRow
 from federation.updates.update import clip
+from model import files
 from tests.federation.server.http import HttpPhone, Site, run
 from tests.federation.server.phones import GROUPS_OF_FOUR, Clock
 
@@ -96,6 +98,32 @@ def test_an_answer_that_is_lost_is_asked_for_again(site: Site, phones: list[Http
     site.wire.lose_answer = first_time
     run(site, phones, until=lambda: versions(site) == 2)
     assert any(path.split()[0].endswith("/unmask") for path in lost)
+
+
+def test_where_there_is_no_room_phones_come_again_with_the_same_bytes_in_time(
+    site: Site, phones: list[HttpPhone], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, is_full = files.write, True
+
+    def written(path: Path, content: bytes, **options: bool) -> None:
+        if is_full and "rounds" in path.parts:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content, **options)
+
+    def uploads(status: int) -> dict[bytes, bytes]:
+        seen = (each for each in site.wire.seen if each.path.endswith("/upload") and each.status == status)
+        return {_device(each): each.body for each in seen}
+
+    monkeypatch.setattr(files, "write", written)
+    run(site, phones, until=lambda: len(uploads(503)) == SETTINGS.minimum)
+    assert not uploads(204)
+    is_full = False
+    run(site, phones, until=lambda: versions(site) == 2)
+    assert uploads(503).items() <= uploads(204).items()
+    reasons = {phone.store.rounds()[0].reason for phone in phones if phone.store.key.device_id in uploads(503)}
+    assert reasons == {DropReason.NONE}
+    refused = [each for each in site.wire.seen if each.path.endswith("/upload") and each.status == 503]
+    assert {each.answer_headers["retry-after"] for each in refused} == {"10"}
 
 
 def test_rounds_go_on_when_the_server_restarts_all_the_time(site: Site, phones: list[HttpPhone]) -> None:

@@ -13,11 +13,18 @@ from contextlib import ExitStack, contextmanager
 import psutil
 import pytest
 
+from federation.simulation import fedavg
 from federation.simulation.report import RoundReport, Watcher
 from federation.simulation.run import Run
 from tests.federation.simulation.conftest import same
 
 COHORT = 24  # in three parts
+
+
+@pytest.fixture(autouse=True)
+def _ungrouped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients are few and small here: together they would be one part."""
+    monkeypatch.setattr(fedavg, "GROUP_ROWS", 1)
 
 
 def _heed_interrupts() -> None:

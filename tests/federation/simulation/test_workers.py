@@ -1,5 +1,7 @@
+import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -98,6 +100,29 @@ def test_nobody_but_its_starter_reaches_tffs_own_process() -> None:
         ours = [c for c in psutil.Process(workers.pids[0]).net_connections() if c.status == psutil.CONN_LISTEN]
         assert {c.laddr.ip for c in ours} == {"127.0.0.1"}
         assert Path(f"/proc/{inner.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+
+
+def test_a_connection_that_comes_when_a_worker_ends_is_no_failure() -> None:
+    said: list[object] = []
+
+    def relaying() -> list["asyncio.Task[object]"]:
+        return [each for each in asyncio.all_tasks() if "_relay" in repr(each.get_coro())]
+
+    async def ended_meanwhile(listener: socket.socket) -> None:
+        worker = worker_process._WorkerProcess(listener, threads=1, limit_bytes=0)
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        async with await asyncio.start_server(worker._accept, sock=listener):
+            with socket.create_connection(listener.getsockname()):
+                while not (relays := relaying()):  # noqa: ASYNC110 - asyncio's own work is waited for
+                    await asyncio.sleep(0)
+                for relay in relays:  # they have not begun
+                    relay.cancel()
+                await asyncio.wait(relays)
+                await asyncio.sleep(0)
+
+    with listen(Address("127.0.0.1", 0)) as listener:
+        asyncio.run(ended_meanwhile(listener))
+    assert not said
 
 
 def test_parts_are_yielded_in_order_whoever_computes_them() -> None:
