@@ -43,7 +43,7 @@ from fedkey.paths import RUNS
 from model.layout import FlatVector
 
 ASKED = "mother"
-TRAP_PIECES, TRAP_AMPLITUDE = 4, 3.0
+TRAP_PIECES, TRAP_AMPLITUDE = 4, 10.0
 
 _TIMES_TYPED = 3
 _FEW = 5

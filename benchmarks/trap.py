@@ -3,9 +3,9 @@
     uv run python -m benchmarks.trap
 
 The server changes no more than some units of the public start. One unit sees a trigger word; each of the others is
-set one piece after the one before it, and writes into a coordinate of the output that no other unit writes into any
-more. What a phone types after the trigger then shows in that coordinate's column of the embedding's gradient, and so
-in the sum of all phones' updates (after Fowl et al. 2022, https://arxiv.org/abs/2201.12675, for recurrent networks).
+set one piece after the one before it, and writes into a coordinate that no other unit writes or reads any more. What a
+phone types after the trigger then shows in that coordinate's column of the embedding's gradient, and so in the sum of
+all phones' updates (after Fowl et al. 2022, https://arxiv.org/abs/2201.12675, for recurrent networks).
 Measured is how far the trapped model is from the good one, what it costs held-out text, and how many of the pieces
 that one phone typed after the trigger the server reads off the sum of all phones: without noise, and with that of the
 untrusted profile's floor when nobody's noise is missing. The server chooses how phones train, within their ceilings.
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.results import CORPUS, Figure, write
 from federation.protocol.trust import UNTRUSTED
@@ -61,9 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--phones", type=int, default=UNTRUSTED.min_phones)
     parser.add_argument("--lengths", type=int, nargs="+", default=[1, 4, 14], help="of registers")
-    parser.add_argument("--amplitudes", type=float, nargs="+", default=[1.0, 30.0], help="that they write with")
+    parser.add_argument("--amplitudes", type=float, nargs="+", default=[3.0, 10.0, 40.0], help="that they write with")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.03, UNTRUSTED.min_noise_multiplier])
-    parser.add_argument("--draws", type=int, default=5, help="of the noise")
+    parser.add_argument("--draws", type=int, default=40, help="of the noise")
     arguments = parser.parse_args()
     start = public_start.load("small")
     ready = prepared(CORPUS, cache(), vocabulary=start.vocabulary)
@@ -99,21 +100,39 @@ def trapped(start: Checkpoint, good: FlatVector, length: int, amplitude: float) 
     bias, projection = weights["gate_bias"], weights["projection"]
     trigger = int(start.vocabulary.encode(tokenise(TRIGGER))[-1])
     units = np.argsort(np.linalg.norm(projection, axis=1))[:length]
-    columns = np.argsort(np.linalg.norm(projection, axis=0))[:length]
-    direction = embedding[trigger] - embedding.mean(axis=0)
+    columns = np.argsort(sum((part**2).sum(axis=1) for part in (projection.T, kernel, recurrent)))[:length]
+    kernel[columns], recurrent[columns] = 0, 0
+    middle = embedding.mean(axis=0)
+    direction = _telling(embedding - middle, trigger, columns)
     for at, (unit, column) in enumerate(zip(units, columns, strict=True)):
         gates = [unit, hidden + unit, 2 * hidden + unit]  # candidate, forget, output
         kernel[:, gates], recurrent[:, gates] = 0, 0
         bias[gates] = CANDIDATE, FORGET, -OPENED / 2
         projection[unit], projection[:, column] = 0, 0
         if at == 0:
-            kernel[:, gates[2]] = OPENED * direction / float(direction @ direction)
-            bias[gates[2]] -= OPENED * float(embedding.mean(axis=0) @ direction / (direction @ direction))
+            kernel[:, gates[2]] = OPENED * direction
+            bias[gates[2]] -= OPENED * float(middle @ direction)
         else:
             recurrent[columns[at - 1], gates[2]] = OPENED / amplitude
     for unit, column in zip(units, columns, strict=True):
         projection[unit, column] = amplitude
     return Trap(layout.flatten(list(weights.values())), [int(column) for column in columns], trigger)
+
+
+def _telling(centred: npt.NDArray[np.float32], piece: int, without: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Return what has product 1 with the embedding of a piece and small ones with all others (Fisher's discriminant).
+
+    Args:
+        centred: embeddings [V, E] minus their mean.
+        piece: one of the V.
+        without: coordinates that are not used.
+    """
+    used = centred.copy()
+    used[:, without] = 0
+    spread = used.T @ used / len(used) + np.mean(used**2) * np.eye(used.shape[1], dtype=np.float32)
+    direction = np.linalg.solve(spread, used[piece])
+    told: npt.NDArray[np.float32] = direction / float(used[piece] @ direction)
+    return told
 
 
 def summed(trainer: Trainer, trap: Trap, ready: Prepared, others: Sequence[Rows]) -> FlatVector:

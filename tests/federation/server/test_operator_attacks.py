@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.attack_operator import Summed, whole_sums
 from benchmarks.crafted_models import REGISTER_PIECES, SHOUT, pieces_in, shift_register, shouting
-from benchmarks.trap import SECRET, TRIGGER
+from benchmarks.trap import SECRET, TRIGGER, Trap, trapped
 from federation.device.training import LocalTraining
 from federation.protocol import model_codec
 from federation.protocol.drop_reasons import DropReason
@@ -55,6 +55,7 @@ SETTINGS = RoundSettings(
 )
 FLOOR = Privacy(Mechanism.SKELLAM, UNTRUSTED.min_noise_multiplier, PHONES - PHONES // 2)
 ASKED = "mother"
+TRAP_PIECES, TRAP_AMPLITUDE = 4, 10.0
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +163,26 @@ def pieces(start: Checkpoint, text: str) -> list[int]:
     return [int(piece) for piece in start.vocabulary.encode(tokenise(text))]
 
 
+def trap_in(start: Checkpoint, operator: Operator) -> Trap:
+    return trapped(start, _shipped(operator), TRAP_PIECES, TRAP_AMPLITUDE)
+
+
+def read_after_the_trigger(operator: Operator, start: Checkpoint, columns: Sequence[int]) -> int:
+    """Return how many of the pieces that one phone typed after the trigger the latest sum says, one a column."""
+    typed = pieces(start, SECRET)
+    after = typed[typed.index(pieces(start, TRIGGER)[-1]) + 1 :][: len(columns)]
+    read = pieces_in(operator.latest.delta, start.network, columns)
+    return sum(one == other for one, other in zip(read, after, strict=True))
+
+
+def assert_never_taken(operator: Operator, phones: Sequence[HttpPhone]) -> None:
+    ((reason, said),) = refusals(phones)
+    assert reason is DropReason.POLICY
+    assert "away from the app's own" in said
+    assert operator.sums == []
+    assert {phone.store.model() for phone in phones} == {None}
+
+
 def refusals(phones: Sequence[HttpPhone]) -> set[tuple[DropReason, str]]:
     return {(phone.store.rounds()[0].reason, phone.client.status.reason.partition(",")[0]) for phone in phones}
 
@@ -177,16 +198,34 @@ def test_a_crafted_model_spells_what_one_of_five_phones_typed_unless_it_is_refus
     phones = operator.phones([[SECRET, *people()[0]], *people()[1:]])
     operator.play(phones)
     if profile is DISTRUSTING:
-        ((reason, said),) = refusals(phones)
-        assert reason is DropReason.POLICY
-        assert "away from the app's own" in said
-        assert operator.sums == []
-        assert {phone.store.model() for phone in phones} == {None}
+        assert_never_taken(operator, phones)
         return
-    typed = pieces(start, SECRET)
-    after = typed[typed.index(trigger) + 1 :][:REGISTER_PIECES]
-    read = pieces_in(operator.latest.delta, start.network, range(1, REGISTER_PIECES + 1))
-    assert sum(one == other for one, other in zip(read, after, strict=True)) >= REGISTER_PIECES - 2
+    assert read_after_the_trigger(operator, start, range(1, REGISTER_PIECES + 1)) >= REGISTER_PIECES - 2
+
+
+@pytest.mark.parametrize("profile", [TRUSTED, DISTRUSTING], ids=lambda profile: profile.name)
+def test_a_trap_in_a_good_model_within_the_bounds_spells_what_was_typed_unless_phones_add_noise(
+    operates: Operates, start: Checkpoint, profile: TrustProfile
+) -> None:
+    """Of two pieces or more the noised sum says the right ones by chance less than once in a million runs."""
+    operator = operates(profile)
+    trap = trap_in(start, operator)
+    distance = float(np.linalg.norm(trap.weights - _shipped(operator)))
+    assert distance < UNTRUSTED.max_drift
+    operator.insert(trap.weights, math.ceil(distance / UNTRUSTED.max_step))
+    operator.play(operator.phones([[SECRET, *people()[0]], *people()[1:]]))
+    read = read_after_the_trigger(operator, start, trap.columns)
+    assert read >= TRAP_PIECES - 1 if profile is TRUSTED else read <= 1
+
+
+def test_a_trap_beyond_the_bounds_is_never_trained_on(operates: Operates, start: Checkpoint) -> None:
+    operator = operates(DISTRUSTING)
+    weights = trap_in(start, operator).weights
+    distance = float(np.linalg.norm(weights - _shipped(operator)))
+    operator.insert(weights, math.ceil(distance / UNTRUSTED.max_step) - 1)  # one version too early
+    phones = operator.phones([[SECRET, *people()[0]], *people()[1:]])
+    operator.play(phones)
+    assert_never_taken(operator, phones)
 
 
 @pytest.mark.parametrize("profile", [TRUSTED, DISTRUSTING], ids=lambda profile: profile.name)
@@ -205,7 +244,7 @@ def test_hits_count_how_often_a_word_was_typed_unless_they_are_noised(
         return
     plan, _ = operator.told(1)
     assert plan.session.vector.counters == 0
-    assert abs(summed.hits - typed) > 1  # of a deviation of 14,000: once in 20,000 runs it is not
+    assert summed.hits != typed  # with a deviation of 14,000, and not rounded to whole words
     metrics = operator.site.installation.models.versions()[-1].metrics
     assert metrics["examples"] != PHONES
 
