@@ -72,7 +72,7 @@ def test_the_phone_gets_neither_tensorflow_nor_flask_and_is_small(tmp_path: Path
     window = [python, "-m", "fedkey", "keyboard", "--model", "phone", "--profile", "anna", "--profiles", tmp_path]
     with subprocess.Popen(window, cwd=tmp_path, env=environment | {"SDL_VIDEODRIVER": "offscreen"}) as opened:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 200
             while not (tmp_path / "anna" / "typing.sqlite").exists() and time.monotonic() < deadline:
                 time.sleep(0.2)  # it reads and makes that only after the first frame
             assert opened.poll() is None

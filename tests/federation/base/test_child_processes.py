@@ -72,7 +72,7 @@ def test_what_is_supervised_is_started_again_while_others_are_forked(tmp_path: P
         "        os._exit(0)\n"
         "    return child\n"
         "children = [forked() for _ in range(150)]\n"
-        "before, until = os.path.getsize(begun), time.monotonic() + 30\n"
+        "before, until = os.path.getsize(begun), time.monotonic() + 50\n"
         "while os.path.getsize(begun) == before and time.monotonic() < until:\n"
         "    time.sleep(0.05)\n"
         "print(os.path.getsize(begun) > before, flush=True)\n"

@@ -100,7 +100,8 @@ def test_a_threshold_follows_the_noise_of_the_phones(public: Path, tmp_path: Pat
     site = Site(tmp_path, public, clock, noisy)
     run(site, phones_of(site, tmp_path), until=lambda: len(site.installation.counts.versions()) == 2)
     state = site.installation.counts.state(site.installation.counts.versions()[-1].version)
-    assert np.count_nonzero(state.weights) <= 2  # noise of 30 a counter: six phones drown
+    # Noise of 30 a counter: six phones drown, and of all counters one is kept in seven rounds.
+    assert np.count_nonzero(state.weights) < 9 < len(state.weights) / 20
     assert np.abs(state.slots["sums"]).max() > 10
 
 

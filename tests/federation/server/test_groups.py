@@ -134,7 +134,7 @@ def test_phones_cannot_tell_their_group_before_they_have_joined(serve: Callable[
     assert len(seed) == 32
     assert seed not in server.rounds.plan(round_id)
     orders = set()
-    for _ in range(2):
+    for _ in range(3):  # two rounds have the same groups once in 34,650 times
         for phone in phones:
             phone.take(server, round_id, Step.ADVERTISE)
         assert server.coordinator.tick()
@@ -144,7 +144,7 @@ def test_phones_cannot_tell_their_group_before_they_have_joined(serve: Callable[
         clock.now += 1000
         assert server.coordinator.tick()  # nobody shared keys
         round_id = gather(server, clock, phones)
-    assert len(orders) == 2
+    assert len(orders) > 1
 
 
 def test_a_group_without_enough_phones_is_lost_and_the_others_count(serve: Callable[..., Server], clock: Clock) -> None:

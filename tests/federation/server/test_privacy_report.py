@@ -86,7 +86,7 @@ def test_noise_by_the_server_is_in_the_model_and_in_the_account(tmp_path: Path, 
         carried = carried + difference(site, new, new - 1) - mean
         moved = sensitivity(plan.encoding, plan.clip, plan.dimension) * plan.encoding.step
         # The noise of all rounds so far that is in the model, as the plan of the mechanism says.
-        assert np.std(carried) == pytest.approx(2.0 * moved * np.sqrt(left) / count, rel=0.1)
+        assert np.std(carried) == pytest.approx(2.0 * moved * np.sqrt(left) / count, rel=0.14)
     report = spent(database, DELTA)
     assert report.mechanism == "Gaussian, correlated over rounds by a BLT of 2 buffers, by the server"
     assert report.account.rho == pytest.approx(buffers.squared_sensitivity(range(3), 3) / (2 * 2.0**2))

@@ -126,7 +126,7 @@ class Process:
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(30)
+                self._process.wait(100)
             except subprocess.TimeoutExpired:
                 self.kill()
 

@@ -74,8 +74,8 @@ def test_a_master_that_is_told_to_ends_in_order_and_leaves_nobody_behind(
     assert counted.parent == Path("/dev/shm")  # no disk that is full ends a worker that counts
     assert counted.exists()
     server.signal(number)
-    assert server.wait(30) == 0
-    _, alive = psutil.wait_procs(family, timeout=15)
+    assert server.wait(100) == 0
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
     assert not counted.exists()
 

@@ -97,16 +97,17 @@ def test_fifty_phones_that_trust_nobody_make_a_model_of_noised_sums(
     deviation = plan.codec.encoding.step * math.sqrt(PHONES * plan.codec.noise_variance) / PHONES
     # All fifty updates are the same one, no longer than the clip: what is left of its length is noise.
     signal = ROUNDS.clip / math.sqrt(len(step))
-    assert deviation < np.std(step) < math.hypot(1.1 * deviation, signal)
+    assert deviation < np.std(step) < math.hypot(2 * deviation, signal)
     floor = UNTRUSTED.min_noise_multiplier * ROUNDS.clip / PHONES
     assert deviation > floor / math.sqrt(UNTRUSTED.counted_share) * 0.99
 
     assert plan.session.vector.counters == 0
     rows = pack(export.vocabulary.encode(tokenise(text)) for text in TEXT * 4)
     exact = export.trainer().evaluate(rows)
-    # A noised number of phones or hits is the exact one now and then; a loss with three right digits is not.
-    learned = installation.models.version(2).metrics["loss_before"]
-    assert learned != pytest.approx(exact.loss / exact.targets, rel=1e-3)
+    # A noised count is the exact one now and then, of phones in 4 % of rounds; all of them together are not.
+    told = installation.models.version(2).metrics
+    exact_ones = {"examples": PHONES, "loss_before": exact.mean_loss, "accuracy_before": exact.accuracy}
+    assert any(told[name] != pytest.approx(value, rel=1e-4) for name, value in exact_ones.items())
 
     for number in range(PHONES):
         store = PhoneStore(tmp_path / "phones" / f"phone-{number:03}")

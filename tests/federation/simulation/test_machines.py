@@ -128,10 +128,10 @@ def test_a_host_that_is_cut_off_in_a_run_changes_nothing_to_the_bit(
 def test_a_worker_that_is_ended_leaves_nothing_behind(blow: signal.Signals) -> None:
     with working() as (_, process):
         everything = psutil.Process(process.pid).children(recursive=True)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 100
         while len(everything) < 2:
             assert time.monotonic() < deadline
             everything = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(blow)
-        assert process.wait(20) == (0 if blow != signal.SIGKILL else -signal.SIGKILL)
-        assert not psutil.wait_procs(everything, 10)[1]
+        assert process.wait(100) == (0 if blow != signal.SIGKILL else -signal.SIGKILL)
+        assert not psutil.wait_procs(everything, 60)[1]

@@ -176,9 +176,10 @@ def test_a_worker_that_does_not_answer_is_noticed(elsewhere: tuple[Address, "sub
     stopped = psutil.Process(process.pid)
     with Workers([str(address)], answer_seconds=1.0) as workers:
         assert plus_one(1) == 2
+        before = workers.repeated  # a machine that is busy may have lost it once already
         stopped.suspend()
         assert plus_one(1) == 2
-        assert workers.repeated == 1
+        assert workers.repeated > before
         stopped.resume()
 
 
@@ -205,8 +206,8 @@ def test_no_orphan_is_left_however_the_parent_ends(blow: signal.Signals) -> None
         assert all(psutil.pid_exists(pid) for pid in pids)
         os.kill(parent.pid, blow)
         parent.stdin.close()
-        parent.wait(20)
-    deadline = time.monotonic() + 10
+        parent.wait(100)
+    deadline = time.monotonic() + 60
     while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.05)

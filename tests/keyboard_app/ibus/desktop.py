@@ -59,9 +59,7 @@ class Application:
 
     def has(self, name: str, text: str) -> None:
         """Wait until a field has a text."""
-        until(
-            lambda: self.content()[name] == text, lambda: f"{name} to be {text!r}: it is {self.content()[name]!r}", 10
-        )
+        until(lambda: self.content()[name] == text, lambda: f"{name} to be {text!r}: it is {self.content()[name]!r}")
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class Desktop:
         finally:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -240,4 +238,4 @@ def _in_use(here: Desktop) -> bool:
 
 def _end(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
     process.terminate()
-    process.wait(10)
+    process.wait(60)

@@ -45,7 +45,7 @@ def client(typing: Typing) -> Iterator[Client]:
         [PYTHON, PROGRAMS / "client.py"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     yield Client(process)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
 
 def test_a_word_is_preedit_and_has_candidates(client: Client) -> None:
