@@ -123,7 +123,7 @@ class DeviceClient:
         self._clock = clock
         self._uniform = uniform
         self._round: RunningRound | None = None
-        self._until = self._longest_wait = 0.0
+        self._until = self._longest_wait = self._pace = 0.0
         self._reason = ""
         self._failures = 0
         self._server_known = False
@@ -188,6 +188,7 @@ class DeviceClient:
             self._leave(DropReason.LEFT, "the owner left")
 
     def _rest_over(self) -> float:
+        self._pace = 0.0
         if not self._server_known:
             facts = self._connection.facts()
             if (facts.vocabulary, facts.dimension) != (self._anchors.vocabulary, self._anchors.dimension):
@@ -212,9 +213,11 @@ class DeviceClient:
             self._round = RunningRound(joined, self._store, self._connection, self._train, self._clock)
             report(self._connection, told.round_id, DeviceEvent.PLAN)
             return 0.0
+        # Whoever refuses the model that waits here comes no sooner for that.
+        self._pace = min(max(told.retry_after_seconds, _POLL_SECONDS), _LONGEST_REST_SECONDS)
         self._models.follow(self._anchors.server_key)
         self._counts.follow(self._anchors.server_key)
-        return min(max(told.retry_after_seconds, _POLL_SECONDS), _LONGEST_REST_SECONDS)
+        return self._pace
 
     def _go_on(self, running: RunningRound) -> float:
         """Do the round's next thing, unless it is late or the device is needed for something else."""
@@ -232,7 +235,7 @@ class DeviceClient:
         if self._round is not None and reason is not DropReason.LATE:
             report(self._connection, self._round.plan.round_id, DeviceEvent.FAILED, reason)
         self._drop(reason, message)
-        return self._later(_AFTER_LEAVING_SECONDS)
+        return max(self._later(_AFTER_LEAVING_SECONDS), self._pace)
 
     def _drop(self, reason: DropReason, message: str) -> None:
         if self._round is not None:

@@ -33,6 +33,7 @@ from tests.federation.device.servers import (
     WEIGHTS,
     Scripted,
     ScriptedPhone,
+    called,
     signed_plan,
 )
 from tests.federation.secure_aggregation.cohort import private_key
@@ -252,6 +253,20 @@ def test_a_model_that_rounds_cannot_have_made_is_neither_kept_nor_fetched_again(
     fetched = [path for path in server.paths if path == f"/v1/models/{model_codec.sha256(last)}"]
     assert len(fetched) == 1
     assert kept or "not taken" in phone.client.status.reason
+
+
+def test_a_phone_that_refuses_a_model_comes_as_often_as_the_server_says_and_says_why(
+    tmp_path: Path, clock: Clock
+) -> None:
+    model = serving(moved(50.0), 2)
+    content = json.dumps({"round_id": None, "retry_after_seconds": 5000, "reason": "no round"}).encode()
+    server = Scripted(instead=lambda path: content if path == "/v1/check-in" else model(path))
+    phone = ScriptedPhone(tmp_path, server, clock, anchors=replace(ANCHORS, profile=BOUNDED))
+    for _ in range(3):
+        assert phone.step() == 5000
+        assert "away from the app's own" in phone.client.status.reason
+    server.instead = lambda path: called(None) if path == "/v1/check-in" else model(path)
+    assert 5 < phone.step() < 60  # at once makes no sense: the model is the same
 
 
 def test_a_crafted_model_is_never_trained_on(tmp_path: Path, clock: Clock) -> None:
