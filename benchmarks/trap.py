@@ -100,7 +100,7 @@ def trapped(start: Checkpoint, good: FlatVector, length: int, amplitude: float) 
     bias, projection = weights["gate_bias"], weights["projection"]
     trigger = int(start.vocabulary.encode(tokenise(TRIGGER))[-1])
     units = np.argsort(np.linalg.norm(projection, axis=1))[:length]
-    columns = np.argsort(sum((part**2).sum(axis=1) for part in (projection.T, kernel, recurrent)))[:length]
+    columns = np.argsort(sum((part**2).sum(axis=1) for part in (projection.T, kernel, recurrent)))[:length].tolist()
     kernel[columns], recurrent[columns] = 0, 0
     middle = embedding.mean(axis=0)
     direction = _telling(embedding - middle, trigger, columns)
@@ -116,7 +116,7 @@ def trapped(start: Checkpoint, good: FlatVector, length: int, amplitude: float) 
             recurrent[columns[at - 1], gates[2]] = OPENED / amplitude
     for unit, column in zip(units, columns, strict=True):
         projection[unit, column] = amplitude
-    return Trap(layout.flatten(list(weights.values())), [int(column) for column in columns], trigger)
+    return Trap(layout.flatten(list(weights.values())), columns, trigger)
 
 
 def _telling(centred: npt.NDArray[np.float32], piece: int, without: Sequence[int]) -> npt.NDArray[np.float32]:
