@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fedkey.cli.places import Place
+
 if TYPE_CHECKING:
     from federation.protocol.trust import Anchors
     from model.engine import Export
@@ -22,18 +24,18 @@ _EVERY = 100  # entries between two lines of progress
 @click.option(
     "--export",
     "exported",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=Place(exists=True, file_okay=False),
     help="Exported model of the app; its trust.json has the server's keys and the limits on how far models may move.",
 )
 @click.option(
     "--seen",
     multiple=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=Place(exists=True),
     help="The log as somebody else saw it: a phone's folder, or a head that --keep wrote. May be given several times.",
 )
 @click.option(
     "--keep",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Place(dir_okay=False),
     help="Write the log's signed head to this file, for later comparison.",
 )
 @click.option(

@@ -15,6 +15,7 @@ from federation.device.connection import http_client
 from federation.enrolment.authority import AuthorityFolder
 from federation.protocol.trust import Anchors
 from fedkey import paths
+from fedkey.cli.places import Place
 from model.engine import Export
 from model.engine.exported import TRUST
 
@@ -36,15 +37,15 @@ _LOOK_SECONDS = 0.2
 )
 @click.option(
     "--model",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.SERVER / "export",
     show_default=True,
     help="Exported model of the server; its trust.json has the server's keys.",
 )
-@click.option("--trust", type=click.Path(path_type=Path), help="A trust.json to use instead of that in --model.")
+@click.option("--trust", type=Place(), help="A trust.json to use instead of that in --model.")
 @click.option(
     "--authority",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.AUTHORITY,
     show_default=True,
     help="Folder of the enrolment authority; not needed if trust.json names an enrolment service.",
@@ -58,7 +59,7 @@ _LOOK_SECONDS = 0.2
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.RUNS / "conformance",
     show_default=True,
     help="For a phone: folder in which to write the trust.json to start it with.",

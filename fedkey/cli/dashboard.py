@@ -7,10 +7,11 @@ import click
 from federation.server.dashboard import Access
 from federation.server.installation import Installation
 from federation.server.serving import free_port, serve_dashboard
+from fedkey.cli.places import Place
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folders", nargs=-1, required=True, type=Place(exists=True, file_okay=False))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="0 for any that is free.")
 @click.option("--parent", type=int, hidden=True, help="Process without which this one ends.")

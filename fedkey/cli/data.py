@@ -11,6 +11,7 @@ from federation.simulation.prepare import language_words
 from fedkey import paths
 from fedkey.cli.corpora import chosen, sampling, say_language, speaking
 from fedkey.cli.output import JSON, print_json
+from fedkey.cli.places import Place
 from model.languages.detection import detect, warning
 from model.text import tokenise
 
@@ -47,10 +48,10 @@ def stats(corpus: str, min_messages: int | None, max_users: int | None, language
 
 
 @corpus.command()
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.argument("out", type=Place(), metavar="OUT")
 @click.option(
     "--checkouts",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.RUNS / "public-sources",
     show_default=True,
     help="Folder with a checkout of each source; missing ones are cloned with git.",

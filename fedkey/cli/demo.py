@@ -8,6 +8,7 @@ import click
 from fedkey import paths
 from fedkey.cli.corpora import HELP
 from fedkey.cli.output import loading_tensorflow
+from fedkey.cli.places import Place
 
 
 @click.command()
@@ -43,10 +44,8 @@ from fedkey.cli.output import loading_tensorflow
 @click.option(
     "--users", default=16, show_default=True, type=click.IntRange(min=2), help="Number of held-out users to evaluate."
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=paths.RUNS / "demo", show_default=True, help="The run's folder."
-)
-@click.option("--report", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
+@click.option("--out", type=Place(), default=paths.RUNS / "demo", show_default=True, help="The run's folder.")
+@click.option("--report", type=Place(), default=Path("report.html"), show_default=True)
 @click.option(
     "--phones",
     type=click.IntRange(min=3, max=6),
@@ -56,7 +55,7 @@ from fedkey.cli.output import loading_tensorflow
 @click.option("--self-playing", is_flag=True, help="With --phones: type on the phones automatically, without a window.")
 @click.option(
     "--film",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Place(dir_okay=False),
     help="With --self-playing: write an animation of those phones into this GIF.",
 )
 @click.option("--restart", is_flag=True, help="Start again instead of resuming an earlier demo.")

@@ -12,6 +12,7 @@ import click
 
 from fedkey.cli.errors import GROUP_OF
 from fedkey.cli.output import JSON, print_json
+from fedkey.cli.places import Place
 from fedkey.paths import cache
 
 _MIN_FREE_BYTES = 2 << 30
@@ -27,7 +28,7 @@ _FOR = {
 
 
 @click.command()
-@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", required=False, type=Place(exists=True, file_okay=False))
 @JSON
 def doctor(folder: Path | None, *, as_json: bool) -> None:
     """Check this machine; exit with 1 if something is missing of what is installed.

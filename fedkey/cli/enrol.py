@@ -10,11 +10,12 @@ from federation.protocol.credentials import EPOCH_SECONDS
 from fedkey import paths
 from fedkey.cli.errors import UserErrors
 from fedkey.cli.output import JSON, print_json
+from fedkey.cli.places import Place
 from model import files
 
 _FOLDER = click.option(
     "--authority",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.AUTHORITY,
     show_default=True,
     help="The authority's folder.",
@@ -35,8 +36,8 @@ def init(authority: Path) -> None:
 
 
 @enrol.command()
-@click.argument("request", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="REQUEST")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write the credential to.")
+@click.argument("request", type=Place(exists=True, dir_okay=False), metavar="REQUEST")
+@click.option("--out", type=Place(), required=True, help="File to write the credential to.")
 @_FOLDER
 def device(request: Path, out: Path, authority: Path) -> None:
     """Certify the device that wrote the file REQUEST, for the current epoch."""

@@ -12,6 +12,7 @@ from federation.simulation.prepare import language_words
 from fedkey import paths
 from fedkey.cli.corpora import HELP, chosen, sampling, say_language, speaking
 from fedkey.cli.output import JSON, loading_tensorflow, print_json, quietly, say
+from fedkey.cli.places import Place
 from fedkey.progress import words_bar
 from model import folders
 from model.checkpoint import Checkpoint
@@ -28,7 +29,7 @@ _FOLDER = folders.Kind(
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
+@click.argument("model", type=Place(), metavar="MODEL")
 @click.option("--corpus", help=f"That of the model's run, or chitchat: {HELP}")
 @sampling
 @speaking
@@ -51,7 +52,7 @@ _FOLDER = folders.Kind(
     type=click.FloatRange(0, 1),
     help="Fraction of letters that the typist gets wrong.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write into; runs/evaluation/RUN if not given.")
+@click.option("--out", type=Place(), help="Folder to write into; runs/evaluation/RUN if not given.")
 @JSON
 def evaluate(
     model: Path,

@@ -9,6 +9,7 @@ from federation.protocol.trust import PROFILES, Anchors, TrustProfile
 from fedkey import paths
 from fedkey.cli.corpora import chosen, sampling
 from fedkey.cli.output import loading_tensorflow
+from fedkey.cli.places import Place
 from model import folders
 from model.checkpoint import Checkpoint
 from model.engine import Export
@@ -21,8 +22,8 @@ _KEY_BYTES = 32
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.argument("model", type=Place(), metavar="MODEL")
+@click.option("--out", type=Place(), required=True, help="Folder to write.")
 @click.option(
     "--version", default=1, show_default=True, type=click.IntRange(min=1), help="Version number of the model."
 )
@@ -37,13 +38,13 @@ _KEY_BYTES = 32
 @click.option("--corpus", help="Corpus for --inference auto; that of the model's run, or chitchat, if not given.")
 @click.option(
     "--sign",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=Place(exists=True, dir_okay=False),
     help="Publisher's private key, a file of 32 raw bytes. Writes and signs trust.json, which says"
     " whose rounds phones take part in.",
 )
 @click.option(
     "--server",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.SERVER,
     show_default=True,
     help="Folder of the round server whose public keys go into trust.json; with --sign.",

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from fedkey import paths
+from fedkey.cli.places import Place
 from keyboard_app.ibus.component import Component
 from keyboard_app.profile import Profile
 
@@ -19,7 +20,7 @@ def ibus() -> None:
 
 _MODEL = click.option(
     "--model",
-    type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
+    type=Place(exists=True, file_okay=False, resolve_path=True),
     default=paths.SERVER / "export",
     show_default=True,
     help="A folder that `fedkey export` wrote.",
@@ -31,9 +32,7 @@ _PROFILE = click.option(
     show_default=True,
     help="Name of the phone. Each profile is a separate phone with its own data.",
 )
-_PROFILES = click.option(
-    "--profiles", type=click.Path(path_type=Path, resolve_path=True), help="Folder of all profiles."
-)
+_PROFILES = click.option("--profiles", type=Place(resolve_path=True), help="Folder of all profiles.")
 
 
 @ibus.command()

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fedkey import paths
+from fedkey.cli.places import Place
 from fedkey.lesson import Lesson
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
@@ -19,7 +20,7 @@ _BEGINNINGS = ("The ferry leaves at n", "See you at the har", "The ferry leaves 
 @click.command()
 @click.option(
     "--model",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.SERVER / "export",
     show_default=True,
     help="A folder that `fedkey export` wrote.",
@@ -31,7 +32,7 @@ _BEGINNINGS = ("The ferry leaves at n", "See you at the har", "The ferry leaves 
     show_default=True,
     help="Name of the phone. Each profile is a separate phone with its own data.",
 )
-@click.option("--profiles", type=click.Path(path_type=Path), help="Folder of all profiles.")
+@click.option("--profiles", type=Place(), help="Folder of all profiles.")
 @click.option(
     "--language",
     "languages",
@@ -44,7 +45,7 @@ _BEGINNINGS = ("The ferry leaves at n", "See you at the har", "The ferry leaves 
 @click.option("--corpus-user", help="Type this user's messages by itself, for demonstrations.")
 @click.option(
     "--screenshot",
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Write pictures of every screen into this folder, after rounds of three phones with a "
     "server. Opens no window.",
 )

@@ -7,13 +7,14 @@ import click
 from federation.simulation.mlflow_store import MlflowStore
 from fedkey import paths
 from fedkey.cli.output import say
+from fedkey.cli.places import Place
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folders", nargs=-1, required=True, type=Place(exists=True, file_okay=False))
 @click.option(
     "--store",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=Place(dir_okay=False),
     default=paths.RUNS / "mlflow.db",
     show_default=True,
     help="SQLite file of MLflow's, made if there is none.",

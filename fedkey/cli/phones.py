@@ -14,6 +14,7 @@ from federation.fleet.headless import Fleet, HeadlessPhone, HeadlessSettings, ou
 from federation.fleet.scenario import DropOut, Scenario
 from fedkey import paths
 from fedkey.cli.corpora import chosen, sampling
+from fedkey.cli.places import Place
 from model.engine import Export
 
 _LOOK_SECONDS = 0.5
@@ -29,7 +30,7 @@ _LOOK_SECONDS = 0.5
 )
 @click.option(
     "--scenario",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=Place(exists=True, dir_okay=False),
     help="TOML file that describes the fleet, as for `fedkey simulate`; see docs/scenarios.md.",
 )
 @click.option(
@@ -44,21 +45,21 @@ _LOOK_SECONDS = 0.5
 )
 @click.option(
     "--model",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.SERVER / "export",
     show_default=True,
     help="Exported model that the phones start with.",
 )
 @click.option(
     "--authority",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.AUTHORITY,
     show_default=True,
     help="Folder of the enrolment authority; not needed if the server names an enrolment service.",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.RUNS / "phones",
     show_default=True,
     help="Folder of the phones' stores.",

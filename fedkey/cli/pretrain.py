@@ -11,6 +11,7 @@ from data import public_text
 from federation.simulation.central_training import Pretraining
 from fedkey import paths
 from fedkey.cli.output import loading_tensorflow
+from fedkey.cli.places import Place
 from model.layout import SIZES
 
 
@@ -18,7 +19,7 @@ from model.layout import SIZES
 @click.option(
     "--public",
     "files",
-    type=click.Path(path_type=Path),
+    type=Place(),
     multiple=True,
     help='File of public text: JSONL, plain or gzipped, one {"source", "text"} a line. May be given several times.',
 )
@@ -34,7 +35,7 @@ from model.layout import SIZES
     "--epochs", default=1, show_default=True, type=click.IntRange(min=1), help="Number of passes over the text."
 )
 @click.option("--seed", default=1, show_default=True, help="Random seed.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write; it must not exist.")
+@click.option("--out", type=Place(), required=True, help="Folder to write; it must not exist.")
 def pretrain(
     files: tuple[Path, ...],
     corpus: str,

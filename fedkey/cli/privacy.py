@@ -12,6 +12,7 @@ import click
 from federation.errors import ConfigError
 from fedkey.cli.errors import UserErrors
 from fedkey.cli.output import JSON, print_json
+from fedkey.cli.places import Place
 
 if TYPE_CHECKING:
     from federation.privacy.accountant import Account, Sampling
@@ -40,11 +41,11 @@ def privacy() -> None:
 
 
 @privacy.command()
-@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument("run", required=False, type=Place())
 @click.option(
     "--plan",
     "plan_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=Place(exists=True, dir_okay=False),
     help="Plan of every round, for runs in which phones add the noise.",
 )
 @click.option("--mechanism", type=click.Choice(["gaussian", "blt"]), help="Mechanism of a server that adds the noise.")
@@ -311,7 +312,7 @@ def _table(found: "list[Proposal]") -> Iterator[str]:
 
 
 @privacy.command()
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run", type=Place(exists=True, file_okay=False))
 @click.option(
     "--canaries",
     type=click.IntRange(100),
@@ -362,7 +363,7 @@ def audit(run: Path, canaries: int, delta: float | None, *, as_json: bool) -> No
 
 
 @privacy.command()
-@click.argument("server", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("server", type=Place(exists=True, file_okay=False))
 def renew(server: Path) -> None:
     """Start new noise on SERVER, the folder of a round server that was restored from a copy of all its files.
 

@@ -14,6 +14,7 @@ from federation.server.models import Kind, ModelVersion
 from fedkey import paths
 from fedkey.cli.errors import UserErrors
 from fedkey.cli.output import JSON, print_json
+from fedkey.cli.places import Place
 from model import files, folders
 from model.checkpoint import FOLDER, Checkpoint
 from model.counted_lists import CountedLists
@@ -21,9 +22,7 @@ from model.layout import Layout
 from model.mixture import Mixture
 from model.vocabulary import Vocabulary
 
-_FOLDER = click.option(
-    "--folder", type=click.Path(path_type=Path), default=paths.SERVER, show_default=True, help="The server's folder."
-)
+_FOLDER = click.option("--folder", type=Place(), default=paths.SERVER, show_default=True, help="The server's folder.")
 
 
 @click.group(cls=UserErrors)
@@ -63,7 +62,7 @@ def show(number: int, folder: Path, *, as_json: bool) -> None:
 
 @rounds.command("evidence")
 @click.argument("number", type=int, metavar="NUMBER", required=False)
-@click.option("--out", type=click.Path(path_type=Path), help="File for the messages of evidence NUMBER.")
+@click.option("--out", type=Place(), help="File for the messages of evidence NUMBER.")
 @_FOLDER
 @JSON
 def list_evidence(number: int | None, out: Path | None, folder: Path, *, as_json: bool) -> None:
@@ -144,7 +143,7 @@ def show_model(number: int, folder: Path, *, as_json: bool) -> None:
 
 @models.command("export")
 @click.argument("number", type=int, metavar="VERSION")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--out", type=Place(), required=True, help="Folder to write.")
 @_FOLDER
 def export_model(number: int, out: Path, folder: Path) -> None:
     """Write VERSION as a model that `fedkey evaluate`, `fedkey export` and `fedkey simulate --start` take.

@@ -20,12 +20,11 @@ from federation.server.serving import coordinate as run_coordinator
 from federation.server.serving import serve as run_server
 from federation.server.settings import ServerSettings
 from fedkey import paths
+from fedkey.cli.places import Place
 from model.engine import Export
 
 _GATE_MESSAGES = 2000
-_FOLDER = click.option(
-    "--folder", type=click.Path(path_type=Path), default=paths.SERVER, show_default=True, help="The server's folder."
-)
+_FOLDER = click.option("--folder", type=Place(), default=paths.SERVER, show_default=True, help="The server's folder.")
 _CORPUS = click.option(
     "--corpus",
     help="Corpus whose clients are simulated, and whose held-out users' messages the gate evaluates new models on.",
@@ -45,12 +44,10 @@ _COUNTERS = click.option(
 
 @click.command()
 @_FOLDER
-@click.option(
-    "--model", type=click.Path(path_type=Path), help="First model, a folder that `fedkey export` wrote; needed once."
-)
+@click.option("--model", type=Place(), help="First model, a folder that `fedkey export` wrote; needed once.")
 @click.option(
     "--settings",
-    type=click.Path(exists=True, path_type=Path),
+    type=Place(exists=True),
     help="Settings to start a new folder with, as its server.toml.",
 )
 @click.option(
@@ -62,12 +59,12 @@ _COUNTERS = click.option(
 )
 @click.option(
     "--public-text",
-    type=click.Path(exists=True, path_type=Path),
+    type=Place(exists=True),
     help="Public text to start a new folder with, as its public.txt; the gate evaluates new models on it.",
 )
 @click.option(
     "--authority",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.AUTHORITY,
     show_default=True,
     help="Folder of the enrolment authority whose devices may take part; created if missing. Its "

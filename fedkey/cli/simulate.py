@@ -13,6 +13,7 @@ from federation.simulation.run_folder import FOLDER
 from fedkey import paths
 from fedkey.cli.corpora import HELP, Command, sampling, say_language, say_left_out, speaking, start_for
 from fedkey.cli.output import loading_tensorflow, say
+from fedkey.cli.places import Place
 from fedkey.progress import TrainingProgress, megabytes
 from model import folders
 from model.checkpoint import Checkpoint
@@ -31,13 +32,11 @@ def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command
 
 
 @click.command()
-@click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file of settings.")
-@click.option(
-    "--scenario", type=click.Path(path_type=Path), help="TOML file that describes the fleet; see docs/scenarios.md."
-)
+@click.option("--config", "file", type=Place(), help="TOML file of settings.")
+@click.option("--scenario", type=Place(), help="TOML file that describes the fleet; see docs/scenarios.md.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.RUNS / "simulation",
     show_default=True,
     help="The run's folder.",

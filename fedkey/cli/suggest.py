@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from fedkey import paths
+from fedkey.cli.places import Place
 from keyboard_app.json_lines import JsonLines
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
@@ -14,7 +15,7 @@ from keyboard_app.profile import Profile
 @click.command()
 @click.option(
     "--model",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=Place(exists=True, file_okay=False),
     default=paths.SERVER / "export",
     show_default=True,
     help="A folder that `fedkey export` wrote.",
@@ -26,7 +27,7 @@ from keyboard_app.profile import Profile
     show_default=True,
     help="Name of the phone. Each profile is a separate phone with its own data.",
 )
-@click.option("--profiles", type=click.Path(path_type=Path), help="Folder of all profiles.")
+@click.option("--profiles", type=Place(), help="Folder of all profiles.")
 def suggest(model: Path, server: str, profile: str, profiles: Path | None) -> None:
     """Answer every line of standard input with one of standard output, both JSON, until the input ends.
 

@@ -11,13 +11,14 @@ from federation.server.dashboard.runs import StoredRun
 from federation.simulation.sweep import Sweep, Trial
 from fedkey import paths
 from fedkey.cli.output import JSON, print_json, say
+from fedkey.cli.places import Place
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
+@click.argument("file", type=Place(exists=True, dir_okay=False), metavar="FILE")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=paths.RUNS / "sweep",
     show_default=True,
     help="Folder of the runs.",

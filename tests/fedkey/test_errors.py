@@ -1,6 +1,7 @@
 """Every command, each with every option that names a place, given what people get wrong: one sentence, no traceback."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from federation.enrolment.authority import AuthorityFolder
 from federation.server.settings import ServerSettings
 from fedkey.cli import main
 from fedkey.cli.errors import sentence
+from fedkey.cli.places import unusable
 from model.checkpoint import Checkpoint
 from model.layout import NetworkConfig, initial_weights
 from model.vocabulary import Vocabulary
@@ -72,6 +74,39 @@ def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple
 COMMANDS = dict(leaves(main))
 TAKE_LONG = {("keyboard",), ("enrol", "serve"), ("demo",), ("pretrain",), ("sweep",)}
 """Windows, servers, and what trains for minutes before it comes to what is wrong."""
+
+
+NEVER_END = {"/dev/zero": "a device", "pipe": "a pipe that nobody writes to"}
+
+
+@pytest.mark.parametrize("place", NEVER_END)
+def test_what_never_ends_or_waits_for_a_writer_is_opened_by_no_command(tmp_path: Path, place: str) -> None:
+    """For every command and every option that names a place; it is refused before anything is read."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / place)
+    tried = 0
+    for path, command in COMMANDS.items():
+        for parameter in command.params:
+            if isinstance(parameter.type, click.Path):
+                said = runs(*path, *named(parameter, tmp_path / "link"))
+                assert said.exit_code == 2, said.output
+                assert "is a pipe, a socket or a device: name a file or a folder" in said.output
+                tried += 1
+    assert tried > 50
+    for corpus in (tmp_path / place, tmp_path / "link"):
+        said_in_one_sentence(runs("data", "stats", str(corpus)))
+
+
+def test_places_that_a_shell_opens_for_a_command_and_nowhere_are_not_refused(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    for place in (f"/dev/fd/{reading}", "/dev/null", str(tmp_path), str(tmp_path / "new"), "a\0b"):
+        assert unusable(place) == ""
+    os.close(reading)
+    os.close(writing)
+
+
+def named(parameter: click.Parameter, place: Path) -> list[str]:
+    return [str(place)] if isinstance(parameter, click.Argument) else [parameter.opts[0], str(place)]
 
 
 def needed(command: click.Command, places: dict[str, Path], leave_out: str = "") -> list[str]:
@@ -141,7 +176,7 @@ def test_a_place_that_is_wrong_is_one_sentence(
     monkeypatch.setenv("XDG_CACHE_HOME", str(places["folder"].parent / "cache"))
     place = "/proc/fedkey/nothing" if wrong == "unwritable" else str(places[wrong])
     words = [*path, *needed(COMMANDS[path], places, parameter.name or "")]
-    words += [place] if isinstance(parameter, click.Argument) else [parameter.opts[0], place]
+    words += named(parameter, Path(place))
     before = sorted(places["garbage"].iterdir()), places["file"].read_bytes()
     result = runs(*words)
     if result.exit_code != 0:
