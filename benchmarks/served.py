@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from threading import local
 from typing import Any, NamedTuple
@@ -176,14 +177,14 @@ class Connections:
         self._own = local()
         self._pool = ThreadPoolExecutor(CONNECTIONS)
 
-    def send(self, requests: Sequence[Request]) -> tuple[list[bytes], list[float], float]:
-        """Return the answers, the seconds of each and of all."""
+    def send(self, requests: Sequence[Request], *, once: bool = False) -> tuple[list[bytes], list[float], float]:
+        """Return the answers, the seconds of each and of all; `once` takes "not yet" for an answer."""
         began = time.perf_counter()
-        answers = list(self._pool.map(self._send, requests))
+        answers = list(self._pool.map(partial(self._send, once=once), requests))
         seconds = time.perf_counter() - began
         return [answer for answer, _ in answers], [each for _, each in answers], seconds
 
-    def _send(self, request: Request) -> tuple[bytes, float]:
+    def _send(self, request: Request, *, once: bool) -> tuple[bytes, float]:
         if not hasattr(self._own, "connection"):
             self._own.connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=LONGEST_SECONDS)
             self._own.connection.connect()
@@ -194,10 +195,12 @@ class Connections:
             try:
                 connection.request(request.method, request.target, request.body or None, request.headers)
                 response = connection.getresponse()
-            except http.client.RemoteDisconnected:  # it was idle for longer than the server keeps it
+            except ConnectionError:  # it was idle for longer than the server keeps it
                 connection.close()
                 continue
             answer: bytes = response.read()
+            if once and response.status == http.HTTPStatus.TOO_EARLY:
+                return answer, time.perf_counter() - began
             if response.status not in {http.HTTPStatus.TOO_EARLY, http.HTTPStatus.SERVICE_UNAVAILABLE}:
                 break  # as phones do, it waits where a step has not begun, or others are in line to write
             time.sleep(0.02)

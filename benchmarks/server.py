@@ -14,7 +14,7 @@ With `--postgresql URL` the same is measured again over that server's database, 
 
 The step in which keys are advertised is measured in one process, without HTTP: processor time a phone in rounds of
 several sizes. `--fleet` phones then go through a whole round over HTTP with vectors of 64 thousand coordinates, the
-phones' own cryptography included; 0 leaves it out.
+phones' own cryptography included; 0 leaves it out. Before, each asks once for a step that has not begun: a poll.
 """
 
 import argparse
@@ -172,12 +172,17 @@ def whole_round(folder: Path, export: Path, workers: int, fleet: Sequence[Phone]
     with serving(folder, export, workers, size) as server:
         connections = Connections(server.port)
         until(lambda: selected(connections, server, fleet))
+        before = server.cpu_seconds()
+        polls = [device.ask(server, "GET", "/rounds/1/roster") for device in fleet]
+        connections.send(polls, once=True)
+        poll_seconds = (server.cpu_seconds() - before) / size
         before, began = server.cpu_seconds(), time.perf_counter()
         played = play(connections, server, fleet)
         seconds = time.perf_counter() - began
         return [
             Figure(f"round_{size}_phones_s", seconds, "s"),
             Figure(f"round_{size}_server_cpu_ms_per_phone", 1e3 * (server.cpu_seconds() - before) / size, "ms"),
+            Figure(f"round_{size}_poll_cpu_ms", 1e3 * poll_seconds, "ms"),
             Figure(f"round_{size}_uploads_per_s", size / played.upload_seconds, "1/s"),
             Figure(f"round_{size}_close_s", played.close_seconds, "s"),
             Figure(f"round_{size}_rss_mb", server.rss_bytes() / 1e6, "MB"),
