@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from model.evaluation.metrics import METRICS, QUANTILES, SHOWN, Evaluation, compare
 
-COLOURS = ("#1a73e8", "#e8710a", "#188038", "#a142f4", "#5f6368", "#d93025")
+COLOURS = ("#1a73e8", "#e8710a", "#188038", "#a142f4", "#5f6368", "#d93025", "#12b5cb", "#795548")
 _LINES = ("-", "--", "-.", ":")
 _ROOM_BELOW = 2.0
 _STANDARD_ERRORS = 2
