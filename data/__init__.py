@@ -65,6 +65,16 @@ def select(corpus: str, *, min_messages: int = 0, max_users: int = 0) -> Selecti
     return Selection(read_corpus, split(read_corpus, options), options)
 
 
+def check(corpus: str) -> None:
+    """See whether there is such a corpus, without reading it.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    if corpus != "chitchat" and not Path(corpus).exists():
+        raise CorpusError(corpus, "no such file; give `chitchat` or the path of a corpus")
+
+
 def load(corpus: str, *, max_users: int | None = None) -> Corpus:
     """Read the corpus called `corpus`: `chitchat`, or the path of a file in one of the known formats.
 
@@ -76,11 +86,10 @@ def load(corpus: str, *, max_users: int | None = None) -> Corpus:
         CorpusError: there is no such file, its ending names no format, its content is damaged, or it is too large to be
             read as a whole.
     """
+    check(corpus)
     if corpus == "chitchat":
         return chitchat.load(max_users=max_users)
     path = Path(corpus)
-    if not path.exists():
-        raise CorpusError(corpus, "no such file; give `chitchat` or the path of a corpus")
     if path.is_dir():
         return leaf.load(path, max_users=max_users)
     if max_users is None and path.stat().st_size > _LARGE_BYTES:

@@ -22,7 +22,9 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield number, _parse(line, path, number)
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+    except UnicodeDecodeError as error:
+        raise CorpusError(path, "is not text in UTF-8: convert the file", number + 1) from error
+    except (OSError, EOFError, zlib.error) as error:
         raise CorpusError(path, f"cannot be read further: {error}", number + 1) from error
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import platformdirs
 
+import data
+
 RUNS = Path("runs")
 SERVER = RUNS / "server"
 AUTHORITY = RUNS / "authority"
@@ -19,6 +21,16 @@ def corpus(name: str) -> str:
     from federation.simulation.tff_corpora import path_of  # noqa: PLC0415 - it needs TFF
 
     return str(path_of(name, cache() / "tff"))
+
+
+def check_corpus(name: str) -> None:
+    """See whether there is such a corpus, before anything that takes long; see `corpus`.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    if name not in _TFF_CORPORA:
+        data.check(name)
 
 
 def name_of(model: Path) -> str:

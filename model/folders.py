@@ -1,7 +1,9 @@
 """Folders that fedkey writes: each kind is known by a description that it holds, and no other folder is touched."""
 
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,12 +37,14 @@ def check(folder: Path, kind: Kind) -> bool:
     """Return whether a folder of this kind is there already; a missing or an empty one may become one.
 
     Raises:
-        FolderError: there is something else, which stays as it is.
+        FolderError: there is something else, which stays as it is, or nothing can be written there.
     """
     if not folder.exists() and not folder.is_symlink():
+        check_writable(folder)
         return False
     if not folder.is_dir():
         raise FolderError(f"{folder} is not a folder: choose another place")
+    check_writable(folder)
     if not any(folder.iterdir()):
         return False
     try:
@@ -50,6 +54,24 @@ def check(folder: Path, kind: Kind) -> bool:
     if not isinstance(described, dict) or not kind.keys <= described.keys():
         raise FolderError(f"{folder} has files in it and is not {kind.name} that fedkey wrote: choose another folder")
     return True
+
+
+def check_writable(folder: Path) -> None:
+    """See whether files can be written into a folder, which may be missing; nothing is left of the trial.
+
+    Raises:
+        FolderError: they cannot.
+    """
+    above = Path(os.path.abspath(folder))  # noqa: PTH100 - a symbolic link is a place of its own
+    while not above.exists() and not above.is_symlink():
+        above = above.parent
+    try:
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise FolderError(
+            f"{folder}: nothing can be written in {above} ({error.strerror}): choose another place"
+        ) from error
 
 
 def clear(folder: Path, kind: Kind) -> None:

@@ -39,11 +39,21 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be read.
     """
+    return parse(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file in UTF-8, without a byte order mark.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return parse(text, str(path))
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not text in UTF-8: write it anew with a text editor") from error
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
@@ -87,16 +97,18 @@ def build(kind: type[T], table: dict[str, Any], where: str) -> T:
         raise ConfigError(f"{where}: {error}") from error
 
 
-def assigned(text: str, assignments: Sequence[str]) -> dict[str, Any]:
+def assigned(text: str, assignments: Sequence[str], where: str) -> dict[str, Any]:
     """Read TOML and put `name=value` strings over it; their values are as in TOML, strings need no quotes.
+
+    Args:
+        text: TOML.
+        assignments: strings.
+        where: the text comes from, for errors.
 
     Raises:
         ConfigError: the text is not TOML, or a string no assignment.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"the settings are not TOML: {error}") from error
+    table = parse(text, where)
     for name, value in parsed(assignments).items():
         *parents, last = name.split(".")
         part = table

@@ -42,6 +42,9 @@ CREATE TABLE pseudonyms (
 """
 _MIGRATIONS = ((_DEVICES,), (_PSEUDONYMS,))
 
+_BEGUN = frozenset({"authority.pub", "devices.sqlite", "devices.sqlite-shm", "devices.sqlite-wal", "revoked.list"})
+"""Names in a folder whose making was cut off, or whose key is kept elsewhere."""
+
 
 @dataclass(frozen=True)
 class EnrolledDevice:
@@ -85,9 +88,17 @@ class AuthorityFolder:
 
     @classmethod
     def create(cls, folder: Path, clock: Callable[[], float] = time.time) -> Self:
-        """Draw a key and write a folder; an authority that is there already stays as it is."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Draw a key and write a folder; an authority that is there already stays as it is.
+
+        Raises:
+            ConfigError: there is something else.
+        """
         path = folder / "authority.key"
+        if not path.exists() and (folder.is_symlink() or folder.exists()):
+            theirs = not folder.is_dir() or {each.name for each in folder.iterdir()} - _BEGUN
+            if theirs:
+                raise ConfigError(f"{folder} is there already and is no authority's folder: choose another place")
+        folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             key = Ed25519PrivateKey.generate()
             write_private(path, key.private_bytes_raw())

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from federation.privacy.conversion import rho_of_epsilon
+from federation.privacy.errors import AssumptionError
 from federation.rounds.counting import threshold
 from federation.secure_aggregation import MAX_COHORT
 
@@ -37,9 +38,12 @@ class CountingPlan:
         """Return the plan that spends a target.
 
         Raises:
-            AssumptionError: of the target or of delta.
+            AssumptionError: of the target or of delta, or no population is large enough.
         """
-        return cls(rho_of_epsilon(target_epsilon, delta), population, clip, length)
+        found = cls(rho_of_epsilon(target_epsilon, delta), population, clip, length)
+        if found.rho <= 0 or not math.isfinite((found.multiplier * clip / LARGEST_SHARE) ** 2):
+            raise AssumptionError("no population is large enough for this: raise the target epsilon or lower the clip")
+        return found
 
     @property
     def multiplier(self) -> float:

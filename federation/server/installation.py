@@ -89,9 +89,9 @@ class Installation:
         """
         try:
             key, authority = (folder / "server.key").read_bytes(), (folder / "authority.pub").read_bytes()
-            text = (folder / "server.toml").read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"{folder} is no server's folder: make one with `fedkey serve` ({error})") from error
+            text = (folder / "server.toml").read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{folder} is no server's folder: make one with `fedkey serve`") from error
         if len(key) != _KEY_BYTES or len(authority) != _KEY_BYTES:
             raise ConfigError(f"server.key and authority.pub in {folder} have {_KEY_BYTES} bytes: put them back")
         return cls(

@@ -101,7 +101,7 @@ def _must_agree(folder: Path, model: Path | None, settings: ServerSettings | Non
     path = folder / SETTINGS
     if settings is None or not path.exists():
         return
-    if settings != ServerSettings.from_toml(path.read_text(encoding="utf-8")):
+    if settings != ServerSettings.from_toml(path.read_text(encoding="utf-8-sig")):
         raise _contradiction(folder, "its settings in server.toml", "--settings and --set")
 
 

@@ -216,13 +216,17 @@ class ServerSettings(Ranged):
         return tomli_w.dumps(_plain(dataclasses.asdict(self)))
 
     @classmethod
-    def from_toml(cls, text: str) -> Self:
-        """Read `server.toml`.
+    def from_toml(cls, text: str, where: str = "server.toml") -> Self:
+        """Read the text of a settings file.
+
+        Args:
+            text: TOML.
+            where: it comes from, for errors.
 
         Raises:
             ConfigError: a setting is unknown or impossible; the message names it.
         """
-        return build(cls, parse(text, "server.toml"), "server.toml")
+        return build(cls, parse(text, where), where)
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """The `fedkey` command: a thin shell that wires the packages together."""
 
+import difflib
 import importlib
 import os
 import warnings
@@ -59,6 +60,15 @@ class _Lazy(UserErrors):
         warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
         found: click.Command = getattr(importlib.import_module(command.module), command.attribute)
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a subcommand; one that does not exist is answered with those that are called alike."""
+        alike = difflib.get_close_matches(args[0].lower(), _COMMANDS)
+        if args[0] not in _COMMANDS and alike:
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {' or '.join(map(repr, alike))}?", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedkey.cli.places import Place
+from fedkey.cli.values import Real, Whole, check_file
 
 if TYPE_CHECKING:
     from federation.protocol.trust import Anchors
@@ -40,19 +41,19 @@ _EVERY = 100  # entries between two lines of progress
 )
 @click.option(
     "--max-step",
-    type=click.FloatRange(0, min_open=True),
+    type=Real(0, min_open=True),
     help="Maximum L2 distance between consecutive versions of the model.",
 )
 @click.option(
     "--max-drift",
-    type=click.FloatRange(0, min_open=True),
+    type=Real(0, min_open=True),
     help="Maximum L2 distance of any version from the app's model.",
 )
 @click.option(
     "--max-download",
     default=4096,
     show_default=True,
-    type=click.IntRange(1),
+    type=Whole(1),
     help="Maximum download from a URL, in megabytes.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -74,11 +75,11 @@ def audit(
     """
     from federation.audit import Bounds, HttpSource, audit, seen_logs
 
-    if keep is not None and keep.exists():
-        raise click.UsageError(f"{keep} is there already: name a new file for the head")
+    if keep is not None:
+        check_file(keep, "--keep")
     export, anchors = _export(exported)
     profile = None if anchors is None else anchors.profile
-    if server.startswith(("http://", "https://")):
+    if "://" in server:
         source: Any = HttpSource(server, max_bytes=max_download * 1_000_000)
     else:
         from federation.audit.folder import FolderSource

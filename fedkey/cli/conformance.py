@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from federation.base.addresses import Address, listen
 from federation.conformance import Check, PhoneTrial, Report, ServerTrial
 from federation.conformance.http_shell import serving
 from federation.conformance.rehearsal import DIMENSION
@@ -16,10 +17,13 @@ from federation.enrolment.authority import AuthorityFolder
 from federation.protocol.trust import Anchors
 from fedkey import paths
 from fedkey.cli.places import Place
+from fedkey.cli.values import Real, Whole
+from model import folders
 from model.engine import Export
-from model.engine.exported import TRUST
+from model.engine.exported import MANIFEST, TRUST
 
 _LOOK_SECONDS = 0.2
+_FOLDER = folders.Kind("what a trial's phone starts with", TRUST, frozenset({"trust"}), (MANIFEST,))
 
 
 @click.command()
@@ -32,7 +36,7 @@ _LOOK_SECONDS = 0.2
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON report at the end and nothing else.")
 @click.option(
     "--patience",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Real(min=0, min_open=True),
     help="Seconds to wait: for each step of a server's round (600), or for a phone that does not answer (20).",
 )
 @click.option(
@@ -50,13 +54,9 @@ _LOOK_SECONDS = 0.2
     show_default=True,
     help="Folder of the enrolment authority; not needed if trust.json names an enrolment service.",
 )
-@click.option(
-    "--phones", default=10, show_default=True, type=click.IntRange(3), help="Number of phones to play for a server."
-)
+@click.option("--phones", default=10, show_default=True, type=Whole(3), help="Number of phones to play for a server.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="For a phone: address to listen on.")
-@click.option(
-    "--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="For a phone: port to listen on."
-)
+@click.option("--port", default=8090, show_default=True, type=Whole(0, 65535), help="For a phone: port to listen on.")
 @click.option(
     "--out",
     type=Place(),
@@ -116,6 +116,8 @@ def _enrolling(anchors: Anchors, authority: Path) -> Enrol:
 
 def _of_phone(trial: PhoneTrial, host: str, port: int, out: Path) -> Report:
     """Answer a phone until everything was tried, or it does not come any more."""
+    folders.check(out, _FOLDER)
+    listen(Address(host, port)).close()  # to say now that it cannot be
     out.mkdir(parents=True, exist_ok=True)
     trial.write_trust(out / TRUST, Ed25519PrivateKey.generate())
     with serving(trial, host, port) as url:

@@ -10,6 +10,7 @@ import click
 import data
 from federation.simulation.config import SEED
 from fedkey import paths
+from fedkey.cli.values import Whole
 from model.languages import CODES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -37,12 +38,12 @@ def sampling(command: Command) -> Command:
     for option in (
         click.option(
             "--max-users",
-            type=click.IntRange(min=1),
+            type=Whole(min=1),
             help="Number of users to sample from each file; all if not given.",
         ),
         click.option(
             "--min-messages",
-            type=click.IntRange(min=1),
+            type=Whole(min=1),
             help="Leave out users with fewer messages; 10 if neither this nor the corpus's description says otherwise.",
         ),
     ):

@@ -12,6 +12,7 @@ from fedkey import paths
 from fedkey.cli.corpora import chosen, sampling, say_language, speaking
 from fedkey.cli.output import JSON, print_json
 from fedkey.cli.places import Place
+from fedkey.cli.values import check_file
 from model.languages.detection import detect, warning
 from model.text import tokenise
 
@@ -58,6 +59,5 @@ def stats(corpus: str, min_messages: int | None, max_users: int | None, language
 )
 def public(out: Path, checkouts: Path) -> None:
     """Write the public text that `fedkey pretrain` learns from to OUT, a .jsonl.gz file, from where it is published."""
-    if out.exists():
-        raise click.ClickException(f"{out} exists: choose another file")
+    check_file(out, "OUT")
     click.echo(f"written: {out}, {public_sources.collect(checkouts, out, show=click.echo)} messages")

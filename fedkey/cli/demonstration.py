@@ -69,7 +69,7 @@ def demonstrate(
     )
     before = start_of(config, out, restart=True)  # not what an earlier demo goes on from
     if before is None:
-        raise click.UsageError("the demo's phones count n-grams of a public start: choose another --start than seed")
+        raise ValueError("a start is needed whose n-grams phones can count")
     ready = prepared(paths.corpus(corpus), paths.cache(), vocabulary=before.vocabulary)
     if restart:
         folders.clear(out, FOLDER)

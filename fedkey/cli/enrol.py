@@ -1,16 +1,18 @@
 """`fedkey enrol`: the authority that certifies devices, separate from the round server."""
 
+import re
 import time
 from pathlib import Path
 
 import click
 
 from federation.enrolment.authority import AuthorityFolder
-from federation.protocol.credentials import EPOCH_SECONDS
+from federation.protocol.credentials import EPOCH_SECONDS, Credential, CredentialError
 from fedkey import paths
 from fedkey.cli.errors import UserErrors
 from fedkey.cli.output import JSON, print_json
 from fedkey.cli.places import Place
+from fedkey.cli.values import Whole, check_file
 from model import files
 
 _FOLDER = click.option(
@@ -41,6 +43,7 @@ def init(authority: Path) -> None:
 @_FOLDER
 def device(request: Path, out: Path, authority: Path) -> None:
     """Certify the device that wrote the file REQUEST, for the current epoch."""
+    check_file(out, "--out", _is_credential)
     credential = AuthorityFolder(authority).enrol(request.read_bytes())
     files.write(out, credential.to_bytes())
     click.echo(f"pseudonym {credential.device_id.hex()}, before {_date((credential.epoch + 1) * EPOCH_SECONDS)}: {out}")
@@ -51,12 +54,10 @@ def device(request: Path, out: Path, authority: Path) -> None:
 @_FOLDER
 def revoke(device_id: str, authority: Path) -> None:
     """Revoke DEVICE: an id in hex, from `fedkey enrol list` or a round server's report."""
-    try:
-        wanted = bytes.fromhex(device_id)
-    except ValueError as error:
-        raise click.UsageError("a device id is 32 hex digits: see `fedkey enrol list`") from error
+    if not re.fullmatch("[0-9a-fA-F]{32}", device_id):
+        raise click.UsageError("a device id is 32 hex digits: see `fedkey enrol list`")
     folder = AuthorityFolder(authority)
-    folder.revoke(wanted)
+    folder.revoke(bytes.fromhex(device_id))
     click.echo(f"revoked: round servers that read {folder.revocations} no longer let it in")
 
 
@@ -76,7 +77,7 @@ def list_devices(authority: Path, *, as_json: bool) -> None:
 
 @enrol.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8081, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--port", default=8081, show_default=True, type=Whole(0, 65535))
 @_FOLDER
 def serve(host: str, port: int, authority: Path) -> None:
     """Certify every device that asks, over HTTP. For demonstrations: in production, put device attestation in front."""
@@ -86,6 +87,14 @@ def serve(host: str, port: int, authority: Path) -> None:
     AuthorityFolder.create(authority)
     logs.to_stderr()
     serve_desk(authority, host=host, port=port)
+
+
+def _is_credential(path: Path) -> bool:
+    try:
+        Credential.from_bytes(path.read_bytes())
+    except CredentialError:
+        return False
+    return True
 
 
 def _date(seconds: float) -> str:

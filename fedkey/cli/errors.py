@@ -3,12 +3,15 @@
 import contextlib
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import click
+
+from model.files import PARTIAL
 
 GROUP_OF = {
     "ai_edge_litert": "simulation",
@@ -37,6 +40,14 @@ TRACEBACK = "FEDKEY_TRACEBACK"
 """Environment variable that shows where an error came from."""
 
 _OURS = ("data", "federation", "fedkey", "keyboard_app", "model")
+_PARTIAL_NAME = re.compile(rf"\.([^/]+)\.[0-9a-f]+{re.escape(PARTIAL)}$")
+_REMEDIES = {
+    errno.EACCES: "this user may not read or write here: choose another place, or change its permissions",
+    errno.EEXIST: "there is a file where a folder is needed: choose another place",
+    errno.EISDIR: "there is a folder where a file is needed: choose another place",
+    errno.ENOTDIR: "there is a file where a folder is needed: choose another place",
+    errno.EROFS: "nothing can be written on this disk: choose another place",
+}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -110,8 +121,12 @@ def _of_system(error: Any) -> str:
         return (
             f"there is no room left to write {error.filename or 'what this command writes'}: free some, and try again"
         )
-    place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror or error}"
+    if error.filename is None:
+        return str(error.strerror or error)
+    place = _PARTIAL_NAME.sub(
+        r"\1", os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename)
+    )
+    return f"{place}: {_REMEDIES.get(error.errno, error.strerror or error)}"
 
 
 _BY_KIND: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
@@ -142,5 +157,5 @@ def _forget_output() -> None:
 
 
 def _interrupted() -> NoReturn:
-    click.echo("\ninterrupted; the same command goes on from the last saved state", err=True)
+    click.echo("\ninterrupted; run the same command again to go on", err=True)
     raise click.exceptions.Exit(130)

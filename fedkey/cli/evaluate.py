@@ -13,6 +13,7 @@ from fedkey import paths
 from fedkey.cli.corpora import HELP, chosen, sampling, say_language, speaking
 from fedkey.cli.output import JSON, loading_tensorflow, print_json, quietly, say
 from fedkey.cli.places import Place
+from fedkey.cli.values import Real, Whole
 from fedkey.progress import words_bar
 from model import folders
 from model.checkpoint import Checkpoint
@@ -39,7 +40,7 @@ _FOLDER = folders.Kind(
     help="Also evaluate two 5-grams: one of the public users' text, one of all clients' text.",
 )
 @click.option("--part", type=click.Choice(["held_out", "validation", "test"]), default="held_out", show_default=True)
-@click.option("--users", type=click.IntRange(min=1), help="Number of users to evaluate; all if not given.")
+@click.option("--users", type=Whole(min=1), help="Number of users to evaluate; all if not given.")
 @click.option(
     "--typist",
     is_flag=True,
@@ -49,7 +50,7 @@ _FOLDER = folders.Kind(
     "--slips",
     default=0.03,
     show_default=True,
-    type=click.FloatRange(0, 1),
+    type=Real(0, 1),
     help="Fraction of letters that the typist gets wrong.",
 )
 @click.option("--out", type=Place(), help="Folder to write into; runs/evaluation/RUN if not given.")
@@ -80,6 +81,7 @@ def evaluate(
     source = chosen(corpus, min_messages, max_users, model)
     judged = {"model": checkpoint.key, "corpus": list(source), "part": part, "users": users}
     _check(out, judged)
+    paths.check_corpus(source.corpus)
     loading_tensorflow()
     from federation.simulation.evaluation import Evaluator
 

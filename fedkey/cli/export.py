@@ -1,6 +1,7 @@
 """`fedkey export`: what a phone downloads."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -10,11 +11,15 @@ from fedkey import paths
 from fedkey.cli.corpora import chosen, sampling
 from fedkey.cli.output import loading_tensorflow
 from fedkey.cli.places import Place
+from fedkey.cli.values import Whole
 from model import folders
 from model.checkpoint import Checkpoint
 from model.engine import Export
 from model.engine.exported import FOLDER, MANIFEST, TRUST
 from model.text import tokenise
+
+if TYPE_CHECKING:
+    from federation.server.installation import Installation
 
 _MAX_LOSS = 0.001  # of perplexity, relative, that a smaller file may cost
 _MESSAGES = 2000
@@ -24,9 +29,7 @@ _KEY_BYTES = 32
 @click.command()
 @click.argument("model", type=Place(), metavar="MODEL")
 @click.option("--out", type=Place(), required=True, help="Folder to write.")
-@click.option(
-    "--version", default=1, show_default=True, type=click.IntRange(min=1), help="Version number of the model."
-)
+@click.option("--version", default=1, show_default=True, type=Whole(min=1), help="Version number of the model.")
 @click.option(
     "--inference",
     type=click.Choice(["auto", "float32", "int8"]),
@@ -76,6 +79,7 @@ def export(
     """
     checkpoint = Checkpoint.load(model)
     folders.check(out, FOLDER)
+    signing = None if sign is None else _signing(sign, server)
     loading_tensorflow()
     from model.export import export as write_export
     from model.litert_files import inference_file, relative_perplexity
@@ -91,19 +95,23 @@ def export(
     written = write_export(checkpoint, out, version=version, inference=inference)
     for name, file in written.manifest.files.items():
         click.echo(f"{file.size_bytes:>10,}  {file.sha256[:16]}  {name}")
-    if sign is not None:
-        _sign(written, sign, server, PROFILES[profile])
+    if signing is not None:
+        _sign(written, *signing, PROFILES[profile])
     click.echo(f"written: {out}, model version {written.manifest.version}")
 
 
-def _sign(written: Export, key: Path, server: Path, profile: TrustProfile) -> None:
-    """Write what phones bring along, and say it."""
+def _signing(key: Path, server: Path) -> "tuple[Ed25519PrivateKey, Installation]":
+    """Read who signs, and whose rounds phones are to take part in."""
     content = key.read_bytes()
     if len(content) != _KEY_BYTES:
         raise click.UsageError(f"{key} is no private key: one has {_KEY_BYTES} raw bytes")
     from federation.server.installation import Installation
 
-    installation = Installation.load(server)
+    return Ed25519PrivateKey.from_private_bytes(content), Installation.load(server)
+
+
+def _sign(written: Export, key: Ed25519PrivateKey, installation: "Installation", profile: TrustProfile) -> None:
+    """Write what phones bring along, and say it."""
     anchors = Anchors.of(
         written.manifest,
         installation.public_key,
@@ -112,5 +120,5 @@ def _sign(written: Export, key: Path, server: Path, profile: TrustProfile) -> No
         profile=profile,
     )
     folder = written.directory
-    anchors.write(folder / TRUST, folder / MANIFEST, Ed25519PrivateKey.from_private_bytes(content))
+    anchors.write(folder / TRUST, folder / MANIFEST, key)
     click.echo(f"signed: {folder / TRUST}, {profile.name}. {profile.says}")

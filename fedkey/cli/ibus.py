@@ -11,6 +11,7 @@ from fedkey import paths
 from fedkey.cli.places import Place
 from keyboard_app.ibus.component import Component
 from keyboard_app.profile import Profile
+from model.engine import Export
 
 
 @click.group()
@@ -45,6 +46,7 @@ def install(model: Path, server: str, profile: str, profiles: Path | None) -> No
     from keyboard_app.ibus import bindings
 
     bindings.load()  # to say now what is missing
+    Export.load(model)
     Profile.named(profile, profiles)
     component = Component.of_user()
     component.install([*_command("ibus", "run"), "--ibus", *_options(model, server, profile, profiles)])

@@ -11,6 +11,8 @@ from fedkey.cli.places import Place
 from fedkey.lesson import Lesson
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
+from model.engine import Export
+from model.folders import FolderError, check_writable
 from model.languages import CODES
 
 _MAX_LANGUAGES = 2
@@ -62,21 +64,30 @@ def keyboard(
 ) -> None:
     """Open a phone's keyboard that predicts, learns on this machine, and takes part in rounds if you agree."""
     if screenshot is not None:
+        Export.load(model)
+        _check_pictures(screenshot)
         _screenshots(model, screenshot)
         return
     if len(set(languages)) != len(languages) or len(languages) > _MAX_LANGUAGES:
         raise click.UsageError("give --language once, or twice with two languages")
     messages = _messages(corpus, corpus_user) if corpus_user else []
-    if not (model / "manifest.json").exists():
-        click.echo(f"{model} holds no model, so nothing is suggested: write one with `fedkey export`", err=True)
     from keyboard_app.ui.app import run
     from keyboard_app.ui.pages import PAGES
 
     if page is not None and page not in PAGES:
         raise click.UsageError(f"there is no screen {page!r}: choose one of {', '.join(PAGES)}")
+    if not (model / "manifest.json").exists():
+        click.echo(f"{model} holds no model, so nothing is suggested: write one with `fedkey export`", err=True)
     with Profile.named(profile, profiles).held() as own:
         phone = Phone(own, model=model if model.exists() else None, server=server, languages=languages, at_once=False)
         run([phone], messages, page=page)
+
+
+def _check_pictures(folder: Path) -> None:
+    """Refuse a folder with anything in it, whose pictures may be somebody's."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FolderError(f"{folder} is not an empty folder: choose a new one with --screenshot")
+    check_writable(folder)
 
 
 def several(

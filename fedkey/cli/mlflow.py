@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from federation.server.dashboard.runs import StoredRun
 from federation.simulation.mlflow_store import MlflowStore
 from fedkey import paths
 from fedkey.cli.output import say
@@ -24,6 +25,8 @@ def mlflow(folders: tuple[Path, ...], store: Path) -> None:
 
     Rounds that are there already are left out: the same command follows a run that goes on. Nothing is sent anywhere.
     """
+    for folder in folders:
+        StoredRun.load(folder)
     kept = MlflowStore(store)
     for folder in folders:
         click.echo(f"{folder}: {kept.add(folder)} new rounds")

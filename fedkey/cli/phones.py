@@ -15,19 +15,18 @@ from federation.fleet.scenario import DropOut, Scenario
 from fedkey import paths
 from fedkey.cli.corpora import chosen, sampling
 from fedkey.cli.places import Place
+from fedkey.cli.values import Real, Whole
 from model.engine import Export
 
 _LOOK_SECONDS = 0.5
 
 
 @click.command()
-@click.option("--count", default=10, show_default=True, type=click.IntRange(1), help="Number of phones.")
+@click.option("--count", default=10, show_default=True, type=Whole(1), help="Number of phones.")
 @click.option("--server", default="http://127.0.0.1:8080", show_default=True, help="URL of the round server.")
 @click.option("--corpus", default="chitchat", show_default=True, help="Corpus whose clients' messages the phones type.")
 @sampling
-@click.option(
-    "--flaky", type=click.FloatRange(0, 1), help="Fraction of phones that are killed in each round, at a random step."
-)
+@click.option("--flaky", type=Real(0, 1), help="Fraction of phones that are killed in each round, at a random step.")
 @click.option(
     "--scenario",
     type=Place(exists=True, dir_okay=False),
@@ -37,12 +36,10 @@ _LOOK_SECONDS = 0.5
     "--day",
     default=DAY_SECONDS,
     show_default=True,
-    type=click.FloatRange(1),
+    type=Real(1),
     help="Length of a day of the scenario, in seconds.",
 )
-@click.option(
-    "--rounds", type=click.IntRange(1), help="Number of rounds after which to stop; runs until Ctrl-C if not given."
-)
+@click.option("--rounds", type=Whole(1), help="Number of rounds after which to stop; runs until Ctrl-C if not given.")
 @click.option(
     "--model",
     type=Place(),
@@ -64,7 +61,7 @@ _LOOK_SECONDS = 0.5
     show_default=True,
     help="Folder of the phones' stores.",
 )
-@click.option("--seed", default=1, show_default=True)
+@click.option("--seed", default=1, show_default=True, type=Whole(0))
 def phones(
     count: int,
     server: str,

@@ -12,6 +12,8 @@ from federation.simulation.central_training import Pretraining
 from fedkey import paths
 from fedkey.cli.output import loading_tensorflow
 from fedkey.cli.places import Place
+from fedkey.cli.values import Whole
+from model.folders import check_writable
 from model.layout import SIZES
 
 
@@ -29,12 +31,10 @@ from model.layout import SIZES
 @click.option(
     "--size", "sizes", type=click.Choice(list(SIZES)), multiple=True, help="Network size to train; all if not given."
 )
-@click.option("--vocabulary-size", default=Pretraining.vocabulary_size, show_default=True, type=click.IntRange(min=100))
-@click.option("--max-grams", default=Pretraining.max_grams, show_default=True, type=click.IntRange(min=0))
-@click.option(
-    "--epochs", default=1, show_default=True, type=click.IntRange(min=1), help="Number of passes over the text."
-)
-@click.option("--seed", default=1, show_default=True, help="Random seed.")
+@click.option("--vocabulary-size", default=Pretraining.vocabulary_size, show_default=True, type=Whole(min=100))
+@click.option("--max-grams", default=Pretraining.max_grams, show_default=True, type=Whole(min=0))
+@click.option("--epochs", default=1, show_default=True, type=Whole(min=1), help="Number of passes over the text.")
+@click.option("--seed", default=1, show_default=True, type=Whole(0), help="Random seed.")
 @click.option("--out", type=Place(), required=True, help="Folder to write; it must not exist.")
 def pretrain(
     files: tuple[Path, ...],
@@ -52,11 +52,12 @@ def pretrain(
     """
     if out.exists():
         raise click.ClickException(f"{out} exists: choose another folder with --out")
+    check_writable(out)
+    text = public_text.load(files)
+    split = data.select(paths.corpus(corpus)).split
     loading_tensorflow()
     from federation.simulation.pretraining import Builder, PublicCorpus
 
-    split = data.select(paths.corpus(corpus)).split
-    text = public_text.load(files)
     defaults = Pretraining()
     options = Pretraining(
         sizes=sizes or defaults.sizes,

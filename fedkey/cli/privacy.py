@@ -13,6 +13,7 @@ from federation.errors import ConfigError
 from fedkey.cli.errors import UserErrors
 from fedkey.cli.output import JSON, print_json
 from fedkey.cli.places import Place
+from fedkey.cli.values import DELTA, Real, Whole
 
 if TYPE_CHECKING:
     from federation.privacy.accountant import Account, Sampling
@@ -50,18 +51,20 @@ def privacy() -> None:
 )
 @click.option("--mechanism", type=click.Choice(["gaussian", "blt"]), help="Mechanism of a server that adds the noise.")
 @click.option(
-    "--noise-multiplier", type=float, help="Standard deviation of that noise on the sum, divided by the clip norm."
+    "--noise-multiplier",
+    type=Real(0, min_open=True),
+    help="Standard deviation of that noise on the sum, divided by the clip norm.",
 )
-@click.option("--rounds", type=click.IntRange(1), help="Number of rounds.")
-@click.option("--participations", type=click.IntRange(1), help="Maximum number of rounds a phone takes part in.")
+@click.option("--rounds", type=Whole(1), help="Number of rounds.")
+@click.option("--participations", type=Whole(1), help="Maximum number of rounds a phone takes part in.")
 @click.option(
     "--separation",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=1,
     show_default=True,
     help="Minimum number of rounds between two participations of a phone.",
 )
-@click.option("--delta", type=float, help="Probability that the bound may fail; 1e-10, or that of the run.")
+@click.option("--delta", type=DELTA, help="Probability that the bound may fail; 1e-10, or that of the run.")
 @click.option(
     "--sampling",
     type=click.Choice(["arrival", "poisson", "shuffled"]),
@@ -176,12 +179,10 @@ def _print(mechanism: str, account: "Account", *, as_json: bool) -> None:
 
 
 @privacy.command()
-@click.option("--target-epsilon", type=float, required=True, help="Target epsilon of the whole run.")
-@click.option("--population", type=click.IntRange(1), required=True, help="Number of phones in the population.")
-@click.option(
-    "--rounds", type=click.IntRange(1), multiple=True, help="Number of rounds; may be given several times to compare."
-)
-@click.option("--delta", type=float, help="Probability that the bound may fail; 1e-10 as in reports.")
+@click.option("--target-epsilon", type=Real(0, min_open=True), required=True, help="Target epsilon of the whole run.")
+@click.option("--population", type=Whole(1), required=True, help="Number of phones in the population.")
+@click.option("--rounds", type=Whole(1), multiple=True, help="Number of rounds; may be given several times to compare.")
+@click.option("--delta", type=DELTA, help="Probability that the bound may fail; 1e-10 as in reports.")
 @click.option(
     "--what",
     type=click.Choice(["training", "counts", "words"]),
@@ -189,10 +190,8 @@ def _print(mechanism: str, account: "Account", *, as_json: bool) -> None:
     show_default=True,
     help="Rounds that train; one that counts n-grams; or one that votes for new words.",
 )
-@click.option("--clip", type=float, help="L2 bound of a phone's counts; 64, or that of 20 votes.")
-@click.option(
-    "--length", type=click.IntRange(2), help="Length of the list; that of the list that phones count or vote on."
-)
+@click.option("--clip", type=Real(0, min_open=True), help="L2 bound of a phone's counts; 64, or that of 20 votes.")
+@click.option("--length", type=Whole(2), help="Length of the list; that of the list that phones count or vote on.")
 @JSON
 def plan(
     target_epsilon: float,
@@ -315,12 +314,12 @@ def _table(found: "list[Proposal]") -> Iterator[str]:
 @click.argument("run", type=Place(exists=True, file_okay=False))
 @click.option(
     "--canaries",
-    type=click.IntRange(100),
+    type=Whole(100),
     default=600,
     show_default=True,
     help="Number of canary clients; half of them take part.",
 )
-@click.option("--delta", type=float, help="Probability that the bound may fail; that of the run.")
+@click.option("--delta", type=DELTA, help="Probability that the bound may fail; that of the run.")
 @JSON
 def audit(run: Path, canaries: int, delta: float | None, *, as_json: bool) -> None:
     """Try the noise of RUN, the folder of a simulated run, with canaries: what an attacker tells of them.

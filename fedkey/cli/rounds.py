@@ -15,6 +15,7 @@ from fedkey import paths
 from fedkey.cli.errors import UserErrors
 from fedkey.cli.output import JSON, print_json
 from fedkey.cli.places import Place
+from fedkey.cli.values import Whole, check_file
 from model import files, folders
 from model.checkpoint import FOLDER, Checkpoint
 from model.counted_lists import CountedLists
@@ -31,23 +32,23 @@ def rounds() -> None:
 
 
 @rounds.command("list")
-@click.option("--last", default=20, show_default=True, type=click.IntRange(1), help="Number of rounds to show.")
+@click.option("--last", default=20, show_default=True, type=Whole(1), help="Number of rounds to show.")
 @_FOLDER
 @JSON
 def list_rounds(last: int, folder: Path, *, as_json: bool) -> None:
     """Print the latest rounds."""
+    found = rounds_of(Installation.load(folder).database, last=last)
     if as_json:
-        found = rounds_of(Installation.load(folder).database, last=last)
         print_json(found)
         return
     heads = ("round", f"{'opened':<19}", "seconds", "phones", "simulated", f"{'bytes up':>12}", "outcome")
     click.echo(" " + "  ".join(heads))
-    for each in rounds_of(Installation.load(folder).database, last=last):
+    for each in found:
         click.echo(_line(each))
 
 
 @rounds.command()
-@click.argument("number", type=int, metavar="N")
+@click.argument("number", type=Whole(0), metavar="N")
 @_FOLDER
 @JSON
 def show(number: int, folder: Path, *, as_json: bool) -> None:
@@ -61,7 +62,7 @@ def show(number: int, folder: Path, *, as_json: bool) -> None:
 
 
 @rounds.command("evidence")
-@click.argument("number", type=int, metavar="NUMBER", required=False)
+@click.argument("number", type=Whole(0), metavar="NUMBER", required=False)
 @click.option("--out", type=Place(), help="File for the messages of evidence NUMBER.")
 @_FOLDER
 @JSON
@@ -75,8 +76,7 @@ def list_evidence(number: int | None, out: Path | None, folder: Path, *, as_json
     if (number is None) != (out is None):
         raise click.UsageError("NUMBER and --out go together: whose messages are written, and where to")
     if number is not None and out is not None:
-        if out.exists():
-            raise click.UsageError(f"{out} is there already: choose another file with --out")
+        check_file(out, "--out")
         files.write(out, evidence(installation.database, number))
         click.echo(f"written: {out}, evidence {number}")
         return
@@ -91,7 +91,7 @@ def list_evidence(number: int | None, out: Path | None, folder: Path, *, as_json
 
 
 @rounds.command()
-@click.argument("number", type=int, metavar="N")
+@click.argument("number", type=Whole(0), metavar="N")
 @_FOLDER
 def rollback(number: int, folder: Path) -> None:
     """Make the model, or the counts, that round N started from current again."""
@@ -124,7 +124,7 @@ def list_models(folder: Path, *, as_json: bool) -> None:
 
 
 @models.command("show")
-@click.argument("number", type=int, metavar="VERSION")
+@click.argument("number", type=Whole(0), metavar="VERSION")
 @_FOLDER
 @JSON
 def show_model(number: int, folder: Path, *, as_json: bool) -> None:
@@ -142,7 +142,7 @@ def show_model(number: int, folder: Path, *, as_json: bool) -> None:
 
 
 @models.command("export")
-@click.argument("number", type=int, metavar="VERSION")
+@click.argument("number", type=Whole(0), metavar="VERSION")
 @click.option("--out", type=Place(), required=True, help="Folder to write.")
 @_FOLDER
 def export_model(number: int, out: Path, folder: Path) -> None:
@@ -160,7 +160,7 @@ def export_model(number: int, out: Path, folder: Path) -> None:
 
 
 @models.command()
-@click.argument("number", type=int, metavar="VERSION")
+@click.argument("number", type=Whole(0), metavar="VERSION")
 @_FOLDER
 def promote(number: int, folder: Path) -> None:
     """Make VERSION, of weights or counts, the one that phones get and rounds go on from, also an earlier one."""

@@ -10,7 +10,7 @@ import tomli_w
 
 import data
 from federation.base import logs
-from federation.base.config import assigned
+from federation.base.config import assigned, text_of
 from federation.server.coordinator import SimulatedClients
 from federation.server.gate import PublicTextGate
 from federation.server.installation import Installation
@@ -21,6 +21,7 @@ from federation.server.serving import serve as run_server
 from federation.server.settings import ServerSettings
 from fedkey import paths
 from fedkey.cli.places import Place
+from fedkey.cli.values import Whole
 from model.engine import Export
 
 _GATE_MESSAGES = 2000
@@ -32,12 +33,12 @@ _CORPUS = click.option(
 _COHORT = click.option(
     "--simulated-cohort",
     default=0,
-    type=click.IntRange(0),
+    type=Whole(0),
     help="Number of clients to simulate in each round, beside the phones.",
 )
 _COUNTERS = click.option(
     "--simulated-counting",
-    type=click.IntRange(1),
+    type=Whole(1),
     help="Number of clients to simulate in a counting round, where a client costs less; the same number if not given.",
 )
 
@@ -71,14 +72,14 @@ _COUNTERS = click.option(
     "private key is not read.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(1))
+@click.option("--port", default=8080, show_default=True, type=Whole(0, 65535))
+@click.option("--workers", default=2, show_default=True, type=Whole(1))
 @click.option("--admin-host", default="127.0.0.1", show_default=True, help="Address of the dashboard and of /metrics.")
 @click.option(
     "--admin-port",
     default=8090,
     show_default=True,
-    type=click.IntRange(0, 65535),
+    type=Whole(0, 65535),
     help="Port of the dashboard and of /metrics; 0 for any free port.",
 )
 @_COHORT
@@ -101,10 +102,9 @@ def serve(
     corpus: str | None,
 ) -> None:
     """Run rounds with phones over HTTP; SQLite and files in one folder, unless its server.toml names other stores."""
-    if simulated_cohort and not corpus:
-        raise click.UsageError("--simulated-cohort needs --corpus: whose clients it simulates")
-    if simulated_counting and not simulated_cohort:
-        raise click.UsageError("--simulated-counting goes with --simulated-cohort: simulated clients train as well")
+    _check_simulated(simulated_cohort, simulated_counting, corpus)
+    if (host, port) == (admin_host, admin_port) and port:
+        raise click.UsageError("the dashboard needs a port of its own: choose another --port or --admin-port")
     check_address(host, port)
     check_address(admin_host, admin_port)
     prepare(
@@ -137,11 +137,12 @@ def serve(
 @_COHORT
 @_COUNTERS
 @_CORPUS
-@click.option("--parent", type=int, hidden=True, help="Process without which this one ends.")
+@click.option("--parent", type=Whole(1), hidden=True, help="Process without which this one ends.")
 def coordinate(
     folder: Path, simulated_cohort: int, simulated_counting: int | None, corpus: str | None, parent: int | None
 ) -> None:
     """Advance a server's rounds. `fedkey serve` starts this beside its workers."""
+    _check_simulated(simulated_cohort, simulated_counting, corpus)
     logs.to_stderr()
     installation = Installation.load(folder)
     export = installation.export
@@ -152,17 +153,27 @@ def coordinate(
         run_coordinator(installation.coordinator(gate, clients, gate.probe, installation.counting(texts)), parent)
 
 
+def _check_simulated(cohort: int, counting: int | None, corpus: str | None) -> None:
+    if cohort and not corpus:
+        raise click.UsageError("--simulated-cohort needs --corpus: whose clients it simulates")
+    if corpus:
+        paths.check_corpus(corpus)
+    if counting and not cohort:
+        raise click.UsageError("--simulated-counting goes with --simulated-cohort: simulated clients train as well")
+
+
 def _settings(file: Path | None, assignments: Sequence[str]) -> ServerSettings | None:
     """Return what server.toml is to say, if anything was asked for."""
     if file is None and not assignments:
         return None
-    text = file.read_text(encoding="utf-8-sig") if file else ""
-    return ServerSettings.from_toml(tomli_w.dumps(assigned(text, assignments)))
+    where = str(file or "options")
+    table = assigned(text_of(file) if file else "", assignments, where)
+    return ServerSettings.from_toml(tomli_w.dumps(table), where)
 
 
 def _public_text(file: Path | None, corpus: str | None) -> Callable[[], Sequence[str]] | None:
     if file is not None:
-        return lambda: file.read_text(encoding="utf-8-sig").splitlines()
+        return lambda: text_of(file).splitlines()
     if corpus is None:
         return None
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from data.corpus import CorpusError
+from federation.base.config import parsed
 from federation.fleet.scenario import Scenario
 from federation.simulation.config import SimulationConfig
 from federation.simulation.prepare import Prepared, prepared
@@ -131,12 +133,13 @@ def simulate(
     config = SimulationConfig.beginning(start if file else start_for(options["language"], start), file)
     if scenario:
         config = config.with_scenario(Scenario.from_toml(scenario))
-    config = config.with_options(
-        {name.replace("__", "."): value for name, value in options.items() if value is not None}
-    )
-    config = config.with_assignments(extra)
-    if files:
-        config = config.with_options({"public": list(files)})
+    given = {name.replace("__", "."): value for name, value in options.items() if value is not None}
+    # Together, since one may be impossible without another.
+    config = config.with_options(given | parsed(extra) | ({"public": list(files)} if files else {}))
+    paths.check_corpus(config.corpus)
+    for text in config.public:
+        if not Path(text).is_file():
+            raise CorpusError(text, "no such file; --public takes files of public text")
     folders.check(out, FOLDER)
     loading_tensorflow()
     from federation.simulation.run import Run

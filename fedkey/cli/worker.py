@@ -12,17 +12,18 @@ from federation.errors import WorkerError
 from federation.simulation import worker_process
 from federation.simulation.places import check_listening
 from fedkey.cli.output import say
+from fedkey.cli.values import Whole
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=7070, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 for any.")
-@click.option("--threads", type=click.IntRange(1), help="Clients that are computed at once; by default one a core.")
+@click.option("--port", default=7070, show_default=True, type=Whole(0, 65535), help="Port; 0 for any.")
+@click.option("--threads", type=Whole(1), help="Clients that are computed at once; by default one a core.")
 @click.option(
     "--limit-mb",
     default=1500,
     show_default=True,
-    type=click.IntRange(0),
+    type=Whole(0),
     help="Begin anew between runs when more memory is held; 0 is no limit.",
 )
 @click.option(

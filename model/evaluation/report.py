@@ -23,6 +23,15 @@ td.strip { width: 100%; text-align: left; }
 """
 
 
+_MARK = '<meta name="generator" content="fedkey demo">'
+
+
+def is_report(path: Path) -> bool:
+    """Return whether a file is a page that `write` wrote."""
+    with path.open("rb") as file:
+        return _MARK.encode() in file.read(1000)
+
+
 class LearningCurve(NamedTuple):
     """Federated evaluations over a run.
 
@@ -76,7 +85,7 @@ def write(
         *[_sample(text, strips) for text, strips in samples.items()],
     ]
     page = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{_MARK}<title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body>\n" + "\n".join(sections) + "\n</body></html>\n"
     )
     files.write(path, page)

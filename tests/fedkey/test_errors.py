@@ -3,8 +3,10 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -230,3 +232,94 @@ def test_every_error_is_one_line(error: Exception) -> None:
 def test_a_server_whose_database_is_away_is_one_sentence(places: dict[str, Path]) -> None:
     for words in (("rounds", "list"), ("models", "list"), ("models", "show", "1"), ("rounds", "show", "1")):
         said_in_one_sentence(runs(*words, "--folder", str(places["closed"])))
+
+
+def numbers() -> Iterator[Any]:
+    for path, command in COMMANDS.items():
+        if path == ("simulate",):  # its settings keep to the ranges of their fields, which have tests of their own
+            continue
+        for parameter in command.params:
+            if isinstance(parameter.type, click.types.IntParamType | click.types.FloatParamType):
+                yield pytest.param(path, parameter, id=f"{' '.join(path)} {parameter.name}")
+
+
+@pytest.mark.parametrize(("path", "parameter"), numbers())
+def test_a_number_that_is_none_or_beyond_all_is_refused(path: tuple[str, ...], parameter: click.Parameter) -> None:
+    for wrong in ("nan", "inf", "1e400", "-1", "9" * 25):
+        if wrong[0] == "9" and isinstance(parameter.type, click.FloatRange) and parameter.type.max is None:
+            continue  # it has that many
+        with pytest.raises(click.BadParameter):
+            parameter.type.convert(wrong, parameter, click.Context(COMMANDS[path]))
+
+
+@pytest.mark.parametrize("words", ["simulat", "evalaute model", "rounds lst", "enrol devcie", "--vresion"])
+def test_a_slip_of_the_pen_is_answered_with_what_was_meant(words: str) -> None:
+    result = runs(*words.split())
+    assert result.exit_code == 2
+    assert "Did you mean" in result.output
+
+
+def test_no_authority_is_made_of_a_folder_that_is_something_else(tmp_path: Path) -> None:
+    theirs = tmp_path / "server"
+    theirs.mkdir()
+    (theirs / "authority.pub").write_bytes(b"p" * 32)
+    (theirs / "server.key").write_bytes(b"k" * 32)
+    said_in_one_sentence(runs("enrol", "init", "--authority", str(theirs)))
+    assert {path.name: path.read_bytes() for path in theirs.iterdir()} == {
+        "authority.pub": b"p" * 32,
+        "server.key": b"k" * 32,
+    }
+
+
+def test_what_is_written_at_the_end_of_long_work_has_its_place_looked_at_before(
+    places: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedkey.cli.demo.loading_tensorflow", lambda: pytest.fail("it began"))
+    (tmp_path / "mine.html").write_text("precious")
+    (tmp_path / "link.html").symlink_to("mine.html")
+    out = ("--out", str(tmp_path / "run"))
+    corpus = ("--corpus", str(places["corpus.jsonl"]))
+    for report in ("mine.html", "link.html", ".", "mine.html/below"):
+        said_in_one_sentence(runs("demo", *out, *corpus, "--report", str(tmp_path / report)))
+    said_in_one_sentence(runs("demo", *out, "--corpus", str(tmp_path / "nowhere.jsonl")))
+    said_in_one_sentence(runs("demo", "--out", str(tmp_path), *corpus))
+    assert (tmp_path / "mine.html").read_text() == "precious"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dashboard_leaves_nothing_in_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    said_in_one_sentence(runs("dashboard", str(tmp_path)))
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_options_that_are_possible_together_are_taken_together(tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere.jsonl")
+    assert "weighting" in runs("simulate", "--mechanism", "gaussian", "--set", "privacy.clip=1").output
+    both = ("--set", "privacy.clip=1", "--set", "client.weighting=uniform", "--corpus", nowhere)
+    assert "no such file" in runs("simulate", "--mechanism", "gaussian", *both).output
+
+
+def test_settings_are_read_with_a_byte_order_mark_and_not_as_other_text(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_bytes(b"\xef\xbb\xbfrounds = 0\r\n")
+    assert "rounds must be at least 1" in runs("simulate", "--config", str(settings)).output
+    settings.write_bytes(GARBAGE)
+    for words in (("simulate", "--config"), ("simulate", "--scenario"), ("sweep",)):
+        result = runs(*words, str(settings))
+        said_in_one_sentence(result)
+        assert f"{settings} is not text in UTF-8" in result.output
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment_is_one_line_and_exit_130() -> None:
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv[0] = 'fedkey'; "
+    code += "from fedkey.__main__ import run; run()"
+    for seconds in (0.25, 0.5, 1.0, 2.0, 4.0):
+        words = [sys.executable, "-c", code, "simulate", "--start", "seed"]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+            time.sleep(seconds)
+            running.send_signal(signal.SIGINT)
+            _, errors = running.communicate(timeout=60)
+        assert "Traceback" not in errors
+        assert running.returncode == 130
