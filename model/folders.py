@@ -69,9 +69,7 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=above):
             pass
     except OSError as error:
-        raise FolderError(
-            f"{folder}: nothing can be written in {above} ({error.strerror}): choose another place"
-        ) from error
+        raise FolderError(f"nothing can be written in {above} ({error.strerror}): choose another place") from error
 
 
 def clear(folder: Path, kind: Kind) -> None:

@@ -23,7 +23,7 @@ from model.engine import Export
 from model.engine.exported import MANIFEST, TRUST
 
 _LOOK_SECONDS = 0.2
-_FOLDER = folders.Kind("what a trial's phone starts with", TRUST, frozenset({"trust"}), (MANIFEST,))
+_FOLDER = folders.Kind("the folder of a trial", TRUST, frozenset({"trust"}), (MANIFEST,))
 
 
 @click.command()

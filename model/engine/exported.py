@@ -148,7 +148,8 @@ class Export:
         try:
             manifest = Manifest.from_json(json.loads((directory / MANIFEST).read_text()))
         except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ExportError(f"no usable model in {directory}: write one with `fedkey export` ({error})") from error
+            why = "" if isinstance(error, FileNotFoundError) else f" ({error})"
+            raise ExportError(f"no usable model in {directory}: write one with `fedkey export`{why}") from error
         optional = [name for name in _OPTIONAL_FILES if name in manifest.files or (directory / name).exists()]
         for name in (engine.training, engine.inference, *VOCABULARY_FILES, *optional):
             expected, path = manifest.files.get(name), directory / name
