@@ -5,6 +5,7 @@ from pathlib import Path
 import platformdirs
 
 import data
+from model.folders import FolderError
 
 RUNS = Path("runs")
 SERVER = RUNS / "server"
@@ -40,5 +41,14 @@ def name_of(model: Path) -> str:
 
 
 def cache() -> Path:
-    """Return the folder for what can always be made again."""
-    return platformdirs.user_cache_path("fedkey")
+    """Return the folder for what can always be made again.
+
+    Raises:
+        FolderError: there is none and none can be made.
+    """
+    folder = platformdirs.user_cache_path("fedkey")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FolderError(f"the folder {folder} cannot be made: set XDG_CACHE_HOME to one that can") from error
+    return folder

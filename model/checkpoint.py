@@ -79,9 +79,8 @@ class Checkpoint:
             vocabulary = Vocabulary.load(directory)
             mixture = Mixture.load(directory)
         except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-            raise CheckpointError(
-                f"no usable model in {directory}: train one with `fedkey simulate` ({error})"
-            ) from error
+            why = "" if isinstance(error, FileNotFoundError) else f" ({error})"
+            raise CheckpointError(f"no usable model in {directory}: train one with `fedkey simulate`{why}") from error
         shapes = list(network.layout.values())
         fits = [weight.shape for weight in weights] == shapes and mixture.of_size(vocabulary.size)
         if description["vocabulary"] != vocabulary.key or not fits:

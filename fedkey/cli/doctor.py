@@ -14,6 +14,7 @@ from fedkey.cli.errors import GROUP_OF
 from fedkey.cli.output import JSON, print_json
 from fedkey.cli.places import Place
 from fedkey.paths import cache
+from model.folders import FolderError
 
 _MIN_FREE_BYTES = 2 << 30
 _KEY_PACKAGE = {"simulation": "tensorflow_federated", "server": "flask", "report": "matplotlib", "mlflow": "mlflow"}
@@ -117,8 +118,10 @@ def _worker() -> list[tuple[str, str]]:
 
 
 def _disk() -> list[tuple[str, str]]:
-    folder = cache()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder = cache()
+    except FolderError:
+        return [("a folder for what can be made again", "set XDG_CACHE_HOME to a folder that can be written to")]
     free = shutil.disk_usage(folder).free
     if free >= _MIN_FREE_BYTES:
         return []

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import re
 import sys
@@ -61,6 +62,9 @@ class UserErrors(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run as a program: what reading options or closing the output brings up is a sentence too."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal that cannot show a letter shows the rest
         try:
             try:
                 with _sentences():
@@ -140,6 +144,8 @@ _BY_KIND: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
 
 def _close_output() -> None:
     """Write what is left of the output; where that fails, Python must not try again at its end."""
+    if sys.stdout is None:
+        return  # closed before the command began
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -204,7 +204,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, words: tuple[str, ...]) -> 
 
 
 def test_output_that_has_no_room_or_no_reader_ends_in_order() -> None:
-    for target, code in (("> /dev/full", 1), ("| true", 0)):
+    for target, code in (("> /dev/full", 1), ("| true", 0), (">&-", 0)):
         command = f"{sys.executable} -m fedkey --help {target}"
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr
@@ -309,6 +309,14 @@ def test_settings_are_read_with_a_byte_order_mark_and_not_as_other_text(tmp_path
         result = runs(*words, str(settings))
         said_in_one_sentence(result)
         assert f"{settings} is not text in UTF-8" in result.output
+
+
+def test_a_terminal_that_cannot_show_a_letter_shows_the_rest(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    words = [sys.executable, "-m", "fedkey", "enrol", "init", "--authority", str(tmp_path / "ü“")]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "public key" in done.stdout
 
 
 @pytest.mark.slow
