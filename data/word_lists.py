@@ -1,6 +1,6 @@
 # /// script
 # requires-python = "==3.11.*"
-# dependencies = ["faker==40.63.0", "wordfreq==3.1.1"]
+# dependencies = ["codespell==2.4.1", "faker==40.63.0", "wordfreq==3.1.1"]
 # ///
 """Makes the word lists of `model/languages`: `uv run data/word_lists.py`, with hunspell and its dictionaries installed.
 
@@ -8,6 +8,7 @@ Debian's packages hunspell, hunspell-en-us, hunspell-en-gb, hunspell-es, hunspel
 Frequencies are wordfreq's (Speer 2022, CC BY-SA 4.0), names faker's (MIT). A spelling dictionary says which of the
 words are right and whether they are written with capitals. Of those that it does not know, what is one slip, accent,
 apostrophe or space from a much commoner word is a misspelling and is left out; the rest is slang, brands and names.
+What many people misspell in English, and what they mean, is codespell's (CC BY-SA 3.0).
 """
 
 import importlib
@@ -18,6 +19,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import codespell_lib
 import wordfreq
 from faker.config import AVAILABLE_LOCALES
 
@@ -80,6 +82,10 @@ SLANG: Mapping[str, frozenset[str]] = {
 COMMONER = {1: 9.0, 2: 9.0, 3: 3.3, 4: 2.5}  # powers of ten by which a word must be commoner than its misspelling
 COMMONER_LONG = 1.7
 INFORMAL_FROM, INFORMAL_FROM_ELSEWHERE = 2.0, 2.3
+SHORT_MISSPELLING, MISSPELT_RARER = 4, 1.0  # letters, and zipf by which a misspelling is rarer than what is meant
+LESS_OFTEN_MEANT = 1.5  # zipf by which a word must be rarer than another one that may be meant, to be left out
+SPOKEN_ENDING = "in"  # for ing, on purpose
+NOUN_DICTIONARIES = {"de": Path("/usr/share/hunspell/de_DE.dic")}
 SHORT_INFORMAL = 3  # letters up to which a form is not taken for a slip of a commoner word
 FUNCTION_WORD, OTHER_PART = 6.0, 4.6  # zipf of what is written together by mistake
 UNFOLDED = str.maketrans({"ß": "ss", "œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ı": "i", "'": ""})
@@ -237,6 +243,50 @@ def word_list(code: str, people: Mapping[str, str], english: set[str]) -> dict[s
     return {form: frequencies[word] for word, form in written.items()}
 
 
+def often_misspelt(words: Mapping[str, float], people: Iterable[str], foreign: set[str]) -> dict[str, list[str]]:
+    """Return what people write by mistake for English words, and those words, likeliest first.
+
+    Args:
+        words: English ones.
+        people: names in small letters.
+        foreign: words of other languages.
+    """
+    listed = {word.lower(): word for word in words}
+    kept = listed.keys() | set(people) | foreign | SLANG["en"]
+    text = (Path(codespell_lib.__file__).parent / "data" / "dictionary.txt").read_text("utf-8")
+    found = {}
+    for line in text.splitlines():
+        wrong, right = line.lower().split("->")
+        zipf = wordfreq.zipf_frequency(wrong, "en")
+        if zipf <= 0 or not is_word(wrong, "LATIN") or len(wrong) < SHORT_MISSPELLING or wrong in kept:
+            continue
+        meant = {word.strip(): 0.0 for word in right.split(",") if word.strip()}
+        meant = {word: wordfreq.zipf_frequency(word, "en") for word in meant if set(word.split()) <= listed.keys()}
+        best = max(meant.values(), default=0.0)
+        spoken = wrong.endswith(SPOKEN_ENDING) and wrong + "g" in meant
+        if best - zipf >= MISSPELT_RARER and not spoken and wrong not in {word.replace("'", "") for word in meant}:
+            likely = sorted(meant, key=lambda word: -meant[word])
+            found[wrong] = [word for word in likely if meant[word] >= best - LESS_OFTEN_MEANT]
+    return found
+
+
+def nouns(code: str, words: Iterable[str]) -> list[str]:
+    """Return the words that a dictionary has as nouns, in capitals, and that are written in small letters otherwise.
+
+    What has the endings of an adjective is left out: it has small letters before a noun.
+
+    Args:
+        code: of the language.
+        words: of its word list, as they are written.
+    """
+    stems = {line.split("/")[0].strip() for line in NOUN_DICTIONARIES[code].read_text("utf-8").splitlines()}
+    both = {word for word in words if word.islower() and len(word) > SHORT_NAME and word.capitalize() in stems}
+    endings = {word: {re.sub("(e|en|er|es)$", "", word) + "em", f"{word}em"} for word in both}
+    forms = set().union(*endings.values())
+    adjectives = forms - unknown(forms, DICTIONARIES[code])
+    return sorted(word for word in both if not endings[word] & adjectives)
+
+
 def informal(code: str, words: Mapping[str, float], people: Iterable[str]) -> dict[str, float]:
     """Return what no dictionary has and people write all the same, with zipf frequencies: only what is near to a word.
 
@@ -277,14 +327,25 @@ def main() -> None:
     people = {name.lower(): name for name in sorted(names())}
     lists: dict[str, dict[str, float]] = {}
     english: set[str] = set()
+    spoken_ways: dict[str, dict[str, float]] = {}
     for code in DICTIONARIES:
         lists[code] = word_list(code, people, english)
         if code == "en":
             english = {word.lower() for word in lists[code] if word.istitle()}
         write(LANGUAGES / code / "words.txt", lists[code])
         if code != "hi":  # its word list has everything
-            write(LANGUAGES / code / "informal.txt", informal(code, lists[code], people))
+            spoken_ways[code] = informal(code, lists[code], people)
+        if code in NOUN_DICTIONARIES:
+            (LANGUAGES / code / "nouns.txt").write_text("\n".join(nouns(code, lists[code])) + "\n", encoding="utf-8")
         print(code, len(lists[code]))  # noqa: T201
+    foreign = {word.lower() for code in ("es", "de", "fr") for word in lists[code]}
+    misspelt = often_misspelt(lists["en"], people, foreign)
+    lines = [
+        " ".join([wrong, *(word.replace(" ", "_") for word in right)]) for wrong, right in sorted(misspelt.items())
+    ]
+    (LANGUAGES / "en" / "misspellings.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for code, ways in spoken_ways.items():
+        write(LANGUAGES / code / "informal.txt", {w: z for w, z in ways.items() if code != "en" or w not in misspelt})
     listed = {word.lower() for word in lists["en"]}
     common = {word: zipf for word, zipf in lists["en"].items() if zipf >= OTHER_PART and word.islower()}
     unlisted = {word: wordfreq.zipf_frequency(word, "en") for word in people if word not in listed}

@@ -2,7 +2,8 @@
 
 A folder has `language.toml` (marks, abbreviations, contractions), `words.txt` (words as they are written within a
 sentence, by frequency; `data/word_lists.py` makes it), `informal.txt` (what people write and no dictionary has, where
-that is near to a word; made likewise), `offensive.txt` (words never suggested) and `sensitive.txt`
+that is near to a word; made likewise), `misspellings.txt` (what many people misspell), `nouns.txt`
+(what has a capital behind an article), `offensive.txt` (words never suggested) and `sensitive.txt`
 (words withheld after others). `layouts.toml` has the keys. Adding a language is adding a folder.
 """
 
@@ -23,9 +24,14 @@ CODES = ("en", "es", "de", "fr", "hi")
 
 _NAME_LOG_PROBABILITY = math.log(1e-8)  # of a name that no word list has
 _CLITIC_LOG_PROBABILITY = math.log(0.02)  # of such as 's behind a word
+_ELIDED = math.log(10**-4.8), math.log(10**-3.8)  # frequency of a word behind an elision, and of one of two letters
+_RARE = math.log(10**-5.8)
+_ELIDED_COMMONER, _ELIDED_COMMONER_THAN_RARE = 4.0, 1.0  # nats by which it must be commoner than the letters without
 _COMMONER = 2.7  # nats by which a word with an apostrophe must be commoner than the one without, to be meant by it
 _POSSESSIVE = math.log(10**-5.0)  # a rarer form with 's is what a plural may look like
+_ELIDED_BEFORE = re.compile("[aeiouyhàâæéèêëîïôœùû].+|y")
 _VOWELS = re.compile("[aeiouàáâäåèéêëìíîïòóôöùúûü]")
+_ACCENT_MEANT = 2.4  # nats, in most languages
 _SHORTENED = 3  # letters that are left of a word without its vowels, at least
 _COMMON_ZIPF = 4.9  # of words that tell languages apart
 
@@ -49,11 +55,16 @@ class Language:
         words: natural logarithm of each word's frequency.
         written: how a word is written within a sentence, where not in small letters.
         always_written: words of `written` that nobody means in small letters, rare and short ones among them.
-        contractions: what is meant where an apostrophe was left out.
+        contractions: what is meant where an apostrophe was left out; see `contraction` for the others.
+        accent_meant: nats by which a word with accents must be commoner than the one without, to be meant by it.
+        digraphs: letters with accents, and the two that are written for each where keys lack it.
+        nouns: words that are nouns in capitals and something else in small letters.
+        determiners: words behind which `nouns` with one of some endings are nouns.
         elisions: words that begin with an apostrophe.
         spoken_endings: endings as they are written by ear, and what they stand for.
         offensive: words that are never suggested.
         sensitive: words that are withheld when one of a few words stands before them: that word, and these.
+        prefixes, suffixes: what an apostrophe joins to words, that included.
         also: another language that is written beside it, whose words are among these; see `together`.
     """
 
@@ -69,12 +80,16 @@ class Language:
     always_written: frozenset[str] = field(repr=False)
     contractions: Mapping[str, str] = field(repr=False)
     elisions: frozenset[str]
+    accent_meant: float
+    digraphs: Mapping[str, str] = field(repr=False)
+    nouns: frozenset[str] = field(repr=False)
+    determiners: Mapping[str, tuple[str, ...]] = field(repr=False)
     spoken_endings: Mapping[str, str] = field(repr=False)
     offensive: frozenset[str] = field(repr=False)
     sensitive: Mapping[str, frozenset[str]] = field(repr=False)
     also: "Language | None" = field(default=None, repr=False)
-    _prefixes: tuple[str, ...] = ()
-    _suffixes: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
     _names: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def log_probability(self, word: str) -> float | None:
@@ -111,6 +126,39 @@ class Language:
     def is_proper(self, word: str) -> bool:
         """Return whether a word is never written in small letters."""
         return self.written_form(word) != word
+
+    def contraction(self, letters: str) -> str | None:
+        """Return the word that lacks its apostrophe in some letters, and its accents if those are left out, too."""
+        return self.contractions.get(letters) or self._elision(letters)
+
+    def _elision(self, letters: str) -> str | None:
+        """Return what stands for a common word that begins with a vowel, and an elision joined to it: jetais."""
+        alike = (letters, *self.accented.get(letters, ()))  # mere is mère and no ère
+        listed, found = max(self.words.get(word, -math.inf) for word in alike), None
+        best = listed + (_ELIDED_COMMONER if listed >= _RARE else _ELIDED_COMMONER_THAN_RARE)
+        for prefix in self.prefixes:
+            rest = letters[len(prefix) - 1 :]
+            if not letters.startswith(prefix[:-1]) or not _ELIDED_BEFORE.fullmatch(rest):
+                continue
+            words = [word for word in (rest, *self.accented.get(rest, ())) if word in self.words]
+            word = max(words, key=self.words.__getitem__, default="")
+            frequency = self.words.get(word, -math.inf)
+            if frequency < _ELIDED[len(rest) <= 2] or self.is_proper(word):
+                continue
+            if frequency + _CLITIC_LOG_PROBABILITY > best:
+                best, found = frequency + _CLITIC_LOG_PROBABILITY, prefix + word
+        return found
+
+    @functools.cached_property
+    def misspellings(self) -> Mapping[str, tuple[str, ...]]:
+        """What many people write for some words, and which."""
+        path = _folder(self.code) / "misspellings.txt"
+        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+        own = {wrong: tuple(word.replace("_", " ") for word in right) for wrong, *right in map(str.split, lines)}
+        if self.also is None:
+            return own
+        both = {**self.also.misspellings, **own}
+        return {wrong: right for wrong, right in both.items() if wrong not in self.words}
 
     @property
     def names(self) -> frozenset[str]:
@@ -156,18 +204,24 @@ class Language:
         """The words with accents, by what they are without."""
         found: dict[str, tuple[str, ...]] = {}
         for word in self.words:
-            if not word.isascii() and (plain := folded(word)) != word:
-                found[plain] = (*found.get(plain, ()), word)
+            if not word.isascii():
+                for plain in {folded(word), self._in_digraphs(word)} - {word}:
+                    found[plain] = (*found.get(plain, ()), word)
         return found
+
+    def _in_digraphs(self, word: str) -> str:
+        for letter, letters in self.digraphs.items():
+            word = word.replace(letter, letters)
+        return word if word.isascii() else folded(word)
 
     def _stem(self, word: str) -> str:
         """Return a word without what an apostrophe joins to it; nothing if nothing does."""
         if "'" not in word:
             return ""
-        for prefix in self._prefixes:
+        for prefix in self.prefixes:
             if word.startswith(prefix) and len(word) > len(prefix):
                 return word[len(prefix) :]
-        for suffix in self._suffixes:
+        for suffix in self.suffixes:
             if word.endswith(suffix) and len(word) > len(suffix):
                 return word[: -len(suffix)]
         return ""
@@ -243,11 +297,15 @@ def _language(code: str) -> Language:
         always_written=frozenset(always_written),
         contractions=contractions,
         elisions=frozenset(described["elisions"]),
+        accent_meant=described.get("accent_meant", _ACCENT_MEANT),
+        digraphs=described.get("digraphs", {}),
+        nouns=frozenset(_words_of(folder / "nouns.txt")),
+        determiners={word: tuple(ends.split()) or ("",) for word, ends in described.get("determiners", {}).items()},
         spoken_endings=described.get("spoken_endings", {}),
         offensive=frozenset((folder / "offensive.txt").read_text("utf-8").split()),
         sensitive=_sensitive((folder / "sensitive.txt").read_text("utf-8")),
-        _prefixes=tuple(described["prefixes"]),
-        _suffixes=tuple(described["suffixes"]),
+        prefixes=tuple(described["prefixes"]),
+        suffixes=tuple(described["suffixes"]),
         _names=_names() if described["script"] == "LATIN" else {},
     )
 
@@ -259,6 +317,10 @@ def _listed(path: Traversable) -> Iterator[tuple[str, str, float]]:
         log_probability = math.log(10) * (float(zipf) - 9)
         for form in forms:
             yield form.lower(), form, log_probability
+
+
+def _words_of(path: Traversable) -> list[str]:
+    return path.read_text("utf-8").split() if path.is_file() else []
 
 
 @functools.cache

@@ -39,6 +39,12 @@ def together(first: Language, second: Language) -> Language:
         written=written,
         always_written=(first.always_written | second.always_written) & written.keys(),
         contractions=contractions,
+        accent_meant=max(first.accent_meant, second.accent_meant),
+        digraphs={**second.digraphs, **first.digraphs},
+        nouns=frozenset(
+            word for one, other in pairs for word in one.nouns if not _is_of(other, word, one.words.get(word))
+        ),
+        determiners={**second.determiners, **first.determiners},
         elisions=first.elisions | second.elisions,
         spoken_endings={**second.spoken_endings, **first.spoken_endings},
         offensive=first.offensive | second.offensive,
@@ -47,6 +53,8 @@ def together(first: Language, second: Language) -> Language:
             for word in {*first.sensitive, *second.sensitive}
         },
         also=second,
+        prefixes=first.prefixes + second.prefixes,
+        suffixes=first.suffixes + second.suffixes,
     )
 
 

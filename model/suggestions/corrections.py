@@ -144,6 +144,10 @@ def costs(typed: str, words: list[str], *, whole: bool, keys: Geometry = QWERTY)
         return np.full(len(words), HOPELESS, np.float32)
     joined = "".join(words)
     plain = words if joined.isascii() else [_plain(word) for word in words]
+    apostrophes = np.zeros(len(words), np.float32)
+    if whole and "'" in joined and "'" not in typed:  # wherever it was left out, slips may go over its place: dotn
+        apostrophes = np.array([word.count("'") * _APOSTROPHE_OMITTED for word in plain], np.float32)
+        plain = [word.replace("'", "") for word in plain]
     letters = [ord(character) for character in typed]
     width = min(len(letters) + _BAND, _LONGEST)
     encoded = _encoded(plain, width)
@@ -185,7 +189,7 @@ def costs(typed: str, words: list[str], *, whole: bool, keys: Geometry = QWERTY)
     ends = np.where(rest == 0, rows[-1][low:high], HOPELESS)
     if not whole:
         ends = np.where(rest > 0, rows[-1][low:high] + np.float32(_UNFINISHED), ends)
-    result: Floats = ends.min(axis=0).astype(np.float32)
+    result: Floats = ends.min(axis=0).astype(np.float32) + apostrophes
     if not (as_typed.isascii() and joined.isascii()):
         result += np.array([_accent_cost(as_typed, word, keys) for word in words], np.float32)
     return np.minimum(result, HOPELESS)

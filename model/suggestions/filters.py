@@ -66,7 +66,7 @@ class Filters:
     def _is_misspelling(self, word: str) -> bool:
         """Return whether a form that no dictionary has is one slip from a common word, or two common words in one."""
         language = self._language
-        if word in language.contractions:
+        if word in language.contractions or word in language.misspellings:
             return True
         if language.knows(word):
             return False

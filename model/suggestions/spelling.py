@@ -13,7 +13,7 @@ APOSTROPHES = "'’‘ʼ`´"
 
 _SHORTEST_PROPER = 3  # letters from which on a proper noun is no abbreviation in a hurry: np, ty
 _PROPER = math.log(10**-5.9)  # frequency from which on a proper noun in small letters gets its capital
-_ACCENT_MEANT = 2.4  # nats by which a word with accents must be commoner than the one without
+_UNKNOWN = math.log(10**-7.5)  # frequency of letters that are no word, beside one that differs in accents only
 _DRAWN_OUT = re.compile(r"(.)\1\1")
 _ON_PURPOSE = re.compile(r".*(.)\1\1|.?(..)\2\2+.?")
 """Letters that are drawn out at the end, and laughter: sooo, hahahah."""
@@ -43,7 +43,8 @@ class Spelling:
             letters: in lower case.
             at_start: they begin a sentence, so that a capital says nothing.
         """
-        contraction = self._language.contractions.get(letters)
+        named = core != letters and (not at_start or letters in self._language.names)
+        contraction = self._language.contractions.get(letters) if named else self._language.contraction(letters)
         if contraction is not None:
             return contraction, 1.0
         if self.is_proper(letters) and (core == letters or (at_start and has_inner_capitals(self.written(letters)))):
@@ -52,8 +53,14 @@ class Spelling:
             return None
         words = self._language.words
         accented = max(self._language.accented.get(letters, ("",)), key=lambda word: words.get(word, -math.inf))
-        commoner = letters in words and accented and words[accented] - words[letters] >= _ACCENT_MEANT
+        least = words.get(letters, -math.inf if self._language.knows(letters) else _UNKNOWN)
+        commoner = accented and least > -math.inf and words[accented] - least >= self._language.accent_meant
         return (accented, 1.0) if commoner else None
+
+    def has_apostrophe_behind(self, before: str, letters: str) -> bool:
+        """Return whether an apostrophe behind a word is the one that it lacks, and closes no quotation: didnt'."""
+        marks = sum(before.count(mark) for mark in APOSTROPHES)
+        return letters in self._language.contractions and marks % 2 == 0
 
     def is_wanted(self, before: str, letters: str) -> bool:
         """Return whether letters are right as they are, whatever is near them."""

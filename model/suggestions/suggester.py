@@ -37,6 +37,9 @@ _MISSPELLED = 10.0  # by which a form that public text has, but no dictionary, i
 _LONG_NAME, _COMMON_NAME, _ONE_SLIP = 6, math.log(10**-4.8), 5.5  # letters, frequency, nats
 _ON_PURPOSE = 4.5  # nats that it costs to leave out vowels, or to write an ending as it is spoken
 _NAME = -1.5  # nats: that an unknown word at the beginning of a sentence is a name, before its letters are looked at
+_COMMON_JOINED = math.log(10**-4.5)  # frequency of what may be joined to a one-letter word
+_MISSPELT = 4.0  # nats that it costs at most to write a word as many people misspell it
+_SHOUTED = 4  # letters from which on capitals without an apostrophe are no abbreviation
 _CAUTION = 4.0  # more, for who asks for caution
 _LEAST = 1e-9
 _UNLIKELY = 1e-5  # probability of all words that begin with some letters, below which they may be two words
@@ -198,27 +201,42 @@ class Suggester:
         expanded = self.personal.shortcuts.get(normalise(typed))
         if expanded is not None and stands_alone(before):
             return Suggestion(expanded, 1.0, Origin.PERSONAL)
-        core = typed.rstrip(APOSTROPHES)
+        core, as_typed = typed.rstrip(APOSTROPHES), typed
         letters = normalise(core)
         if self.autocorrection is Autocorrection.OFF or not letters or len(letters) > _LONGEST_WORD:
             return None
         if not all(part.isalpha() for part in letters.split("'")) or not stands_alone(before):
             return None
+        if len(core) < len(typed) and self._spelling.has_apostrophe_behind(before, letters):
+            typed = core
         cut_short = len(core) < len(typed) and before[-1:] not in _QUOTES  # an elision or a possessive
-        if cut_short or self._spelling.is_wanted(before, letters) or (len(core) > 1 and core.isupper()):
+        if cut_short or self._spelling.is_wanted(before, letters):
             return None
+        found = self._corrected(before, core, letters)
+        if found is None:
+            return None
+        corrected = found[0] + typed[len(core) :]
+        return None if corrected == as_typed else Suggestion(corrected, found[1], Origin.CORRECTION)
+
+    def _corrected(self, before: str, core: str, letters: str) -> tuple[str, float] | None:
+        """Return the word that is meant, as it is written, and its probability; None if there is none."""
+        if len(core) > 1 and core.isupper():
+            shouted = self.language.contractions.get(letters, "") if len(core) >= _SHOUTED else ""
+            return (shouted.upper(), 1.0) if shouted else None
         if has_inner_capitals(core):
             capitals = self._spelling.written(letters)[1:] != letters[1:]  # GHz and BSc are written with two
             mended = two_leading_capitals(core) and self._spelling.is_known(letters) and not capitals
             found = (letters, 1.0) if mended else None
         else:
             at_start = starts_sentence(before, self.language)
-            found = self._spelling.certain(core, letters, at_start=at_start) or self._meant(before, core, letters)
+            found = self._spelling.certain(core, letters, at_start=at_start)
+            if found is None and self._is_noun(before, core):
+                return letters.capitalize(), 1.0
+            found = found or self._meant(before, core, letters)
         if found is None:
             return None
         word, probability = found
-        shown = cased(word, typed=core[:1], at_start=False, written=self._spelling.written(word))
-        return None if shown == core else Suggestion(shown + typed[len(core) :], probability, Origin.CORRECTION)
+        return cased(word, typed=core[:1], at_start=False, written=self._spelling.written(word)), probability
 
     def _meant(self, before: str, core: str, letters: str) -> tuple[str, float] | None:
         """Return the likeliest word, in lower case, and its probability; None if it is likely what was typed.
@@ -230,7 +248,7 @@ class Suggester:
             return None
         candidates = self._candidates(before)
         if capital and not starts_sentence(before, self.language):
-            return self._name(letters)
+            return self._joined_to_one_letter(candidates, core) or self._name(letters)
         known = self._spelling.is_known(letters) and not self._spelling.is_rare_name(core, letters)
         words = [
             word
@@ -244,11 +262,18 @@ class Suggester:
         meant = self._log_probability(candidates, letters)
         if capital and not known:
             meant = max(meant, _NAME + self.language.name_log_probability(letters))
+        often_meant = self.language.misspellings.get(letters, ())
+        if often_meant:
+            words = [word for word in often_meant if " " not in word]
         found, scores = words, np.zeros(0)
         if words:
             cost = costs(letters, words, whole=True, keys=self.keys)
+            if often_meant:
+                cost = np.minimum(cost / 2, _MISSPELT)
             scores = np.where(cost < HOPELESS, candidates.log_probabilities(words) - cost, -np.inf)
         split = None if known else self._split(candidates, letters)
+        for several in (word.split(" ") for word in often_meant if " " in word):
+            split = Split(tuple(several), candidates.log_probability_of(several) - _MISSPELT, _MISSPELT)
         if split is not None:
             found, scores = [*words, " ".join(split.words)], np.append(scores, split.score)
         if not found:
@@ -257,6 +282,23 @@ class Suggester:
         if scores[best] - meant < self._margin(letters, known=known):
             return None
         return found[best], float(1 / (np.exp(scores - scores[best]).sum() + np.exp(meant - scores[best])))
+
+    def _is_noun(self, before: str, core: str) -> bool:
+        """Return whether small letters are a noun here, that has a capital, since an article stands before them."""
+        if core not in self.language.nouns or self.personal.habit(core) == core:
+            return False
+        context = self._candidates(before).context
+        endings = self.language.determiners.get(context[-1].symbol, ()) if context else ()
+        return core.endswith(endings) if endings else False
+
+    def _joined_to_one_letter(self, candidates: Candidates, core: str) -> tuple[str, float] | None:
+        """Return a word that is one letter in a capital and a common word that was joined to it, if any: Ithink."""
+        letters = normalise(core)
+        split = self._split(candidates, letters) if self._spelling.written(letters[0]) == core[0] else None
+        if split is None or split.words[0] != letters[0] or self._spelling.is_known(letters):
+            return None
+        common = (self._spelling.joined(word) or -math.inf for word in split.words[1:])
+        return (" ".join(split.words), 1.0) if min(common) >= _COMMON_JOINED else None
 
     def _name(self, letters: str) -> tuple[str, float] | None:
         """Return the common proper noun that a word with a capital within a sentence is one cheap slip from, if any."""

@@ -49,7 +49,7 @@ def stands_alone(before: str) -> bool:
     """
     run = _GLUED.search(before[-_READ_BACK:])
     glued = run.group().lstrip(_OPENING) if run else ""
-    opened = glued[-1:] in _DASHES or (glued[-1:] in _OPENING and not glued[-2:-1].isalnum())
+    opened = glued[-1:] in _DASHES or (glued[-1:] in _OPENING and not glued.rstrip(_OPENING)[-1:].isalnum())
     return not glued or opened or bool(_COMPOUND.fullmatch(glued))
 
 

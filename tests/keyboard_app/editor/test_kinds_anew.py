@@ -66,6 +66,73 @@ def test_3_apostrophes_and_accents_are_left_out_together(typed: str, text: str) 
     assert Keyboard("fr").type(f"et {typed} ").text == f"et {text} "
 
 
+@pytest.mark.parametrize(
+    ("code", "typed", "text"),
+    [
+        *[("fr", *pair) for pair in (
+            ("jetais", "j'étais"), ("navait", "n'avait"), ("netait", "n'était"), ("jattends", "j'attends"),
+            ("jhabite", "j'habite"), ("jecoute", "j'écoute"), ("lecole", "l'école"), ("lhopital", "l'hôpital"),
+            ("leglise", "l'église"), ("lautre", "l'autre"), ("quun", "qu'un"), ("davoir", "d'avoir"),
+            ("detre", "d'être"), ("sappelle", "s'appelle"), ("mappelle", "m'appelle"), ("lorsquil", "lorsqu'il"),
+        )],
+        ("en+fr", "jetais", "j'étais"), ("en+fr", "lecole", "l'école"),
+        *[("fr", word, word) for word in ("lune", "danse", "mange", "dame", "tes", "nous", "sushi", "Dali", "lapin")],
+        ("fr", "mere", "mère"), ("en+fr", "lone", "lone"),
+        *[("en", *pair) for pair in (
+            ("DONT", "DON'T"), ("CANT", "CAN'T"), ("THATS", "THAT'S"), ("doesnt'", "doesn't"), ("didnt'", "didn't"),
+            ("dotn", "don't"), ("daren't", "daren't"), ("somebodys", "somebody's"), ("NASA", "NASA"),
+        )],
+    ],
+)  # fmt: skip
+def test_3_elisions_and_contractions_follow_rules(code: str, typed: str, text: str) -> None:
+    assert Keyboard(code).type(f"x {typed} x ").text == f"x {text} x "
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        ("tounge", "tongue"), ("probly", "probably"), ("rember", "remember"), ("freind", "friend"),
+        ("basicly", "basically"), ("bizzare", "bizarre"), ("definatly", "definitely"), ("grammer", "grammar"),
+        ("truely", "truly"), ("yatch", "yacht"), ("vaccum", "vacuum"), ("maintainance", "maintenance"),
+        ("fourty", "forty"), ("harrass", "harass"), ("liason", "liaison"), ("buisness", "business"),
+        ("publically", "publicly"), ("greatful", "grateful"), ("collegue", "colleague"), ("firey", "fiery"),
+        ("Ithink", "I think"), ("Iam", "I am"), ("Ihave", "I have"), ("Idont", "I don't"), ("Ivan", "Ivan"),
+    ],
+)  # fmt: skip
+def test_3_common_misspellings_are_mended_by_what_they_are_meant_for(typed: str, text: str) -> None:
+    assert Keyboard().type(f"so {typed} ok ").text == f"so {text} ok "
+
+
+@pytest.mark.parametrize(
+    ("code", "typed", "text"),
+    [
+        *[("de", *pair) for pair in (
+            ("fuer", "für"), ("ueber", "über"), ("moechte", "möchte"), ("koennen", "können"), ("waere", "wäre"),
+            ("fuenf", "fünf"), ("muessen", "müssen"), ("zurueck", "zurück"), ("glueck", "Glück"), ("neue", "neue"),
+            ("abenteuer", "Abenteuer"), ("zuerst", "zuerst"), ("aktuell", "aktuell"),
+        )],
+        *[("es", *pair) for pair in (
+            ("jamas", "jamás"), ("ultimo", "último"), ("pagina", "página"), ("tenia", "tenía"), ("titulo", "título"),
+            ("llego", "llego"), ("veintidos", "veintidós"), ("aun", "aun"),
+        )],
+    ],
+)  # fmt: skip
+def test_14_accents_follow_what_a_language_leaves_out(code: str, typed: str, text: str) -> None:
+    assert Keyboard(code).type(f"x {typed} ").text == f"x {text} "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "eine Frage", "meine Suche", "die Frage", "im Leben", "beim Essen", "guten Morgen", "eine Reise",
+        "ich frage", "wir leben", "bis morgen", "ich reise", "die habe", "die alte", "ein alter", "eine neue",
+        "die liebe",
+    ],
+)  # fmt: skip
+def test_6_german_nouns_behind_articles_have_a_capital(text: str) -> None:
+    assert Keyboard("de").type(f"und {text.lower()} ").text == f"und {text} "
+
+
 NAMES = """
 Anjali Venkatesh Khadija Zainab Nkechi Chukwuemeka Babatunde Lerato Hiroshi Takeshi Minjun Xiaoming Jing Phuong Trang
 Søren Günther François Édouard Loïc Niamh Ciarán Eoin Llewellyn Agnieszka Zbigniew Dmitri Oksana Chiara Joaquín Itzel
