@@ -250,30 +250,17 @@ class Suggester:
         if capital and not starts_sentence(before, self.language):
             return self._joined_to_one_letter(candidates, core) or self._name(letters)
         known = self._spelling.is_known(letters) and not self._spelling.is_rare_name(core, letters)
-        words = [
-            word
-            for word in self._near(letters)
-            if word != letters
-            and word not in self._blocked
-            and word.count("'") >= letters.count("'")
-            and word != f"{letters[:-1]}'s"  # a plural that no list has
-            and not self._filters.is_misspelling(word)
-        ]
+        words = self._words_for(letters)
         meant = self._log_probability(candidates, letters)
         if capital and not known:
             meant = max(meant, _NAME + self.language.name_log_probability(letters))
-        often_meant = self.language.misspellings.get(letters, ())
-        if often_meant:
-            words = [word for word in often_meant if " " not in word]
         found, scores = words, np.zeros(0)
         if words:
             cost = costs(letters, words, whole=True, keys=self.keys)
-            if often_meant:
+            if letters in self.language.misspellings:
                 cost = np.minimum(cost / 2, _MISSPELT)
             scores = np.where(cost < HOPELESS, candidates.log_probabilities(words) - cost, -np.inf)
         split = None if known else self._split(candidates, letters)
-        for several in (word.split(" ") for word in often_meant if " " in word):
-            split = Split(tuple(several), candidates.log_probability_of(several) - _MISSPELT, _MISSPELT)
         if split is not None:
             found, scores = [*words, " ".join(split.words)], np.append(scores, split.score)
         if not found:
@@ -282,6 +269,21 @@ class Suggester:
         if scores[best] - meant < self._margin(letters, known=known):
             return None
         return found[best], float(1 / (np.exp(scores - scores[best]).sum() + np.exp(meant - scores[best])))
+
+    def _words_for(self, letters: str) -> list[str]:
+        """Return the words that may have been meant: those of a common misspelling, or those that are near."""
+        often_meant = self.language.misspellings.get(letters)
+        if often_meant:
+            return [word for word in often_meant if " " not in word and word not in self._blocked]
+        return [
+            word
+            for word in self._near(letters)
+            if word != letters
+            and word not in self._blocked
+            and word.count("'") >= letters.count("'")
+            and word != f"{letters[:-1]}'s"  # a plural that no list has
+            and not self._filters.is_misspelling(word)
+        ]
 
     def _is_noun(self, before: str, core: str) -> bool:
         """Return whether small letters are a noun here, that has a capital, since an article stands before them."""
@@ -337,6 +339,8 @@ class Suggester:
     def _split(self, candidates: Candidates, letters: str) -> Split | None:
         """Return the likeliest words that were typed as one, with their probability here, less the slips' cost."""
         found = []
+        for several in (word.split(" ") for word in self.language.misspellings.get(letters, ()) if " " in word):
+            found.append(Split(tuple(several), candidates.log_probability_of(several) - _MISSPELT, _MISSPELT))
         for split in splits(letters, self._spelling.joined):
             words = tuple(self.language.contractions.get(word, word) for word in split.words)
             found.append(split._replace(words=words, score=candidates.log_probability_of(words) - split.cost))
