@@ -338,9 +338,8 @@ class Suggester:
 
     def _split(self, candidates: Candidates, letters: str) -> Split | None:
         """Return the likeliest words that were typed as one, with their probability here, less the slips' cost."""
-        found = []
-        for several in (word.split(" ") for word in self.language.misspellings.get(letters, ()) if " " in word):
-            found.append(Split(tuple(several), candidates.log_probability_of(several) - _MISSPELT, _MISSPELT))
+        meant = [tuple(word.split(" ")) for word in self.language.misspellings.get(letters, ()) if " " in word]
+        found = [Split(words, candidates.log_probability_of(words) - _MISSPELT, _MISSPELT) for words in meant]
         for split in splits(letters, self._spelling.joined):
             words = tuple(self.language.contractions.get(word, word) for word in split.words)
             found.append(split._replace(words=words, score=candidates.log_probability_of(words) - split.cost))
