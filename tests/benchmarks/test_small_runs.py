@@ -37,6 +37,7 @@ SMALL = {
     "simulation": "--cohort 2 --rounds 30 --timed-rounds 1 --large-cohort 20 --hand-clients 2 --peers numpy jax",
     "trap": "--phones 3 --lengths 1 --amplitudes 1 --noise 0.5 --draws 1",
     "typing": "--corpus {corpus} --share 0.1",
+    "untrusted": "--rounds 1 --phones 50 --trained 2 --lever-rounds 1 --every 10 --out untrusted",
 }
 """Options of each script that keep it short."""
 
