@@ -32,20 +32,22 @@ CLIP = 0.3
 
 PARTS = ("floor", "levers")
 
-LEVERS: dict[str, dict[str, float]] = {
-    "plain": {},
-    "upload_of_a_quarter": {"upload_share": 0.25},
-    "frozen_below_1e-4": {"min_frequency": 1e-4},
-    "clip_of_a_third": {"clip": CLIP / 3},
-    "twice_the_phones": {},
+PLAIN = Recipe(rounds=200, cohort=100, clip=CLIP)
+
+LEVERS = {
+    "plain": PLAIN,
+    "upload_of_a_quarter": replace(PLAIN, upload_share=0.25),
+    "frozen_below_1e-4": replace(PLAIN, min_frequency=1e-4),
+    "clip_of_a_third": replace(PLAIN, clip=CLIP / 3),
+    "twice_the_phones": replace(PLAIN, cohort=2 * PLAIN.cohort),
 }
 
 
 def main() -> None:
     """Train, judge and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--phones", type=int, default=100, help="in a round, who make the noise")
+    parser.add_argument("--rounds", type=int, default=PLAIN.rounds)
+    parser.add_argument("--phones", type=int, default=PLAIN.cohort, help="in a round, who make the noise")
     parser.add_argument("--trained", type=int, default=0, help="of them, that train; their mean stands for all; 0: all")
     parser.add_argument("--lever-rounds", type=int, default=25)
     parser.add_argument("--every", type=int, default=4, help="only every n-th held-out user")
@@ -55,12 +57,12 @@ def main() -> None:
     ground, figures = Ground(every=arguments.every), []
     trained = arguments.trained or arguments.phones
     if "floor" in arguments.parts:
-        recipe = Recipe(rounds=arguments.rounds, cohort=trained, clip=CLIP)
+        recipe = replace(PLAIN, rounds=arguments.rounds, cohort=trained)
         figures += floor(ground, recipe, arguments.phones, arguments.out)
     if "levers" in arguments.parts:
         for name, changed in LEVERS.items():
-            times = 2 if name == "twice_the_phones" else 1
-            recipe = replace(Recipe(rounds=arguments.lever_rounds, cohort=times * trained, clip=CLIP), **changed)
+            times = changed.cohort // PLAIN.cohort
+            recipe = replace(changed, rounds=arguments.lever_rounds, cohort=times * trained)
             figures += lever(ground, name, recipe, times * arguments.phones, arguments.out)
     left_out = "lever" if "levers" not in arguments.parts else "floor"
     write("untrusted", figures, keep=lambda name: len(arguments.parts) < len(PARTS) and _part(name) == left_out)

@@ -29,7 +29,7 @@ SMALL = {
     "model_bounds": "--rounds 1 --phones 3",
     "ondevice": "small --parts engines",
     "phones": "--rounds 1 --phones 5 --runs 2",
-    "privacy": "--rounds 1 --cohort 3 --users 2 --only gaussian_0.003",
+    "privacy": "--rounds 1 --cohort 3 --every 10 --levels blt_epsilon_4_1M --out privacy",
     "quality": "--corpus {corpus} --settings {settings} --seeds 1 --mixture --every 10 --out quality",
     "secure_aggregation": "--phones 10 --parameters 1000 --flower-up-to 0 --crowd 20 --group 10",
     "secure_aggregation_recall": "--rounds 1 --cohort 3 --seeds 1 --encodings lane4",
