@@ -54,7 +54,8 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="figures of the others stay")
     parser.add_argument("--out", type=Path, default=RUNS / "untrusted", help="folder for what is kept between calls")
     arguments = parser.parse_args()
-    ground, figures = Ground(every=arguments.every), []
+    figures: list[Figure] = []
+    ground = Ground(every=arguments.every)
     trained = arguments.trained or arguments.phones
     if "floor" in arguments.parts:
         recipe = replace(PLAIN, rounds=arguments.rounds, cohort=trained)
