@@ -137,7 +137,7 @@ class CountedLists:
 def candidate_words(vocabulary: Vocabulary, language: Language) -> tuple[str, ...]:
     """Return what may be voted for: words, names and informal words of a language that a lexicon lacks, sorted.
 
-    Misspellings that people write on purpose or not are among the informal ones; a keyboard corrects them as before.
+    What is near to a common word is among the informal ones; a keyboard corrects it until phones vote for it.
     """
     public = {*language.words, *language.names, *language.informal}
     kept = sorted(word for word in public - vocabulary.lexicon.keys() - language.offensive if _is_word(word))

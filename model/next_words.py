@@ -22,6 +22,10 @@ class NextWords(Protocol):
     def words(self) -> Sequence[str]:
         """The lexicon, sorted."""
 
+    @property
+    def accepted(self) -> frozenset[str]:
+        """Words of the lexicon that phones voted for, which nobody means another word by."""
+
     def probabilities(self, tokens: Sequence[Token]) -> Floats:
         """Return the probability of each word [words] as the next one after a message's tokens so far."""
 
@@ -59,7 +63,7 @@ class MixtureNextWords:
         mixture: Mixture | None = None,
         spellings: Spellings | None = None,
     ) -> None:
-        self.words = vocabulary.words
+        self.words, self.accepted = vocabulary.words, vocabulary.accepted
         self._predictor = predictor
         self._vocabulary = vocabulary
         self._shipped = self._mixture = mixture or Mixture()

@@ -38,6 +38,7 @@ class TwoLanguages:
 
     def __init__(self, model: NextWords, first: Language, second: Language) -> None:
         self._model, self._first, self._second = model, first, second
+        self.accepted = model.accepted
         common = sorted(second.words, key=lambda word: -second.words[word])[:WORDS]
         self.words: Sequence[str] = tuple(sorted({*model.words, *common}))
         index = {word: i for i, word in enumerate(self.words)}

@@ -118,6 +118,11 @@ class Vocabulary:
         """Public words that the lexicon lacks and phones vote for, sorted; read anew each time."""
         return _unpacked(self._candidates)
 
+    @functools.cached_property
+    def accepted(self) -> frozenset[str]:
+        """Candidates that the lexicon has all the same: phones voted for them."""
+        return frozenset(self.lexicon.keys() & self.candidates)
+
     def with_candidates(self, candidates: Iterable[str]) -> "Vocabulary":
         """Return the same pieces and lexicon with other candidates."""
         lines = "".join(f"{word}\n" for word in sorted(set(candidates)))

@@ -27,18 +27,23 @@ class Filters:
     Args:
         language: whose words.
         corrections: of the lexicon.
+        accepted: words that phones voted for.
+
+    Attributes:
+        accepted: these words, which are no misspellings whatever they are near to.
     """
 
-    def __init__(self, language: Language, corrections: Corrections) -> None:
+    def __init__(self, language: Language, corrections: Corrections, accepted: frozenset[str]) -> None:
         self._language = language
         self._corrections = corrections
+        self.accepted = accepted
         self.is_misspelling = functools.lru_cache(maxsize=10_000)(self._is_misspelling)
         self.is_common_mistake = functools.lru_cache(maxsize=10_000)(self._is_common_mistake)
 
     @property
     def blocked(self) -> frozenset[str]:
         """Words that are shown nowhere."""
-        return self._language.offensive | self._language.contractions.keys()
+        return self._language.offensive | (self._language.contractions.keys() - self.accepted)
 
     def withheld(self, context: Sequence[Token]) -> frozenset[str]:
         """Return words that are not shown after some tokens."""
@@ -66,6 +71,8 @@ class Filters:
     def _is_misspelling(self, word: str) -> bool:
         """Return whether a form that no dictionary has is one slip from a common word, or two common words in one."""
         language = self._language
+        if word in self.accepted:
+            return False
         if word in language.contractions or word in language.misspellings:
             return True
         if language.knows(word):
@@ -80,7 +87,7 @@ class Filters:
 
     def _is_common_mistake(self, word: str) -> bool:
         """Return whether a long form is a word but for letters that are written once or twice: tommorow, accomodate."""
-        if len(word) < _LONG_WITH_DOUBLED or self._language.knows(word):
+        if len(word) < _LONG_WITH_DOUBLED or word in self.accepted or self._language.knows(word):
             return False
         once = _DOUBLED.sub(r"\1", word)
         return any(_DOUBLED.sub(r"\1", other) == once for other in self._listed_near(word))

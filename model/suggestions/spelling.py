@@ -43,13 +43,14 @@ class Spelling:
             letters: in lower case.
             at_start: they begin a sentence, so that a capital says nothing.
         """
+        accepted = letters in self._filters.accepted
         named = core != letters and (not at_start or letters in self._language.names)
         contraction = self._language.contractions.get(letters) if named else self._language.contraction(letters)
-        if contraction is not None:
+        if contraction is not None and not accepted:
             return contraction, 1.0
         if self.is_proper(letters) and (core == letters or (at_start and has_inner_capitals(self.written(letters)))):
             return letters, 1.0
-        if core != letters and not at_start:
+        if accepted or (core != letters and not at_start):
             return None
         words = self._language.words
         accented = max(self._language.accented.get(letters, ("",)), key=lambda word: words.get(word, -math.inf))

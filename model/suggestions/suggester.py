@@ -79,7 +79,7 @@ class Suggester:
         self.keys = keys or geometry(self.language.layout)
         self._corrections = Corrections(model.words)
         self._lexicon = Lexicon(model.words)
-        self._filters = Filters(self.language, self._corrections)
+        self._filters = Filters(self.language, self._corrections, model.accepted)
         self._cached: tuple[tuple[str, ...], Candidates] | None = None
         self._own = OwnWords(PersonalModel(()), self._lexicon)
         self._own_corrections = Corrections(())
@@ -244,7 +244,7 @@ class Suggester:
         A capital where none is due is evidence of a name: only words that have one are likelier.
         """
         capital = core[:1].isupper()
-        if len(letters) < 2 or (capital and self._spelling.written(letters) != letters):
+        if len(letters) < 2 or letters in self._filters.accepted or (capital and self._spelling.written(letters) != letters):
             return None
         candidates = self._candidates(before)
         if capital and not starts_sentence(before, self.language):

@@ -1,5 +1,6 @@
 """Votes for new words: what a phone votes for, and what a vector over both lists says."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from model import public_start
 from model.counted_lists import MAX_VOTES, CountedLists, WordList
+from model.checkpoint import Checkpoint
 from model.engine.numpy_engine import NumPyPredictor
 from model.engine.weight_files import packed
 from model.languages import language
@@ -108,24 +110,46 @@ def test_what_ships_can_be_voted_for_and_is_no_insult() -> None:
         assert [candidates[place] for place in np.flatnonzero(votes)] == [word]
 
 
-def test_a_word_that_phones_accepted_is_offered_and_no_longer_corrected() -> None:
-    start = public_start.load("small")
+@pytest.fixture(scope="module")
+def start() -> Checkpoint:
+    return public_start.load("small")
+
+
+def suggester(start: Checkpoint, vocabulary: Vocabulary) -> Suggester:
     network = NumPyPredictor(packed(start.weights, "int8"), start.network, "int8")
+    return Suggester(MixtureNextWords(network, vocabulary, start.mixture, Spellings(vocabulary)))
 
-    def suggester(vocabulary: Vocabulary) -> Suggester:
-        return Suggester(MixtureNextWords(network, vocabulary, start.mixture, Spellings(vocabulary)))
 
-    before = suggester(start.vocabulary)
+def test_a_word_that_phones_accepted_is_offered_and_no_longer_corrected(start: Checkpoint) -> None:
+    before = suggester(start, start.vocabulary)
     before.personal = PersonalModel(start.vocabulary.lexicon)
     before.personal.never_suggest("hello")
-    after = suggester(start.vocabulary.widened({"lowkey": 0.05, "nnw": 0.05}))
+    after = suggester(start, start.vocabulary.widened({"lowkey": 0.05}))
     assert not before.has_words_of(after._model)
     assert "lowkey" not in [each.text for each in before.suggest("she is my ", "lowk")]
     assert "lowkey" in [each.text for each in after.suggest("she is my ", "lowk")]
-    corrected = before.autocorrect("i saw the ", "nnw")
-    assert corrected is not None
-    assert corrected.text == "new"
-    assert after.autocorrect("i saw the ", "nnw") is None
     after.take_over(before)
     assert after.personal is before.personal
     assert "hello" not in [each.text.lower() for each in after.suggest("", "hell")]
+
+
+def test_no_accepted_word_is_corrected_however_near_it_is_to_a_common_one(start: Checkpoint, tmp_path: Path) -> None:
+    """Slang that is one slip from a word, what lacks its apostrophe, and a sample of all candidates."""
+    candidates = start.vocabulary.candidates
+    slang = ["sus", "finna", "yas", "tryna", "lyin", "adn", "obrien", "maam", "shoutout", "ahahaha"]
+    assert set(slang) <= set(candidates)
+    accepted = [*slang, *candidates[::1000]]
+    wider = start.vocabulary.widened(dict.fromkeys(accepted, 0.05))
+    wider.save(tmp_path)  # as the vocabulary of a new export
+    assert Vocabulary.load(tmp_path).accepted == set(accepted)
+    assert start.vocabulary.accepted == set()
+
+    def corrected(suggester: Suggester) -> set[str]:
+        typed = itertools.product(accepted, ("that is ", "", "we saw "), (str, str.capitalize))
+        found = ((word, suggester.autocorrect(before, write(word))) for word, before, write in typed)
+        return {word for word, suggestion in found if suggestion and suggestion.text.lower() != word}
+
+    assert {"finna", "adn", "obrien"} <= corrected(suggester(start, start.vocabulary))
+    after = suggester(start, Vocabulary.load(tmp_path))
+    assert not corrected(after)
+    assert "tryna" in [each.text for each in after.suggest("he is ", "tryn")]

@@ -35,6 +35,8 @@ CHAT = [
 class Counted:
     """N-grams one position at a time."""
 
+    accepted: frozenset[str] = frozenset()
+
     def __init__(self, messages: Sequence[str]) -> None:
         self._model = NgramWordModel.train([tokenise(message) for message in messages], order=3)
         self.words = self._model.words

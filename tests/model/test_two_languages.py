@@ -79,6 +79,7 @@ class Silent:
     """A model that has nothing to say."""
 
     words = ("see", "the", "you")
+    accepted: frozenset[str] = frozenset()
 
     def probabilities(self, _: Sequence[Token]) -> Floats:
         return np.full(len(self.words), 1 / 3, np.float32)

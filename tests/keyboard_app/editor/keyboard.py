@@ -58,6 +58,8 @@ _WORDS, _PHRASES, _LENGTH = 20_000, 6000, 8
 class Counted:
     """N-grams one position at a time."""
 
+    accepted: frozenset[str] = frozenset()
+
     def __init__(self, code: str) -> None:
         words = language(code).words
         common = sorted(words, key=lambda word: -words[word])[:_WORDS]
