@@ -244,7 +244,8 @@ class Suggester:
         A capital where none is due is evidence of a name: only words that have one are likelier.
         """
         capital = core[:1].isupper()
-        if len(letters) < 2 or letters in self._filters.accepted or (capital and self._spelling.written(letters) != letters):
+        right = letters in self._filters.accepted or (capital and self._spelling.written(letters) != letters)
+        if len(letters) < 2 or right:
             return None
         candidates = self._candidates(before)
         if capital and not starts_sentence(before, self.language):

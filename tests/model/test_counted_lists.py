@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model import public_start
-from model.counted_lists import MAX_VOTES, CountedLists, WordList
 from model.checkpoint import Checkpoint
+from model.counted_lists import MAX_VOTES, CountedLists, WordList
 from model.engine.numpy_engine import NumPyPredictor
 from model.engine.weight_files import packed
 from model.languages import language
