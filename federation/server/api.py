@@ -17,7 +17,8 @@ PHONE_DOES = {
     "clock": "It takes over the time in Fedkey-Time, signs and sends once more if that differs by more than 150 s "
     "from what it signed; otherwise it asks the authority for a certificate of the present epoch, "
     "if this was a check-in; otherwise as `leave`.",
-    "leave": "It wipes the round's secrets, and checks in again after about 30 s.",
+    "leave": "It wipes the round's secrets, and checks in again after about 30 s; if it refused the current model "
+    "after a check-in without a round, not before that said.",
     "whole": "It goes on with what it has, or fetches the whole model in place of a difference.",
 }
 """What a phone does about an answer."""

@@ -56,7 +56,11 @@ def _left(entry: RoundEntry, palette: Palette) -> Widget:
         palette,
         pictures,
         *said,
-        fact(palette, "Privacy spent", "without noise, unlimited" if entry.epsilon is None else f"{entry.epsilon:.2f}"),
+        fact(
+            palette,
+            "Privacy spent",
+            "no bound: no noise was added" if entry.epsilon is None else f"{entry.epsilon:.2f}",
+        ),
         fact(palette, "Sent", size_text(entry.bytes_up)),
         fact(palette, "Received", size_text(entry.bytes_down)),
         fact(palette, "Phones in the sum", str(entry.phones) if entry.phones else "not known"),

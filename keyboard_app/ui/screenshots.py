@@ -45,9 +45,9 @@ class _Scene(NamedTuple):
 
 
 _SCENES = {
-    "hindi": _Scene({"layout": "devanagari", "second_layout": "qwerty"}, "नमस्ते, आप कैसे हैं? क्षमा "),
-    "spanish": _Scene({"number_row": True}, "¿Cómo estás? Nos vemos mañana en la "),
-    "german": _Scene({"layout": "qwertz", "one_handed": "right"}, "Schöne Grüße aus "),
+    "hindi": _Scene({"layout": "devanagari", "second_layout": "qwerty", "suggestions": False}, "नमस्ते, आप कैसे हैं? क्षमा "),
+    "spanish": _Scene({"number_row": True, "suggestions": False}, "¿Cómo estás? Nos vemos mañana en la "),
+    "german": _Scene({"layout": "qwertz", "one_handed": "right", "suggestions": False}, "Schöne Grüße aus "),
     "emoji": _Scene({}, "see you 🎉👍🏽👨‍👩‍👧🇮🇳", Action.EMOJI),
     "emoji-search": _Scene({}, "happy birthday ", Action.EMOJI, "cake"),
     "clear": _Scene({"contrast": True, "text_scale": 1.2, "key_height": 1.25}, "larger and "),

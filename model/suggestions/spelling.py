@@ -81,6 +81,11 @@ class Spelling:
         rare = self._language.words.get(letters, -math.inf) < _PROPER
         return core == letters and rare and self._language.is_proper(letters)
 
+    def is_noun(self, core: str, behind: str) -> bool:
+        """Return whether small letters are a noun, which has a capital: an article that fits stands before them."""
+        fits = core in self._language.nouns and core.endswith(self._language.determiners.get(behind, ()))
+        return fits and self._personal.habit(core) != core
+
     def is_proper(self, letters: str) -> bool:
         """Return whether a word of the language is never written in small letters, by its owner neither."""
         bare = self._language.bare(letters)

@@ -230,7 +230,8 @@ class Suggester:
         else:
             at_start = starts_sentence(before, self.language)
             found = self._spelling.certain(core, letters, at_start=at_start)
-            if found is None and self._is_noun(before, core):
+            context = self._candidates(before).context if core in self.language.nouns else None
+            if found is None and context and self._spelling.is_noun(core, behind=context[-1].symbol):
                 return letters.capitalize(), 1.0
             found = found or self._meant(before, core, letters)
         if found is None:
@@ -285,14 +286,6 @@ class Suggester:
             and word != f"{letters[:-1]}'s"  # a plural that no list has
             and not self._filters.is_misspelling(word)
         ]
-
-    def _is_noun(self, before: str, core: str) -> bool:
-        """Return whether small letters are a noun here, that has a capital, since an article stands before them."""
-        if core not in self.language.nouns or self.personal.habit(core) == core:
-            return False
-        context = self._candidates(before).context
-        endings = self.language.determiners.get(context[-1].symbol, ()) if context else ()
-        return core.endswith(endings) if endings else False
 
     def _joined_to_one_letter(self, candidates: Candidates, core: str) -> tuple[str, float] | None:
         """Return a word that is one letter in a capital and a common word that was joined to it, if any: Ithink."""

@@ -94,7 +94,7 @@ def test_heads_that_were_kept_are_compared(folder: Path, site: Site, tmp_path: P
     assert fedkey(folder / "fork", "--seen", head).exit_code == 0
     assert fedkey(site.folder, "--seen", head).exit_code == FOUND
     again = fedkey(folder / "fork", "--keep", head)
-    assert again.exit_code == 2  # nothing is overwritten
+    assert again.exit_code == 1  # nothing is overwritten
     assert "there already" in again.output
     head.write_bytes(head.read_bytes().replace(b'"size":4', b'"size":3'))
     forged = fedkey(site.folder, "--seen", head)
