@@ -1,4 +1,4 @@
-"""Tests of what a phone computes (model, updates, protocol), with the versions that python-for-android builds."""
+"""Tests of what a phone computes (model, updates, protocol, keyboard), with the versions that python-for-android builds."""
 
 import subprocess
 from collections.abc import Sequence
@@ -19,6 +19,9 @@ MODEL = (
 )
 """Those of the model that a phone needs; all others are about TensorFlow, or how a model is made."""
 
+KEYBOARD = ("editor", "typing", "test_beginning.py", "test_deletion.py", "test_json_lines.py", "test_moving.py")
+"""What of the app needs no window, no IBus, and no round server."""
+
 
 def required() -> Sequence[str]:
     """Return the packages of `buildozer.spec` with a version that PyPI has, too."""
@@ -27,7 +30,11 @@ def required() -> Sequence[str]:
 
 
 def run_suite(python: Path, folder: Path, *options: str, site: Path | None = None) -> None:
-    paths = [*(f"tests/federation/{each}" for each in FEDERATION), *(f"tests/model/test_{each}.py" for each in MODEL)]
+    paths = [
+        *(f"tests/federation/{each}" for each in FEDERATION),
+        *(f"tests/model/test_{each}.py" for each in MODEL),
+        *(f"tests/keyboard_app/{each}" for each in KEYBOARD),
+    ]
     common = ("-n", "2", "-q", "-p", "no:cacheprovider", "--basetemp", folder / "temporary")
     same = ("--hypothesis-profile", "repeatable")  # versions are tried, not new examples
     done = subprocess.run(
