@@ -32,7 +32,7 @@ _WITH_TESTS = (
         "hypothesis",
     ),
     *("jsonschema", "limits", "manimgx-fonts", "platformdirs", "prometheus-client", "psycopg[binary]", "pytest"),
-    *("pytest-timeout", "pytest-xdist", "s3fs", "scipy", "sentencepiece", "sqlalchemy", "tomli-w"),
+    *("pillow", "pytest-timeout", "pytest-xdist", "s3fs", "scipy", "sentencepiece", "sqlalchemy", "tomli-w"),
 )
 """What the phone's tests need: a round server, and what checks them."""
 
