@@ -4,6 +4,7 @@ import pytest
 
 from keyboard_app.ibus.component import Component
 from tests.keyboard_app.canaries import Search
+from model.engine import Export
 from tests.keyboard_app.ibus.conftest import Typing
 from tests.keyboard_app.ibus.desktop import Desktop, until
 
@@ -66,15 +67,15 @@ def test_no_file_has_what_was_typed(typing: Typing) -> None:
 
 
 class TestInstalling:
-    def test_is_taken_back_by_removing(self, typing: Typing) -> None:
+    def test_is_taken_back_by_removing(self, typing: Typing, exported: Export) -> None:
         here = Desktop(
             typing.desktop.environment | {"HOME": str(typing.desktop.folder / "other")}, typing.desktop.folder
         )
         component = Component.of_user(here.environment)
-        said = here.fedkey("ibus", "install", "--model", str(typing.profile.folder), "--profile", "other")
+        said = here.fedkey("ibus", "install", "--model", str(exported.directory), "--profile", "other")
         assert str(component.description) in said
         assert component.description.exists()
-        here.fedkey("ibus", "install", "--model", str(typing.profile.folder), "--profile", "other")  # once more
+        here.fedkey("ibus", "install", "--model", str(exported.directory), "--profile", "other")  # once more
         assert "removed" in here.fedkey("ibus", "remove")
         assert not component.description.exists()
         assert not component.variable.exists()
