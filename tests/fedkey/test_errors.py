@@ -322,7 +322,7 @@ def test_a_terminal_that_cannot_show_a_letter_shows_the_rest(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_ctrl_c_at_any_moment_is_one_line_and_exit_130() -> None:
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv[0] = 'fedkey'; "
-    # JAX has Python's collector call it, at any moment; what is raised there is printed and lost, and one presses again.
+    # JAX has Python's collector call it at any moment; what is raised there is printed and lost: one presses again.
     code += "import gc; gc.disable(); from fedkey.__main__ import run; run()"
     for seconds in (0.25, 0.5, 1.0, 2.0, 4.0):
         words = [sys.executable, "-c", code, "simulate", "--start", "seed"]

@@ -3,8 +3,8 @@
 import pytest
 
 from keyboard_app.ibus.component import Component
-from tests.keyboard_app.canaries import Search
 from model.engine import Export
+from tests.keyboard_app.canaries import Search
 from tests.keyboard_app.ibus.conftest import Typing
 from tests.keyboard_app.ibus.desktop import Desktop, until
 
