@@ -19,10 +19,11 @@ MODEL = (
 )
 """Those of the model that a phone needs; all others are about TensorFlow, or how a model is made."""
 
+_NOT_HERE = {"android", "ibus", "ui", "test_training.py"}
 APP = tuple(
     f"tests/keyboard_app/{each.name}"
     for each in sorted((ROOT / "tests/keyboard_app").iterdir())
-    if each.name not in {"android", "ibus", "ui", "test_training.py"} and (each.is_dir() or each.name.startswith("test_"))
+    if each.name not in _NOT_HERE and (each.is_dir() or each.name.startswith("test_"))
 )
 """The app's, with its rounds; its window has slow tests of its own, training is held to TensorFlow."""
 
