@@ -59,10 +59,7 @@ class Fleet:
         rows = rows[np.random.default_rng(seed).permutation(len(rows))[:CLIENT_ROWS]]
         if batches is not None:
             rows = rows[: batches * TRAINING_BATCH]
-        self.trainer.set_weights(weights)
-        for start in range(0, len(rows), TRAINING_BATCH):
-            self.trainer.train(rows[start : start + TRAINING_BATCH], learning_rate=LEARNING_RATE, gradient_norm=1.0)
-        return Update(self.trainer.weights() - weights, Tally(len(rows)))
+        return Update(trained(self.trainer, weights, rows, LEARNING_RATE), Tally(len(rows)))
 
     def evaluate(self, weights: FlatVector, clients: int | None = None) -> list[Totals]:
         """Return totals of each client's later messages."""
@@ -73,6 +70,25 @@ class Fleet:
         """Return a model with these weights."""
         network = self.trainer.network
         return Checkpoint(network, list(Layout.of(network.layout).unflatten(weights).values()), self.ready.vocabulary)
+
+
+def trained(
+    trainer: Trainer,
+    weights: FlatVector,
+    rows: Rows,
+    learning_rate: float,
+    *,
+    gradient_norm: float = 1.0,
+    dropout: float = 0.0,
+    random: np.random.Generator | None = None,
+) -> FlatVector:
+    """Return what one pass over rows, in their order, changes; the settings are those of `Trainer.train`."""
+    trainer.set_weights(weights)
+    for first in range(0, len(rows), TRAINING_BATCH):
+        batch = rows[first : first + TRAINING_BATCH]
+        trainer.train(batch, learning_rate=learning_rate, gradient_norm=gradient_norm, dropout=dropout, random=random)
+    delta: FlatVector = trainer.weights() - weights
+    return delta
 
 
 def cosine_rate(number: int, rounds: int) -> float:

@@ -20,6 +20,7 @@ from typing import Self
 
 import numpy as np
 
+from benchmarks.engine_rounds import cosine_rate, trained
 from benchmarks.results import CORPUS, kept
 from federation.privacy.central import NoiseStream, exact_encoding
 from federation.privacy.mechanisms import NoiseScale
@@ -28,7 +29,6 @@ from federation.privacy.training import PrivateTraining
 from federation.protocol.training_settings import TrainingSettings
 from federation.protocol.trust import TrustProfile
 from federation.rounds.server_optimizers import ServerState, SgdMomentum
-from federation.simulation import central
 from federation.simulation.evaluation import Evaluator
 from federation.simulation.prepare import Prepared, prepared
 from federation.updates.frozen_rows import FrozenRows
@@ -39,7 +39,6 @@ from fedkey.paths import cache
 from model import files, public_start
 from model.batches import ROW_LENGTH
 from model.checkpoint import Checkpoint
-from model.engine import TRAINING_BATCH
 from model.engine.numpy_engine import NumPyTrainer
 from model.engine.weight_files import packed
 from model.evaluation import Evaluation, Totals
@@ -48,7 +47,6 @@ from model.layout import FlatVector, Layout
 CLIENT_ROWS = 16
 """Rows of 20 pieces that a client trains on in a round: about thirty messages."""
 
-FINAL_RATE = 0.02
 _CLIENTS, _ROWS, _SECRET = range(3)
 _KEPT_EVERY = 10
 
@@ -142,17 +140,15 @@ class Ground:
         random = np.random.default_rng([recipe.seed, _ROWS, number, client])
         rows, training = self.clients[client], TrainingSettings()
         rows = rows[random.permutation(len(rows))[:CLIENT_ROWS]]
-        self._trainer.set_weights(weights)
-        for first in range(0, len(rows), TRAINING_BATCH):
-            self._trainer.train(
-                rows[first : first + TRAINING_BATCH],
-                learning_rate=training.learning_rate,
-                gradient_norm=training.gradient_norm,
-                dropout=training.dropout,
-                random=random,
-            )
-        delta: FlatVector = self._trainer.weights() - weights
-        return delta
+        return trained(
+            self._trainer,
+            weights,
+            rows,
+            training.learning_rate,
+            gradient_norm=training.gradient_norm,
+            dropout=training.dropout,
+            random=random,
+        )
 
     def judged(self, weights: FlatVector, folder: Path) -> Judged:
         """Judge a model, or read how it was judged."""
@@ -216,7 +212,7 @@ def train(ground: Ground, recipe: Recipe, folder: Path) -> Trained:
     for number in range(len(state.steps) + 1, recipe.rounds + 1):
         began = time.monotonic()
         mean = _mean(ground, recipe, state, frozen, number)
-        rate = recipe.learning_rate * central.cosine(number / recipe.rounds, FINAL_RATE)
+        rate = recipe.learning_rate * cosine_rate(number, recipe.rounds)
         server = SgdMomentum(learning_rate=rate).apply(state.server, mean)
         state.steps.append(float(np.linalg.norm(server.weights - state.server.weights)))
         state.server = server

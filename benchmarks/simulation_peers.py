@@ -106,13 +106,11 @@ def without_torch(python: Path) -> str:
         found = subprocess.run([str(python), "-c", asked], capture_output=True, check=False).returncode == 0
     except OSError:
         found = False
+    if found:
+        return ""
     return (
-        ""
-        if found
-        else (
-            f"{python} is no Python {version} with PyTorch: install Debian's python3-torch and libopenblas0-pthread, "
-            "name another with --torch-python, or leave it and pfl out with --peers numpy jax"
-        )
+        f"{python} is no Python {version} with PyTorch: install Debian's python3-torch and libopenblas0-pthread, "
+        "name another with --torch-python, or leave it and pfl out with --peers numpy jax"
     )
 
 

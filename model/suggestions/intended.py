@@ -82,8 +82,8 @@ class Intended:
         else:
             at_start = starts_sentence(before, self.language)
             found = self.spelling.certain(core, letters, at_start=at_start)
-            context = self.candidates().context if core in self.language.nouns else None
-            if found is None and context and self.spelling.is_noun(core, behind=context[-1].symbol):
+            may_be_noun = found is None and core in self.language.nouns
+            if may_be_noun and self.spelling.follows_article(core, self.candidates().context):
                 return letters.capitalize(), 1.0
             found = found or self._meant(before, core, letters)
         if found is None:

@@ -2,12 +2,14 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from model.evaluation import Lexicon
 from model.languages import Language
 from model.suggestions.casing import has_inner_capitals
 from model.suggestions.filters import Filters
 from model.suggestions.personal import PersonalModel
+from model.text import Token
 
 APOSTROPHES = "'’‘ʼ`´"
 
@@ -81,9 +83,9 @@ class Spelling:
         rare = self._language.words.get(letters, -math.inf) < _PROPER
         return core == letters and rare and self._language.is_proper(letters)
 
-    def is_noun(self, core: str, behind: str) -> bool:
-        """Return whether small letters are a noun, which has a capital: an article that fits stands before them."""
-        fits = core in self._language.nouns and core.endswith(self._language.determiners.get(behind, ()))
+    def follows_article(self, core: str, context: Sequence[Token]) -> bool:
+        """Return whether small letters stand behind an article that fits them, unless their owner writes them so."""
+        fits = bool(context) and core.endswith(self._language.determiners.get(context[-1].symbol, ()))
         return fits and self._personal.habit(core) != core
 
     def is_proper(self, letters: str) -> bool:
