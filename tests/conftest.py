@@ -18,6 +18,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # There is a worker for every core already, and threads of several that wait for a core only cost time.
     for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP_THREADS"):
         os.environ.setdefault(_threads, "1")
+# Other tests keep the processors busy, and training that waits for idle ones would wait for as long as they run.
+_AT_USUAL_PRIORITY = str(Path(__file__).parent / "at_usual_priority")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (_AT_USUAL_PRIORITY, os.environ.get("PYTHONPATH"))))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -192,8 +192,8 @@ class Engine(IBus.Engine):  # type: ignore[name-defined]
 
     def _pressed(self, field: Field, key: int, state: int) -> Told:
         if state & _MODIFIED:
-            if state & IBus.ModifierType.MOD1_MASK and key in _CHOOSE and _CHOOSE[key] < len(field.candidates):
-                return field.accept(field.candidates[_CHOOSE[key]][0])
+            if state & IBus.ModifierType.MOD1_MASK and key in _CHOOSE:
+                return field.choose(_CHOOSE[key])
             return field.other()
         if key in _ENTER:
             return field.finish()

@@ -37,6 +37,9 @@ class Typed(Protocol):
     def accept(self, place: int) -> None:
         """Take a place of the strip."""
 
+    def await_strip(self) -> None:
+        """Wait a moment for the strip of what was typed last."""
+
     def focus(self, field: FieldKind, context: str = "") -> None:
         """Go to a field of some kind with nothing of ours in it; what was typed before is finished."""
 
@@ -173,6 +176,13 @@ class Field:
             return Told(handled=False, preedit=self._preedit)
         self._phone.accept(place)
         return self._split(self._told())
+
+    def choose(self, rank: int) -> Told:
+        """Take a word of the strip by a key, which may come before the strip does; rank 0 is the best."""
+        if self._types:
+            self._phone.await_strip()
+        candidates = self.candidates
+        return self.accept(candidates[rank][0]) if rank < len(candidates) else self.other()
 
     def finish(self) -> Told:
         """Send: the application gets the key that says so."""

@@ -29,7 +29,7 @@ from model.languages import language, layouts
 from model.suggestions import Path
 
 _SENT_KEPT = 100
-_WAIT_FOR_GLIDE_SECONDS = 2.0  # at most: else the word would be lost
+_WAIT_FOR_WORD_SECONDS = 2.0  # at most: else a word that was glided, or chosen by a key, would be lost
 _WAIT_SECONDS = 0.02  # at the end of a word, for what the model thinks of it
 
 
@@ -181,6 +181,10 @@ class TypingSession:
         """Learn nothing of what is being typed at the moment."""
         self._type(lambda state: After(state.kept_secret(), (Drafted(""),)))
 
+    def await_strip(self) -> None:
+        """Wait for the strip of what was typed last: a key is to take a word of it."""
+        self._await_offer(_WAIT_FOR_WORD_SECONDS)
+
     def clear(self) -> None:
         """Forget what was typed and sent."""
         with self._lock:
@@ -191,16 +195,19 @@ class TypingSession:
 
     def _await_answer(self, characters: str) -> None:
         """Give the model a moment for a word that is about to end: anyone who types fast wants corrections, too."""
+        if characters and not all(map(is_letter, characters)) and self._state.composing:
+            self._await_offer(_WAIT_SECONDS)
+
+    def _await_offer(self, seconds: float) -> None:
         state = self._state
-        if characters and not all(map(is_letter, characters)) and state.composing:
-            answered = state.offer is not None and state.offer.request == state.request
-            if not answered and self._learner.opened.is_set():
-                self._learner.answered(_WAIT_SECONDS)
+        answered = state.request is None or (state.offer is not None and state.offer.request == state.request)
+        if not answered and self._learner.opened.is_set():
+            self._learner.answered(seconds)
 
     def _type(self, event: Callable[[EditorState], After]) -> None:
         """Let an event happen, after a glide before it; what follows from it is left to the other threads."""
         if self._state.path is not None and self._learner.opened.is_set():
-            self._learner.settle(_WAIT_FOR_GLIDE_SECONDS)
+            self._learner.settle(_WAIT_FOR_WORD_SECONDS)
         with self._lock:
             self.last_key = self._monotonic()
             self._become(event(self._state.on_keys(cased=self._cased)))

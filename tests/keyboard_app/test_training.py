@@ -46,13 +46,20 @@ def never() -> bool:
     return False
 
 
+@pytest.fixture
+def stepping_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH")
+
+
 class TestApart:
+    @pytest.mark.usefixtures("stepping_back")
     def test_work_is_imported_and_run_in_another_process_with_the_lowest_priority(self) -> None:
         priority, name = child_processes.run(never, work.priority_and_name)
         assert priority == 19
         assert name != multiprocessing.current_process().name
         assert os.nice(0) < 19
 
+    @pytest.mark.usefixtures("stepping_back")
     def test_it_computes_only_while_nobody_else_wants_to(self) -> None:
         assert child_processes.run(never, work.has_no_slices)
 

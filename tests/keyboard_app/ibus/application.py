@@ -19,6 +19,7 @@ class PurePhone:
 
     def __init__(self, words: Callable[[str], Sequence[str]] = lambda _: ()) -> None:
         self.state = EditorState()
+        self.slow = False  # the strip comes only when it is waited for
         self.learned: list[str] = []
         self.drafted = ""
         self._words = words
@@ -34,6 +35,9 @@ class PurePhone:
 
     def accept(self, place: int) -> None:
         self._follow(self.state.accept(place))
+
+    def await_strip(self) -> None:
+        self._offer()
 
     def focus(self, field: FieldKind, context: str = "") -> None:
         self._follow(self.state.focus(field, context))
@@ -57,6 +61,10 @@ class PurePhone:
         self._ask()
 
     def _ask(self) -> None:
+        if not self.slow:
+            self._offer()
+
+    def _offer(self) -> None:
         request = self.state.request
         if request is None:
             return
@@ -91,6 +99,10 @@ class Application:
 
     def backspace(self) -> None:
         self._told(self.field.backspace() if self.field else Told(handled=False), self._delete)
+
+    def choose(self, rank: int) -> None:
+        assert self.field is not None
+        self._told(self.field.choose(rank), lambda: None)
 
     def enter(self) -> None:
         self._told(self.field.finish() if self.field else Told(handled=False), self.insert, "\n")

@@ -15,7 +15,10 @@ PYTHON = "/usr/bin/python3"  # with Debian's toolkits
 TITLE = "fedkey test"
 SECONDS = 60.0
 KEY_SECONDS = 0.2
-"""Between two keys: a prediction takes a few milliseconds, and a person longer."""
+"""Between two keys."""
+
+WORD_SECONDS = 1.0
+"""Before a word is ended: a prediction takes a few milliseconds, but on a busy machine the keyboard has to wait."""
 
 Content = dict[str, str]
 
@@ -45,6 +48,8 @@ class Application:
         """Type as a person does."""
         names = {" ": "space", ".": "period", "'": "apostrophe"}
         for character in text:
+            if not character.isalnum():
+                time.sleep(WORD_SECONDS)
             self.press(names.get(character, character))
 
     def press(self, *keys: str) -> None:

@@ -153,6 +153,26 @@ class TestCandidates:
         assert application.shown == "i am home."
         assert phone.state.text == "i am home."
 
+    @pytest.mark.parametrize("deletes", [True, False])
+    @pytest.mark.parametrize(("rank", "shown"), [(0, "i am home "), (1, "i am how "), (2, "i am hot ")])
+    def test_a_key_that_takes_a_word_waits_for_the_strip(
+        self, phone: PurePhone, deletes: bool, rank: int, shown: str
+    ) -> None:
+        application = begun(phone, deletes=deletes)
+        phone.slow = True
+        keys(application, "i am ho")
+        assert application.field is not None
+        assert application.field.candidates == []
+        application.choose(rank)
+        assert application.shown == shown
+
+    def test_a_key_for_a_word_that_is_not_there_is_the_applications(self, phone: PurePhone) -> None:
+        application = begun(phone)
+        keys(application, "xyz")
+        assert application.field is not None
+        told = application.field.choose(2)
+        assert (told.handled, told.commit) == (False, "xyz")
+
 
 class TestSilentFields:
     def test_nothing_is_typed_shown_or_learned(self, phone: PurePhone) -> None:
