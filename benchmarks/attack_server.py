@@ -31,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arguments import whole
 from benchmarks.attack_stage import Stage
 from benchmarks.attack_world import OUTSIDERS, Played, World
 from benchmarks.crafted_models import REGISTER_PIECES, SHOUT, output_bias, pieces_in, shift_register, shouting
@@ -209,11 +210,11 @@ ATTACKS: dict[str, Callable[[Attack], list[Figure]]] = {
 def main() -> None:
     """Attack and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--phones", type=int, nargs="+", default=[50, 200], help="in a sum")
+    parser.add_argument("--phones", type=whole, nargs="+", default=[50, 200], help="in a sum")
     parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=list(ATTACKS))
     parser.add_argument("--profiles", nargs="+", choices=PROFILES, default=list(PROFILES))
     parser.add_argument("--out", type=Path, default=RUNS / "attack_server", help="folder of what is kept between calls")
-    parser.add_argument("--over-http", type=int, default=100, help="largest sum whose masked vectors go over HTTP too")
+    parser.add_argument("--over-http", type=whole, default=100, help="largest sum whose vectors go over HTTP too")
     arguments = parser.parse_args()
     world = World.prepared(arguments.out, max(arguments.phones))
     for phones in arguments.phones:

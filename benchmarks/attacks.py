@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks import attack_endurance, attack_memorisation, attack_poisoning, attack_reconstruction
+from benchmarks.arguments import whole
 from benchmarks.attack_compact import CompactGround
 from benchmarks.attack_ground import Ground
 from benchmarks.results import Figure, kept_figures, write
@@ -29,12 +30,12 @@ PARTS = ("reconstruction", "memorisation", "poisoning", "endurance")
 def main() -> None:
     """Attack and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--victims", type=int, default=20, help="phones whose words are looked for")
-    parser.add_argument("--secret-rounds", type=int, default=12, help="rounds of training with secrets")
-    parser.add_argument("--rounds", type=int, default=6, help="rounds under each poisoning")
-    parser.add_argument("--cohort", type=int, default=60, help="phones in a round under poisoning")
-    parser.add_argument("--passes", type=int, default=5, help="of an attacker over its poison in a round")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--victims", type=whole, default=20, help="phones whose words are looked for")
+    parser.add_argument("--secret-rounds", type=whole, default=12, help="rounds of training with secrets")
+    parser.add_argument("--rounds", type=whole, default=6, help="rounds under each poisoning")
+    parser.add_argument("--cohort", type=whole, default=60, help="phones in a round under poisoning")
+    parser.add_argument("--passes", type=whole, default=5, help="of an attacker over its poison in a round")
+    parser.add_argument("--seed", type=whole, default=1)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; other figures stay")
     parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=ATTACKS, help="poisoning, in this order")
     parser.add_argument(
@@ -44,8 +45,8 @@ def main() -> None:
         default=attack_endurance.ATTACKS,
         help="endurance, in this order",
     )
-    parser.add_argument("--shares", nargs="+", type=int, default=attack_endurance.SHARES, help="of phones, in percent")
-    parser.add_argument("--seeds", type=int, default=3, help="of endurance; kept runs of others do not count")
+    parser.add_argument("--shares", nargs="+", type=whole, default=attack_endurance.SHARES, help="in %% of phones")
+    parser.add_argument("--seeds", type=whole, default=3, help="of endurance; kept runs of others do not count")
     parser.add_argument("--kept", action="store_true", help="endurance: write figures of runs that are kept, run none")
     parser.add_argument("--out", type=Path, default=RUNS / "attacks", help="folder for what is kept between calls")
     arguments = parser.parse_args()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arguments import whole
 from benchmarks.results import CORPUS
 from federation.simulation import central
 from federation.simulation.central_training import CentralTraining
@@ -29,7 +30,7 @@ def main() -> None:
     """Write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--clients", type=int, default=48)
+    parser.add_argument("--clients", type=whole, default=48)
     parser.add_argument("--size", default="small", help="of the network, without --model")
     parser.add_argument("--model", type=Path, help="folder of a trained model")
     arguments = parser.parse_args()

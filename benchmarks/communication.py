@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks.arguments import whole
 from benchmarks.engine_rounds import Fleet, cosine_rate, recall_percent
 from benchmarks.results import Figure, write
 from federation.privacy.training import PrivateTraining
@@ -190,10 +191,10 @@ def compared(found: dict[str, list[Outcome]], dimension: int) -> Iterator[Figure
 def main() -> None:
     """Train in every way and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--cohort", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=1, help="of float32 and subset; the other ways run once")
-    parser.add_argument("--users", type=int, default=60, help="held-out users to evaluate on")
+    parser.add_argument("--rounds", type=whole, default=200)
+    parser.add_argument("--cohort", type=whole, default=10)
+    parser.add_argument("--seeds", type=whole, default=1, help="of float32 and subset; the other ways run once")
+    parser.add_argument("--users", type=whole, default=60, help="held-out users to evaluate on")
     arguments = parser.parse_args()
     fleet = Fleet.warmed_up()
     evaluator = Evaluator(fleet.ready.split, max_users=arguments.users)

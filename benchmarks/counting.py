@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.arguments import whole
 from benchmarks.mixture import SETTINGS, Ground
 from benchmarks.results import Figure, kept, write
 from federation.privacy.conversion import epsilon_of_rho, rho_of_epsilon
@@ -103,7 +104,7 @@ def main() -> None:
     """Measure what is not kept yet, and write the figures."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--corpus", default="chitchat")
-    parser.add_argument("--every", type=int, default=8, help="only every n-th held-out user")
+    parser.add_argument("--every", type=whole, default=8, help="only every n-th held-out user")
     parser.add_argument("--out", type=Path, default=Path("runs/counting"), help="folder of what is kept between calls")
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure; figures of others stay"

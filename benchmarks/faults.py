@@ -33,6 +33,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.arguments import whole
 from benchmarks.fault_kinds import ENDS_A_SERVER, Kind, kinds
 from benchmarks.fault_records import checked, ended_after, running_round
 from benchmarks.fault_site import ROUNDS, Site, site
@@ -91,8 +92,8 @@ class Result:
 def main() -> None:
     """Inject and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--injections", type=int, default=200, help="at both sites together")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--injections", type=whole, default=200, help="at both sites together")
+    parser.add_argument("--seed", type=whole, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/faults"), help="keeps what was done, to go on from")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)

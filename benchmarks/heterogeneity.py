@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arguments import whole
 from benchmarks.engine_rounds import CLIENT_ROWS, Fleet, cosine_rate, recall_percent
 from benchmarks.results import Figure, write
 from federation.fleet.scenario import Device, DropOut, Scenario
@@ -116,9 +117,9 @@ def run(fleet: Fleet, scenario: Scenario, *, goal: int, rounds: int, played: int
 def main() -> None:
     """Measure every drop-out with and without over-selection."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=40, help="that a model is trained through")
-    parser.add_argument("--played", type=int, default=1000, help="that completion is counted over")
-    parser.add_argument("--goal", type=int, default=10, help="phones wanted in a sum")
+    parser.add_argument("--rounds", type=whole, default=40, help="that a model is trained through")
+    parser.add_argument("--played", type=whole, default=1000, help="that completion is counted over")
+    parser.add_argument("--goal", type=whole, default=10, help="phones wanted in a sum")
     arguments = parser.parse_args()
     fleet = Fleet.warmed_up()
     scenario = Scenario.from_toml(FLEET)

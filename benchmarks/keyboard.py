@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import real, whole
 from benchmarks.results import Figure, write
 
 SIZE = (412, 815)
@@ -41,9 +42,9 @@ def main() -> None:
     """Run both windows under one X server, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--presses", type=int, default=PRESSES, help="At a time; fewer for a quick look.")
-    parser.add_argument("--blocks", type=int, default=BLOCKS, help="Times with training and without it, in turn.")
-    parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS)
+    parser.add_argument("--presses", type=whole, default=PRESSES, help="At a time; fewer for a quick look.")
+    parser.add_argument("--blocks", type=whole, default=BLOCKS, help="Times with training and without it, in turn.")
+    parser.add_argument("--idle-seconds", type=real, default=IDLE_SECONDS)
     parser.add_argument("--part", choices=["bare", "keyboard"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.arguments import real, whole
 from benchmarks.results import CORPUS, Figure, write
 from federation.protocol.training_settings import TrainingSettings
 from federation.protocol.trust import UNTRUSTED
@@ -54,9 +55,9 @@ class Moved:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--phones", type=int, default=UNTRUSTED.min_phones)
-    parser.add_argument("--clip", type=float, default=0.3)
+    parser.add_argument("--rounds", type=whole, default=6)
+    parser.add_argument("--phones", type=whole, default=UNTRUSTED.min_phones)
+    parser.add_argument("--clip", type=real, default=0.3)
     arguments = parser.parse_args()
     start = public_start.load("small")
     rows = prepared(CORPUS, cache(), vocabulary=start.vocabulary).rows(ROW_LENGTH).train

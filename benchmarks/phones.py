@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arguments import whole
 from benchmarks.engine_rounds import Fleet as Clients
 from benchmarks.engine_rounds import recall_percent
 from benchmarks.results import Figure, write
@@ -46,9 +47,9 @@ DROPOUT = 0.25
 def main() -> None:
     """Train the same clients on both sides and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--phones", type=int, default=40)
-    parser.add_argument("--runs", type=int, default=3, help="of each side, two or more")
+    parser.add_argument("--rounds", type=whole, default=8)
+    parser.add_argument("--phones", type=whole, default=40)
+    parser.add_argument("--runs", type=whole, default=3, help="of each side, two or more")
     arguments = parser.parse_args()
     clients = Clients.warmed_up()
     before = recall_percent(clients.evaluate(clients.start))

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import tree_noise
+from benchmarks.arguments import whole
 from benchmarks.noised_rounds import Ground, Recipe, train
 from benchmarks.results import Figure, write
 from federation.privacy.accountant import Account, Sampling, epsilon_of_gaussian
@@ -150,9 +151,9 @@ def _train(arguments: argparse.Namespace) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--noise", action="store_true", help="only compare mechanisms, without training")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"at most {ROUNDS}, which the noise is for")
-    parser.add_argument("--cohort", type=int, default=COHORT, help="clients that train in a round")
-    parser.add_argument("--every", type=int, default=4, help="only every n-th held-out user")
+    parser.add_argument("--rounds", type=whole, default=ROUNDS, help=f"at most {ROUNDS}, which the noise is for")
+    parser.add_argument("--cohort", type=whole, default=COHORT, help="clients that train in a round")
+    parser.add_argument("--every", type=whole, default=4, help="only every n-th held-out user")
     parser.add_argument("--out", type=Path, default=RUNS / "privacy", help="folder for what is kept between calls")
     names = [level.name for level in LEVELS]
     listed = ", ".join(names)

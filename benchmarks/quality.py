@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from benchmarks import mixture, personal
+from benchmarks.arguments import whole
 from benchmarks.results import RESULTS, Figure, write
 from federation.simulation import central
 from federation.simulation.central_training import CentralTraining
@@ -40,11 +41,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", default="chitchat", help="`chitchat` or a corpus file")
     parser.add_argument("--settings", type=Path, default=SETTINGS, help="of the federated run")
-    parser.add_argument("--seeds", type=int, default=3, help="federated runs")
+    parser.add_argument("--seeds", type=whole, default=3, help="federated runs")
     parser.add_argument("--out", type=Path, help="folder for everything that is kept between calls")
     parser.add_argument("--personal", action="store_true", help="measure personalisation of the first federated run")
     parser.add_argument("--mixture", action="store_true", help="measure the mixture and each part of it")
-    parser.add_argument("--every", type=int, default=1, help="with --mixture: only every n-th held-out user")
+    parser.add_argument("--every", type=whole, default=1, help="with --mixture: only every n-th held-out user")
     arguments = parser.parse_args()
     name = Path(arguments.corpus).name.split(".")[0]
     out: Path = arguments.out or RUNS / f"quality-{name}"

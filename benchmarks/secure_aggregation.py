@@ -34,6 +34,7 @@ import numpy.typing as npt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from benchmarks.arguments import whole
 from benchmarks.peer_environments import command, environment
 from benchmarks.results import Figure, write
 from federation.protocol.plan import Deadlines, RoundPlan
@@ -64,11 +65,11 @@ Result = TypeVar("Result")
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--phones", type=int, nargs="+", default=[10, 20, 50, 100, 200])
-    parser.add_argument("--parameters", type=int, default=1_404_000)
-    parser.add_argument("--flower-up-to", type=int, default=100, help="largest cohort of Flower; 0 leaves it out")
-    parser.add_argument("--crowd", type=int, default=1000, help="phones in groups; 0 leaves them out")
-    parser.add_argument("--group", type=int, default=100, help="phones in a group of the crowd")
+    parser.add_argument("--phones", type=whole, nargs="+", default=[10, 20, 50, 100, 200])
+    parser.add_argument("--parameters", type=whole, default=1_404_000)
+    parser.add_argument("--flower-up-to", type=whole, default=100, help="largest cohort of Flower; 0 leaves it out")
+    parser.add_argument("--crowd", type=whole, default=1000, help="phones in groups; 0 leaves them out")
+    parser.add_argument("--group", type=whole, default=100, help="phones in a group of the crowd")
     parser.add_argument("--deltas", type=Path, help="only the errors of the mean of these")
     arguments = parser.parse_args()
     if arguments.deltas is not None:

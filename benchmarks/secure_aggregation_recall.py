@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.arguments import real, whole
 from benchmarks.results import CORPUS, Figure, write
 from federation.protocol.plan import Deadlines, RoundPlan
 from federation.rounds.server_optimizers import OptimizerSettings
@@ -97,10 +98,10 @@ class Averages:
 def main() -> None:
     """Train once for each encoding and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--cohort", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--clip", type=float, default=5.0)
+    parser.add_argument("--rounds", type=whole, default=50)
+    parser.add_argument("--cohort", type=whole, default=20)
+    parser.add_argument("--seeds", type=whole, default=3)
+    parser.add_argument("--clip", type=real, default=5.0)
     parser.add_argument("--encodings", nargs="+", default=["lane4", "lane5", "wrap16", "wrap8"])
     arguments = parser.parse_args()
     ready = prepared(CORPUS, cache())

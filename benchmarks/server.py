@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arguments import whole
 from benchmarks.results import Figure, write
 from benchmarks.served import READY, TEXTS, Connections, Phone, enrolled, export_of, play, selected, serving, until
 from federation.enrolment.authority import AuthorityFolder
@@ -51,14 +52,14 @@ FLEET_HIDDEN = 27
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--phones", type=int, default=100)
-    parser.add_argument("--check-ins", type=int, default=1500)
+    parser.add_argument("--workers", type=whole, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--phones", type=whole, default=100)
+    parser.add_argument("--check-ins", type=whole, default=1500)
     parser.add_argument(
-        "--hidden", type=int, default=2037, help="cells of the network; 2037 make 1.4 million parameters"
+        "--hidden", type=whole, default=2037, help="cells of the network; 2037 make 1.4 million parameters"
     )
-    parser.add_argument("--advertise", type=int, nargs="+", default=[100, 1000, 6500], help="phones of a round")
-    parser.add_argument("--fleet", type=int, default=6500, help="phones of a whole round; 0 for none")
+    parser.add_argument("--advertise", type=whole, nargs="+", default=[100, 1000, 6500], help="phones of a round")
+    parser.add_argument("--fleet", type=whole, default=6500, help="phones of a whole round; 0 for none")
     parser.add_argument("--postgresql", default="", help="URL of an empty database to measure as well")
     arguments = parser.parse_args()
     figures: list[Figure] = []

@@ -32,6 +32,7 @@ import psutil
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from benchmarks.arguments import whole
 from benchmarks.results import CORPUS, Figure, write
 from benchmarks.simulation_peers import Train, by_jax, by_numpy, by_torch, without_torch
 from federation.rounds.server_optimizers import OptimizerSettings
@@ -64,11 +65,11 @@ _ONE_THREAD = {
 def main() -> None:
     """Measure, in one process each so that neither disturbs the other's memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cohort", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=100, help="rounds whose memory is watched, 30 or more")
-    parser.add_argument("--timed-rounds", type=int, default=5, help="rounds that each side is timed over, in turn")
-    parser.add_argument("--large-cohort", type=int, default=2000, help="clients in a round whose memory is watched")
-    parser.add_argument("--hand-clients", type=int, default=40, help="clients that are also trained by hand")
+    parser.add_argument("--cohort", type=whole, default=20)
+    parser.add_argument("--rounds", type=whole, default=100, help="rounds whose memory is watched, 30 or more")
+    parser.add_argument("--timed-rounds", type=whole, default=5, help="rounds that each side is timed over, in turn")
+    parser.add_argument("--large-cohort", type=whole, default=2000, help="clients in a round whose memory is watched")
+    parser.add_argument("--hand-clients", type=whole, default=40, help="clients that are also trained by hand")
     parser.add_argument("--peers", nargs="+", choices=_PEERS, default=_PEERS, help="that also train those")
     parser.add_argument("--torch-python", type=Path, default=Path("/usr/bin/python3"), help="that has PyTorch")
     parser.add_argument(

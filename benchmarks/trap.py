@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.arguments import real, whole
 from benchmarks.results import CORPUS, Figure, write
 from federation.protocol.trust import UNTRUSTED
 from federation.simulation.prepare import Prepared, prepared
@@ -60,11 +61,11 @@ class Trap:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--phones", type=int, default=UNTRUSTED.min_phones)
-    parser.add_argument("--lengths", type=int, nargs="+", default=[1, 4, 14], help="of registers")
-    parser.add_argument("--amplitudes", type=float, nargs="+", default=[3.0, 10.0, 40.0], help="that they write with")
-    parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.03, UNTRUSTED.min_noise_multiplier])
-    parser.add_argument("--draws", type=int, default=40, help="of the noise")
+    parser.add_argument("--phones", type=whole, default=UNTRUSTED.min_phones)
+    parser.add_argument("--lengths", type=whole, nargs="+", default=[1, 4, 14], help="of registers")
+    parser.add_argument("--amplitudes", type=real, nargs="+", default=[3.0, 10.0, 40.0], help="that they write with")
+    parser.add_argument("--noise", type=real, nargs="+", default=[0.0, 0.03, UNTRUSTED.min_noise_multiplier])
+    parser.add_argument("--draws", type=whole, default=40, help="of the noise")
     arguments = parser.parse_args()
     start = public_start.load("small")
     ready = prepared(CORPUS, cache(), vocabulary=start.vocabulary)

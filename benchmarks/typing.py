@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 import data
+from benchmarks.arguments import real
 from benchmarks.results import CORPUS, Figure, write
 from keyboard_app.editor.editor import DOUBLE_SPACE_SECONDS, EditorState
 from keyboard_app.typing.suggesting import answer
@@ -205,7 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", default=CORPUS, help="What typists of all figures write; by default ChitChat.")
     parser.add_argument("--sms", type=Path, help="The NUS SMS corpus.")
-    parser.add_argument("--share", type=float, default=1.0, help="Of everything; less than 1 for a quick look.")
+    parser.add_argument("--share", type=real, default=1.0, help="Of everything; less than 1 for a quick look.")
     arguments = parser.parse_args()
     share_: float = arguments.share
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arguments import whole
 from benchmarks.noised_rounds import Ground, Recipe, phones_noise, train
 from benchmarks.results import Figure, write
 from federation.protocol.trust import UNTRUSTED
@@ -46,11 +47,11 @@ LEVERS = {
 def main() -> None:
     """Train, judge and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=PLAIN.rounds)
-    parser.add_argument("--phones", type=int, default=PLAIN.cohort, help="in a round, who make the noise")
-    parser.add_argument("--trained", type=int, default=0, help="of them, that train; their mean stands for all; 0: all")
-    parser.add_argument("--lever-rounds", type=int, default=25)
-    parser.add_argument("--every", type=int, default=4, help="only every n-th held-out user")
+    parser.add_argument("--rounds", type=whole, default=PLAIN.rounds)
+    parser.add_argument("--phones", type=whole, default=PLAIN.cohort, help="in a round, who make the noise")
+    parser.add_argument("--trained", type=whole, default=0, help="of them, that train; their mean is for all; 0: all")
+    parser.add_argument("--lever-rounds", type=whole, default=25)
+    parser.add_argument("--every", type=whole, default=4, help="only every n-th held-out user")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="figures of the others stay")
     parser.add_argument("--out", type=Path, default=RUNS / "untrusted", help="folder for what is kept between calls")
     arguments = parser.parse_args()

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from data.corpus import ROLES, Corpus, CorpusError, Role, SplitOptions
+from model.wording import fault, in_words, toml_fault
 
 _FILES: dict[str, Role] = {"clients": "client", "public": "public", "held_out": "held_out"}
 _NUMBERS = {"min_messages": int, "max_messages": int, "validation_share": float, "test_share": float}
@@ -77,15 +78,17 @@ def load(path: Path, read: Read) -> Described:
 def _told(path: Path) -> dict[str, Any]:
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CorpusError(path, f"not a description of a corpus: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusError(path, f"not a description of a corpus: {fault(error)}") from error
+    except (RecursionError, ValueError) as error:
+        raise CorpusError(path, f"not a description of a corpus: {toml_fault(error)}") from error
     known = {*_FILES, *_NUMBERS, "roles"}
     for name, value in told.items():
         if name not in known:
             raise CorpusError(path, f"unknown {name!r}; known are {', '.join(sorted(known))}")
         if name in _NUMBERS and not _fits(_NUMBERS[name], value):
             of = "a whole number of 0 or more" if _NUMBERS[name] is int else "a number of 0 or more, below 1"
-            raise CorpusError(path, f"{name} must be {of}, not {value!r}")
+            raise CorpusError(path, f"{name} must be {of}, not {in_words(value)}")
     if told.get("validation_share", 0.0) + told.get("test_share", 0.0) >= 1:
         raise CorpusError(path, "validation_share and test_share leave nothing to train on: together they are below 1")
     if "clients" not in told:
@@ -113,7 +116,7 @@ def _named(value: object, users: dict[str, tuple[str, ...]], path: Path) -> dict
     for user, role in value.items():
         found = next((each for each in ROLES if each == str(role).replace("-", "_")), None)
         if found is None:
-            raise CorpusError(path, f"the role of {user!r} must be one of {', '.join(ROLES)}, not {role!r}")
+            raise CorpusError(path, f"the role of {user!r} must be one of {', '.join(ROLES)}, not {in_words(role)}")
         if user not in users:
             raise CorpusError(path, f"[roles] names {user!r}, who is in none of the files")
         named[user] = found

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from model.languages import layouts
 from model.suggestions import Autocorrection
+from model.wording import in_words
 
 NO_LIMIT = 1 << 20
 """Of rounds: more than there ever are."""
@@ -65,20 +66,20 @@ class Settings:
             self.number_row,
         )  # fmt: skip
         if not {self.layout, self.second_layout} <= {"", *layouts()} or self.one_handed not in {"", "left", "right"}:
-            raise ValueError(f"there are no such settings: {self}")
+            raise ValueError(f"there are no such settings: {in_words(self)}")
         if not (1 <= self.text_scale <= 1.5 and 0.8 <= self.key_height <= 1.3):
-            raise ValueError(f"there are no such settings: {self}")
+            raise ValueError(f"there are no such settings: {in_words(self)}")
         if self.autocorrection not in {strength.value for strength in Autocorrection}:
-            raise ValueError(f"there are no such settings: {self}")
+            raise ValueError(f"there are no such settings: {in_words(self)}")
         if self.theme not in {"light", "dark"} or self.consent not in {None, True, False}:
-            raise ValueError(f"there are no such settings: {self}")
+            raise ValueError(f"there are no such settings: {in_words(self)}")
         if not all(isinstance(switch, bool) for switch in switches) or not self.epsilon_limit >= 0:
-            raise ValueError(f"there are no such settings: {self}")
+            raise ValueError(f"there are no such settings: {in_words(self)}")
         limits = (self.max_rounds_per_message, self.max_rounds_per_week)
         if not all(type(limit) is int and limit >= 1 for limit in limits):
-            raise ValueError(f"there are no such settings: {self}")
+            raise ValueError(f"there are no such settings: {in_words(self)}")
         if min(self.rest_seconds, self.min_examples) < 0 or self.min_phones < 2:
-            raise ValueError(f"there are no such settings: {self}")
+            raise ValueError(f"there are no such settings: {in_words(self)}")
 
     @property
     def learns(self) -> bool:

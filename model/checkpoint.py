@@ -14,6 +14,7 @@ from model.layout import FlatWeights, NetworkConfig
 from model.mixture import FILES as MIXTURE_FILES
 from model.mixture import Mixture
 from model.vocabulary import CANDIDATES, VOCABULARY_FILES, Vocabulary
+from model.wording import why
 
 FOLDER = folders.Kind(
     "a model",
@@ -73,16 +74,17 @@ class Checkpoint:
         """
         try:
             description = json.loads((directory / "network.json").read_text())
-            network = NetworkConfig(**description["network"])
+            network, key = NetworkConfig(**description["network"]), str(description["vocabulary"])
             with (directory / "weights.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 weights = [arrays[name] for name in network.layout]
             vocabulary = Vocabulary.load(directory)
             mixture = Mixture.load(directory)
         except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-            why = "" if isinstance(error, FileNotFoundError) else f" ({error})"
-            raise CheckpointError(f"no usable model in {directory}: train one with `fedkey simulate`{why}") from error
+            raise CheckpointError(
+                f"no usable model in {directory}: train one with `fedkey simulate`{why(error)}"
+            ) from error
         shapes = list(network.layout.values())
         fits = [weight.shape for weight in weights] == shapes and mixture.of_size(vocabulary.size)
-        if description["vocabulary"] != vocabulary.key or not fits:
+        if key != vocabulary.key or not fits:
             raise CheckpointError(f"the weights in {directory} do not fit its vocabulary: train the model again")
         return cls(network, weights, vocabulary, mixture)

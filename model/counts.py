@@ -20,6 +20,7 @@ import numpy.typing as npt
 from model.ngram import discounts
 from model.ngram_table import PIECE_BITS, Explicit, Ids, NgramTable, context_keys, find
 from model.vocabulary import BOUNDARY
+from model.wording import fault
 
 COUNTS = "counts.npz"
 
@@ -218,7 +219,7 @@ class CountedNgram:
             listed = NgramList.of(public, int(described["length"]))
             threshold = float(described["threshold"])
         except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise CountsError(f"no usable counts in {directory}: download the model again ({error})") from error
+            raise CountsError(f"no usable counts in {directory}: download the model again ({fault(error)})") from error
         if listed.sha256 != described["list"] or counts.shape != listed.keys.shape or not np.isfinite(counts).all():
             raise CountsError(f"the counts in {directory} are of another list of n-grams: download the model again")
         return cls(counts, listed, threshold=threshold)

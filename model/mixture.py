@@ -18,6 +18,7 @@ import numpy.typing as npt
 from model.counts import COUNTS, CountedNgram, CountsError
 from model.ngram_table import FILES as NGRAM_FILES
 from model.ngram_table import MAX_ORDER, NgramTable, NgramTableError
+from model.wording import fault
 
 Floats = npt.NDArray[np.float32]
 
@@ -131,7 +132,7 @@ class Mixture:
             return cls(weights, public, counted)
         except (OSError, KeyError, TypeError, ValueError, NgramTableError, CountsError) as error:
             raise MixtureError(
-                f"the n-grams in {directory} cannot be used: export the model again ({error})"
+                f"the n-grams in {directory} cannot be used: export the model again ({fault(error)})"
             ) from error
 
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from model.wording import fault
+
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
@@ -218,7 +220,7 @@ class NgramTable:
             )
             lengths = [int(count) for count in described["contexts"]]
         except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
-            raise NgramTableError(f"no usable n-gram in {directory}: make it anew ({error})") from error
+            raise NgramTableError(f"no usable n-gram in {directory}: make it anew ({fault(error)})") from error
         if not _fits(unigram, contexts, followers, codes, lengths):
             raise NgramTableError(f"the files of the n-gram in {directory} do not fit together: make it anew")
         return cls(unigram, contexts, followers, codes, lengths)

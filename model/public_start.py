@@ -16,6 +16,7 @@ from model.layout import Layout, NetworkConfig
 from model.mixture import Mixture
 from model.ngram_table import NgramTable, NgramTableError
 from model.vocabulary import Vocabulary, VocabularyError
+from model.wording import fault
 
 DESCRIPTION = "start.json"
 _FORMAT = 1
@@ -77,7 +78,7 @@ def load(size: str, directory: Path | None = None) -> Checkpoint:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(
-            f"no usable public start in {directory}: make one with `fedkey pretrain` ({error})"
+            f"no usable public start in {directory}: make one with `fedkey pretrain` ({fault(error)})"
         ) from error
     if vocabulary.key != described["vocabulary"] or not mixture.of_size(vocabulary.size):
         raise CheckpointError(f"the parts of the public start in {directory} do not fit together: make it anew")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from federation.errors import ConfigError
+from model.wording import KINDS, in_words, toml_fault
 
 T = TypeVar("T")
 
@@ -64,8 +65,8 @@ def parse(text: str, where: str) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(text)
-    except (RecursionError, ValueError) as error:  # a number of ten thousand digits is a ValueError as well
-        raise ConfigError(f"{where}: {error}") from error
+    except (RecursionError, ValueError) as error:
+        raise ConfigError(f"{where}: {toml_fault(error)}") from error
 
 
 def build(kind: type[T], table: dict[str, Any], where: str) -> T:
@@ -129,7 +130,7 @@ def parsed(assignments: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"options: {assignment!r} must be NAME=VALUE")
         try:
             values[name.strip()] = tomllib.loads(f"value = {written}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (RecursionError, ValueError):
             values[name.strip()] = written.strip()
     return values
 
@@ -177,7 +178,7 @@ def _choices(hint: Any) -> dict[str, object]:
 def _chosen(choices: dict[str, object], value: object, place: str) -> object:
     written = value.lower() if isinstance(value, str) and value not in choices else value
     if not isinstance(written, str) or written not in choices:
-        raise ConfigError(f"{place} must be one of {', '.join(choices)}, not {value!r}")
+        raise ConfigError(f"{place} must be one of {', '.join(choices)}, not {in_words(value)}")
     return choices[written]
 
 
@@ -188,8 +189,5 @@ def _plain(hint: Any, value: object, place: str) -> object:
         except OverflowError as error:
             raise ConfigError(f"{place} must be a number, not one beyond all") from error
     if not isinstance(value, hint) or isinstance(value, bool) != (hint is bool):
-        raise ConfigError(f"{place} must be {_WORDS[hint]}, not {value!r}")
+        raise ConfigError(f"{place} must be {KINDS[hint]}, not {in_words(value)}")
     return value
-
-
-_WORDS = {bool: "true or false", float: "a number", int: "a whole number", str: "a string"}

@@ -7,6 +7,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from federation.errors import ConfigError, TooManyError
+from model.wording import in_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class RateLimits:
             try:
                 parse(rate)
             except ValueError as error:
-                raise ConfigError(f"a rate is a number and a time, such as 20/second, not {rate!r}") from error
+                raise ConfigError(f"a rate is a number and a time, such as 20/second, not {in_words(rate)}") from error
 
 
 class Limits:

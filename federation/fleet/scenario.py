@@ -69,7 +69,7 @@ class Availability:
 
     def __post_init__(self) -> None:
         if len(self.by_hour) != HOURS or not all(0 <= share <= 1 for share in self.by_hour):
-            raise ValueError(f"by_hour has {HOURS} shares of 0 to 1, not {list(self.by_hour)}")
+            raise ValueError(f"by_hour has {HOURS} shares of 0 to 1, not {', '.join(map(str, self.by_hour))}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from federation.privacy.errors import BudgetError
 from federation.privacy.mechanisms import NoiseScale
 from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import Mechanism, RoundPlan
+from model.wording import fault, in_words
 
 
 def spent_epsilon(rho: float) -> float:
@@ -50,12 +51,12 @@ class PrivacyBudget:
 
     def __post_init__(self) -> None:
         if not self.limit_rho >= 0 or not self.spent_rho >= 0:
-            raise ValueError(f"privacy losses are not negative: {self}")
+            raise ValueError(f"privacy losses are not negative: {in_words(self)}")
         counts = (self.max_participations, self.minimum_separation, self.participations, self.last_round_id)
         if not all(isinstance(count, int) for count in counts):
-            raise ValueError(f"participations, separation and round ids are whole numbers: {self}")
+            raise ValueError(f"participations, separation and round ids are whole numbers: {in_words(self)}")
         if min(self.max_participations, self.participations, self.last_round_id) < 0 or self.minimum_separation < 1:
-            raise ValueError(f"counts are not negative, and rounds are at least one apart: {self}")
+            raise ValueError(f"counts are not negative, and rounds are at least one apart: {in_words(self)}")
 
     def to_json(self) -> str:
         """Return the budget as text; an infinite loss is null."""
@@ -77,7 +78,7 @@ class PrivacyBudget:
             return cls(**told)
         except (KeyError, TypeError, ValueError) as error:
             raise BudgetError(
-                f"the phone's record of its privacy budget is damaged ({error}): "
+                f"the phone's record of its privacy budget is damaged ({fault(error)}): "
                 "it takes part no more until its owner sets a new budget"
             ) from error
 

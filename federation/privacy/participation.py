@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from federation.privacy.errors import AssumptionError
+from model.wording import in_words
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Participation:
 
     def __post_init__(self) -> None:
         if min(self.rounds, self.max_participations, self.min_separation) < 1:
-            raise AssumptionError(f"rounds, participations and separation are at least 1: {self}")
+            raise AssumptionError(f"rounds, participations and separation are at least 1: {in_words(self)}")
         fits = (self.rounds - 1) // self.min_separation + 1
         if self.max_participations > fits:
             raise AssumptionError(

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from federation.privacy.errors import AssumptionError
+from model.wording import in_words
 
 Coefficients = npt.NDArray[np.float64]
 
@@ -67,9 +68,9 @@ class Buffers:
         object.__setattr__(self, "decays", tuple(self.decays))
         object.__setattr__(self, "scales", tuple(self.scales))
         if len(self.decays) != len(self.scales) or len(set(self.decays)) != len(self.decays):
-            raise AssumptionError(f"each buffer has a decay of its own and a scale: {self}")
+            raise AssumptionError(f"each buffer has a decay of its own and a scale: {in_words(self)}")
         if not all(0 <= decay < 1 for decay in self.decays) or not all(scale > 0 for scale in self.scales):
-            raise AssumptionError(f"decays are at least 0 and below 1, scales are positive: {self}")
+            raise AssumptionError(f"decays are at least 0 and below 1, scales are positive: {in_words(self)}")
         if sum(self.scales) > 1:
             raise AssumptionError(f"scales of buffers add up to at most 1, not {sum(self.scales):g}")
 

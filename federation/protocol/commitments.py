@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from federation.protocol.credentials import MAX_EPOCH
 from federation.protocol.log import EMPTY_ROOT, HASH_BYTES, INSTANCE_BYTES
+from model.wording import in_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class Commitments:
             raise ValueError(f"hashes have {HASH_BYTES} bytes")
         for number, least, most in ((self.epoch, 0, MAX_EPOCH), (self.group_phones, 1, 0xFFFF)):
             if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
-                raise ValueError(f"{number!r} is no epoch or number of phones")
+                raise ValueError(f"{in_words(number)} is no epoch or number of phones")
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as a task has them."""

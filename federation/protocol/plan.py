@@ -29,6 +29,7 @@ from federation.updates.encoding import (
 from federation.updates.sparsification import SUBSET_BYTES, Subset
 from federation.updates.update import Update
 from federation.updates.weighted_sum import WeightedSum
+from model.wording import in_words
 
 _LABEL = b"fedkey plan v2\0"
 _VERSION = 2
@@ -79,9 +80,9 @@ class Deadlines:
 
     def __post_init__(self) -> None:
         if not 0 < self.advertise_seconds < self.share_seconds < self.upload_seconds < self.confirm_seconds:
-            raise ValueError(f"steps close one after the other: {self}")
+            raise ValueError(f"steps close one after the other: {in_words(self)}")
         if not self.confirm_seconds < self.unmask_seconds < 1 << 31:
-            raise ValueError(f"steps close one after the other: {self}")
+            raise ValueError(f"steps close one after the other: {in_words(self)}")
 
 
 @dataclass(frozen=True)

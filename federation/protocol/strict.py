@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_type_hints
 
+from model.wording import KINDS, in_words
+
 T = TypeVar("T")
 
 _ACCEPTED: Mapping[type, tuple[type, ...]] = {int: (int,), float: (float, int), bool: (bool,), str: (str,)}
@@ -18,18 +20,18 @@ def strictly(kind: type[T], values: Mapping[str, Any], **converted: Any) -> T:
         **converted: what takes the place of values that JSON has no type for.
 
     Raises:
-        TypeError, ValueError: a value is missing, unknown, not finite or of another type.
+        ValueError: a value is missing, unknown, not finite or of another type.
     """
     hints = get_type_hints(kind)
     if not isinstance(values, dict) or set(values) != set(hints):
-        raise TypeError(f"{kind.__name__} has the values {', '.join(sorted(hints))}")
+        raise ValueError(f"there must be the values {', '.join(sorted(hints))}, and no others")
     for name, hint in hints.items():
         accepted = _ACCEPTED.get(hint) if isinstance(hint, type) else None
         value = values[name]
         if name in converted or accepted is None:
             continue
         if not isinstance(value, accepted) or isinstance(value, bool) != (hint is bool):
-            raise TypeError(f"{name} is no {hint}")
+            raise ValueError(f"{name} must be {KINDS[hint]}, not {in_words(value)}")
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name} is not finite")
     return kind(**{**values, **converted})

@@ -18,6 +18,7 @@ from federation.protocol.plan import RoundPlan
 from federation.protocol.strict import strictly
 from federation.protocol.training_settings import TrainingSettings
 from federation.secure_aggregation.errors import PlanRefusedError
+from model.wording import fault, in_words
 
 _LABEL = b"fedkey task v1\0"
 
@@ -52,7 +53,7 @@ class CountingTask:
 
     def __post_init__(self) -> None:
         if len(bytes.fromhex(self.list_sha256)) != 32 or not 1 <= self.max_count <= 1 << 15:
-            raise ValueError(f"no counting round has these numbers: {self}")
+            raise ValueError(f"no counting round has these numbers: {in_words(self)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ class TrainingTask:
         if not 0 <= self.min_frequency < 1:
             raise ValueError(f"a share of public text is at least 0 and below 1, not {self.min_frequency}")
         if self.separation_seconds < 0 or self.model_version < 0:
-            raise ValueError(f"no task has these numbers: {self}")
+            raise ValueError(f"no task has these numbers: {in_words(self)}")
 
     def to_bytes(self) -> bytes:
         """Return the task as JSON; its bytes are what is hashed."""
@@ -124,7 +125,7 @@ class TrainingTask:
             }
             return strictly(cls, values, **inner)
         except (ArithmeticError, AttributeError, ConfigError, LookupError, RecursionError, TypeError, ValueError) as e:
-            raise PlanRefusedError(f"impossible task: {e}") from e
+            raise PlanRefusedError(f"impossible task: {fault(e)}") from e
 
 
 def seed_of(data: bytes) -> bytes:

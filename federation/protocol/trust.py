@@ -19,6 +19,7 @@ from federation.protocol.strict import strictly
 from federation.secure_aggregation.identity import SIGNATURE_BYTES, verifies
 from model.engine import Manifest
 from model.engine.exported import MANIFEST, TRUST
+from model.wording import in_words
 
 _LABEL = b"fedkey trust v1\0"
 _KEY_BYTES = 32
@@ -58,7 +59,7 @@ class TrustProfile:
         counts = (self.min_phones, self.rounds_per_model, self.rounds_per_week)
         numbers = (self.epsilon_limit, self.max_step, self.max_drift)
         if min(counts) < 1 or not all(number > 0 for number in numbers) or not 0 < self.counted_share <= 1:
-            raise ValueError(f"no profile has these numbers: {self}")
+            raise ValueError(f"no profile has these numbers: {in_words(self)}")
         if not (math.isfinite(self.min_noise_multiplier) and self.min_noise_multiplier >= 0):
             raise ValueError("a noise multiplier is finite and not negative")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.layout import FlatVector
+from model.wording import in_words
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Tally:
         if min(self.examples, self.tokens, self.hits, self.unclipped) < 0 or not (
             np.isfinite(self.loss) and self.loss >= 0
         ):
-            raise ValueError(f"counts and loss are finite and not negative: {self}")
+            raise ValueError(f"counts and loss are finite and not negative: {in_words(self)}")
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(

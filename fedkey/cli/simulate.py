@@ -16,12 +16,15 @@ from fedkey import paths
 from fedkey.cli.corpora import HELP, Command, sampling, say_language, say_left_out, speaking, start_for
 from fedkey.cli.output import loading_tensorflow, say
 from fedkey.cli.places import Place
+from fedkey.cli.values import Setting
 from fedkey.progress import TrainingProgress, megabytes
 from model import folders
 from model.checkpoint import Checkpoint
 
 _DEFAULTS = SimulationConfig.beginning(None)
 _WORDS_SHOWN = 12
+
+_WHOLE, _NUMBER = Setting(int), Setting(float)
 
 
 def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command]:
@@ -65,20 +68,25 @@ def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command
     help="Have every client vote once for new words before the first round; they join the model's lexicon.",
 )
 @_setting("--size", "size", help="Network size: small or gboard.")
-@_setting("--rounds", "rounds", type=int, help="Number of rounds.")
-@_setting("--cohort", "cohort", type=int, help="Number of clients in a round.")
-@_setting("--local-epochs", "client.epochs", type=int, help="Passes over a client's data in a round.")
+@_setting("--rounds", "rounds", type=_WHOLE, help="Number of rounds.")
+@_setting("--cohort", "cohort", type=_WHOLE, help="Number of clients in a round.")
+@_setting("--local-epochs", "client.epochs", type=_WHOLE, help="Passes over a client's data in a round.")
 @_setting(
     "--client-rows",
     "client_rows",
-    type=int,
+    type=_WHOLE,
     help="Maximum number of rows a client trains on in a round; 0 for no limit.",
 )
-@_setting("--client-learning-rate", "client.learning_rate", type=float, help="Learning rate of the clients' SGD.")
+@_setting("--client-learning-rate", "client.learning_rate", type=_NUMBER, help="Learning rate of the clients' SGD.")
 @_setting("--weighting", "client.weighting", help="Weight of a client in the mean: examples or uniform.")
-@_setting("--proximal-strength", "client.proximal_strength", type=float, help="FedProx's mu.")
+@_setting("--proximal-strength", "client.proximal_strength", type=_NUMBER, help="FedProx's mu.")
 @_setting("--server-optimizer", "server.name", help="Server optimizer: sgd, adam, yogi or adagrad.")
-@_setting("--server-learning-rate", "server.learning_rate", type=float, help="Server learning rate in the first round.")
+@_setting(
+    "--server-learning-rate",
+    "server.learning_rate",
+    type=_NUMBER,
+    help="Server learning rate in the first round.",
+)
 @_setting(
     "--mechanism",
     "privacy.mechanism",
@@ -88,16 +96,16 @@ def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command
 @_setting(
     "--noise-multiplier",
     "privacy.noise_multiplier",
-    type=float,
+    type=_NUMBER,
     help="Standard deviation of the noise on the sum, divided by the clip norm.",
 )
 @_setting(
     "--noise-cohort",
     "privacy.noise_cohort",
-    type=int,
+    type=_WHOLE,
     help="Scale the noise as for a cohort of this size. Shows what a larger fleet would learn; protects nobody.",
 )
-@_setting("--clip", "privacy.clip", type=float, help="Clip norm: L2 bound of a client's update.")
+@_setting("--clip", "privacy.clip", type=_NUMBER, help="Clip norm: L2 bound of a client's update.")
 @_setting(
     "--workers",
     "workers",
@@ -112,7 +120,7 @@ def _setting(option: str, name: str, **rest: Any) -> Callable[[Command], Command
     default=None,
     help="Reach workers without a tunnel, on a network that only machines of yours are on.",
 )
-@_setting("--seed", "seed", type=int, help="Random seed.")
+@_setting("--seed", "seed", type=_WHOLE, help="Random seed.")
 @click.option(
     "--set", "extra", multiple=True, metavar="NAME=VALUE", help="Any other setting, such as server.momentum=0."
 )

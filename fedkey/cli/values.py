@@ -15,6 +15,8 @@ MAX_WHOLE = (1 << 31) - 1
 class Whole(click.IntRange):
     """A whole number that databases and messages have room for."""
 
+    name = "whole number"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See the class; the error names what is allowed."""
         number = super().convert(value, param, ctx)
@@ -26,12 +28,33 @@ class Whole(click.IntRange):
 class Real(click.FloatRange):
     """A finite number."""
 
+    name = "number"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See the class; not a number is in no range, although no comparison says so."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class Setting(click.ParamType):
+    """A number of a setting, whose field has the range.
+
+    Args:
+        kind: int or float.
+    """
+
+    def __init__(self, kind: type[int | float]) -> None:
+        self.name = "whole number" if kind is int else "number"
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See the class."""
+        try:
+            return self._kind(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
 
 
 DELTA = Real(0, 1, min_open=True, max_open=True)

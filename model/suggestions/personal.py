@@ -17,6 +17,7 @@ from model.adaptation import Adaptation
 from model.ngram import RESERVED, KneserNey
 from model.suggestions.casing import forms_within_sentences
 from model.text import CLASSES, Token, normalise, tokenise
+from model.wording import fault
 
 Floats = npt.NDArray[np.float32]
 
@@ -309,7 +310,7 @@ class PersonalModel:
             model._kept = set(state.get("kept", ()))
             model._shortcuts = {str(short): str(text) for short, text in state.get("shortcuts", {}).items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a personal model of this version: {error}") from error
+            raise ValueError(f"not a personal model of this version: {fault(error)}") from error
         model._count()
         return model
 

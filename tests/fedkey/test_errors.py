@@ -24,6 +24,7 @@ from fedkey.cli.places import unusable
 from model.checkpoint import Checkpoint
 from model.layout import NetworkConfig, initial_weights
 from model.vocabulary import Vocabulary
+from tests.wording import has_words_of_python
 
 GARBAGE = bytes(range(256)) * 4
 KNOWN_FILES = (
@@ -245,11 +246,20 @@ def numbers() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("path", "parameter"), numbers())
 def test_a_number_that_is_none_or_beyond_all_is_refused(path: tuple[str, ...], parameter: click.Parameter) -> None:
-    for wrong in ("nan", "inf", "1e400", "-1", "9" * 25):
+    for wrong in ("nan", "inf", "1e400", "-1", "9" * 25, "true", ""):
         if wrong[0] == "9" and isinstance(parameter.type, click.FloatRange) and parameter.type.max is None:
             continue  # it has that many
-        with pytest.raises(click.BadParameter):
+        with pytest.raises(click.BadParameter) as caught:
             parameter.type.convert(wrong, parameter, click.Context(COMMANDS[path]))
+        assert not has_words_of_python(caught.value.format_message())
+
+
+@pytest.mark.parametrize("option", ["--rounds", "--clip"])
+def test_a_setting_of_a_simulation_that_is_no_number_is_refused_in_plain_words(option: str) -> None:
+    result = runs("simulate", option, "none")
+    assert result.exit_code == 2
+    assert "number" in result.output
+    assert not has_words_of_python(result.output)
 
 
 @pytest.mark.parametrize("words", ["simulat", "evalaute model", "rounds lst", "enrol devcie", "--vresion"])

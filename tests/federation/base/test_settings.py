@@ -1,6 +1,7 @@
 """Every setting of every file, tried with wrong types and impossible values: cases are made from the fields."""
 
 import dataclasses
+import datetime as dt
 import enum
 import math
 import types
@@ -17,6 +18,7 @@ from federation.errors import ConfigError
 from federation.fleet.scenario import Scenario
 from federation.server.settings import ServerSettings
 from federation.simulation.config import SimulationConfig
+from tests.wording import has_words_of_python
 
 FILES: dict[str, Any] = {
     "server.toml": ServerSettings(),
@@ -30,10 +32,10 @@ Place = tuple[str | int, ...]
 
 
 WRONG: dict[Any, list[Any]] = {
-    bool: ["no", 0, 0.0],
-    str: [3, True, ["text"]],
-    int: ["many", 1.5, True, -(10**30), 10**30],
-    float: ["fast", True, math.nan, -1e300],
+    bool: ["no", 0, 0.0, [True], dt.date(2026, 1, 1)],
+    str: [3, True, ["text"], {"a": False}],
+    int: ["many", 1.5, True, -(10**30), 10**30, dt.time(1)],
+    float: ["fast", True, math.nan, -1e300, [False]],
 }
 
 
@@ -70,11 +72,11 @@ def wrong(hint: Any, file: str, path: Place) -> list[Any]:
     if hint in WRONG:
         return WRONG[hint]
     if dataclasses.is_dataclass(hint) or typing.get_origin(hint) is dict:
-        return [3, "text", {"no such setting": 1}]
+        return [3, "text", True, {"no such setting": 1}]
     if typing.get_origin(hint) is tuple:
-        return [3, "text", {"a": 1}]
+        return [3, "text", False, {"a": 1}]
     assert typing.get_origin(hint) is Literal or isinstance(hint, enum.EnumMeta), hint
-    return ["nonsense", 3, ["none"]]
+    return ["nonsense", 3, True, ["none"]]
 
 
 CASES = [
@@ -97,6 +99,7 @@ def test_what_a_setting_cannot_be_is_refused_in_one_sentence(tmp_path: Path, fil
             load(type(FILES[file]), tmp_path / file)
         assert "\n" not in str(caught.value)
         assert file in str(caught.value)
+        assert not has_words_of_python(str(caught.value))
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -106,13 +109,18 @@ def test_what_is_written_is_read_again(tmp_path: Path, file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["rounds = ", "rounds = " + "9" * 10_000, "a = " + "[" * 5000, 'database = "\\x"', "goal = 1\ngoal = 2"]
+    "text",
+    [
+        *("rounds = ", "rounds = " + "9" * 10_000, "a = " + "[" * 5000, 'database = "\\q"', "goal = 1\ngoal = 2"),
+        *("[rounds]\n[rounds]", "[rounds.privacy]\n[rounds.privacy]", "rounds.goal = 1\n[rounds]"),
+    ],
 )
 def test_what_is_not_toml_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "server.toml").write_text(text)
     with pytest.raises(ConfigError) as caught:
         load(ServerSettings, tmp_path / "server.toml")
     assert "\n" not in str(caught.value)
+    assert not has_words_of_python(str(caught.value))
 
 
 @pytest.mark.parametrize(
