@@ -72,10 +72,6 @@ class MixtureNextWords:
         self._states: list[State] = [predictor.start]  # before the first piece, and after each
         self._probabilities: Floats | None = None
 
-    def reset(self) -> None:
-        """Forget all states: the predictor has other weights now."""
-        self._pieces, self._states, self._probabilities = [], [self._predictor.start], None
-
     def probabilities(self, tokens: Sequence[Token]) -> Floats:
         """See `NextWords.probabilities`; the array is the caller's to read, not to change."""
         moved = self._read(tokens)

@@ -13,17 +13,6 @@ from federation.privacy.mechanisms import NoiseScale
 from federation.protocol.plan import Mechanism, RoundPlan
 
 
-def gaussian_rho(noise_multiplier: float) -> float:
-    """Return rho of one Gaussian release whose noise is `noise_multiplier` times the sensitivity.
-
-    Raises:
-        ValueError: the multiplier is not positive.
-    """
-    if not noise_multiplier > 0:
-        raise ValueError(f"a noise multiplier is positive, not {noise_multiplier}")
-    return 1 / (2 * noise_multiplier**2)
-
-
 def round_rho(scale: NoiseScale) -> float:
     """Return rho of a sum with the noise of `scale.contributors` phones.
 

@@ -219,13 +219,8 @@ class RoundPlan:
         """
         plan, signature = data[:-SIGNATURE_BYTES], data[-SIGNATURE_BYTES:]
         if not verifies(server_key, signature, _LABEL + plan):
-            raise PlanRefusedError("the plan is not signed by the round server: do not take part")
+            raise PlanRefusedError("the plan is not signed by the round server")
         return cls.from_bytes(plan)
-
-    def check_model(self, model: bytes) -> None:
-        """Raise PlanRefusedError unless these are the bytes of the plan's model."""
-        if hashlib.sha256(model).digest() != self.model_sha256:
-            raise PlanRefusedError("the model is not the plan's: fetch both again")
 
     def encode(self, update: Update, seed: bytes, noise: Levels | None = None) -> Vector:
         """Return what a phone masks; see `UpdateCodec.encode`."""

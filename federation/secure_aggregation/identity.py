@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from federation.secure_aggregation.errors import BadSignatureError, MalformedMessageError, RevokedDeviceError
 
 DEVICE_ID_BYTES = 16
-PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 
 _ENROLMENT = b"fedkey enrolment v1\0"

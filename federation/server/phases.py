@@ -33,9 +33,6 @@ Phase = Step | Ended
 """Of a round: the step that is open, or its end."""
 
 
-Collecting = CollectAdvertisements | CollectShares | CollectMaskedInputs | CollectConfirmations | CollectUnmasking
-
-
 def phase_of(stored: str) -> Phase:
     """Return a phase as the database has it."""
     return Step(stored) if stored in STEPS else Ended(stored)

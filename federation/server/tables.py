@@ -63,7 +63,6 @@ class RoundRow(Base):
         max_phones: that are let in.
         group_phones: in a group, at least; see `standing`.
         group_seed: 32 random bytes that the groups follow from, known to the server alone until the roster is closed.
-        phase_since: when the phase began.
         finish: share of phones that are expected to stay once they have uploaded.
         selected, joined: phones that were told to join, and that did, counted as they come.
         attendance: of each step that is closed; see `federation.server.attendance`.
@@ -83,7 +82,6 @@ class RoundRow(Base):
     group_phones: Mapped[int]
     group_seed: Mapped[bytes] = mapped_column(LargeBinary(32))
     opened: Mapped[float]
-    phase_since: Mapped[float]
     selected: Mapped[int] = mapped_column(default=0)
     joined: Mapped[int] = mapped_column(default=0)
     finish: Mapped[float] = mapped_column(default=1.0)

@@ -13,12 +13,11 @@ The file has a table for each part, for example::
 """
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from federation.base.config import build, load, parsed, read
+from federation.base.config import build, load, read
 from federation.base.ranges import Count, Natural, Range, Ranged, Share
 from federation.errors import ConfigError
 from federation.fleet.scenario import Scenario
@@ -172,10 +171,6 @@ class SimulationConfig(Ranged):
         """Return a copy with a scenario and its weighting of clients."""
         client = dataclasses.replace(self.client, weighting=scenario.weighting)
         return dataclasses.replace(self, scenario=scenario, client=client)
-
-    def with_assignments(self, assignments: Sequence[str]) -> "SimulationConfig":
-        """Return a copy with `name=value` strings applied, values as in TOML; strings need no quotes."""
-        return self.with_options(parsed(assignments))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested tables, as a TOML or JSON file holds them."""

@@ -88,6 +88,3 @@ QWERTY = geometry("qwerty")
 
 NEIGHBOURS = QWERTY.neighbours
 """Of the usual layout."""
-
-POSITIONS = {letter: (place.left, place.top) for letter, place in QWERTY.places.items()}
-"""Corner of each letter's key in the usual layout, in keys from the first one's."""

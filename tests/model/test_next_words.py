@@ -83,12 +83,3 @@ def test_states_after_deleting_are_those_of_typing(checkpoint: Checkpoint, predi
     straight = MixtureNextWords(predictor, checkpoint.vocabulary)
     text = tokenise("hello there how")
     np.testing.assert_array_equal(wandering.probabilities(text), straight.probabilities(text))
-
-
-def test_after_new_weights_everything_is_read_again(checkpoint: Checkpoint, predictor: Watched) -> None:
-    words = MixtureNextWords(predictor, checkpoint.vocabulary)
-    words.probabilities(tokenise("hello there"))
-    before = predictor.steps
-    words.reset()
-    words.probabilities(tokenise("hello there"))
-    assert predictor.steps > before

@@ -13,7 +13,7 @@ from model.spellings import Floats
 from model.suggestions import Origin, PersonalModel, Suggester, split_word
 from model.suggestions.casing import cased
 from model.suggestions.corrections import HOPELESS, Corrections, costs
-from model.suggestions.keys import NEIGHBOURS, POSITIONS
+from model.suggestions.keys import NEIGHBOURS, QWERTY
 from model.suggestions.surroundings import starts_sentence
 from model.text import Token, tokenise
 
@@ -296,7 +296,7 @@ _SMALL = Counted(CHAT)
 
 def test_neighbours_are_mutual_and_near() -> None:
     assert set(NEIGHBOURS["g"]) == set("tyfhcvb")
-    assert all(a in NEIGHBOURS[b] for a in POSITIONS for b in NEIGHBOURS[a])
+    assert all(a in NEIGHBOURS[b] for a in QWERTY.places for b in NEIGHBOURS[a])
 
 
 def test_costs_order_what_may_have_been_meant() -> None:

@@ -61,7 +61,7 @@ def _close(session: Session, row: RoundRow, state: RoundState, now: float) -> No
         return
     for reason in reasons:
         record(session, now, Event.LOST, round_id=row.round_id, detail=reason)
-    row.phase, row.phase_since = phases.after(state.step), now
+    row.phase = phases.after(state.step)
     detail = f"{state.step}: {state.present} phones"
     parts = groups.count(state.present, row.group_phones)
     if state.step is Step.ADVERTISE and parts > 1:
@@ -71,7 +71,7 @@ def _close(session: Session, row: RoundRow, state: RoundState, now: float) -> No
 
 def abandon(session: Session, row: RoundRow, now: float, reason: str) -> None:
     """End a round without a model, in a writing session."""
-    row.phase, row.phase_since, row.ended, row.reason = Ended.ABANDONED, now, now, reason
+    row.phase, row.ended, row.reason = Ended.ABANDONED, now, reason
     transparency.append_abandoned(session, row)
     record(session, now, Event.ABANDONED, round_id=row.round_id, detail=reason)
 

@@ -190,7 +190,7 @@ class Finishing:
             optimizer = self._optimizer.settings if counting is None else None
             detail = _insert(models, session, fresh, result, stored, now, optimizer)
             noise.keep(session, fresh, unmasked.stream)
-            fresh.phase, fresh.phase_since, fresh.ended = Ended.FINISHED, now, now
+            fresh.phase, fresh.ended = Ended.FINISHED, now
             detail += f", {unmasked.blamed} devices blamed"
             record(session, now, Event.FINISHED, round_id=row.round_id, detail=detail)
         noise.set_mark(self._noise_mark, fresh, unmasked.stream)

@@ -109,7 +109,6 @@ class Opening:
                     finish=1.0 if stay is None else stay.finish,
                     group_seed=nonce,
                     opened=now,
-                    phase_since=now,
                     ended=None,
                     noise_stream=noise.stream_for(session, task.central, plan.dimension, self._noise_mark),
                     noise_time=None,

@@ -1,5 +1,6 @@
 """Phones that talk to a server's core in the same process, step by step."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -136,7 +137,8 @@ class Phone:
             public = SERVER_KEY.public_key().public_bytes_raw()
             self.plan = RoundPlan.from_signed(data[: PLAN_BYTES + SIGNATURE_BYTES], public)
             self.task = TrainingTask.of_plan(data[PLAN_BYTES + SIGNATURE_BYTES :], self.plan)
-            self.plan.check_model(server.models.weights(self.plan.model_sha256.hex()))
+            model = server.models.weights(self.plan.model_sha256.hex())
+            assert hashlib.sha256(model).digest() == self.plan.model_sha256
             authority = ISSUER.authority.at(self.task.commitments.epoch)
             start = phone.AdvertiseKeys(self.plan.session, self.device, authority)
             message, self.phase = start.advertise()

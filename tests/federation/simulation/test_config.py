@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from federation.base.config import parsed
 from federation.errors import ConfigError
 from federation.fleet.scenario import Scenario
 from federation.privacy.training import PrivateTraining
@@ -57,11 +58,11 @@ def test_options_reach_into_parts() -> None:
 
 
 def test_assignments_are_written_as_in_the_file() -> None:
-    config = SimulationConfig().with_assignments(["server.name=adam", "cohort = 5", 'size="gboard"'])
+    config = SimulationConfig().with_options(parsed(["server.name=adam", "cohort = 5", 'size="gboard"']))
     assert (config.server.name, config.cohort, config.size) == ("adam", 5, "gboard")
     for bad in ("cohort", "no.such=1", "server.no=1"):
         with pytest.raises(ConfigError):
-            SimulationConfig().with_assignments([bad])
+            SimulationConfig().with_options(parsed([bad]))
 
 
 def test_a_scenario_brings_its_weighting() -> None:

@@ -26,7 +26,7 @@ from keyboard_app.editor.editor import (
 )
 from keyboard_app.editor.keys import COLUMNS, Action, Key, Layer, key_at, page, rows
 from model.suggestions import Origin, Suggestion
-from model.suggestions.keys import POSITIONS
+from model.suggestions.keys import QWERTY
 
 SLOWLY = 2 * DOUBLE_SPACE_SECONDS
 
@@ -473,8 +473,8 @@ class TestKeys:
         assert {Action.BACKSPACE, Action.RETURN} <= {k.action for k in keys}
 
     def test_letters_are_where_the_model_thinks_they_are(self) -> None:
-        for letter, (x, y) in POSITIONS.items():
-            found = key_at(Layer.LETTERS, x + 0.5, y + 0.5)
+        for letter, place in QWERTY.places.items():
+            found = key_at(Layer.LETTERS, place.left + 0.5, place.top + 0.5)
             assert found is not None
             assert found.types == letter
         assert set(string.ascii_lowercase) <= {k.types for k in page(Layer.LETTERS)}
