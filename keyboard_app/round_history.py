@@ -60,7 +60,6 @@ class RoundHistory:
         refused = latest is not None and latest.reason is DropReason.POLICY and not latest.joined
         if latest is None or not refused or "reason" in self._facts().get(str(latest.number), {}):
             return
-        reason = reason.removesuffix(": do not take part")
         self.note(latest.number, reason=f"{reason[:1].upper()}{reason[1:]}.")
 
     def note_cost(self, store: PhoneStore, cost: float) -> None:

@@ -77,7 +77,7 @@ class Certificates:
         known = Revocations.from_signed(kept, authority) if kept else Revocations()
         if not told.revoked:
             if self._required or kept:
-                raise CredentialError("the server has no list of revoked devices: do not take part")
+                raise CredentialError("the server has no list of revoked devices")
             return known
         if known.sha256 == told.revoked:
             return known
@@ -87,7 +87,7 @@ class Certificates:
             path, f"revoked {name}", largest=MAX_REVOCATIONS_BYTES, what="revoked devices", round_id=round_id
         )
         if hashlib.sha256(data).digest() != told.revoked:
-            raise CredentialError("the list of revoked devices is not the one that the plan names: do not take part")
+            raise CredentialError("the list of revoked devices is not the one that the plan names")
         fresh = Revocations.from_signed(data, authority)
         if fresh.issued < known.issued:
             raise CredentialError("the list of revoked devices is older than one that this phone has seen")

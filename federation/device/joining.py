@@ -134,7 +134,7 @@ class Joining:
         except PlanRefusedError as error:
             self._refuse(round_id, DropReason.SIGNATURE, error)
         if plan.round_id != round_id:
-            self._refuse(round_id, DropReason.SIGNATURE, "the plan is another round's: do not take part")
+            self._refuse(round_id, DropReason.SIGNATURE, "the plan is another round's")
         mismatch = self._counted.mismatch(plan, task, self._anchors.dimension)
         if mismatch is not None:
             self._refuse(round_id, *mismatch)

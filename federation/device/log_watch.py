@@ -34,11 +34,11 @@ class LogWatch:
         edge, models = self._seen(name)
         if not told.log_size and not edge.size:
             if self._required:
-                raise LogError("the server keeps no log of its models: do not take part")
+                raise LogError("the server keeps no log of its models")
             return
         missing = told.log_size - edge.size
         if missing > _MAX_NEW_ENTRIES:
-            raise LogError(f"the log grew by {missing} entries at once: do not take part")
+            raise LogError(f"the log grew by {missing} entries at once")
         added: list[bytes] = []
         while len(added) < missing:
             path = f"/v1/log/{edge.size + len(added)}"
@@ -51,7 +51,7 @@ class LogWatch:
         entries = (LogEntry.from_bytes(entry) for entry in added)
         models += [bytes.fromhex(entry.sha256) for entry in entries if entry.accepted]
         if model_sha256 not in models:
-            raise LogError("the model is not in the server's log of models: do not take part")
+            raise LogError("the model is not in the server's log of models")
         self._store.keep_log(name, after.to_bytes(), b"".join(models[-_MODELS_KEPT:]))
 
     def _seen(self, name: str) -> tuple[Edge, list[bytes]]:

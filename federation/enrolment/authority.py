@@ -42,9 +42,6 @@ CREATE TABLE pseudonyms (
 """
 _MIGRATIONS = ((_DEVICES,), (_PSEUDONYMS,))
 
-_BEGUN = frozenset({"authority.pub", "devices.sqlite", "devices.sqlite-shm", "devices.sqlite-wal", "revoked.list"})
-"""Names in a folder whose making was cut off, or whose key is kept elsewhere."""
-
 
 @dataclass(frozen=True)
 class EnrolledDevice:
@@ -93,17 +90,14 @@ class AuthorityFolder:
         Raises:
             ConfigError: there is something else.
         """
-        path = folder / "authority.key"
-        if not path.exists() and (folder.is_symlink() or folder.exists()):
-            theirs = not folder.is_dir() or {each.name for each in folder.iterdir()} - _BEGUN
-            if theirs:
+        if not (folder / "authority.key").exists():
+            if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
                 raise ConfigError(f"{folder} is there already and is no authority's folder: choose another place")
-        folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
             key = Ed25519PrivateKey.generate()
-            write_private(path, key.private_bytes_raw())
-            files.write(folder / "authority.pub", key.public_key().public_bytes_raw())
-            write_private(folder / "revoked.list", Revocations().signed(key))
+            with files.making(folder) as partial:
+                write_private(partial / "authority.key", key.private_bytes_raw())
+                files.write(partial / "authority.pub", key.public_key().public_bytes_raw())
+                write_private(partial / "revoked.list", Revocations().signed(key))
         return cls(folder, clock)
 
     @property

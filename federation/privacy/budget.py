@@ -99,8 +99,7 @@ class PrivacyBudget:
             raise BudgetError(f"this phone rests until round {first}: it does not take part in round {plan.round_id}")
         if self.spent_rho + cost > self.limit_rho:
             raise BudgetError(
-                f"the round costs rho {cost:.4g} and {max(self.limit_rho - self.spent_rho, 0):.4g} is left: "
-                "do not take part"
+                f"the round costs rho {cost:.4g}, and {max(self.limit_rho - self.spent_rho, 0):.4g} is left"
             )
         return replace(
             self, spent_rho=self.spent_rho + cost, participations=self.participations + 1, last_round_id=plan.round_id

@@ -144,4 +144,4 @@ class PhonePolicy:
 def _refuse_any(refusals: list[tuple[bool, str]]) -> None:
     for refused, reason in refusals:
         if refused:
-            raise PlanRefusedError(f"{reason}: do not take part")
+            raise PlanRefusedError(reason)

@@ -111,7 +111,7 @@ class TrainingTask:
             PlanRefusedError: it is another plan's, or impossible.
         """
         if seed_of(data) != plan.rotation_seed:
-            raise PlanRefusedError("the task is not the plan's: do not take part")
+            raise PlanRefusedError("the task is not the plan's")
         try:
             values = json.loads(data)
             inner = {

@@ -19,7 +19,7 @@ def test_rounds_add_up_until_the_next_would_be_too_much(plan: RoundPlan) -> None
     for round_id in (1, 2):
         budget = budget.join(replace(plan, round_id=round_id))
     assert budget.spent_rho == pytest.approx(2 * cost)
-    with pytest.raises(BudgetError, match="do not take part"):
+    with pytest.raises(BudgetError, match="is left"):
         budget.join(replace(plan, round_id=3))
 
 
