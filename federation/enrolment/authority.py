@@ -93,12 +93,13 @@ class AuthorityFolder:
         if not (folder / "authority.key").exists():
             if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
                 raise ConfigError(f"{folder} is there already and is no authority's folder: choose another place")
-            key = Ed25519PrivateKey.generate()
-            with files.making(folder) as partial:
-                write_private(partial / "authority.key", key.private_bytes_raw())
-                files.write(partial / "authority.pub", key.public_key().public_bytes_raw())
-                write_private(partial / "revoked.list", Revocations().signed(key))
-        return cls(folder, clock)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_private(folder / "authority.key", Ed25519PrivateKey.generate().private_bytes_raw())
+        made = cls(folder, clock)
+        if not made.devices():  # perhaps the key alone is there, from a making that was cut off
+            files.write(folder / "authority.pub", made.authority.public_key)
+            write_private(made.revocations, Revocations().signed(made._key))
+        return made
 
     @property
     def authority(self) -> Authority:

@@ -13,34 +13,75 @@ from fedkey.cli.errors import UserErrors
 
 
 class _Command(NamedTuple):
+    """A subcommand.
+
+    Attributes:
+        module, attribute: where it is.
+        help: what it does.
+        begins: what a person is told while it is imported, if that takes a second or what follows is silent.
+    """
+
     module: str
     attribute: str
     help: str
+    begins: str = ""
 
 
 _COMMANDS = {
-    "audit": _Command("fedkey.cli.audit", "audit", "Check a server's log, models and privacy account."),
-    "conformance": _Command("fedkey.cli.conformance", "conformance", "Test a server or a phone against the protocol."),
+    "audit": _Command(
+        "fedkey.cli.audit", "audit", "Check a server's log, models and privacy account.", "reading the log"
+    ),
+    "conformance": _Command(
+        "fedkey.cli.conformance",
+        "conformance",
+        "Test a server or a phone against the protocol.",
+        "loading the protocol",
+    ),
     "coordinate": _Command("fedkey.cli.serve", "coordinate", "Advance a server's rounds; `serve` starts it."),
-    "dashboard": _Command("fedkey.cli.dashboard", "dashboard", "Show a server or simulated runs in a browser."),
-    "data": _Command("fedkey.cli.data", "corpus", "Inspect corpora."),
-    "demo": _Command("fedkey.cli.demo", "demo", "Train on real chat, evaluate the result, and try it out."),
+    "dashboard": _Command(
+        "fedkey.cli.dashboard", "dashboard", "Show a server or simulated runs in a browser.", "opening the dashboard"
+    ),
+    "data": _Command("fedkey.cli.data", "corpus", "Inspect corpora.", "reading the corpus"),
+    "demo": _Command(
+        "fedkey.cli.demo", "demo", "Train on real chat, evaluate the result, and try it out.", "beginning the demo"
+    ),
     "doctor": _Command("fedkey.cli.doctor", "doctor", "Check this machine, and say how to fix what is missing."),
-    "enrol": _Command("fedkey.cli.enrol", "enrol", "Manage the authority that certifies devices."),
-    "evaluate": _Command("fedkey.cli.evaluate", "evaluate", "Measure how well a model predicts."),
-    "export": _Command("fedkey.cli.export", "export", "Write what a phone downloads."),
-    "ibus": _Command("fedkey.cli.ibus", "ibus", "Type with the keyboard in every application."),
-    "keyboard": _Command("fedkey.cli.keyboard", "keyboard", "Open a phone's keyboard in a window."),
-    "mlflow": _Command("fedkey.cli.mlflow", "mlflow", "Write runs into a local store of MLflow."),
-    "models": _Command("fedkey.cli.rounds", "models", "Inspect a server's models, and promote one."),
-    "phones": _Command("fedkey.cli.phones", "phones", "Run headless phones that type and take part in rounds."),
-    "pretrain": _Command("fedkey.cli.pretrain", "pretrain", "Make a public start from public text."),
-    "privacy": _Command("fedkey.cli.privacy", "privacy", "Plan, report and audit differential privacy."),
-    "rounds": _Command("fedkey.cli.rounds", "rounds", "Inspect a server's rounds, and roll one back."),
-    "serve": _Command("fedkey.cli.serve", "serve", "Run rounds with phones over HTTP."),
-    "sweep": _Command("fedkey.cli.sweep", "sweep", "Train one run per combination of settings."),
+    "enrol": _Command(
+        "fedkey.cli.enrol", "enrol", "Manage the authority that certifies devices.", "opening the authority's folder"
+    ),
+    "evaluate": _Command("fedkey.cli.evaluate", "evaluate", "Measure how well a model predicts.", "reading the model"),
+    "export": _Command("fedkey.cli.export", "export", "Write what a phone downloads.", "reading the model"),
+    "ibus": _Command("fedkey.cli.ibus", "ibus", "Type with the keyboard in every application.", "opening the keyboard"),
+    "keyboard": _Command(
+        "fedkey.cli.keyboard", "keyboard", "Open a phone's keyboard in a window.", "opening the keyboard"
+    ),
+    "mlflow": _Command("fedkey.cli.mlflow", "mlflow", "Write runs into a local store of MLflow.", "loading MLflow"),
+    "models": _Command(
+        "fedkey.cli.rounds", "models", "Inspect a server's models, and promote one.", "opening the server's folder"
+    ),
+    "phones": _Command(
+        "fedkey.cli.phones", "phones", "Run headless phones that type and take part in rounds.", "starting phones"
+    ),
+    "pretrain": _Command(
+        "fedkey.cli.pretrain", "pretrain", "Make a public start from public text.", "reading the settings"
+    ),
+    "privacy": _Command(
+        "fedkey.cli.privacy", "privacy", "Plan, report and audit differential privacy.", "computing what privacy costs"
+    ),
+    "rounds": _Command(
+        "fedkey.cli.rounds", "rounds", "Inspect a server's rounds, and roll one back.", "opening the server's folder"
+    ),
+    "serve": _Command("fedkey.cli.serve", "serve", "Run rounds with phones over HTTP.", "starting the server"),
+    "sweep": _Command(
+        "fedkey.cli.sweep", "sweep", "Train one run per combination of settings.", "reading the settings"
+    ),
     "suggest": _Command("fedkey.cli.suggest", "suggest", "Suggest and learn for another keyboard, by JSON lines."),
-    "simulate": _Command("fedkey.cli.simulate", "simulate", "Train by federated averaging over simulated clients."),
+    "simulate": _Command(
+        "fedkey.cli.simulate",
+        "simulate",
+        "Train by federated averaging over simulated clients.",
+        "reading the settings",
+    ),
     "worker": _Command("fedkey.cli.worker", "worker", "Compute for a simulation on another machine."),
 }
 
@@ -68,6 +109,8 @@ class _Lazy(UserErrors):
         alike = difflib.get_close_matches(args[0].lower(), _COMMANDS)
         if args[0] not in _COMMANDS and alike:
             raise click.UsageError(f"No such command {args[0]!r}. Did you mean {' or '.join(map(repr, alike))}?", ctx)
+        if args[0] in _COMMANDS and _COMMANDS[args[0]].begins and not {"-h", "--help"} & set(args):
+            output.begin(_COMMANDS[args[0]].begins)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from fedkey.cli.errors import GROUP_OF
-from fedkey.cli.output import JSON, print_json
+from fedkey.cli.output import JSON, begin, print_json
 from fedkey.cli.places import Place
 from fedkey.paths import cache
 from model.folders import FolderError
@@ -63,6 +63,7 @@ def doctor(folder: Path | None, *, as_json: bool) -> None:
 
 def _trust(folder: Path) -> Iterator[str]:
     """Say what holds for the phones of an export, or for one phone, and what does not."""
+    begin(f"reading {folder}")
     from federation.device.database import DATABASE
     from federation.device.store import PhoneStore
     from federation.device.trust_report import of_phone, of_profile

@@ -52,10 +52,15 @@ def say(text: str) -> None:
         click.echo(text)
 
 
-def loading_tensorflow() -> None:
-    """Say to a person who waits why nothing else is said yet: importing TensorFlow takes seconds."""
+def begin(what: str) -> None:
+    """Say to a person who waits what is being done while nothing else is said yet."""
     if not _Level.quiet and sys.stderr.isatty():
-        click.echo("loading TensorFlow", err=True)
+        click.echo(what, err=True)
+
+
+def loading_tensorflow() -> None:
+    """Say it of importing TensorFlow, which takes seconds."""
+    begin("loading TensorFlow")
 
 
 def print_json(content: object) -> None:

@@ -10,6 +10,7 @@ from fedkey.cli.places import Place
 from keyboard_app.json_lines import JsonLines
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
+from model.engine.exported import Export
 
 
 @click.command()
@@ -35,6 +36,7 @@ def suggest(model: Path, server: str, profile: str, profiles: Path | None) -> No
     """
     sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    Export.load(model)  # a folder without a usable model is refused before there is a profile
     with Profile.named(profile, profiles).held() as own:
         phone = Phone(own, model=model, server=server)
         try:

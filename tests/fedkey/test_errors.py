@@ -281,6 +281,24 @@ def test_no_authority_is_made_of_a_folder_that_is_something_else(tmp_path: Path)
     }
 
 
+def test_an_authority_whose_making_was_cut_off_is_completed(tmp_path: Path) -> None:
+    made = AuthorityFolder.create(tmp_path / "authority")
+    whole = {path.name for path in (tmp_path / "authority").iterdir()}
+    for path in (tmp_path / "authority").iterdir():
+        if path.name != "authority.key":
+            path.unlink()
+    again = AuthorityFolder.create(tmp_path / "authority")
+    assert again.authority.public_key == made.authority.public_key
+    assert {path.name for path in (tmp_path / "authority").iterdir()} == whole
+    assert (tmp_path / "authority" / "authority.pub").read_bytes() == made.authority.public_key
+
+
+def test_no_keyboard_is_opened_with_a_folder_that_holds_no_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    said_in_one_sentence(runs("suggest", "--model", str(tmp_path / "model"), "--profiles", str(tmp_path / "phones")))
+    assert not (tmp_path / "phones").exists()
+
+
 def test_what_is_written_at_the_end_of_long_work_has_its_place_looked_at_before(
     places: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

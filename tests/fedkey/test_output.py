@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,3 +129,23 @@ def test_a_verbose_command_shows_where_an_error_comes_from(tmp_path: Path, monke
 
 def test_quiet_and_verbose_contradict_each_other() -> None:
     assert fedkey("--quiet", "--verbose", "doctor").exit_code == 2
+
+
+def test_a_person_who_waits_is_told_what_for_before_anything_is_imported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    imported: list[str] = []
+
+    def refuse(name: str) -> None:
+        imported.append(capsys.readouterr().err)
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr("fedkey.cli.importlib.import_module", refuse)
+    for words in (["privacy", "plan"], ["rounds", "list"], ["data", "stats"]):
+        with pytest.raises(ModuleNotFoundError):
+            main.resolve_command(click.Context(main), words)
+        with pytest.raises(ModuleNotFoundError):
+            main.resolve_command(click.Context(main), [*words, "--help"])
+    assert all(imported[::2])
+    assert not any(imported[1::2])
