@@ -162,7 +162,7 @@ def _described(version: ModelVersion) -> dict[str, Any]:
     return {"version": version.version, "sha256": version.sha256, "signature": version.signature.hex()}
 
 
-def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for each endpoint
+def _for_phones(site: Site) -> Blueprint:
     phones = Blueprint("phones", __name__, url_prefix="/v1")
 
     @phones.before_request
@@ -183,10 +183,6 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
         site.limits.check_device(signed.credential.device_id)
         g.signed = signed
 
-    @functools.lru_cache(_DELTAS_KEPT)
-    def difference(old: str, new: str) -> bytes:
-        return site.models.delta(old, new)
-
     @phones.post("/check-in")
     def check_in() -> Response:
         told = _object(_body(SMALL_BODY))
@@ -199,16 +195,18 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
             {"round_id": answer.round_id, "retry_after_seconds": answer.retry_after_seconds, "reason": answer.reason}
         )
 
+    _serve_answers(site, phones)
+    _take_messages(site, phones)
+    _serve_files(site, phones)
+    return phones
+
+
+def _serve_answers(site: Site, phones: Blueprint) -> None:
+    """Answer what phones ask of a round, step by step."""
+
     @phones.get("/rounds/<int:round_id>/plan")
     def plan(round_id: int) -> Response:
         return _bytes(site.rounds.plan(_known(round_id)))
-
-    @phones.post(f"/rounds/<int:round_id>/<any({','.join(STEPS)}):step>")
-    def take(round_id: int, step: str) -> Response:
-        _known(round_id)
-        largest = site.max_upload if step == Step.UPLOAD else SMALL_BODY + _SHARE_BODY * MAX_COHORT
-        site.rounds.receive(round_id, Step(step), _body(largest), sender=_device(), digest=g.signed.body_sha256)
-        return Response(status=204)
 
     @phones.get("/rounds/<int:round_id>/roster")
     def roster(round_id: int) -> Response:
@@ -217,17 +215,6 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
     @phones.get("/rounds/<int:round_id>/cohort")
     def cohort(round_id: int) -> Response:
         return _bytes(site.rounds.cohort(_known(round_id), _device()))
-
-    @phones.post("/rounds/<int:round_id>/complaint")
-    def complaint(round_id: int) -> Response:
-        site.rounds.complain(_known(round_id), _device(), _body(SMALL_BODY))
-        return Response(status=204)
-
-    @phones.get("/revoked/<sha256>")
-    def revoked(sha256: str) -> Response:
-        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
-            raise UnknownError("there is no such list of revoked devices: fetch the plan again")
-        return _immutable(site.rounds.revoked(sha256), sha256)
 
     @phones.get("/rounds/<int:round_id>/inbox")
     def inbox(round_id: int) -> Response:
@@ -241,6 +228,22 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
     def signatures(round_id: int) -> Response:
         return _bytes(site.rounds.signatures(_known(round_id), _device()))
 
+
+def _take_messages(site: Site, phones: Blueprint) -> None:
+    """Take what phones send in a round."""
+
+    @phones.post(f"/rounds/<int:round_id>/<any({','.join(STEPS)}):step>")
+    def take(round_id: int, step: str) -> Response:
+        _known(round_id)
+        largest = site.max_upload if step == Step.UPLOAD else SMALL_BODY + _SHARE_BODY * MAX_COHORT
+        site.rounds.receive(round_id, Step(step), _body(largest), sender=_device(), digest=g.signed.body_sha256)
+        return Response(status=204)
+
+    @phones.post("/rounds/<int:round_id>/complaint")
+    def complaint(round_id: int) -> Response:
+        site.rounds.complain(_known(round_id), _device(), _body(SMALL_BODY))
+        return Response(status=204)
+
     @phones.post("/rounds/<int:round_id>/events")
     def event(round_id: int) -> Response:
         told = _object(_body(SMALL_BODY))
@@ -250,6 +253,14 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
         site.rounds.report(_known(round_id), _device(), g.signed.nonce, Event(told["event"]), _reason(told["reason"]))
         return Response(status=204)
 
+
+def _serve_files(site: Site, phones: Blueprint) -> None:
+    """Serve what never changes under its hash."""
+
+    @functools.lru_cache(_DELTAS_KEPT)
+    def difference(old: str, new: str) -> bytes:
+        return site.models.delta(old, new)
+
     @phones.get("/models/<sha256>")
     def weights(sha256: str) -> Response:
         return _immutable(site.models.weights(sha256), sha256)
@@ -258,7 +269,11 @@ def _for_phones(site: Site) -> Blueprint:  # noqa: C901 - one small function for
     def delta(sha256: str, old: str) -> Response:
         return _immutable(difference(old, sha256), f"{old}-{sha256}")
 
-    return phones
+    @phones.get("/revoked/<sha256>")
+    def revoked(sha256: str) -> Response:
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            raise UnknownError("there is no such list of revoked devices: fetch the plan again")
+        return _immutable(site.rounds.revoked(sha256), sha256)
 
 
 def _device() -> bytes:
