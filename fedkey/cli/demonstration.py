@@ -26,7 +26,7 @@ from fedkey.progress import TrainingProgress, megabytes, words_bar
 from model import folders
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTPredictor
-from model.evaluation import gains_table, spread_table, table
+from model.evaluation import Evaluation, gains_table, spread_table, table
 from model.evaluation.report import LearningCurve, write
 from model.export import export
 from model.litert_files import inference_file
@@ -82,28 +82,11 @@ def demonstrate(
         f"{len(ready.split.held_out)} users held out"
     )
     evaluator = Evaluator(ready.split, max_users=users, show=words_bar)
-    kept = out / f"after-{phone_rounds}-rounds-of-{headless_phones}-phones"
-    if not kept.exists():
-        mixed_rounds(
-            before,
-            out,
-            corpus=corpus,
-            people=list(ready.split.train.values())[-headless_phones:],
-            rounds=phone_rounds,
-            texts=_gate_texts(ready.split, evaluator),
-            show=click.echo,
-        ).save(kept)
-    run.begin_with(Checkpoint.load(kept))
+    run.begin_with(_after_phones(before, ready.split, evaluator, out, corpus, headless_phones, phone_rounds))
     with TrainingProgress(rounds, run.rounds_done) as progress:
         federated = run.train(progress.watcher)
     models = ablation(before, federated, run.validation)
-    measured = {name: evaluator.network(model, name=name) for name, model in models.items()}
-    public, learned = measured[PUBLIC], [measured[COUNTED], measured[TRAINED], measured[BOTH]]
-    evaluations = [evaluator.ngram("central"), *measured.values()]
-    click.echo(
-        f"\nwords of {len(evaluator.users)} held-out users:\n{table(evaluations)}\n\n{spread_table(evaluations)}"
-    )
-    click.echo(f"\nwhat phones that keep their text add to public text:\n{gains_table(public, learned)}")
+    evaluations, gains = _evaluated(models, evaluator)
     suggesters = {PUBLIC: _on_phone(models[PUBLIC]), COUNTED: _on_phone(models[COUNTED]), BOTH: _on_phone(models[BOTH])}
     samples = dict(_differing(suggesters))
     write(
@@ -120,7 +103,7 @@ def demonstrate(
             "seconds this time": f"{time.monotonic() - started:.0f}",
         },
         evaluations=evaluations,
-        gains=(public, learned),
+        gains=gains,
         curve=_curve(out / "metrics.csv"),
         samples=samples,
     )
@@ -130,11 +113,40 @@ def demonstrate(
     if phones:
         exported = _exported(models[BOTH], out / "export")
         several(exported, out / "window", phones, self_playing=self_playing, film_path=film)
-    elif sys.stdin.isatty():
-        _try(suggesters)
     else:
-        for text, strips in samples.items():
-            _show(text, strips)
+        _try(suggesters, samples)
+
+
+def _after_phones(
+    before: Checkpoint, split: Split, evaluator: Evaluator, out: Path, corpus: str, phones: int, rounds: int
+) -> Checkpoint:
+    """Return what rounds with headless phones make of a model; an earlier call's is kept."""
+    kept = out / f"after-{rounds}-rounds-of-{phones}-phones"
+    if not kept.exists():
+        mixed_rounds(
+            before,
+            out,
+            corpus=corpus,
+            people=list(split.train.values())[-phones:],
+            rounds=rounds,
+            texts=_gate_texts(split, evaluator),
+            show=click.echo,
+        ).save(kept)
+    return Checkpoint.load(kept)
+
+
+def _evaluated(
+    models: Mapping[str, Checkpoint], evaluator: Evaluator
+) -> tuple[list[Evaluation], tuple[Evaluation, list[Evaluation]]]:
+    """Evaluate models beside an n-gram of all text, and print it; return all, and the public start and its gains."""
+    measured = {name: evaluator.network(model, name=name) for name, model in models.items()}
+    evaluations = [evaluator.ngram("central"), *measured.values()]
+    public, learned = measured[PUBLIC], [measured[COUNTED], measured[TRAINED], measured[BOTH]]
+    click.echo(
+        f"\nwords of {len(evaluator.users)} held-out users:\n{table(evaluations)}\n\n{spread_table(evaluations)}"
+    )
+    click.echo(f"\nwhat phones that keep their text add to public text:\n{gains_table(public, learned)}")
+    return evaluations, (public, learned)
 
 
 def _gate_texts(split: Split, evaluator: Evaluator) -> list[str]:
@@ -156,7 +168,12 @@ def _exported(checkpoint: Checkpoint, folder: Path) -> Path:
     return folder
 
 
-def _try(suggesters: Mapping[str, Suggester]) -> None:
+def _try(suggesters: Mapping[str, Suggester], samples: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """Show what is suggested after what a person types; after samples where there is none."""
+    if not sys.stdin.isatty():
+        for text, strips in samples.items():
+            _show(text, strips)
+        return
     click.echo("Type the beginning of a message, with a space at the end for the next word; an empty line ends.")
     while text := click.prompt("", default="", show_default=False, prompt_suffix="> "):
         _show(text, _strips(suggesters, text))
