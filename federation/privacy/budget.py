@@ -1,6 +1,6 @@
 """The phone's own meter: it refuses a round that would spend more than its owner allows.
 
-It counts zero-concentrated privacy loss (Bun and Steinke 2016, https://arxiv.org/abs/1605.02658), which adds up over
+It counts zero-concentrated privacy loss (Bun and Steinke 2016, https://arxiv.org/abs/1605.02065), which adds up over
 rounds whatever the order they come in and needs no library, so it runs on the phone.
 """
 

@@ -1,7 +1,7 @@
 """Epsilon from zero-concentrated privacy loss, and back: for the phone's meter, the audit and the accountant alike.
 
 A mechanism of rho has a Renyi divergence of at most rho alpha of every order alpha (Bun and Steinke 2016,
-https://arxiv.org/abs/1605.02658). Of all orders the best bound is taken (Canonne, Kamath and Steinke 2020,
+https://arxiv.org/abs/1605.02065). Of all orders the best bound is taken (Canonne, Kamath and Steinke 2020,
 https://arxiv.org/abs/2004.00010, proposition 12), as `dp_accounting` does, which a phone's install does not have.
 """
 
