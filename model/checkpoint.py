@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from model.layout import FlatWeights, NetworkConfig
 from model.mixture import FILES as MIXTURE_FILES
 from model.mixture import Mixture
 from model.vocabulary import CANDIDATES, VOCABULARY_FILES, Vocabulary
-from model.wording import why
+from model.wording import DAMAGE, why
 
 FOLDER = folders.Kind(
     "a model",
@@ -79,7 +78,7 @@ class Checkpoint:
                 weights = [arrays[name] for name in network.layout]
             vocabulary = Vocabulary.load(directory)
             mixture = Mixture.load(directory)
-        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             raise CheckpointError(
                 f"no usable model in {directory}: train one with `fedkey simulate`{why(error)}"
             ) from error

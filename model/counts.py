@@ -6,8 +6,6 @@ pinned what may be asked. A phone's counts are one vector; their sum is all that
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -20,7 +18,7 @@ import numpy.typing as npt
 from model.ngram import discounts
 from model.ngram_table import PIECE_BITS, Explicit, Ids, NgramTable, context_keys, find
 from model.vocabulary import BOUNDARY
-from model.wording import fault
+from model.wording import DAMAGE, fault
 
 COUNTS = "counts.npz"
 
@@ -218,7 +216,7 @@ class CountedNgram:
                 raise CountsError(f"the counts in {directory} are of another version of fedkey")
             listed = NgramList.of(public, int(described["length"]))
             threshold = float(described["threshold"])
-        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGE as error:
             raise CountsError(f"no usable counts in {directory}: download the model again ({fault(error)})") from error
         if listed.sha256 != described["list"] or counts.shape != listed.keys.shape or not np.isfinite(counts).all():
             raise CountsError(f"the counts in {directory} are of another list of n-grams: download the model again")

@@ -15,10 +15,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from model.counts import COUNTS, CountedNgram, CountsError
+from model.counts import COUNTS, CountedNgram
 from model.ngram_table import FILES as NGRAM_FILES
-from model.ngram_table import MAX_ORDER, NgramTable, NgramTableError
-from model.wording import fault
+from model.ngram_table import MAX_ORDER, NgramTable
+from model.wording import DAMAGE, fault
 
 Floats = npt.NDArray[np.float32]
 
@@ -130,7 +130,7 @@ class Mixture:
             public = NgramTable.load(directory)
             counted = CountedNgram.load(directory, public) if (directory / COUNTS).exists() else None
             return cls(weights, public, counted)
-        except (OSError, KeyError, TypeError, ValueError, NgramTableError, CountsError) as error:
+        except DAMAGE as error:
             raise MixtureError(
                 f"the n-grams in {directory} cannot be used: export the model again ({fault(error)})"
             ) from error

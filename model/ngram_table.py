@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from model.wording import fault
+from model.wording import DAMAGE, fault
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -219,7 +219,7 @@ class NgramTable:
                 np.load(directory / name, mmap_mode="r", allow_pickle=False) for name in (_FOLLOWERS, _CODES)
             )
             lengths = [int(count) for count in described["contexts"]]
-        except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+        except DAMAGE as error:
             raise NgramTableError(f"no usable n-gram in {directory}: make it anew ({fault(error)})") from error
         if not _fits(unigram, contexts, followers, codes, lengths):
             raise NgramTableError(f"the files of the n-gram in {directory} do not fit together: make it anew")

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoint import Checkpoint, CheckpointError
-from model.engine.interface import ExportError
 from model.engine.weight_files import packed, unpacked
 from model.layout import Layout, NetworkConfig
 from model.mixture import Mixture
-from model.ngram_table import NgramTable, NgramTableError
-from model.vocabulary import Vocabulary, VocabularyError
-from model.wording import fault
+from model.ngram_table import NgramTable
+from model.vocabulary import Vocabulary
+from model.wording import DAMAGE, fault
 
 DESCRIPTION = "start.json"
 _FORMAT = 1
@@ -74,7 +73,7 @@ def load(size: str, directory: Path | None = None) -> Checkpoint:
         network = NetworkConfig.named(size, vocabulary.size)
         vector = unpacked((directory / _weights(size)).read_bytes(), network, "int8")
         mixture = Mixture(tuple(described["mixture"]), NgramTable.load(directory))
-    except (OSError, KeyError, TypeError, ValueError, ExportError, NgramTableError, VocabularyError) as error:
+    except DAMAGE as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(

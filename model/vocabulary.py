@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import io
 import json
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from model.pieces import WORD_START, Kind, PieceError, PieceModel
 from model.text import CLASSES, Token, tokenise
+from model.wording import DAMAGE
 
 PAD, UNKNOWN, BOUNDARY = 0, 1, 2
 """The special ids. BOUNDARY stands before the first message of a row and after every message."""
@@ -188,7 +188,7 @@ class Vocabulary:
             path = directory / CANDIDATES
             candidates = path.read_bytes() if path.exists() else b""
             _unpacked(candidates)
-        except (OSError, EOFError, ValueError, zlib.error) as error:
+        except DAMAGE as error:
             raise VocabularyError(f"no usable vocabulary in {directory}: prepare it anew") from error
         return cls(model, lexicon, candidates)
 

@@ -5,10 +5,16 @@ import enum
 import os
 import re
 import tomllib
+import zlib
 from collections.abc import Mapping
+from zipfile import BadZipFile
 
 KINDS = {bool: "true or false", float: "a number", int: "a whole number", str: "a string"}
 """What a setting may be, by its type."""
+
+
+DAMAGE = (OSError, EOFError, AttributeError, LookupError, TypeError, ValueError, RecursionError, BadZipFile, zlib.error)
+"""What reading a file may raise that is missing, damaged or something else."""
 
 
 def in_words(value: object) -> str:

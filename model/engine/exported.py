@@ -16,7 +16,7 @@ from model.layout import NetworkConfig
 from model.mixture import FILES as MIXTURE_FILES
 from model.mixture import Mixture, MixtureError
 from model.vocabulary import CANDIDATES, VOCABULARY_FILES, Vocabulary, VocabularyError
-from model.wording import why
+from model.wording import DAMAGE, why
 
 MANIFEST = "manifest.json"
 TRUST = "trust.json"
@@ -148,7 +148,7 @@ class Export:
         engine = engine or Engine.installed()
         try:
             manifest = Manifest.from_json(json.loads((directory / MANIFEST).read_text()))
-        except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except DAMAGE as error:
             raise ExportError(f"no usable model in {directory}: write one with `fedkey export`{why(error)}") from error
         optional = [name for name in _OPTIONAL_FILES if name in manifest.files or (directory / name).exists()]
         for name in (engine.training, engine.inference, *VOCABULARY_FILES, *optional):

@@ -43,6 +43,8 @@ def test_a_damaged_description_is_told_of_in_plain_words(trained: Path, tmp_path
     (tmp_path / "network.json").unlink()
     refused = 0
     for wrong in spoiled(described):
+        if wrong == described | {"no such thing": 1}:
+            continue  # what a later version adds beside the rest
         (tmp_path / "network.json").write_text(json.dumps(wrong))
         with pytest.raises(CheckpointError) as caught:
             Checkpoint.load(tmp_path)
@@ -60,7 +62,11 @@ def test_a_damaged_manifest_is_told_of_in_plain_words(tmp_path: Path) -> None:
         assert not has_words_of_python(str(caught.value))
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, b"9" * 5000, b'{"network"'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"[" * 100_000, b"9" * 5000, b'{"network"'],
+    ids=["nothing", "bytes", "brackets", "digits", "half"],
+)
 def test_what_is_no_description_is_told_of_in_plain_words(trained: Path, tmp_path: Path, content: bytes) -> None:
     for path in trained.iterdir():
         (tmp_path / path.name).symlink_to(path)
