@@ -38,7 +38,7 @@ class Real(click.FloatRange):
         return number
 
 
-class Setting(click.ParamType):
+class Setting(click.ParamType[float, Any]):
     """A number of a setting, whose field has the range.
 
     Args:
