@@ -1,5 +1,6 @@
 """Pages lead to what is there: files that they link to, modules and commands that they name."""
 
+import json
 import re
 from pathlib import Path
 
@@ -62,3 +63,14 @@ def test_every_page_is_reached_from_the_readme() -> None:
         targets = [(page.parent / target).resolve() for target in LINK.findall(page.read_text()) if "://" not in target]
         waiting += [target for target in targets if target.suffix == ".md" and target.exists()]
     assert set(PAGES) - reached <= {ROOT / "CHANGELOG.md", ROOT / "NOTICE.md"}
+
+
+def test_the_first_table_has_figures_of_models_as_they_were_measured() -> None:
+    found = json.loads((ROOT / "benchmarks/results/mixture.json").read_text())
+    measured = {figure["figure"]: figure["value"] for figure in found}
+    models = [name.removesuffix("_top1") for name in measured if name.endswith("_top1")]
+    rows = {tuple(f"{measured[f'{model}_{what}']:.1f}" for what in ("top1", "top3", "ksr")) for model in models}
+    table = (ROOT / "README.md").read_text().split("\n\n![")[1].split("\n\n")[1]
+    told = [tuple(cell.strip(" *") for cell in line.strip("|").split("|")[1:]) for line in table.splitlines()[2:]]
+    assert len(told) >= 4
+    assert set(told) <= rows
