@@ -78,7 +78,7 @@ def main() -> None:
         if arguments.fleet:
             small = export_of(folder / "small", FLEET_HIDDEN)
             fleet = [enrolled(authority) for _ in range(arguments.fleet)]
-            figures += whole_round(folder / "fleet", small, arguments.workers[-1], fleet)
+            write("server-fleet", whole_round(folder / "fleet", small, arguments.workers[-1], fleet))
     write("server", figures)
 
 
