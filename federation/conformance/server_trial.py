@@ -29,6 +29,7 @@ from federation.protocol.trust import Anchors
 from federation.secure_aggregation import Authority, Roster, phone
 from federation.secure_aggregation.identity import SIGNATURE_BYTES, verifies
 from federation.updates.update import Tally, Update
+from model.wording import in_words
 
 _READY = {"idle": True, "charging": True, "unmetered": True}
 _AWAITED = {Step.SHARE: "roster", Step.UPLOAD: "inbox", Step.CONFIRM: "survivors", Step.UNMASK: "signatures"}
@@ -270,10 +271,12 @@ class ServerTrial:
             for entry in self._entries(size, math.inf):
                 told = json.loads(entry)
                 if told.get("plan") == self._plan.hash.hex():
-                    self.report.add("log.round", rule, holds=told.get("round_id") == round_id, found=f"{told}")
+                    self.report.add("log.round", rule, holds=told.get("round_id") == round_id, found=json.dumps(told))
                     right = told.get("phones") == len(left)
                     rule = "it says how many phones are in the sum"
-                    self.report.add("log.phones", rule, holds=right, found=f"{told.get('phones')} for {len(left)}")
+                    self.report.add(
+                        "log.phones", rule, holds=right, found=f"{in_words(told.get('phones'))} for {len(left)}"
+                    )
                     return
             self._wire.pause(_POLL_SECONDS)
         self.report.add("log.round", rule, holds=False, found=f"none came within {self._wire.patience_seconds:.0f} s")
