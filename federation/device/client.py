@@ -59,13 +59,11 @@ class Status:
             `confirming`, `unmasking`.
         round_id: of the round it is in.
         reason: Why it is resting, in a sentence.
-        until: when it will ask again, seconds since 1970.
     """
 
     activity: str
     round_id: int | None
     reason: str
-    until: float
 
 
 class DeviceClient:
@@ -138,8 +136,8 @@ class DeviceClient:
     def status(self) -> Status:
         """Where the device stands."""
         if self._round is None:
-            return Status("resting", None, self._reason, self._until)
-        return Status(self._round.activity, self._round.plan.round_id, self._reason, self._until)
+            return Status("resting", None, self._reason)
+        return Status(self._round.activity, self._round.plan.round_id, self._reason)
 
     @property
     def sending(self) -> str | None:
