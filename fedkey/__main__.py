@@ -2,7 +2,10 @@
 
 import _thread
 import sys
+import threading
 from typing import Any
+
+_SOON_SECONDS = 0.02
 
 
 def run() -> None:
@@ -24,7 +27,9 @@ def keep_interrupts() -> None:
 
     def again(lost: Any) -> None:
         if lost.exc_type is KeyboardInterrupt:
-            _thread.interrupt_main()
+            later = threading.Timer(_SOON_SECONDS, _thread.interrupt_main)  # what is raised here is lost as well
+            later.daemon = True
+            later.start()
         else:
             before(lost)
 
