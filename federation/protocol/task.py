@@ -90,7 +90,7 @@ class TrainingTask:
             raise ValueError(f"a task has a nonce of 32 bytes and a budget for each of {', '.join(DEVICE_CLASSES)}")
         if not 0 <= self.min_frequency < 1:
             raise ValueError(f"a share of public text is at least 0 and below 1, not {self.min_frequency}")
-        if self.separation_seconds < 0 or self.model_version < 0:
+        if not 0 <= self.separation_seconds < 1 << 32 or not 0 <= self.model_version < 1 << 32:
             raise ValueError(f"no task has these numbers: {in_words(self)}")
 
     def to_bytes(self) -> bytes:

@@ -71,11 +71,11 @@ const exactly = (members) => (value) =>
 const budget = exactly({ steps: whole(1), seconds: whole(1) });
 const TASK = exactly({
   nonce: hex(32),
-  model_version: whole(0),
+  model_version: whole(0, 2 ** 32 - 1),
   training: exactly({ learning_rate: (v) => real(0)(v) && v > 0, epochs: whole(1), gradient_norm: real(0), dropout: (v) => real(0)(v) && v < 1 }),
   budgets: exactly({ low: budget, middle: budget, high: budget }),
   needed: exactly({ idle: flag, charging: flag, unmetered: flag }),
-  separation_seconds: whole(0),
+  separation_seconds: whole(0, 2 ** 32 - 1),
   min_frequency: (value) => real(0)(value) && value < 1,
   central: exactly({
     mechanism: (value) => ["none", "gaussian", "blt"].includes(value),

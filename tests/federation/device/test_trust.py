@@ -1,6 +1,7 @@
 """What a phone holds by itself, whatever its server says: keys, floors, limits, and how far models may move."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,9 @@ from federation.protocol import model_codec
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.log import Edge, LogEntry
-from federation.protocol.plan import Deadlines, Mechanism, Privacy
+from federation.protocol.plan import PLAN_BYTES, Deadlines, Mechanism, Privacy, RoundPlan
 from federation.protocol.policy import PhonePolicy
-from federation.protocol.task import ComputeBudget, TrainingTask
+from federation.protocol.task import ComputeBudget, CountingTask, TrainingTask, seed_of
 from federation.protocol.trust import PROFILES, TRUSTED, UNTRUSTED, Anchors, TrustError, TrustProfile
 from federation.updates.counts import COUNTS
 from model.engine import Manifest
@@ -164,6 +165,31 @@ def test_a_task_that_asks_for_too_much_is_refused(tmp_path: Path, clock: Clock, 
     phone = ScriptedPhone(tmp_path, server, clock)
     assert not joined(server, phone, 5, signed_plan(5, task))
     assert joined(server, phone, 6, signed_plan(6))
+
+
+NUMBERS = ("1e400", "NaN", "-Infinity", "-1", "1e30", "9" * 400, "true", '"1"', "[]", "null")
+PLACES = ("learning_rate", "epochs", "gradient_norm", "dropout", "steps", "seconds", "separation_seconds", "max_count")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_signed_task_with_a_number_that_is_none_is_refused_or_harmless(
+    tmp_path: Path, clock: Clock, place: str
+) -> None:
+    """Whatever is trained with is finite and below a ceiling; a large bound of gradients bounds nothing."""
+    server, trained = Scripted(), []
+    phone = ScriptedPhone(tmp_path, server, clock)
+    text = replace(TASK, counting=CountingTask(list_sha256="00" * 32, max_count=3)).to_bytes().decode()
+    for number, value in enumerate(NUMBERS):
+        told = re.sub(f'"{place}":[^,}}]+', f'"{place}":{value}', text)
+        assert told != text
+        if place != "max_count":
+            told = re.sub('"counting":{[^}]*}', '"counting":null', told)
+        plan = RoundPlan.from_bytes(signed_plan(5 + number)[:PLAN_BYTES])
+        plan = replace(plan, rotation_seed=seed_of(told.encode()))
+        if joined(server, phone, 5 + number, plan.signed(SERVER_KEY) + told.encode()):
+            trained.append(value)
+    assert set(trained) <= ({"1e30"} if place == "gradient_norm" else set())
+    assert joined(server, phone, 50, signed_plan(50))
 
 
 def test_a_round_of_more_than_a_day_is_refused(tmp_path: Path, clock: Clock) -> None:

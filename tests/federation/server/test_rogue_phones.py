@@ -50,6 +50,10 @@ def garbage(vector: Vector) -> Vector:
     return Vector(vector.counters, np.frombuffer(os.urandom(vector.words.nbytes), vector.words.dtype))
 
 
+def nothing(vector: Vector) -> Vector:
+    return Vector(vector.counters, np.zeros_like(vector.words))
+
+
 def after_a_round(folder: Path, clock: Clock, settings: RoundSettings, phones: list[Phone]) -> tuple[str, float]:
     """Return how a round ended, and how long its step is against the honest phones' mean."""
     server = Server(folder, clock, settings)
@@ -88,9 +92,27 @@ def test_a_lie_in_a_counter_or_garbage_takes_no_step(
     assert (outcome, ratio) == ("abandoned", 0.0)
 
 
-def test_nor_does_garbage_in_a_full_cohort(tmp_path: Path, clock: Clock) -> None:
+@pytest.mark.parametrize("edit", [garbage, counting(-(sum(10 + name for name in range(29)) - 1), 100, 1, 1)])
+def test_nor_does_either_in_a_full_cohort(tmp_path: Path, clock: Clock, edit: Callable[[Vector], Vector]) -> None:
     phones: list[Phone] = [Phone(name) for name in range(29)]
-    outcome, ratio = after_a_round(tmp_path, clock, LARGE, [*phones, Rogue(99, garbage)])
+    outcome, ratio = after_a_round(tmp_path, clock, LARGE, [*phones, Rogue(99, edit)])
+    assert (outcome, ratio) == ("abandoned", 0.0)
+
+
+@pytest.mark.parametrize("taken", [0, 10, 20, 30, 40, 45])
+def test_no_lie_about_examples_makes_a_step_longer_than_the_clip(tmp_path: Path, clock: Clock, taken: int) -> None:
+    """A smaller lie than those above is not seen: a step may be as long as that of phones that all agree."""
+    phones: list[Phone] = [Phone(name) for name in range(4)]
+    outcome, ratio = after_a_round(tmp_path, clock, SETTINGS, [*phones, Rogue(99, counting(-taken, 100, 1, 1))])
+    longest = SETTINGS.clip / float(np.linalg.norm(weighted_mean(phones)))
+    assert ratio < 1.05 * longest
+    assert (outcome == "abandoned") is (taken > 20)
+
+
+def test_a_vector_that_stands_for_nothing_an_honest_phone_sends_takes_no_step(tmp_path: Path, clock: Clock) -> None:
+    """All levels at their lowest: the longest vector that there is."""
+    phones: list[Phone] = [Phone(name) for name in range(4)]
+    outcome, ratio = after_a_round(tmp_path, clock, SETTINGS, [*phones, Rogue(99, nothing)])
     assert (outcome, ratio) == ("abandoned", 0.0)
 
 

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 
 from federation.privacy import noised_encoding, phone_noise
 from federation.protocol.plan import Deadlines, Mechanism, Privacy, RoundPlan
+from federation.secure_aggregation import Vector
+from federation.secure_aggregation.errors import ImpossibleSumError
 from federation.updates.counts import COUNTS, MAX_TOKEN_LOSS, MAX_TOKENS, NoisedCounts
 from federation.updates.update import Tally, Update
 from federation.updates.weighted_sum import WeightedSum
+from model.layout import FlatVector
 
 PHONES, DIMENSION, CLIP = 10, 4000, 2.5
 PRIVACY = Privacy(Mechanism.SKELLAM, 1.0, 0)
@@ -38,12 +41,17 @@ TALLIES = st.builds(
 )
 
 
-def summed(plan: RoundPlan, updates: list[Update], name: int = 0) -> WeightedSum:
+def masked(plan: RoundPlan, updates: list[Update], name: int = 0) -> Vector:
+    """Return the sum of what phones mask."""
     total = plan.session.vector.zeros()
     for index, update in enumerate(updates):
         seeds = [hashlib.sha256(bytes([kind, index, name])).digest() for kind in (0, 1)]
         total.add(plan.encode(update, seeds[0], phone_noise(plan, seeds[1])))
-    return plan.decode(total, len(updates))
+    return total
+
+
+def summed(plan: RoundPlan, updates: list[Update], name: int = 0) -> WeightedSum:
+    return plan.decode(masked(plan, updates, name), len(updates))
 
 
 @given(TALLIES, st.floats(0, 100))
@@ -89,17 +97,37 @@ def test_a_loss_that_spells_words_is_read_at_chance() -> None:
     assert len(digits) > 5
 
 
+def divisors(plan: RoundPlan, mean: FlatVector, total: Vector) -> list[int]:
+    """Return what a mean may have been divided by: times that, it lies on the lattice of the encoding.
+
+    Whoever tries even knows the coordinates of the counts, which nobody publishes.
+    """
+    codec = plan.codec
+    summed = codec.rotation.invert(codec.encoding.dequantise(codec.unpack(total, PHONES).levels, PHONES))
+    known = np.concatenate([np.zeros(mean.size), summed[-COUNTS:]])
+    still = codec.rotation.apply(known) / codec.encoding.step
+    moving = codec.rotation.apply(np.concatenate([mean.astype(np.float64), np.zeros(COUNTS)]))
+    moving /= codec.encoding.step * plan.weight_cap
+    tried = (moving * divisor + still for divisor in range(1, PHONES * plan.weight_cap + 1))
+    return [number for number, levels in enumerate(tried, 1) if np.abs(levels - np.rint(levels)).mean() < 0.02]
+
+
 @pytest.mark.parametrize("examples", [3, 512])
 def test_the_mean_is_divided_by_what_no_phone_changes(examples: int) -> None:
     """The sum of examples must not be readable off the lattice that the released mean lies on."""
-    deltas = np.random.default_rng(7).normal(0, 0.02, (PHONES, DIMENSION)).astype(np.float32)
+    plan = replace(PLAN, dimension=4096 - COUNTS)  # with which nothing of the lattice is cut off
+    deltas = np.random.default_rng(7).normal(0, 0.02, (PHONES, plan.dimension)).astype(np.float32)
     tallies = [Tally(100)] * (PHONES - 1) + [Tally(examples)]
-    total = summed(PLAN, [Update(delta, tally) for delta, tally in zip(deltas, tallies, strict=True)])
-    assert total.weight == PHONES * PLAN.weight_cap
-    assert np.allclose(total.mean, total.delta / (PHONES * PLAN.weight_cap))
+    vector = masked(plan, [Update(delta, tally) for delta, tally in zip(deltas, tallies, strict=True)])
+    total = plan.decode(vector, PHONES)
+    assert total.weight == PHONES * plan.weight_cap
+    assert np.allclose(total.mean, total.delta / (PHONES * plan.weight_cap))
     both = total + total
     assert both.weight == 2 * total.weight
     assert (both + WeightedSum(total.delta, Tally(7), 1)).weight == both.weight + 7
+    by_examples = (total.delta / np.float32(900 + examples)).astype(np.float32)
+    assert divisors(plan, by_examples, vector) == [900 + examples]  # what the attack would read
+    assert divisors(plan, total.mean, vector) == [PHONES * plan.weight_cap]
 
 
 def test_a_noised_sum_of_honest_phones_is_never_too_long_and_garbage_always_is() -> None:
@@ -109,3 +137,8 @@ def test_a_noised_sum_of_honest_phones_is_never_too_long_and_garbage_always_is()
         assert summed(PLAN, long, name).phones == PHONES
     same = replace(long[0], delta=np.ones(DIMENSION, np.float32))
     assert summed(PLAN, [same] * PHONES).phones == PHONES
+    for name in range(10):
+        total = PLAN.session.vector.zeros()
+        words = np.random.default_rng(name).integers(0, 1 << (8 * total.words.itemsize), total.words.size, np.uint64)
+        with pytest.raises(ImpossibleSumError, match="discard the round"):
+            PLAN.decode(Vector(total.counters, words.astype(total.words.dtype)), PHONES)
