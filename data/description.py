@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from data.corpus import ROLES, Corpus, CorpusError, Role, SplitOptions
+from model import files
 from model.wording import fault, in_words, toml_fault
 
 _FILES: dict[str, Role] = {"clients": "client", "public": "public", "held_out": "held_out"}
@@ -77,7 +78,7 @@ def load(path: Path, read: Read) -> Described:
 
 def _told(path: Path) -> dict[str, Any]:
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        told = tomllib.loads(files.read_text(path, "utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(path, f"not a description of a corpus: {fault(error)}") from error
     except (RecursionError, ValueError) as error:

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from data.corpus import CorpusError
+from model import files
+
+_MAX_LINE = 1 << 24
 
 
 def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -18,8 +21,10 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     number = 0
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
+        with (gzip.open if path.suffix == ".gz" else open)(files.regular(path), "rt", encoding="utf-8-sig") as lines:
+            for number, line in enumerate(iter(lambda: lines.readline(_MAX_LINE + 1), ""), 1):
+                if len(line) > _MAX_LINE:
+                    raise CorpusError(path, f"a line has over {_MAX_LINE:,} characters", number)
                 if line.strip():
                     yield number, _parse(line, path, number)
     except UnicodeDecodeError as error:

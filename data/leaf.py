@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data.corpus import Corpus, CorpusError, Message
+from model import files
 
 _REDDIT_MARKS = {"<PAD>", "<BOS>", "<EOS>"}
 _TWEET_TEXT = 4
@@ -54,7 +55,7 @@ def _name(path: Path) -> str:
 
 def _messages(path: Path) -> Iterator[tuple[str, Message]]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        document = json.loads(files.read_text(path, "utf-8-sig"))
     except json.JSONDecodeError as error:
         raise CorpusError(path, f"not JSON: {error.msg}", error.lineno) from error
     except RecursionError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from data.corpus import Corpus, CorpusError, Message, seconds
+from model import files
 
 _TIME_FORMATS = ("%Y.%m.%d %H:%M", "%Y/%m/%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d")
 
@@ -48,7 +49,7 @@ def _refuse_entities(path: Path) -> None:
 
     scanner.EntityDeclHandler = found
     try:
-        with path.open("rb") as file:
+        with files.regular(path).open("rb") as file:
             scanner.ParseFile(file)
     except expat.ExpatError as error:
         raise CorpusError(path, f"not XML: {error}", error.lineno) from error

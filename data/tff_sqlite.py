@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from data.corpus import Corpus, CorpusError, Message, sample_order, seconds
+from model import files
 
 _TEXT_FEATURES = ("tokens", "snippets")
 
@@ -40,7 +41,7 @@ def _users_there(path: Path, part: str) -> int:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    return sqlite3.connect(f"{files.regular(path).absolute().as_uri()}?mode=ro", uri=True)
 
 
 def _messages(path: Path, part: str, max_users: int | None) -> Iterator[tuple[str, Message]]:

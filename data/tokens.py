@@ -110,7 +110,7 @@ def _write(path: Path, tables: dict[str, TokenTable]) -> None:
 
 
 def _read(path: Path) -> dict[str, TokenTable]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+    with files.regular(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return {
             part: TokenTable(
                 tuple(json.loads(arrays[f"{part}.users"].tobytes())),

@@ -15,6 +15,7 @@ from keyboard_app.rounds_thread import RoundsThread
 from keyboard_app.settings import Settings
 from keyboard_app.typing.learner import Learner
 from keyboard_app.typing.session import TypingSession
+from model import files
 from model.suggestions import word_files
 
 
@@ -118,7 +119,7 @@ class OwnerData:
         learned = self._learner.learned
         if learned.messages or learned.learned:
             raise ValueError("this phone has learned words of its own: wipe them first, so that nothing is mixed up")
-        content, documents = moving.unseal(path.read_bytes(), passphrase)
+        content, documents = moving.unseal(files.read(path), passphrase)
         try:
             messages = [(float(at), str(text)) for at, text in content["messages"]]
             settings = chosen(content["settings"])

@@ -21,6 +21,7 @@ from keyboard_app.status import Condition, Keystrokes, Status, needed, week
 from keyboard_app.typing.learner import Learner
 from keyboard_app.typing.session import TypingSession
 from keyboard_app.typing.vault import FileKeyStore, KeyStore
+from model import files
 
 if TYPE_CHECKING:
     import httpx
@@ -161,7 +162,11 @@ class Phone:
             OSError: It cannot be read.
             ValueError: It is something else.
         """
-        return self._learner.import_words(path.read_text("utf-8"))
+        try:
+            content = files.read_text(path)
+        except UnicodeDecodeError as error:
+            raise ValueError("it is no text in UTF-8") from error
+        return self._learner.import_words(content)
 
     def export_words(self, kind: str = "plain") -> Path:
         """Write the owner's words and shortcuts into a file that only the owner may read; return where it is.

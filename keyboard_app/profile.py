@@ -18,6 +18,7 @@ from federation.base.files import write_private
 from federation.errors import FederationError
 from federation.protocol.conditions import Conditions
 from keyboard_app.settings import Settings
+from model import files
 
 _NAME = re.compile(r"[\w-]{1,40}")
 
@@ -108,7 +109,7 @@ class Profile:
     def settings(self) -> Settings:
         """Return what the owner chose; what cannot be read is as at the first start, with consent unanswered."""
         try:
-            return chosen(json.loads(self.settings_file.read_text()))
+            return chosen(json.loads(files.read(self.settings_file)))
         except (OSError, AttributeError, TypeError, ValueError):
             return Settings()
 

@@ -12,6 +12,7 @@ from federation.protocol.model_codec import SharedKind
 from keyboard_app.model_comparison import Measured
 from keyboard_app.shared_parts import SharedParts
 from keyboard_app.status import ModelEntry
+from model import files
 from model.engine import Export
 from model.mixture import Mixture
 from model.next_words import MixtureNextWords
@@ -70,7 +71,7 @@ class Versions:
 
     def content(self, version: int) -> bytes | None:
         """Return what the server sent as a version; None for what the app came with."""
-        return None if version == self.own else self._path(version).read_bytes()
+        return None if version == self.own else files.read(self._path(version))
 
     def add(self, version: int, content: bytes) -> None:
         """Keep another version beside the one in use, which is the way back, and that of the app."""
@@ -107,7 +108,7 @@ class Versions:
 
     def _read(self) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError):
-            facts = json.loads(self._facts.read_text())
+            facts = json.loads(files.read(self._facts))
             if isinstance(facts, dict):
                 return facts
         return {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model import folders
+from model import files, folders
 from model.layout import FlatWeights, NetworkConfig
 from model.mixture import FILES as MIXTURE_FILES
 from model.mixture import Mixture
@@ -72,9 +72,12 @@ class Checkpoint:
             CheckpointError: it is not there, damaged, or its parts do not fit together.
         """
         try:
-            description = json.loads((directory / "network.json").read_text())
+            description = json.loads(files.read(directory / "network.json"))
             network, key = NetworkConfig(**description["network"]), str(description["vocabulary"])
-            with (directory / "weights.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with (
+                files.regular(directory / "weights.npz").open("rb") as file,
+                np.load(file, allow_pickle=False) as arrays,
+            ):
                 weights = [arrays[name] for name in network.layout]
             vocabulary = Vocabulary.load(directory)
             mixture = Mixture.load(directory)

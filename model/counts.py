@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from model import files
 from model.ngram import discounts
 from model.ngram_table import PIECE_BITS, Explicit, Ids, NgramTable, context_keys, find
 from model.vocabulary import BOUNDARY
@@ -209,7 +210,7 @@ class CountedNgram:
             CountsError: the file is damaged, or of another public n-gram's list.
         """
         try:
-            with (directory / COUNTS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with files.regular(directory / COUNTS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 described = json.loads(arrays["description"].tobytes())
                 counts = arrays["counts"]
             if described["format"] != _FORMAT:

@@ -2,18 +2,80 @@
 
 What is written goes to a hidden file or folder beside its place, reaches the disk, and takes the name; then the name
 reaches the disk. A process that is killed on the way leaves the old content, and perhaps a hidden one that ends in
-`PARTIAL`.
+`PARTIAL`. What is read may be something else that somebody put in a file's place: `regular` and `read` refuse what
+never ends, waits for a writer, or is larger than any such file.
 """
 
+import errno
+import io
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 PARTIAL = ".partial"
+
+MAX_BYTES = 1 << 28
+"""No file that is read at once is larger: weights, a list of words, settings, keys."""
+
+
+_OPEN_ALREADY = ("/dev/fd/", "/dev/std", "/proc/")
+"""Where a shell puts pipes that it has opened for a command, as with `<(...)`."""
+
+
+def never_ends(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a pipe, a socket or a device, but for what a shell has opened.
+
+    Raises:
+        OSError: there is nothing, or no way to it.
+    """
+    place = os.fspath(path)
+    if place == os.devnull or place.startswith(_OPEN_ALREADY):
+        return False
+    mode = Path(place).stat().st_mode
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def regular(path: Path) -> Path:
+    """Return a path, if there is a file with an end.
+
+    Raises:
+        OSError: there is none, or a folder, a pipe, a socket or a device.
+    """
+    if never_ends(path):
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, and a file is needed", str(path))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "there is a folder where a file is needed", str(path))
+    return path
+
+
+def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        OSError: see `regular`; or the file is larger than it can be.
+    """
+    with regular(path).open("rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_size <= max_bytes:
+            content = file.read() if stat.S_ISREG(status.st_mode) else file.read(max_bytes + 1)
+            if len(content) <= max_bytes:
+                return content
+    raise OSError(errno.EINVAL, f"it is larger than {max_bytes:,} bytes, which no such file is", str(path))
+
+
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """Return the text of a file, with line ends as Python has them.
+
+    Raises:
+        OSError: see `read`.
+        UnicodeDecodeError: it is no such text.
+    """
+    return io.TextIOWrapper(io.BytesIO(read(path)), encoding=encoding).read()
 
 
 def write(path: Path, content: bytes | str, *, private: bool = False) -> None:

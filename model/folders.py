@@ -48,7 +48,7 @@ def check(folder: Path, kind: Kind) -> bool:
     if not any(folder.iterdir()):
         return False
     try:
-        described = json.loads((folder / kind.description).read_text(encoding="utf-8"))
+        described = json.loads(files.read(folder / kind.description))
     except (OSError, ValueError, RecursionError):
         described = None
     if not isinstance(described, dict) or not kind.keys <= described.keys():

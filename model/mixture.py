@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from model import files
 from model.counts import COUNTS, CountedNgram
 from model.ngram_table import FILES as NGRAM_FILES
 from model.ngram_table import MAX_ORDER, NgramTable
@@ -126,7 +127,7 @@ class Mixture:
         if not any((directory / name).exists() for name in FILES):
             return cls()
         try:
-            weights = tuple(float(weight) for weight in json.loads((directory / WEIGHTS).read_text())["weights"])
+            weights = tuple(float(weight) for weight in json.loads(files.read(directory / WEIGHTS))["weights"])
             public = NgramTable.load(directory)
             counted = CountedNgram.load(directory, public) if (directory / COUNTS).exists() else None
             return cls(weights, public, counted)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from model import files
 from model.wording import DAMAGE, fault
 
 Floats = npt.NDArray[np.float32]
@@ -211,12 +212,15 @@ class NgramTable:
             NgramTableError: a file is missing or damaged.
         """
         try:
-            described = json.loads((directory / DESCRIPTION).read_text())
+            described = json.loads(files.read(directory / DESCRIPTION))
             if described["format"] != _FORMAT:
                 raise NgramTableError(f"the n-gram in {directory} is of another version of fedkey")
-            unigram, contexts = (np.load(directory / name, allow_pickle=False) for name in (_UNIGRAM, _CONTEXTS))
+            unigram, contexts = (
+                np.load(files.regular(directory / name), allow_pickle=False) for name in (_UNIGRAM, _CONTEXTS)
+            )
             followers, codes = (
-                np.load(directory / name, mmap_mode="r", allow_pickle=False) for name in (_FOLLOWERS, _CODES)
+                np.load(files.regular(directory / name), mmap_mode="r", allow_pickle=False)
+                for name in (_FOLLOWERS, _CODES)
             )
             lengths = [int(count) for count in described["contexts"]]
         except DAMAGE as error:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from model import files
 from model.evaluation import MessageScores
 from model.ngram import BEGIN, END, Floats, KneserNey
 from model.text import CLASSES, Token
@@ -124,7 +125,7 @@ class NgramWordModel:
             ValueError: the content is something else, or damaged.
         """
         if isinstance(file, Path):
-            with file.open("rb") as opened:
+            with files.regular(file).open("rb") as opened:
                 return cls.load(opened)
         try:
             with np.load(file, allow_pickle=False) as arrays:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from model import files
 from model.pieces import WORD_START, Kind, PieceError, PieceModel
 from model.text import CLASSES, Token, tokenise
 from model.wording import DAMAGE
@@ -183,10 +184,10 @@ class Vocabulary:
             VocabularyError: a file is missing or damaged.
         """
         try:
-            model = (directory / "sentencepiece.model").read_bytes()
-            lexicon = json.loads((directory / "lexicon.json").read_text())
+            model = files.read(directory / "sentencepiece.model")
+            lexicon = json.loads(files.read(directory / "lexicon.json"))
             path = directory / CANDIDATES
-            candidates = path.read_bytes() if path.exists() else b""
+            candidates = files.read(path) if path.exists() else b""
             _unpacked(candidates)
         except DAMAGE as error:
             raise VocabularyError(f"no usable vocabulary in {directory}: prepare it anew") from error

@@ -39,7 +39,7 @@ def fault(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not text in UTF-8"
     if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno).lower()
+        return (error.strerror or os.strerror(error.errno)).lower()
     if isinstance(error, AttributeError | LookupError | TypeError):
         return "a value in it is of another kind"
     if isinstance(error, RecursionError):

@@ -8,6 +8,7 @@ from federation.audit.report import AuditError, Report
 from federation.device.database import DATABASE
 from federation.device.store import PhoneStore
 from federation.protocol.log import Edge, LogEntry, LogError, LogHead
+from model import files
 
 _MAX_HEAD_BYTES = 1 << 16
 _DEVICE = "device"  # the store's folder within a keyboard's profile
@@ -41,7 +42,7 @@ def seen_logs(path: Path, server_key: bytes) -> list[SeenLog]:
         if (folder / DATABASE).is_file():
             return _of_phone(folder)
     try:
-        with path.open("rb") as file:
+        with files.regular(path).open("rb") as file:
             head = LogHead.from_signed(file.read(_MAX_HEAD_BYTES), server_key)
     except OSError as error:
         raise AuditError(f"{path} is neither a phone's folder nor the file of a head: {error.strerror}") from error

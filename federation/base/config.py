@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from federation.errors import ConfigError
+from model import files
 from model.wording import KINDS, in_words, toml_fault
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def text_of(path: Path) -> str:
         ConfigError: it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return files.read_text(path, "utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

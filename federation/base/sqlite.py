@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from model import files
+
 Migration = Sequence[str]
 """Statements that bring a file from one version to the next."""
 
@@ -44,6 +46,7 @@ class Database:
         self._explain = explain
         self._lock = threading.RLock()
         with self._explained():
+            _refuse_what_never_ends(path)
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -118,3 +121,9 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise self._explain(error) from error
+
+
+def _refuse_what_never_ends(path: Path | str) -> None:
+    with contextlib.suppress(OSError):  # nothing is there yet, or it is in memory
+        if files.never_ends(path):
+            raise sqlite3.OperationalError("it is a pipe, a socket or a device")

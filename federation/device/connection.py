@@ -23,6 +23,7 @@ from federation.device.records import Pins
 from federation.device.store import PhoneStore
 from federation.protocol import request_signing
 from federation.protocol.credentials import Credential, CredentialError
+from model import files
 
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _MAX_ANSWER = 64 << 20
@@ -150,7 +151,7 @@ class Connection:
             self._enter(round_id, what, request, received)
         if not part.exists():
             raise UnreadableError(f"{self.url} answered with the end of {what} and not its beginning")
-        content = part.read_bytes()
+        content = files.read(part)
         part.unlink()
         return content
 

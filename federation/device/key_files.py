@@ -10,6 +10,7 @@ from federation.device.errors import StoreError
 from federation.protocol.credentials import CREDENTIAL_BYTES, Credential, CredentialError
 from federation.secure_aggregation import DeviceKey
 from federation.secure_aggregation.identity import DEVICE_ID_BYTES
+from model import files
 
 
 def read_or_draw(path: Path) -> DeviceKey:
@@ -21,7 +22,7 @@ def read_or_draw(path: Path) -> DeviceKey:
     """
     if not path.exists():
         write_private(path, _packed(DeviceKey(secrets.token_bytes(DEVICE_ID_BYTES), Ed25519PrivateKey.generate())))
-    return _unpacked(path.read_bytes(), path)
+    return _unpacked(files.read(path), path)
 
 
 def read_pseudonym(path: Path) -> tuple[DeviceKey, Credential] | None:
@@ -33,7 +34,7 @@ def read_pseudonym(path: Path) -> tuple[DeviceKey, Credential] | None:
     """
     if not path.exists():
         return None
-    content = path.read_bytes()
+    content = files.read(path)
     try:
         return _unpacked(content[:-CREDENTIAL_BYTES], path), Credential.from_bytes(content[-CREDENTIAL_BYTES:])
     except CredentialError as error:

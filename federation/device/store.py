@@ -17,6 +17,7 @@ from federation.device.records import SHOWN_COORDINATES, Contribution
 from federation.protocol.credentials import Credential, EnrolmentRequest
 from federation.protocol.model_codec import SharedKind
 from federation.secure_aggregation import DeviceKey
+from model import files
 
 _PSEUDONYM, _NEXT = "pseudonym.key", "next.key"
 
@@ -96,7 +97,7 @@ class PhoneStore(PhoneDatabase):
     def model(self, kind: SharedKind = "model") -> bytes | None:
         """Return the weights of the model that is kept, or the counts, as bytes."""
         try:
-            return (self.folder / f"{kind}.weights").read_bytes()
+            return files.read(self.folder / f"{kind}.weights")
         except FileNotFoundError:
             return None
 
@@ -120,7 +121,7 @@ class PhoneStore(PhoneDatabase):
     def contribution(self) -> Contribution | None:
         """Return what the last update looked like."""
         try:
-            with np.load(self.folder / "contribution.npz", allow_pickle=False) as kept:
+            with np.load(files.regular(self.folder / "contribution.npz"), allow_pickle=False) as kept:
                 return Contribution(
                     int(kept["number"]), kept["delta"], kept["masked"], sent_bytes=int(kept["sent_bytes"])
                 )

@@ -73,7 +73,7 @@ class AuthorityFolder:
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         try:
-            key = (folder / "authority.key").read_bytes()
+            key = files.read(folder / "authority.key")
             self._issuer = Issuer(Ed25519PrivateKey.from_private_bytes(key))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{folder} is no authority's folder: make one with `fedkey enrol init`") from error

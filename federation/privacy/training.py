@@ -267,7 +267,7 @@ class RunRecord:
             AssumptionError: it is not there or damaged.
         """
         try:
-            values = json.loads((directory / PRIVACY_RECORD).read_text())
+            values = json.loads(files.read(directory / PRIVACY_RECORD))
             values["settings"] = PrivateTraining(**values["settings"])
             values["rounds"] = tuple(tuple(clients) for clients in values["rounds"])
             values["buffers"] = Buffers(**values["buffers"])

@@ -17,6 +17,7 @@ from federation.base.files import write_private
 from federation.errors import FederationError
 from federation.protocol.strict import strictly
 from federation.secure_aggregation.identity import SIGNATURE_BYTES, verifies
+from model import files
 from model.engine import Manifest
 from model.engine.exported import MANIFEST, TRUST
 from model.wording import in_words
@@ -184,7 +185,7 @@ class Anchors:
             publisher: who signs.
         """
         content = {
-            "manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+            "manifest_sha256": hashlib.sha256(files.read(manifest)).hexdigest(),
             "server_key": self.server_key.hex(),
             "authority_key": self.authority_key.hex(),
             "enrolment_url": self.enrolment_url,
@@ -209,7 +210,7 @@ class Anchors:
         """
         path = path or folder / TRUST
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+            told = json.loads(files.read(path))
             text, publisher = str(told["trust"]), bytes.fromhex(told["publisher"])
             signature = bytes.fromhex(told["signature"])
             if len(publisher) != _KEY_BYTES or len(signature) != SIGNATURE_BYTES:
@@ -217,7 +218,7 @@ class Anchors:
             if not verifies(publisher, signature, _LABEL + text.encode()):
                 raise TrustError(f"{path} was changed after its publisher signed it: get the app again")
             values = json.loads(text)
-            if values["manifest_sha256"] != hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest():
+            if values["manifest_sha256"] != hashlib.sha256(files.read(folder / MANIFEST)).hexdigest():
                 raise TrustError(f"{path} belongs to another model than that in {folder}: get the app again")
             anchors = cls(
                 vocabulary=manifest.vocabulary,

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from federation.base.files import write_private
 from federation.errors import ConfigError
 from federation.protocol import versions
-from federation.protocol.credentials import CredentialError, Revocations
+from federation.protocol.credentials import MAX_REVOCATIONS_BYTES, CredentialError, Revocations
 from federation.robustness import PieceRows
 from federation.secure_aggregation import Authority
 from federation.server.check_ins import CheckIns
@@ -88,8 +88,8 @@ class Installation:
             ConfigError: a file is missing or damaged.
         """
         try:
-            key, authority = (folder / "server.key").read_bytes(), (folder / "authority.pub").read_bytes()
-            text = (folder / "server.toml").read_text(encoding="utf-8-sig")
+            key, authority = files.read(folder / "server.key"), files.read(folder / "authority.pub")
+            text = files.read_text(folder / "server.toml", "utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{folder} is no server's folder: make one with `fedkey serve`") from error
         if len(key) != _KEY_BYTES or len(authority) != _KEY_BYTES:
@@ -226,7 +226,7 @@ class Installation:
 
         @functools.lru_cache(maxsize=1)
         def read(path: Path, _changed: tuple[int, ...]) -> Revocations:
-            return Revocations.from_signed(path.read_bytes(), self.authority)
+            return Revocations.from_signed(files.read(path, MAX_REVOCATIONS_BYTES), self.authority)
 
         return read
 

@@ -28,6 +28,7 @@ from federation.server.errors import UnknownError
 from federation.server.tables import NoiseStreamRow, RoundRow
 from federation.updates.encoding import PackedEncoding
 from federation.updates.weighted_sum import LevelSum, WeightedSum
+from model import files
 
 RESTORED = "the database was restored from a copy"
 
@@ -143,7 +144,7 @@ def _latest(session: Session) -> NoiseStreamRow | None:
 def _is_behind(latest: NoiseStreamRow, mark: Path) -> bool:
     if not mark.exists():
         return False  # on a machine that has not noised a round yet
-    told = json.loads(mark.read_text())
+    told = json.loads(files.read(mark))
     return (latest.id, latest.rounds) < (told["stream"], told["rounds"])
 
 

@@ -44,7 +44,7 @@ def prepare(
     fresh = settings or ServerSettings(revoked=str(vouching.revocations.resolve()))
     if (folder / _MARK).exists():
         _must_agree(folder, model, settings)
-        if (folder / "authority.pub").read_bytes() != vouching.authority.public_key:
+        if files.read(folder / "authority.pub") != vouching.authority.public_key:
             raise ConfigError(f"{folder} serves devices of another authority than {authority}: give that one's folder")
         installation = Installation.create(folder, fresh, vouching.authority)
         _keep_public_text(folder, public_text, texts_are_given=texts_are_given)
@@ -101,7 +101,7 @@ def _must_agree(folder: Path, model: Path | None, settings: ServerSettings | Non
     path = folder / SETTINGS
     if settings is None or not path.exists():
         return
-    if settings != ServerSettings.from_toml(path.read_text(encoding="utf-8-sig")):
+    if settings != ServerSettings.from_toml(files.read_text(path, "utf-8-sig")):
         raise _contradiction(folder, "its settings in server.toml", "--settings and --set")
 
 
@@ -112,7 +112,7 @@ def _keep_public_text(folder: Path, public_text: Callable[[], Sequence[str]] | N
         if public_text is None:
             raise ConfigError(f"{folder} has no public text for the gate any more: give it with --public-text FILE")
         files.write(path, _lines(public_text()))
-    elif public_text is not None and texts_are_given and _lines(public_text()) != path.read_text(encoding="utf-8"):
+    elif public_text is not None and texts_are_given and _lines(public_text()) != files.read_text(path):
         raise _contradiction(folder, "its public text", "--public-text")
 
 

@@ -16,6 +16,7 @@ from federation.protocol.steps import STEPS, Step
 from federation.rounds.server_optimizers import OptimizerSettings
 from federation.server.round_state import plan_of
 from federation.server.tables import InstanceRow, LogRow, MessageRow, ModelRow, RoundRow
+from model import files
 
 MAX_ENTRIES = 1000
 """In one answer."""
@@ -125,7 +126,7 @@ def set_mark(mark: Path, instance: bytes, round_id: int) -> None:
 def _is_behind(session: Session, instance: bytes, mark: Path) -> bool:
     if not mark.exists():
         return False  # on a machine that has not opened a round yet
-    told = json.loads(mark.read_text())
+    told = json.loads(files.read(mark))
     latest = session.scalar(sql.select(sql.func.max(RoundRow.round_id))) or 0
     return bool(told["instance"] == instance.hex() and latest < told["round"])
 

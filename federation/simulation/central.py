@@ -109,7 +109,7 @@ class _State:
         if self._path is None:
             return 0
         try:
-            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with files.regular(self._path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 described = json.loads(arrays["training"].tobytes())
                 values = [arrays[f"{i}"] for i in range(len(self._variables))]
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):

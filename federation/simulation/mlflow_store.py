@@ -18,6 +18,7 @@ from mlflow.tracking import MlflowClient
 
 from federation.errors import ConfigError
 from federation.server.dashboard.runs import StoredRun
+from model import files
 
 EXPERIMENT = "fedkey"
 _KEY, _ROUNDS = "fedkey.key", "fedkey.rounds"
@@ -53,7 +54,7 @@ class MlflowStore:
             ConfigError: there is no run in the folder, or the store cannot be written.
         """
         run = StoredRun.load(folder)
-        settings = (folder / "config.json").read_bytes()
+        settings = files.read(folder / "config.json")
         key = hashlib.sha256(str(folder.resolve()).encode() + b"\0" + settings).hexdigest()
         with self._sentences():
             there = self._client.search_runs([self._experiment], f"tags.`{_KEY}` = '{key}'")

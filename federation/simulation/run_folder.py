@@ -41,7 +41,7 @@ def claim(directory: Path, config: SimulationConfig, vocabulary: Vocabulary) -> 
     # As JSON has it: lists where there are tuples.
     ours = json.loads(json.dumps({"config": dataclasses.asdict(config), "vocabulary": vocabulary.key}))
     if folders.check(directory, FOLDER):
-        theirs = json.loads((directory / FOLDER.description).read_text(encoding="utf-8"))
+        theirs = json.loads(files.read(directory / FOLDER.description))
         # A setting that an older run did not have yet was at its default.
         before = _merged(json.loads(json.dumps(dataclasses.asdict(SimulationConfig()))), theirs["config"])
         differing = [name for name, value in ours["config"].items() if before.get(name) != value]
@@ -64,7 +64,7 @@ def noise_seed(directory: Path) -> bytes:
     path = directory / "noise_seed"
     if not path.exists():
         files.write(path, secrets.token_bytes(32), private=True)
-    return path.read_bytes()
+    return files.read(path)
 
 
 def _merged(defaults: Any, values: Any) -> Any:

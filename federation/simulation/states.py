@@ -95,7 +95,7 @@ class States:
         return self._folder / f"round-{number:06}.npz"
 
     def _read(self, path: Path) -> Progress:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with files.regular(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             weights = [arrays[name] for name in self._network.layout]
             optimizer, mean = _numbered(arrays, "optimizer"), _numbered(arrays, "mean")
             if _DEFENCE not in arrays:  # of a run that an older version began, which had no defence

@@ -11,6 +11,7 @@ import data
 from federation.simulation.config import SEED
 from fedkey import paths
 from fedkey.cli.values import Whole
+from model import files
 from model.languages import CODES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -80,7 +81,7 @@ def say_left_out(split: data.Split) -> None:
 def of_run(model: Path) -> Chosen | None:
     """Return what the run that made a model was trained on, if its folder says so."""
     try:
-        config = json.loads((model.resolve().parent / "config.json").read_text(encoding="utf-8"))["config"]
+        config = json.loads(files.read(model.resolve().parent / "config.json"))["config"]
         return Chosen(str(config["corpus"]), int(config.get("min_messages", 0)), int(config.get("max_users", 0)))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

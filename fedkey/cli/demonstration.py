@@ -23,7 +23,7 @@ from fedkey import paths
 from fedkey.cli.corpora import say_language, say_left_out
 from fedkey.cli.keyboard import several
 from fedkey.progress import TrainingProgress, megabytes, words_bar
-from model import folders
+from model import files, folders
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTPredictor
 from model.evaluation import Evaluation, gains_table, spread_table, table
@@ -198,6 +198,6 @@ def _strips(suggesters: Mapping[str, Suggester], text: str) -> dict[str, Sequenc
 
 
 def _curve(metrics: Path) -> LearningCurve:
-    with metrics.open(encoding="utf-8") as file:
+    with files.regular(metrics).open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row.get("validation_accuracy")]
     return LearningCurve([int(row["round"]) for row in rows], [100 * float(row["validation_accuracy"]) for row in rows])

@@ -44,7 +44,7 @@ def init(authority: Path) -> None:
 def device(request: Path, out: Path, authority: Path) -> None:
     """Certify the device that wrote the file REQUEST, for the current epoch."""
     check_file(out, "--out", _is_credential)
-    credential = AuthorityFolder(authority).enrol(request.read_bytes())
+    credential = AuthorityFolder(authority).enrol(files.read(request))
     files.write(out, credential.to_bytes())
     click.echo(f"pseudonym {credential.device_id.hex()}, before {_date((credential.epoch + 1) * EPOCH_SECONDS)}: {out}")
 
@@ -91,7 +91,7 @@ def serve(host: str, port: int, authority: Path) -> None:
 
 def _is_credential(path: Path) -> bool:
     try:
-        Credential.from_bytes(path.read_bytes())
+        Credential.from_bytes(files.read(path))
     except CredentialError:
         return False
     return True

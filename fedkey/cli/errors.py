@@ -49,6 +49,8 @@ _REMEDIES = {
     errno.ENOTDIR: "there is a file where a folder is needed: choose another place",
     errno.EROFS: "nothing can be written on this disk: choose another place",
 }
+_LOOP = "Symlink loop from "
+"""How the errors of `Path.resolve` begin."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -102,6 +104,8 @@ def _said(error: BaseException) -> str:
     for kind, say in _BY_KIND:
         if isinstance(error, kind):
             return say(error)
+    if str(error).startswith(_LOOP):
+        return f"{str(error).removeprefix(_LOOP)}: symbolic links lead around in a circle"
     name = type(error)
     if name.__module__.split(".", maxsplit=1)[0] in _OURS:
         return str(error)

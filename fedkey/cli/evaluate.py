@@ -15,7 +15,7 @@ from fedkey.cli.output import JSON, loading_tensorflow, print_json, quietly, say
 from fedkey.cli.places import Place
 from fedkey.cli.values import Real, Whole
 from fedkey.progress import words_bar
-from model import folders
+from model import files, folders
 from model.checkpoint import Checkpoint
 from model.evaluation import Evaluation, compare, spread_table, table
 from model.evaluation.typist import type_messages, typing_table
@@ -124,7 +124,7 @@ def _keep(evaluations: Sequence[Evaluation], out: Path, judged: dict[str, Any]) 
 
 def _check(out: Path, judged: dict[str, Any]) -> None:
     """Refuse a folder that is not ours, or that another evaluation is in."""
-    if folders.check(out, _FOLDER) and json.loads((out / _FOLDER.description).read_text(encoding="utf-8")) != judged:
+    if folders.check(out, _FOLDER) and json.loads(files.read(out / _FOLDER.description)) != judged:
         raise click.ClickException(
             f"{out} holds an evaluation of another model or of other users: choose another folder with --out"
         )

@@ -12,7 +12,7 @@ from fedkey.cli.corpora import chosen, sampling
 from fedkey.cli.output import loading_tensorflow
 from fedkey.cli.places import Place
 from fedkey.cli.values import Whole
-from model import folders
+from model import files, folders
 from model.checkpoint import Checkpoint
 from model.engine import Export
 from model.engine.exported import FOLDER, MANIFEST, TRUST
@@ -102,7 +102,7 @@ def export(
 
 def _signing(key: Path, server: Path) -> "tuple[Ed25519PrivateKey, Installation]":
     """Read who signs, and whose rounds phones are to take part in."""
-    content = key.read_bytes()
+    content = files.read(key)
     if len(content) != _KEY_BYTES:
         raise click.UsageError(f"{key} is no private key: one has {_KEY_BYTES} raw bytes")
     from federation.server.installation import Installation

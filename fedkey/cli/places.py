@@ -1,14 +1,12 @@
 """Files and folders that a person names on the command line."""
 
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
 import click
 
-_OPEN_ALREADY = ("/dev/fd/", "/dev/std", "/proc/")
-"""Where a shell puts pipes that it has opened for the command, as with `<(...)`."""
+from model import files
 
 
 class Place(click.Path):
@@ -30,11 +28,8 @@ class Place(click.Path):
 
 def unusable(place: str | os.PathLike[str]) -> str:
     """Return why no command can use a place, or nothing."""
-    path = os.fspath(place)
     try:
-        mode = Path(path).stat().st_mode
+        endless = files.never_ends(place)
     except (OSError, ValueError):
         return ""  # whoever opens it says what is wrong
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or path == os.devnull or path.startswith(_OPEN_ALREADY):
-        return ""
-    return f"{path} is a pipe, a socket or a device: name a file or a folder"
+    return f"{os.fspath(place)} is a pipe, a socket or a device: name a file or a folder" if endless else ""

@@ -14,6 +14,7 @@ from fedkey.cli.errors import UserErrors
 from fedkey.cli.output import JSON, print_json
 from fedkey.cli.places import Place
 from fedkey.cli.values import DELTA, Real, Whole
+from model import files
 
 if TYPE_CHECKING:
     from federation.privacy.accountant import Account, Sampling
@@ -146,7 +147,7 @@ def _of_plan(
     from federation.privacy.zcdp import round_rho
     from federation.protocol.plan import PLAN_BYTES, Mechanism, RoundPlan
 
-    plan = RoundPlan.from_bytes(plan_file.read_bytes()[:PLAN_BYTES])
+    plan = RoundPlan.from_bytes(files.read(plan_file)[:PLAN_BYTES])
     rho = round_rho(NoiseScale.of(plan))
     account = Account.of_phone(
         rho * participation.max_participations,

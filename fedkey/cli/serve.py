@@ -22,6 +22,7 @@ from federation.server.settings import ServerSettings
 from fedkey import paths
 from fedkey.cli.places import Place
 from fedkey.cli.values import Whole
+from model import files
 from model.engine import Export
 
 _GATE_MESSAGES = 2000
@@ -146,7 +147,7 @@ def coordinate(
     logs.to_stderr()
     installation = Installation.load(folder)
     export = installation.export
-    texts = (folder / PUBLIC_TEXT).read_text(encoding="utf-8").splitlines()
+    texts = files.read_text(folder / PUBLIC_TEXT).splitlines()
     gate = PublicTextGate(export, texts, installation.settings.max_relative_gate_loss)
     sizes = simulated_cohort, simulated_counting or simulated_cohort
     with _simulated_clients(installation, export, sizes, corpus) as clients:

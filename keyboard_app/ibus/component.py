@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 
 from federation.base.files import write_private
 from keyboard_app.ibus.bindings import IBusError
+from model import files
 
 NAME = "org.fedkey.IBus"
 ENGINE = "fedkey"
@@ -95,7 +96,7 @@ class Component:
     def _check(self) -> None:
         for path in (self.description, self.variable):
             try:
-                if path.exists() and _MARK not in path.read_text(errors="replace"):
+                if path.exists() and _MARK not in files.read(path).decode(errors="replace"):
                     raise IBusError(f"{path} was not written by fedkey: move it away first")
             except OSError as error:
                 raise IBusError(f"{path} cannot be read: {error.strerror}") from error

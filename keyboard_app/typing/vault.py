@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from federation.base.files import write_private
 from federation.base.sqlite import Database
+from model import files
 
 KEY_BYTES = 32
 MAX_BYTES = 64 << 20
@@ -88,8 +89,10 @@ class FileKeyStore:
     def load(self) -> Sequence[bytes]:
         """See `KeyStore.load`."""
         try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
+            data = files.read(self._path)
+        except FileNotFoundError as error:
+            if self._path.is_symlink():  # to a disk that is away: another key would take its place
+                raise VaultError(f"the key in {self._path} cannot be read: the link leads nowhere") from error
             return ()
         except OSError as error:
             raise VaultError(f"the key in {self._path} cannot be read: {error.strerror}") from error

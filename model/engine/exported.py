@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
-from model import folders
+from model import files, folders
 from model.engine.interface import ExportError, Predictor, Trainer
 from model.engine.numpy_engine import NumPyPredictor, NumPyTrainer
 from model.layout import NetworkConfig
@@ -112,8 +112,12 @@ class Manifest:
 
 def file_description(path: Path) -> FileDescription:
     """Describe a file as it is."""
-    content = path.read_bytes()
+    content = files.read(path)
     return FileDescription(hashlib.sha256(content).hexdigest(), len(content))
+
+
+def _is_as(path: Path, expected: FileDescription) -> bool:
+    return path.stat().st_size == expected.size_bytes and file_description(path) == expected
 
 
 @dataclass(frozen=True)
@@ -147,13 +151,13 @@ class Export:
         """
         engine = engine or Engine.installed()
         try:
-            manifest = Manifest.from_json(json.loads((directory / MANIFEST).read_text()))
+            manifest = Manifest.from_json(json.loads(files.read(directory / MANIFEST)))
         except DAMAGE as error:
             raise ExportError(f"no usable model in {directory}: write one with `fedkey export`{why(error)}") from error
         optional = [name for name in _OPTIONAL_FILES if name in manifest.files or (directory / name).exists()]
         for name in (engine.training, engine.inference, *VOCABULARY_FILES, *optional):
             expected, path = manifest.files.get(name), directory / name
-            if expected is None or not path.is_file() or file_description(path) != expected:
+            if expected is None or not (path.is_file() and _is_as(path, expected)):
                 raise ExportError(f"{path} is missing or not as the manifest says: download or export the model again")
         if engine is Engine.LITERT:
             from model.engine import litert_engine  # noqa: PLC0415 - not every phone has it
@@ -174,7 +178,7 @@ class Export:
 
     def predictor(self) -> Predictor:
         """Return the frozen network."""
-        file, network = (self.directory / self.engine.inference).read_bytes(), self.manifest.network
+        file, network = files.read(self.directory / self.engine.inference), self.manifest.network
         if self.engine is Engine.LITERT:
             from model.engine.litert_engine import LiteRTPredictor  # noqa: PLC0415 - likewise
 
@@ -183,7 +187,7 @@ class Export:
 
     def trainer(self) -> Trainer:
         """Return the network that learns."""
-        file, network = (self.directory / self.engine.training).read_bytes(), self.manifest.network
+        file, network = files.read(self.directory / self.engine.training), self.manifest.network
         if self.engine is Engine.LITERT:
             from model.engine.litert_engine import LiteRTTrainer  # noqa: PLC0415 - likewise
 

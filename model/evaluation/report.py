@@ -28,7 +28,7 @@ _MARK = '<meta name="generator" content="fedkey demo">'
 
 def is_report(path: Path) -> bool:
     """Return whether a file is a page that `write` wrote."""
-    with path.open("rb") as file:
+    with files.regular(path).open("rb") as file:
         return _MARK.encode() in file.read(1000)
 
 

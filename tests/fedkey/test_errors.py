@@ -230,6 +230,13 @@ def test_every_error_is_one_line(error: Exception) -> None:
     assert "\n" not in sentence(error)
 
 
+def test_links_that_lead_around_in_a_circle_are_a_persons_error(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(RuntimeError) as raised:
+        (tmp_path / "loop" / "below").resolve()
+    assert sentence(raised.value) == f"'{tmp_path / 'loop' / 'below'}': symbolic links lead around in a circle"
+
+
 def test_a_server_whose_database_is_away_is_one_sentence(places: dict[str, Path]) -> None:
     for words in (("rounds", "list"), ("models", "list"), ("models", "show", "1"), ("rounds", "show", "1")):
         said_in_one_sentence(runs(*words, "--folder", str(places["closed"])))

@@ -11,6 +11,7 @@ from keyboard_app import moving
 from keyboard_app.editor.editor import FieldKind
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
+from tests.wrong_files import WRONG, put
 
 PASSPHRASE = "correct horse battery"
 SEALED = moving.seal({"a": 1}, {"b": b"\x00\xff"}, PASSPHRASE)
@@ -124,3 +125,26 @@ def test_what_is_copied_is_remembered_of_ordinary_fields_only(
     one.delete_everything()
     assert one.session.clipboard.entries == ()
     one.close()
+
+
+def test_what_is_in_the_place_of_a_copy_or_of_words_is_refused(tmp_path: Path) -> None:
+    """And the phone goes on with what it has."""
+    new = phone(tmp_path, "bea")
+    assert new.settle()
+    (tmp_path / "words").write_text("zanzibar\n")
+    assert new.import_words(tmp_path / "words") == 1
+    assert new.settle()
+    new.wipe()
+    assert new.settle()
+    for number, wrong in enumerate(WRONG):
+        file = tmp_path / f"copy {number}"
+        file.write_bytes(SEALED)
+        put(wrong, file)
+        with pytest.raises((OSError, ValueError), match=r"no copy|passphrase|folder|device|loop|levels|No such|larger"):
+            new.read_copy(file, PASSPHRASE)
+        if wrong == "empty":
+            continue  # no words, and no harm
+        with pytest.raises((OSError, ValueError), match=r"no text|words|folder|device|loop|levels|No such|larger"):
+            new.import_words(file)
+    assert new.status().logged == (0, 0)
+    new.close()

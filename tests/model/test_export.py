@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from model.export import export
 from model.litert_files import inference_file, relative_perplexity
 from model.vocabulary import VOCABULARY_FILES
 from tests.model.engines import small_checkpoint
+from tests.wrong_files import WRONG, put, said
 
 FILES = {name for engine in Engine for name in (engine.training, engine.inference)} | set(VOCABULARY_FILES)
 
@@ -62,6 +64,16 @@ def test_a_damaged_export_is_refused(copy: Path, engine: Engine, part: str, dama
         path.write_bytes(content[:-1] if damage == "truncated" else bytes([content[0] ^ 1]) + content[1:])
     with pytest.raises(ExportError, match=f"{name} is missing or not as the manifest says"):
         Export.load(copy, engine)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_in_the_place_of_a_file_is_refused(exported: Export, tmp_path: Path, wrong: str) -> None:
+    engine = Engine.NUMPY
+    for name in (MANIFEST, engine.training, engine.inference, *VOCABULARY_FILES):
+        folder = tmp_path / name
+        shutil.copytree(exported.directory, folder)
+        put(wrong, folder / name)
+        assert "export" in said(lambda folder=folder: Export.load(folder, engine))  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("engine", Engine)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from model import files
+from tests.wrong_files import WRONG, said
 
 KILLED = """
 import os, sys
@@ -100,3 +101,28 @@ def test_content_reaches_the_disk_before_its_name_and_then_the_name(
     (first, there), (second, named) = synced
     assert (first.parent, there) == (tmp_path, False)
     assert (second, named) == (tmp_path, True)
+
+
+@pytest.mark.parametrize("wrong", sorted(set(WRONG) - {"no text", "cut off", "empty"}))
+def test_what_is_no_file_or_larger_than_any_is_not_read(tmp_path: Path, wrong: str) -> None:
+    WRONG[wrong](tmp_path / "file", b"")
+    for read in (files.read, files.read_text):
+        said(lambda read=read: read(tmp_path / "file"))  # type: ignore[misc]
+
+
+def test_a_file_is_read_up_to_its_limit_and_so_is_what_a_shell_has_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"\xef\xbb\xbfone\r\ntwo")
+    assert files.read(tmp_path / "file", 11) == b"\xef\xbb\xbfone\r\ntwo"
+    assert files.read_text(tmp_path / "file", "utf-8-sig") == "one\ntwo"
+    with pytest.raises(OSError, match="larger than 10 bytes"):
+        files.read(tmp_path / "file", 10)
+    for limit, whole in ((5, True), (4, False)):
+        reading, writing = os.pipe()
+        os.write(writing, b"piped")
+        os.close(writing)
+        if whole:
+            assert files.read(Path(f"/dev/fd/{reading}"), limit) == b"piped"
+        else:
+            with pytest.raises(OSError, match="larger than 4 bytes"):
+                files.read(Path(f"/dev/fd/{reading}"), limit)
+        os.close(reading)

@@ -10,6 +10,7 @@ from typing import Any
 
 from federation.errors import ConfigError, FederationError
 from federation.privacy.training import PRIVACY_RECORD, RunRecord
+from model import files
 
 _CHARTS = (
     ("validation_loss", "loss on later messages, nats"),
@@ -46,9 +47,9 @@ class StoredRun:
             ConfigError: there is none in the folder.
         """
         try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]
+            config = json.loads(files.read(folder / "config.json"))["config"]
             path = folder / "metrics.csv"
-            rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+            rows = list(csv.DictReader(files.read_text(path).splitlines())) if path.exists() else []
             figures = [{name: float(value) for name, value in row.items() if value not in {"", None}} for row in rows]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigError(f"there is no run in {folder}: give a folder that `fedkey simulate` wrote") from error

@@ -11,6 +11,7 @@ from flask import Flask, Response, abort, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from federation.base.files import write_private
+from model import files
 
 COOKIE = "fedkey_dashboard"
 TOKEN_FILE = "dashboard.token"  # noqa: S105 - a name
@@ -37,7 +38,7 @@ class Access:
         path = folder / TOKEN_FILE
         if not path.exists():
             write_private(path, secrets.token_urlsafe(24).encode())
-        return cls(path.read_text(encoding="ascii").strip())
+        return cls(files.read_text(path, "ascii").strip())
 
     @property
     def session(self) -> str:
