@@ -68,7 +68,9 @@ def _server(folder: Path) -> None:
     authority = AuthorityFolder.create(folder / "authority")
     settings = ServerSettings(revoked=str(folder / "authority/revoked.list"))
     (folder / "server").mkdir()
-    Installation.create(folder / "server", settings, authority.authority).database.migrate()
+    database = Installation.create(folder / "server", settings, authority.authority).database
+    database.migrate()
+    database.close()  # so that all of it is in one file
 
 
 def _model(folder: Path) -> None:
@@ -159,10 +161,7 @@ FOLDERS = {
         ["empty typing.sqlite", "a link to nothing typing.sqlite"],
     ),
     "a corpus of files": Folder(
-        _corpus,
-        lambda folder: description.load(folder / "all.toml", data.load),
-        ["said.jsonl", "all.toml"],
-        ["empty said.jsonl"],
+        _corpus, lambda folder: description.load(folder / "all.toml", data.load), ["said.jsonl", "all.toml"]
     ),
     "settings": Folder(
         _corpus, lambda folder: read_settings(folder / "settings.toml"), ["settings.toml"], ["empty settings.toml"]
