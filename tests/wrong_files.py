@@ -24,9 +24,14 @@ WRONG: dict[str, Wrong] = {
     "a link to nothing": lambda path, _: path.symlink_to("nothing"),
     "huge": lambda path, _: (path.touch(), os.truncate(path, _HUGE)),
     "no text": lambda path, _: path.write_bytes(bytes(range(256)) * 4),
-    "cut off": lambda path, content: path.write_bytes(content[: len(content) // 2]),
+    "cut off": lambda path, content: path.write_bytes(_cut(content)),
     "empty": lambda path, _: path.touch(),
 }
+
+
+def _cut(content: bytes) -> bytes:
+    """Return half of it, or all before the end of a string of TOML: between two lines it would only be shorter."""
+    return content[: content.rfind(b'= "') + 3 if b'= "' in content else len(content) // 2]
 
 
 def put(wrong: str, path: Path) -> None:
