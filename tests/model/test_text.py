@@ -111,6 +111,35 @@ def test_words_jumbled_between_small_letters_and_capitals_are_codes(secret: str)
 
 
 @pytest.mark.parametrize(
+    "secret",
+    [
+        "ABCD-1234-EFGH", "abcd-1234-efgh", "xoxb-2345-abc", "1234-ABCD-EFGH", "ABCD-EFGH-5678", "QWER-TZUI-4711-ASDF",
+        "sk-live-83746", "KJHG-083-LKJ", "de-4477-muster", "tan-992881-mira", "Ñandú-5521-Ära", "ABC-12345-DEF-67890",
+        "vpn-4410-haus", "login-775-anna", "9931-kater-mond", "kater-9931-mond", "key-000-zulu", "zulu-key-0815",
+        "WLAN-7731-HEIM-GAST", "PUK-83726154-sim",
+    ],
+)  # fmt: skip
+def test_words_joined_with_a_long_number_are_codes_as_a_whole(secret: str) -> None:
+    for text in (secret, f"it is {secret}.", f"({secret})", f"{secret}, ok?"):
+        found = [token.symbol for token in tokenise(text)]
+        assert NUMBER in found, text
+        assert not {part for part in secret.lower().split("-") if part.isalpha()} & set(found), text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "covid-19-test", "summer-2024-sale", "vision-2030-plan", "state-of-the-art", "mother-in-law", "catch-22",
+        "area-51", "up-to-date", "fifty-fifty", "jean-paul", "s-bahn-linie", "12-november-2024",
+        "class-of-1999", "route-66-trip", "rendez-vous", "porte-monnaie", "arc-en-ciel", "well-known", "x-ray",
+    ],
+)  # fmt: skip
+def test_joined_words_without_a_long_number_are_words(text: str) -> None:
+    words = [token.symbol for token in tokenise(f"see {text} now")]
+    assert {part for part in text.split("-") if part.isalpha()} <= set(words)
+
+
+@pytest.mark.parametrize(
     "word",
     [
         "YouTube", "McKenna", "iPhone", "OpenBSD", "WiFi", "JavaScript", "LaTeX", "PhD", "TVs", "MacDonald", "LinkedIn",
