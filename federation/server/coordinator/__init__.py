@@ -21,12 +21,15 @@ from federation.server.coordinator.lease import Lease
 from federation.server.coordinator.opening import Opening
 from federation.server.counting import Counting
 from federation.server.defence import Defence, Probe
+from federation.server.errors import UnknownError
 from federation.server.models import Gate, Models
 from federation.server.queries import active
 from federation.server.retention import Retention
+from federation.server.round_state import RoundState
 from federation.server.session_events import pseudonyms
 from federation.server.settings import RoundSettings
 from federation.server.store import Blobs, Database
+from federation.server.tables import RoundRow
 
 __all__ = ["Coordinator", "SimulatedClients"]
 
@@ -128,10 +131,20 @@ class Coordinator:
         if not state.is_over(self._clock()):
             return False
         if state.step is Step.UNMASK and state.going_on:
-            self._finishing.finish(row, state)
+            self._finish(row, state)
         else:
             self._closing.close(row.round_id, state.step)
         return True
+
+    def _finish(self, row: RoundRow, state: RoundState) -> None:
+        """Finish a round, or find that what it was made of is gone, since another coordinator has finished it."""
+        try:
+            self._finishing.finish(row, state)
+        except UnknownError:
+            with self._database.read() as session:
+                running = active(session)
+            if running is not None and running.round_id == row.round_id:
+                raise
 
     def _sweep(self) -> None:
         """Remove masked vectors of rounds that are over, also those that a killed process or a late phone left."""

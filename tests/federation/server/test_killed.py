@@ -9,6 +9,8 @@ import pytest
 import sqlalchemy as sql
 
 from federation.protocol.steps import STEPS, Step
+from federation.rounds.server_optimizers import ServerState
+from federation.server.errors import UnknownError
 from federation.server.phases import Ended
 from federation.server.settings import RoundSettings
 from federation.server.tables import EventRow, MessageRow, RoundRow
@@ -144,3 +146,34 @@ def test_on_a_full_disk_nothing_is_accepted_and_nothing_is_lost(place: Place) ->
             assert len(place.server.models.versions()) == 1
         assert place.run(coordinate, 0)
     place.check_model()
+
+
+def test_a_coordinator_finds_what_a_round_was_made_of_gone_once_another_has_finished_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path, f"sqlite:///{tmp_path / 'server.sqlite'}")
+    round_id = gather(place.server, place.clock, place.phones)
+    for step in STEPS:
+        for phone in place.phones:
+            phone.take(place.server, round_id, step)
+        if step is not Step.UNMASK:
+            assert place.server.coordinator.tick()
+
+    def gone(_: int) -> ServerState:
+        raise UnknownError("its weights are no longer kept")
+
+    def finished_meanwhile(version: int) -> ServerState:
+        with monkeypatch.context() as patch:
+            patch.setattr(place.server.models, "state", read)
+            assert place.server.coordinator._advance()
+        return gone(version)
+
+    read = place.server.models.state
+    monkeypatch.setattr(place.server.models, "state", gone)
+    with pytest.raises(UnknownError, match="no longer kept"):  # nobody has finished it
+        place.server.coordinator.tick()
+    monkeypatch.setattr(place.server.models, "state", finished_meanwhile)
+    assert place.server.coordinator.tick()
+    monkeypatch.undo()
+    place.check_model()
+    place.server.database.close()
