@@ -37,7 +37,8 @@ class Points:
         self._write = server.database.write
         self._write_file = files.write
         server.database.write = self._watched_write  # type: ignore[method-assign]
-        files.write = self._watched_file
+        if last:  # half a file is shown there, which no process beside this one may see
+            files.write = self._watched_file
 
     def point(self) -> None:
         self._left -= 1
