@@ -131,7 +131,7 @@ class Process:
                 self.kill()
 
 
-def until(holds: Callable[[], bool], seconds: float) -> None:
+def until(holds: Callable[[], object], seconds: float) -> None:
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends, "it took too long"

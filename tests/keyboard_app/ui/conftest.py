@@ -1,6 +1,7 @@
 """A window painted into memory, fingers, and a clock that moves when it is told to."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import keyboard_app.ui.window as own_window
 from keyboard_app.editor.keys import Action, Layer, page
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
+from keyboard_app.status import Snapshot
 from keyboard_app.ui.app import Phones
 from keyboard_app.ui.phone_view import PhoneView
 from model.checkpoint import Checkpoint
@@ -235,6 +237,15 @@ def phone(screen: Screen, model: Path, tmp_path: Path) -> Iterator[Phone]:
     phone = Phone(Profile.named("ada", tmp_path), model=model, monotonic=lambda: screen.now)
     yield phone
     phone.close()
+
+
+def show_rounds(phone: Phone, change: Callable[[Snapshot], Snapshot]) -> None:
+    """Have a phone without a server show other rounds; its thread has said what it says of itself before."""
+    ends = time.monotonic() + 60
+    while phone._rounds.snapshot.activity == "Waiting":
+        assert time.monotonic() < ends, "the thread of the rounds did not begin"
+        time.sleep(0.005)
+    phone._rounds._snapshot = change(phone._rounds.snapshot)
 
 
 @pytest.fixture

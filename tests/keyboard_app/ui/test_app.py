@@ -16,7 +16,7 @@ from keyboard_app.self_typing import SelfTyping
 from keyboard_app.status import Outcome, RoundEntry
 from keyboard_app.ui.app import Phones, several_size
 from keyboard_app.ui.screenshots import write_png
-from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen
+from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen, show_rounds
 
 pytestmark = pytest.mark.slow  # needs OpenGL
 
@@ -65,7 +65,7 @@ def test_a_physical_keyboard_types_on_the_phone_that_was_touched(
 def test_the_dashboard_counts_rounds_once_and_bytes_of_all(screen: Screen, phones: list[Phone], root: Phones) -> None:
     joined = RoundEntry(7, 0.0, Outcome.JOINED, "This phone took part.", bytes_up=600_000, accuracy=0.25)
     for phone in phones[:2]:
-        phone._rounds._snapshot = replace(phone._rounds.snapshot, rounds=(joined,), activity="Training for round 8")
+        show_rounds(phone, lambda shown: replace(shown, rounds=(joined,), activity="Training for round 8"))
     root.dashboard.refresh()
     screen.frames(3)
     shown = screen.texts().splitlines()

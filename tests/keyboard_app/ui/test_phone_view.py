@@ -17,7 +17,7 @@ from keyboard_app.ui.field import width_of
 from keyboard_app.ui.pages import PAGES
 from keyboard_app.ui.theme import PALETTES
 from keyboard_app.ui.typing_screen import TypingScreen
-from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen
+from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen, show_rounds
 
 pytestmark = pytest.mark.slow  # needs OpenGL
 
@@ -480,7 +480,7 @@ def test_a_round_that_counted_says_what_was_counted_and_what_left(screen: Screen
     )
     counted = replace(trained, round_id=2, reason="It counted.", counted=(203, 620_847))
     voted = replace(trained, round_id=3, reason="It voted.", voted=(7, 73_569))
-    phone._rounds._snapshot = replace(phone._rounds.snapshot, rounds=(voted, counted, trained))
+    show_rounds(phone, lambda shown: replace(shown, rounds=(voted, counted, trained)))
     hand.open("leaves")
     shown = screen.texts().splitlines()
     assert shown.count("Your counts") == shown.count("Your votes") == shown.count("Your update") == 1

@@ -14,7 +14,7 @@ from keyboard_app.profile import Profile
 from keyboard_app.status import BudgetStatus, Outcome, RoundEntry, Snapshot
 from keyboard_app.typing.vault import VaultFullError
 from keyboard_app.ui.window import has_display
-from tests.keyboard_app.ui.conftest import Hand, Screen
+from tests.keyboard_app.ui.conftest import Hand, Screen, show_rounds
 
 pytestmark = pytest.mark.slow  # needs OpenGL
 
@@ -39,7 +39,7 @@ def rounds(*entries: RoundEntry, spent: float = 0.0, limit: float = math.inf, **
         budget = BudgetStatus(spent, limit, 1e-10, len(entries), 100)
         said = {"activity": "Waiting", "problem": ""} | told
         unreachable = said.pop("unreachable", "")
-        phone._rounds._snapshot = Snapshot(**said, rounds=entries, budget=budget, unreachable=unreachable)
+        show_rounds(phone, lambda _: Snapshot(**said, rounds=entries, budget=budget, unreachable=unreachable))
 
     return arrange
 
