@@ -27,6 +27,10 @@ APP = tuple(
 )
 """The app's, with its rounds; its window has slow tests of its own, training is held to TensorFlow."""
 
+WINDOW = "tests/keyboard_app/ui"
+PICTURES = f"{WINDOW}/test_window.py::test_three_phones_and_a_server_make_pictures_of_every_screen"
+"""Draws what other tests of the window look at, with a server's processes for minutes."""
+
 WITHOUT_KIVY = tuple(
     f"tests/keyboard_app/{each}"
     for each in ("editor", "typing", "test_beginning.py", "test_deletion.py", "test_json_lines.py", "test_moving.py")
@@ -39,12 +43,16 @@ def required() -> Sequence[str]:
     return [each for each in listed("requirements") if each.partition("==")[0] in names]
 
 
-def run_suite(python: Path, folder: Path, app: Sequence[str], *options: str, site: Path | None = None) -> None:
-    paths = [
+def computed(app: Sequence[str]) -> Sequence[str]:
+    """Return the paths of all tests of what a phone computes, and of these of the app."""
+    return (
         *(f"tests/federation/{each}" for each in FEDERATION),
         *(f"tests/model/test_{each}.py" for each in MODEL),
         *app,
-    ]
+    )
+
+
+def run_suite(python: Path, folder: Path, paths: Sequence[str], *options: str, site: Path | None = None) -> None:
     common = ("-n", "2", "-q", "-p", "no:cacheprovider", "--basetemp", folder / "temporary")
     same = ("--hypothesis-profile", "repeatable")  # versions are tried, not new examples
     done = subprocess.run(
@@ -58,9 +66,18 @@ def run_suite(python: Path, folder: Path, app: Sequence[str], *options: str, sit
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
-def test_the_phones_suite_passes_with_the_versions_of_the_recipes(tmp_path: Path) -> None:
-    python = recipes.exact(tmp_path / "python", required())
-    run_suite(python, tmp_path, APP)
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a Python with the recipes' versions."""
+    return recipes.exact(tmp_path_factory.mktemp("recipes") / "python", required())
+
+
+def test_the_phones_suite_passes_with_the_versions_of_the_recipes(exact: Path, tmp_path: Path) -> None:
+    run_suite(exact, tmp_path, computed(APP))
+
+
+def test_the_window_passes_with_the_versions_of_the_recipes(exact: Path, tmp_path: Path) -> None:
+    run_suite(exact, tmp_path, [WINDOW], "-m", "slow", "--deselect", PICTURES)
 
 
 def test_the_phones_suite_passes_with_the_python_of_the_recipes(tmp_path: Path) -> None:
@@ -70,4 +87,4 @@ def test_the_phones_suite_passes_with_the_python_of_the_recipes(tmp_path: Path) 
     assert f"python3=={recipes.PYTHON}." in ",".join(listed("requirements"))
     assert version.startswith(f"Python {recipes.PYTHON}.")
     options = ("-W", "ignore:unclosed database:ResourceWarning")
-    run_suite(python, tmp_path, WITHOUT_KIVY, *options, site=tmp_path / "site")
+    run_suite(python, tmp_path, computed(WITHOUT_KIVY), *options, site=tmp_path / "site")
