@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.results import Figure, write
 from federation.simulation.ablation import BOTH, COUNTED, PUBLIC, TRAINED
 from federation.simulation.run_folder import JUDGED
-from model.evaluation import SHOWN, Evaluation, compare
+from model.evaluation import CHANGE_QUANTILES, SHOWN, Evaluation, compare
 
 POOLED = "5-gram central"
 
@@ -58,8 +58,12 @@ def _figures(rows: list[Evaluation]) -> list[Figure]:
             Figure(f"demo_over_pooled_5gram_{metric}_points", over.difference, "points"),
             Figure(f"demo_over_pooled_5gram_{metric}_standard_error", over.standard_error, "points"),
         ]
-    harmed = compare(public, by_name[BOTH]).harmed
-    figures.append(Figure("demo_users_harmed_percent", 100 * harmed, "% of users, against the public mixture, top-1"))
+    found = compare(public, by_name[BOTH])
+    for share, name in ((found.helped, "helped"), (found.harmed, "harmed")):
+        told = "% of users, against the public mixture, top-1"
+        figures.append(Figure(f"demo_users_{name}_percent", 100 * share, told))
+    for percent, change in zip(CHANGE_QUANTILES, found.quantiles, strict=True):
+        figures.append(Figure(f"demo_gain_top1_user_q{percent}", change, "points over the public mixture, of a user"))
     figures.append(Figure("demo_users", len(public.users), "held-out users"))
     return figures
 

@@ -35,7 +35,7 @@ from model import public_start
 from model.batches import Rows, targets_in
 from model.checkpoint import Checkpoint
 from model.counts import CountedNgram, NgramList
-from model.evaluation import SHOWN, Evaluation, compare, table
+from model.evaluation import CHANGE_QUANTILES, SHOWN, Evaluation, compare, table
 from model.evaluation.plot import plot_learning
 from model.mixture import Mixture
 
@@ -222,7 +222,14 @@ def _report(corpus: str, rows: dict[str, Evaluation], ground: Ground, every: int
                     Figure(f"{label}_standard_error", found.standard_error, "points"),
                 ]
                 if metric == "top1":
-                    figures.append(Figure(f"{label}_users_harmed_percent", 100 * found.harmed, "%"))
+                    figures += [
+                        Figure(f"{label}_users_helped_percent", 100 * found.helped, "%"),
+                        Figure(f"{label}_users_harmed_percent", 100 * found.harmed, "%"),
+                    ]
+                    figures += [
+                        Figure(f"{label}_user_q{percent}", change, "points, of a user")
+                        for percent, change in zip(CHANGE_QUANTILES, found.quantiles, strict=True)
+                    ]
     words = float(pooled.counts["words"].sum())
     figures += [
         Figure(

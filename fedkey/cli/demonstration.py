@@ -26,7 +26,7 @@ from fedkey.progress import TrainingProgress, megabytes, words_bar
 from model import files, folders
 from model.checkpoint import Checkpoint
 from model.engine.litert_engine import LiteRTPredictor
-from model.evaluation import Evaluation, gains_table, spread_table, table
+from model.evaluation import Evaluation, changes_table, gains_table, spread_table, table
 from model.evaluation.report import LearningCurve, write
 from model.export import export
 from model.litert_files import inference_file
@@ -146,6 +146,7 @@ def _evaluated(
         f"\nwords of {len(evaluator.users)} held-out users:\n{table(evaluations)}\n\n{spread_table(evaluations)}"
     )
     click.echo(f"\nwhat phones that keep their text add to public text:\n{gains_table(public, learned)}")
+    click.echo(f"\n{changes_table(public, learned)}")
     return evaluations, (public, learned)
 
 

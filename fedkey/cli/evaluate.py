@@ -15,9 +15,9 @@ from fedkey.cli.output import JSON, loading_tensorflow, print_json, quietly, say
 from fedkey.cli.places import Place
 from fedkey.cli.values import Real, Whole
 from fedkey.progress import words_bar
-from model import files, folders
+from model import files, folders, public_start
 from model.checkpoint import Checkpoint
-from model.evaluation import Evaluation, compare, spread_table, table
+from model.evaluation import Evaluation, changes_table, compare, spread_table, table
 from model.evaluation.typist import type_messages, typing_table
 from model.languages import language as language_of
 from model.languages.detection import detect, warning
@@ -36,8 +36,9 @@ _FOLDER = folders.Kind(
 @speaking
 @click.option(
     "--against",
-    type=click.Choice(["ngram"]),
-    help="Also evaluate two 5-grams: one of the public users' text, one of all clients' text.",
+    type=click.Choice(["ngram", "public"]),
+    help="Also evaluate two 5-grams, one of the public users' text and one of all clients' text; or the public model "
+    "that ships with fedkey.",
 )
 @click.option("--part", type=click.Choice(["held_out", "validation", "test"]), default="held_out", show_default=True)
 @click.option("--users", type=Whole(min=1), help="Number of users to evaluate; all if not given.")
@@ -98,6 +99,8 @@ def evaluate(
         evaluations = [evaluator.network(checkpoint, name=name)]
         if against == "ngram":
             evaluations += [evaluator.ngram("seed"), evaluator.ngram("central")]
+        if against == "public":
+            evaluations.append(evaluator.network(public_start.load("small"), name="public mixture"))
     _keep(evaluations, out, judged)
     if as_json:
         print_json([json.loads(each.to_json()) for each in evaluations])
@@ -108,7 +111,7 @@ def evaluate(
         click.echo(
             f"{evaluations[0].name} against {base.name}: top-1 {found.difference:+.2f} points "
             f"(standard error {found.standard_error:.2f}); {100 * found.helped:.0f} % of users helped, "
-            f"{100 * found.harmed:.0f} % harmed"
+            f"{100 * found.harmed:.0f} % harmed\n{changes_table(base, evaluations[:1])}\n"
         )
     say(f"written: {out}")
 

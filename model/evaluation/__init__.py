@@ -5,6 +5,7 @@ Figures are drawn by `model.evaluation.plot`, which alone needs matplotlib.
 
 from model.evaluation.evaluate import evaluate
 from model.evaluation.metrics import (
+    CHANGE_QUANTILES,
     COUNTS,
     METRICS,
     QUANTILES,
@@ -12,6 +13,7 @@ from model.evaluation.metrics import (
     Comparison,
     Evaluation,
     Metric,
+    changes_table,
     compare,
     gains_table,
     spread_table,
@@ -24,6 +26,7 @@ from model.evaluation.word_model import MessageScores, WordModel
 
 __all__ = [
     "ACCURACY_BINS",
+    "CHANGE_QUANTILES",
     "COUNTS",
     "METRICS",
     "QUANTILES",
@@ -37,6 +40,7 @@ __all__ = [
     "Spread",
     "Totals",
     "WordModel",
+    "changes_table",
     "compare",
     "evaluate",
     "gains_table",

@@ -34,6 +34,9 @@ SHOWN = ("top1", "top3", "ksr")
 QUANTILES = (5, 25, 50, 75, 95)
 """Percent of users."""
 
+CHANGE_QUANTILES = (10, 25, 50, 75, 90)
+"""Percent of users, of how a metric changes from one model to another: who loses, and how much, beside who gains."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -117,10 +120,7 @@ class Evaluation:
     def quantiles(self, metric: str) -> tuple[float, ...]:
         """Return the metric at the QUANTILES of users that have one; NaN if no user has."""
         values = self.per_user(metric)
-        values = values[~np.isnan(values)]
-        if not len(values):
-            return (math.nan,) * len(QUANTILES)
-        return tuple(np.percentile(values, QUANTILES).tolist())
+        return _percentiles(values[~np.isnan(values)], QUANTILES)
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """Return, for each metric, its value, standard error and user quantiles as plain numbers; None for a NaN."""
@@ -185,12 +185,15 @@ class Comparison(NamedTuple):
         standard_error: of the difference.
         helped: share of users for whom the metric is better by more than the margin.
         harmed: share for whom it is worse by more.
+        quantiles: each user's own change, other minus base, at the CHANGE_QUANTILES of users that have one; NaN if none
+            has. Users count alike here, however much they typed.
     """
 
     difference: float
     standard_error: float
     helped: float
     harmed: float
+    quantiles: tuple[float, ...]
 
 
 def compare(base: Evaluation, other: Evaluation, metric: str = "top1", *, margin: float = 0.0) -> Comparison:
@@ -209,13 +212,15 @@ def compare(base: Evaluation, other: Evaluation, metric: str = "top1", *, margin
     """
     if base.users != other.users or not np.array_equal(base.counts["characters"], other.counts["characters"]):
         raise ValueError("evaluations of different messages cannot be paired: evaluate both on the same corpus")
-    gain = other.per_user(metric) - base.per_user(metric)
-    gain = gain[~np.isnan(gain)] * (-1 if METRICS[metric].lower_is_better else 1)
+    change = other.per_user(metric) - base.per_user(metric)
+    change = change[~np.isnan(change)]
+    gain = change * (-1 if METRICS[metric].lower_is_better else 1)
     return Comparison(
         difference=other.value(metric) - base.value(metric),
         standard_error=_standard_error(other.influence(metric) - base.influence(metric)),
         helped=float(np.mean(gain > margin)) if len(gain) else math.nan,
         harmed=float(np.mean(gain < -margin)) if len(gain) else math.nan,
+        quantiles=_percentiles(change, CHANGE_QUANTILES),
     )
 
 
@@ -253,6 +258,17 @@ def gains_table(base: Evaluation, others: Sequence[Evaluation], metrics: Sequenc
     return aligned(lines)
 
 
+def changes_table(base: Evaluation, others: Sequence[Evaluation], metric: str = "top1") -> str:
+    """Return how evenly a gain over one model is spread: users' own changes at the CHANGE_QUANTILES, and who gains."""
+    header = f"{METRICS[metric].label} of a user, over {base.name}"
+    lines = [[header, *(f"{percent} %" for percent in CHANGE_QUANTILES), "users better %", "worse %"]]
+    for other in others:
+        found = compare(base, other, metric)
+        shares = (f"{100 * share:.0f}" for share in (found.helped, found.harmed))
+        lines.append([other.name, *(f"{change:+.1f}" for change in found.quantiles), *shares])
+    return aligned(lines)
+
+
 def aligned(lines: Sequence[Sequence[str]]) -> str:
     """Return rows of cells as text, the first column to the left and all others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -273,6 +289,10 @@ def ratio_with_error(numerators: Floats, denominators: Floats) -> tuple[float, f
         return math.nan, math.nan
     ratio = float(numerators.sum()) / total
     return ratio, _standard_error((numerators - ratio * denominators) / total)
+
+
+def _percentiles(values: Floats, percents: tuple[int, ...]) -> tuple[float, ...]:
+    return tuple(np.percentile(values, percents).tolist()) if len(values) else (math.nan,) * len(percents)
 
 
 def _ratio(metric: Metric, numerator: Floats, denominator: Floats) -> Floats:

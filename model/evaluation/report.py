@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model import files
-from model.evaluation.metrics import METRICS, QUANTILES, SHOWN, Evaluation, compare
+from model.evaluation.metrics import CHANGE_QUANTILES, METRICS, QUANTILES, SHOWN, Evaluation, compare
 from model.evaluation.plot import plot_gains, plot_learning, plot_models, svg
 
 _STYLE = """
@@ -81,6 +81,8 @@ def write(
         svg(lambda file: plot_learning(curve.rounds, curve.recall, "recall %", file)),
         "<h2>How evenly it serves</h2>",
         _spread(evaluations),
+        f'<p class="quiet">What each user gains over {html.escape(gains[0].name)}, in points of top-1.</p>',
+        _changes(*gains),
         "<h2>What it suggests</h2>",
         *[_sample(text, strips) for text, strips in samples.items()],
     ]
@@ -98,6 +100,11 @@ def _gains(base: Evaluation, others: Sequence[Evaluation]) -> str:
         cells = [f"{each.difference:+.2f} ({each.standard_error:.2f})" for each in found]
         rows.append([other.name, *cells, f"{100 * found[0].helped:.0f} %", f"{100 * found[0].harmed:.0f} %"])
     return _table(["model", *(METRICS[name].label for name in SHOWN), "users better", "users worse"], rows)
+
+
+def _changes(base: Evaluation, others: Sequence[Evaluation]) -> str:
+    rows = [[other.name, *(f"{change:+.1f}" for change in compare(base, other).quantiles)] for other in others]
+    return _table(["points gained at", *(f"{q} % of users" for q in CHANGE_QUANTILES)], rows)
 
 
 def _figures(evaluations: Sequence[Evaluation]) -> str:

@@ -232,7 +232,7 @@ def test_demo_trains_judges_and_reports(corpus: Path, start: Path, tmp_path: Pat
     assert "perplexity changes by" in exported.output
     assert Export.load(tmp_path / "phone").manifest.version == 1
 
-    for said in ("run", "5-gram seed", "5-gram central", "of users helped", "top-1 % of users at"):
+    for said in ("run", "5-gram seed", "of users helped", "top-1 % of users at", "of a user, over 5-gram central"):
         assert said in judged.output
     assert sorted(path.name for path in out.iterdir()) == [
         "5-gram-central.json",

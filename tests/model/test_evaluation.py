@@ -18,6 +18,7 @@ from model.evaluation import (
     MessageScores,
     Spread,
     Totals,
+    changes_table,
     compare,
     evaluate,
     spread_table,
@@ -284,13 +285,25 @@ def test_helped_and_harmed_users() -> None:
     base = counted([1, 2, 3, 4], [10, 10, 10, 10], nats=[5, 5, 5, 5])
     other = counted([2, 2, 2, 6], [10, 10, 10, 10], nats=[4, 4, 5, 6])
     assert compare(base, other)[:2] == pytest.approx((5, 6.455), abs=1e-3)
-    assert compare(base, other)[2:] == (0.5, 0.25)
-    assert compare(base, other, margin=15)[2:] == (0.25, 0)
-    assert compare(base, other, "perplexity")[2:] == (0.5, 0.25)  # lower is better
+    assert compare(base, other)[2:4] == (0.5, 0.25)
+    assert compare(base, other, margin=15)[2:4] == (0.25, 0)
+    assert compare(base, other, "perplexity")[2:4] == (0.5, 0.25)  # lower is better
     assert compare(base, base)[:2] == (0, 0)
     for stranger in (counted([1], [10]), counted([1, 2, 3, 4], [10, 10, 10, 11])):
         with pytest.raises(ValueError, match="same corpus"):
             compare(base, stranger)
+
+
+def test_changes_of_users_count_users_alike_and_leave_out_those_without_words() -> None:
+    words = [10, 10, 10, 10, 1000, 0]
+    base = counted([1, 2, 3, 4, 100, 0], words, nats=[5, 5, 5, 5, 5, 5])
+    other = counted([3, 2, 2, 8, 100, 0], words, nats=[4, 4, 5, 6, 5, 5], name="mine")  # +20, 0, -10, +40, 0 points
+    assert compare(base, other).quantiles == pytest.approx((-6, 0, 0, 20, 32))
+    assert compare(base, other, "perplexity").quantiles[0] < 0 < compare(base, other, "perplexity").quantiles[-1]
+    assert all(map(math.isnan, compare(counted([0], [0]), counted([0], [0])).quantiles))
+    head, line = changes_table(base, [other]).splitlines()
+    assert "of a user, over" in head
+    assert line.split() == ["mine", "-6.0", "+0.0", "+0.0", "+20.0", "+32.0", "40", "20"]
 
 
 def test_one_user_has_no_standard_error() -> None:

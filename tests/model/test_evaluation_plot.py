@@ -77,6 +77,9 @@ def test_a_report_is_one_page_with_all_of_it(tmp_path: Path) -> None:
     assert "both &amp; &lt;more&gt;" in written
     assert "What is gained over public" in written
     assert "users worse" in written
+    low = compare(base, other).quantiles[0]
+    assert "points gained at</th><th>10 % of users" in written
+    assert f"<td>{low:+.1f}</td>" in written
 
 
 def test_curves_over_rounds_have_a_panel_a_measure_and_are_named_once(tmp_path: Path) -> None:
