@@ -1,18 +1,26 @@
 # /// script
 # requires-python = "==3.11.*"
 # dependencies = ["codespell==2.4.1", "faker==40.63.0", "wordfreq==3.1.1"]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-25T00:00:00Z"
 # ///
 """Makes the word lists of `model/languages`: `uv run data/word_lists.py`, with hunspell and its dictionaries installed.
 
 Debian's packages hunspell, hunspell-en-us, hunspell-en-gb, hunspell-es, hunspell-de-de, hunspell-fr and hunspell-hi.
+Their versions and hashes of what was made are in `model/languages/word_lists.json`, so that a list that was edited by
+hand is noticed. With --derived FOLDER only what follows from other lists is made, and no dictionary is asked.
 Frequencies are wordfreq's (Speer 2022, CC BY-SA 4.0), names faker's (MIT). A spelling dictionary says which of the
 words are right and whether they are written with capitals. Of those that it does not know, what is one slip, accent,
 apostrophe or space from a much commoner word is a misspelling and is left out; the rest is slang, brands and names.
 What many people misspell in English, and what they mean, is codespell's (CC BY-SA 3.0).
 """
 
+import argparse
+import hashlib
 import importlib
 import itertools
+import json
 import re
 import subprocess
 import unicodedata
@@ -32,6 +40,18 @@ DICTIONARIES = {
     "hi": ("hi_IN",),
 }
 SCRIPTS = {"hi": "DEVANAGARI"}
+INFORMAL = ("en", "es", "de", "fr")  # Hindi's word list has everything
+WORDS, NAMES = "words.txt", "names.txt"
+PACKAGES = (
+    "hunspell",
+    "hunspell-en-us",
+    "hunspell-en-gb",
+    "hunspell-es",
+    "hunspell-de-de",
+    "hunspell-fr",
+    "hunspell-hi",
+)
+RECORD = "word_lists.json"
 
 RIGHT_FROM = {"en": 2.3, "hi": 2.3}  # zipf: powers of ten a billion words
 RIGHT_FROM_ELSEWHERE, OTHERS_FROM = 2.5, 2.9
@@ -319,43 +339,99 @@ def write(path: Path, words: Mapping[str, float]) -> None:
     by_frequency = sorted(words.items(), key=lambda item: (-round(item[1], 1), item[0]))
     for zipf, group in itertools.groupby(by_frequency, key=lambda item: round(item[1], 1)):
         lines.append(" ".join([f"{zipf:.1f}", *(word for word, _ in group)]))
+    write_lines(path, lines)
+
+
+def read(path: Path) -> dict[str, float]:
+    """Return what `write` wrote."""
+    lines = [line.split() for line in path.read_text("utf-8").splitlines()]
+    return {word: float(zipf) for zipf, *words in lines for word in words}
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file, and the folder that it is in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def main() -> None:
-    """Make all of them anew."""
-    people = {name.lower(): name for name in sorted(names())}
-    lists: dict[str, dict[str, float]] = {}
-    english: set[str] = set()
-    spoken_ways: dict[str, dict[str, float]] = {}
-    for code in DICTIONARIES:
-        lists[code] = word_list(code, people, english)
-        if code == "en":
-            english = {word.lower() for word in lists[code] if word.istitle()}
-        write(LANGUAGES / code / "words.txt", lists[code])
-        if code != "hi":  # its word list has everything
-            spoken_ways[code] = informal(code, lists[code], people)
-        if code in NOUN_DICTIONARIES:
-            (LANGUAGES / code / "nouns.txt").write_text("\n".join(nouns(code, lists[code])) + "\n", encoding="utf-8")
-        print(code, len(lists[code]))  # noqa: T201
-    foreign = {word.lower() for code in ("es", "de", "fr") for word in lists[code]}
-    misspelt = often_misspelt(lists["en"], people, foreign)
-    lines = [
-        " ".join([wrong, *(word.replace(" ", "_") for word in right)]) for wrong, right in sorted(misspelt.items())
-    ]
-    (LANGUAGES / "en" / "misspellings.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for code, ways in spoken_ways.items():
-        write(LANGUAGES / code / "informal.txt", {w: z for w, z in ways.items() if code != "en" or w not in misspelt})
-    listed = {word.lower() for word in lists["en"]}
-    common = {word: zipf for word, zipf in lists["en"].items() if zipf >= OTHER_PART and word.islower()}
+def unlisted_names(people: Mapping[str, str], english: Mapping[str, float]) -> list[str]:
+    """Return names that the English word list lacks, without what looks like a slip of a common word.
+
+    Args:
+        people: names as written, by their small letters.
+        english: the word list.
+    """
+    listed = {word.lower() for word in english}
+    common = {word: zipf for word, zipf in english.items() if zipf >= OTHER_PART and word.islower()}
     unlisted = {word: wordfreq.zipf_frequency(word, "en") for word in people if word not in listed}
     unlisted = {
         word: max(2.0, zipf) for word, zipf in unlisted.items() if len(word) > SHORT_NAME or zipf >= OTHERS_FROM
     }
-    wrong = misspellings(unlisted, common)
-    left = sorted(people[word] for word in unlisted.keys() - wrong)
-    (LANGUAGES / "names.txt").write_text("\n".join(left) + "\n", encoding="utf-8")
-    print("names", len(left))  # noqa: T201
+    return sorted(people[word] for word in unlisted.keys() - misspellings(unlisted, common))
+
+
+def make_word_lists(out: Path, people: Mapping[str, str]) -> None:
+    """Make what dictionaries are asked about: each language's words, its nouns, and names."""
+    english: set[str] = set()
+    for code in DICTIONARIES:
+        words = word_list(code, people, english)
+        if code == "en":
+            english = {word.lower() for word in words if word.istitle()}
+            write_lines(out / NAMES, unlisted_names(people, words))
+        write(out / code / WORDS, words)
+        if code in NOUN_DICTIONARIES:
+            write_lines(out / code / "nouns.txt", nouns(code, words))
+        print(code, len(words))  # noqa: T201
+
+
+def make_derived_lists(lists: Path, out: Path, people: Iterable[str]) -> None:
+    """Make what follows from the word lists as they are on disk: misspellings, and what people write all the same.
+
+    Args:
+        lists: folder of the word lists.
+        out: folder to write into.
+        people: names in small letters, listed or not.
+    """
+    words = {code: read(lists / code / WORDS) for code in INFORMAL}
+    foreign = {word.lower() for code in INFORMAL if code != "en" for word in words[code]}
+    misspelt = often_misspelt(words["en"], people, foreign)
+    lines = [" ".join([wrong, *(word.replace(" ", "_") for word in right)]) for wrong, right in misspelt.items()]
+    write_lines(out / "en" / "misspellings.txt", sorted(lines))
+    known = (lists / NAMES).read_text("utf-8").lower().split()
+    for code in INFORMAL:
+        ways = informal(code, words[code], known)
+        write(out / code / "informal.txt", {w: z for w, z in ways.items() if code != "en" or w not in misspelt})
+
+
+def record() -> dict[str, object]:
+    """Return what the lists were made with, and the SHA-256 of this script and of each of them."""
+    asked = ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\n", *PACKAGES]
+    installed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    made = [LANGUAGES / NAMES, *(path for code in DICTIONARIES for path in sorted((LANGUAGES / code).glob("*.txt")))]
+    left_alone = {"emoji.txt", "offensive.txt", "sensitive.txt"}
+    return {
+        "packages": dict(line.split() for line in installed.splitlines()),
+        "script": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+        "lists": {
+            path.relative_to(LANGUAGES).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in made
+            if path.name not in left_alone
+        },
+    }
+
+
+def main() -> None:
+    """Make all of them anew."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--derived", type=Path, help="only make what follows from the word lists, in this folder")
+    derived: Path | None = parser.parse_args().derived
+    people = {name.lower(): name for name in sorted(names())}
+    if derived:
+        make_derived_lists(LANGUAGES, derived, people)
+        return
+    make_word_lists(LANGUAGES, people)
+    make_derived_lists(LANGUAGES, LANGUAGES, people)
+    (LANGUAGES / RECORD).write_text(json.dumps(record(), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
