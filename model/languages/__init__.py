@@ -12,11 +12,13 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
 
 from model.languages.name_letters import NameLetters
+from model.languages.word_table import Frequencies, WrittenForms
 from model.text import folded
 
 CODES = ("en", "es", "de", "fr", "hi")
@@ -161,9 +163,9 @@ class Language:
         return {wrong: right for wrong, right in both.items() if wrong not in self.words}
 
     @property
-    def names(self) -> frozenset[str]:
+    def names(self) -> AbstractSet[str]:
         """Names that no word list has."""
-        return frozenset(self._names)
+        return self._names.keys()
 
     def name_log_probability(self, letters: str) -> float:
         """Return the natural logarithm of the probability that a name has some letters, known or not."""
@@ -178,7 +180,7 @@ class Language:
         """What people write and no dictionary has, slips included, with the natural logarithm of its frequency."""
         path = _folder(self.code) / "informal.txt"
         own = {word: found for word, _, found in _listed(path)} if path.is_file() else {}
-        return {**self.also.informal, **own} if self.also else own
+        return Frequencies({**self.also.informal, **own} if self.also else own)
 
     @functools.cached_property
     def shortened(self) -> Mapping[str, tuple[str, ...]]:
@@ -292,8 +294,8 @@ def _language(code: str) -> Language:
         spaced_marks=described["spaced_marks"],
         opening_marks=described["opening_marks"],
         abbreviations=frozenset(described["abbreviations"]),
-        words=words,
-        written=written,
+        words=Frequencies(words),
+        written=WrittenForms(written.values()),
         always_written=frozenset(always_written),
         contractions=contractions,
         elisions=frozenset(described["elisions"]),
@@ -326,7 +328,7 @@ def _words_of(path: Traversable) -> list[str]:
 @functools.cache
 def _names() -> Mapping[str, str]:
     """Return names as they are written, by their small letters."""
-    return {name.lower(): name for name in (_data() / "names.txt").read_text("utf-8").split()}
+    return WrittenForms((_data() / "names.txt").read_text("utf-8").split())
 
 
 def _sensitive(text: str) -> Mapping[str, frozenset[str]]:

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 from model.languages import Language
+from model.languages.word_table import Frequencies, WrittenForms
 
 _RARER = 4.0  # nats by which a word must be rarer in the other language to be none of it
 
@@ -35,8 +36,8 @@ def together(first: Language, second: Language) -> Language:
         first,
         abbreviations=first.abbreviations | second.abbreviations,
         opening_marks="".join(dict.fromkeys(first.opening_marks + second.opening_marks)),
-        words=words,
-        written=written,
+        words=Frequencies(words),
+        written=WrittenForms(written.values()),
         always_written=(first.always_written | second.always_written) & written.keys(),
         contractions=contractions,
         accent_meant=max(first.accent_meant, second.accent_meant),
