@@ -7,6 +7,7 @@ and PyTorch, on one thread: the same network and steps without any federation (`
 simulates federated averaging of the same PyTorch network. All compute in float32 on the same rows, batches and steps.
 
     uv run python -m benchmarks.simulation
+    uv run python -m benchmarks.simulation --parts large --large-cohort 10000   # other parts' figures stay
 
 PyTorch is Debian's (`apt install python3-torch libopenblas0-pthread`) or that of the Python that `--torch-python`
 names, since the one on PyPI brings gigabytes for graphics processors; pfl is installed beside it, in the cache.
@@ -23,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import IO, Literal
@@ -53,6 +55,13 @@ _KINDS: dict[str, tuple[Literal["small", "gboard"], int | None]] = {
     "few_rows": ("small", 2),
 }
 """Clients of the corpus by size of the network and how many of their rows they have."""
+_PARTS = {
+    "stock": ("clients_per_s", "targets_per_s", "cpu_s_per_client", "rss_*"),
+    "large": ("peak_mb_cohort_*",),
+    "workers": ("speedup_two_workers",),
+    "hands": ("client_cpu_ms_*", "cpu_ratio_best_peer*"),
+}
+"""Figures of each part that can be measured by itself."""
 _PEERS = ("numpy", "jax", "torch", "pfl")
 _TORCH = {"torch", "pfl"}
 _ONE_THREAD = {
@@ -72,6 +81,7 @@ def main() -> None:
     parser.add_argument("--hand-clients", type=whole, default=40, help="clients that are also trained by hand")
     parser.add_argument("--peers", nargs="+", choices=_PEERS, default=_PEERS, help="that also train those")
     parser.add_argument("--torch-python", type=Path, default=Path("/usr/bin/python3"), help="that has PyTorch")
+    parser.add_argument("--parts", nargs="+", choices=_PARTS, default=list(_PARTS), help="that are measured")
     parser.add_argument(
         "--side", choices=["ours", "stock", "memory", "large", "workers", "hands"], help=argparse.SUPPRESS
     )
@@ -89,7 +99,8 @@ def main() -> None:
         side = _ours if arguments.side == "ours" else _stock
         print(json.dumps(side(arguments.cohort, arguments.timed_rounds)))
     else:
-        missing = without_torch(arguments.torch_python) if _TORCH & set(arguments.peers) else ""
+        needed = "hands" in arguments.parts and _TORCH & set(arguments.peers)
+        missing = without_torch(arguments.torch_python) if needed else ""
         if missing:
             sys.exit(missing)
         _compare(arguments)
@@ -109,28 +120,39 @@ def _compare(arguments: argparse.Namespace) -> None:
             measured: dict[str, float] = json.loads(output.read().strip().splitlines()[-1])
         return measured
 
-    ours, stock, memory = run("ours"), run("stock"), run("memory")
-    large, workers, hands = run("large"), run("workers"), run("hands")
-    best = {kind: min(hands[f"{peer}_{kind}"] for peer in arguments.peers) for kind in _KINDS}
-    write(
-        "simulation",
-        [
-            Figure("clients_per_s", ours["clients_per_s"], "1/s", "stock TFF", stock["clients_per_s"]),
-            Figure("targets_per_s", ours["targets_per_s"], "1/s", "stock TFF", stock["targets_per_s"]),
-            Figure("cpu_s_per_client", ours["cpu_s_per_client"], "s", "stock TFF", stock["cpu_s_per_client"]),
-            Figure("rss_growth_mb_100_rounds", memory["growth_mb"] * 100 / arguments.rounds, "MB"),
-            Figure("rss_peak_mb", memory["peak_mb"], "MB", "stock TFF", stock["peak_mb"]),
-            Figure(f"peak_mb_cohort_{arguments.large_cohort}", large["peak_mb"], "MB"),
-            Figure("speedup_two_workers", workers["one"] / workers["two"], "times"),
-            *(
-                Figure(f"client_cpu_ms_{kind}", hands[f"ours_{kind}"], "ms", peer, hands[f"{peer}_{kind}"])
-                for kind in _KINDS
-                for peer in arguments.peers
-            ),
-            *(Figure(f"cpu_ratio_best_peer_{kind}", hands[f"ours_{kind}"] / best[kind], "times") for kind in _KINDS),
-            Figure("cpu_ratio_best_peer", max(hands[f"ours_{kind}"] / best[kind] for kind in _KINDS), "times"),
-        ],
-    )
+    figures: list[Figure] = []
+    if "stock" in arguments.parts:
+        ours, stock, memory = run("ours"), run("stock"), run("memory")
+        figures += [
+            Figure(name, ours[name], unit, "stock TFF", stock[name])
+            for name, unit in (("clients_per_s", "1/s"), ("targets_per_s", "1/s"), ("cpu_s_per_client", "s"))
+        ]
+        figures.append(Figure("rss_growth_mb_100_rounds", memory["growth_mb"] * 100 / arguments.rounds, "MB"))
+        figures.append(Figure("rss_peak_mb", memory["peak_mb"], "MB", "stock TFF", stock["peak_mb"]))
+    if "large" in arguments.parts:
+        figures.append(Figure(f"peak_mb_cohort_{arguments.large_cohort}", run("large")["peak_mb"], "MB"))
+    if "workers" in arguments.parts:
+        workers = run("workers")
+        figures.append(Figure("speedup_two_workers", workers["one"] / workers["two"], "times"))
+    if "hands" in arguments.parts:
+        figures += _beside_hands(run("hands"), arguments.peers)
+    measured = {figure.figure for figure in figures}
+    kept = [pattern for part, patterns in _PARTS.items() if part not in arguments.parts for pattern in patterns]
+    kept += _PARTS["large"]  # of cohorts of other sizes
+    write("simulation", figures, keep=lambda name: name not in measured and any(fnmatch(name, each) for each in kept))
+
+
+def _beside_hands(hands: Mapping[str, float], peers: Sequence[str]) -> list[Figure]:
+    ratios = {kind: hands[f"ours_{kind}"] / min(hands[f"{peer}_{kind}"] for peer in peers) for kind in _KINDS}
+    return [
+        *(
+            Figure(f"client_cpu_ms_{kind}", hands[f"ours_{kind}"], "ms", peer, hands[f"{peer}_{kind}"])
+            for kind in _KINDS
+            for peer in peers
+        ),
+        *(Figure(f"cpu_ratio_best_peer_{kind}", ratio, "times") for kind, ratio in ratios.items()),
+        Figure("cpu_ratio_best_peer", max(ratios.values()), "times"),
+    ]
 
 
 def _alone(command: list[str], output: IO[str], environment: Mapping[str, str]) -> None:
