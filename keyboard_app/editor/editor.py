@@ -21,7 +21,7 @@ from keyboard_app.editor.characters import (
     word_before,
 )
 from keyboard_app.editor.keys import Action, Key, Layer
-from keyboard_app.editor.marks import BEHIND_WORDS, is_smiley, takes_space_back, wants_space
+from keyboard_app.editor.marks import set_apart, stands_apart, takes_space_back, waits, wants_space
 from keyboard_app.editor.values import (
     Drafted,
     Effect,
@@ -88,8 +88,8 @@ class EditorState:
         glided: what else a word may be that was glided last.
         kept: words that the user wanted as typed, in lower case; they are not corrected again in this message.
         strip_space: the space before the cursor came with a suggestion.
-        space_due: what is typed next is set off from the word behind the cursor, which a suggestion was put before.
-        took_space: the mark before the cursor took a suggestion's space back.
+        space_due: what is typed next is set off from what is behind the cursor, which a suggestion was put before.
+        took_space: the mark before the cursor, or before the letters there, took a suggestion's space back.
         space_at: when the space before the cursor was typed, in seconds, if it was the last key.
         shift_at: when shift was last tapped, in seconds, if it was the last key.
         keystrokes: spent on the text.
@@ -223,19 +223,20 @@ class EditorState:
         elif space and self.strip_space:
             before = before[:-1] + characters
             changes["space_due"] = self.space_due
-        elif self.strip_space and takes_space_back(characters, before, self._rules):
+        elif self.strip_space and takes_space_back(characters, self.context + before, self._rules):
             before = before[:-1] + characters
             changes["took_space"] = True
-        elif self.took_space and is_smiley(before, characters):
-            before = f"{before[:-1]} {before[-1]}{characters}"
+        elif self.took_space and (apart := set_apart(before, characters, self._rules)) is not None:
+            before = apart
         elif characters == " " and self._is_second_space(at):
             changes["replacement"] = Replacement(len(before) - 1, typed="  ", shown=". ")
             before = before[:-1] + ". "
         elif space:
             before, changes["replacement"] = self._ended(before, characters)
         else:
-            changes |= {"replacement": self.replacement if all(map(is_letter, characters)) else None}
-            changes |= {"pending": self._waiting(before) if characters in BEHIND_WORDS else None}
+            letters = all(map(is_letter, characters))
+            changes |= {"replacement": self.replacement if letters else None, "took_space": self.took_space and letters}
+            changes |= {"pending": self._waiting(before) if waits(characters, self.context + before) else None}
             before += characters
         return self._edited(before, after, **changes)
 
@@ -304,7 +305,7 @@ class EditorState:
             after,
             kept=kept,
             strip_space=True,
-            space_due=is_letter(after[:1]),
+            space_due=stands_apart(after, self.context + word.before),
             keystrokes=self.keystrokes + 1,
         )
         return done if slot.suggestion is not None else done.also(self._wanted(slot.text))
@@ -485,7 +486,7 @@ class EditorState:
             replacement=Replacement(len(before), typed="", shown=shown),
             glided=Glided(len(before), slots),
             strip_space=True,
-            space_due=is_letter(after[:1]),
+            space_due=stands_apart(after, self.context + before),
             keystrokes=self.keystrokes + 1,
         )
 

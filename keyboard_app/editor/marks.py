@@ -2,17 +2,39 @@
 
 import unicodedata
 
+import regex
+
 from model.languages import Language
+from model.text import LETTER
 
-CLOSING = frozenset(".,!?;:)]}…”’»%")
-"""Marks that stand at the end of a word, without a space but for what a language says otherwise."""
+_ENDING = regex.compile(r"[\p{Terminal_Punctuation}\p{Pe}…%‰”’]")
+_QUOTES = {
+    "“": '”"', "„": '“”"', "‘": "’", "‚": "‘’", "«": "»", "»": "«", "‹": "›", "›": "‹",
+    '"': '"”', "'": "'", "*": "*", "_": "_", "~": "~",
+}  # fmt: skip
+"""What each mark that may open a quotation, or something emphasised, is closed by: »so« in German, «so» elsewhere."""
 
-BEHIND_WORDS = CLOSING | {'"', "'"}
-"""Marks behind which a word still waits for white space."""
-
+_CLOSING = frozenset("".join(_QUOTES.values()))
+_BOTH = _QUOTES.keys() & {'"', "'", "*", "_", "~"}  # what opens looks like what closes
+_JOINING = frozenset("-‐‑/'’ʼ´")  # a word to the next, or to its ending
 _EYES = frozenset(":;=")
 _MOUTHS = frozenset(")(DPpoO3|/\\*]['-<>xX")
-_QUOTES = {'"', "“", "”"}
+_QUOTED = regex.compile(rf"(?:{LETTER}|\p{{N}})+'{LETTER}+$")
+
+
+def closes(mark: str, before: str) -> bool:
+    """Return whether a mark belongs to what it stands behind: it ends a clause, or closes what was opened before.
+
+    Args:
+        mark: one character.
+        before: the text before it.
+    """
+    return bool(_ENDING.fullmatch(mark)) or (mark in _CLOSING and any(mark in _QUOTES[o] for o in _opened(before)))
+
+
+def waits(mark: str, before: str) -> bool:
+    """Return whether a word behind which a mark is typed still waits for white space."""
+    return mark in {'"', "'"} or closes(mark, before)
 
 
 def takes_space_back(mark: str, before: str, language: Language) -> bool:
@@ -23,20 +45,45 @@ def takes_space_back(mark: str, before: str, language: Language) -> bool:
         before: the text before it, that space at its end.
         language: whose rules hold.
     """
-    if mark in language.spaced_marks:
-        return False
-    if mark == '"':
-        return sum(before.count(quote) for quote in _QUOTES) % 2 == 1
-    return mark in CLOSING
+    return mark not in language.spaced_marks and (mark in _JOINING or closes(mark, before))
 
 
-def is_smiley(before: str, mark: str) -> bool:
-    """Return whether a mark makes a face of the one before it, which then stands apart from the word."""
-    return before[-1:] in _EYES and mark in _MOUTHS
+def set_apart(before: str, letter: str, language: Language) -> str | None:
+    """Return the text with a letter behind a mark that took a space back wrongly, and has it before it again.
+
+    It begins a face, or was to open a quotation rather than to join an ending; None of other marks.
+    """
+    if before[-1:] in _EYES and letter in _MOUTHS:
+        return f"{before[:-1]} {before[-1]}{letter}"
+    quoted = _QUOTED.search(before + letter)
+    if quoted is None or language.may_begin(quoted.group().lower()):
+        return None
+    word, mark, rest = quoted.group().rpartition("'")
+    return f"{before[: quoted.start()]}{word} {mark}{rest}"
+
+
+def stands_apart(after: str, before: str) -> bool:
+    """Return whether a word at the cursor is set off from what stands right behind it: from all but what closes."""
+    return bool(after) and not after[0].isspace() and not closes(after[0], before)
 
 
 def wants_space(before: str) -> bool:
     """Return whether the next word is set off from what stands before: from marks that close, and from emoji."""
-    return bool(before) and (
-        before[-1] in CLOSING or unicodedata.category(before[-1]) in {"Pe", "Pf", "Sk", "So", "Mn"}
-    )
+    return bool(before) and (closes(before[-1], before[:-1]) or unicodedata.category(before[-1]) in {"Sk", "So", "Mn"})
+
+
+def _opened(text: str) -> list[str]:
+    """Return the quotations that are open at the end of a text's last line."""
+    text = text.rpartition("\n")[2]
+    opened: list[str] = []
+    for index, mark in enumerate(text):
+        if mark not in _QUOTES and mark not in _CLOSING:
+            continue
+        following = text[index + 1 : index + 2]
+        within = mark in _BOTH and following.isalnum()
+        pairs = [place for place, open_mark in enumerate(opened) if mark in _QUOTES[open_mark]]
+        if pairs and not within:
+            del opened[pairs[-1] :]
+        elif mark in _QUOTES and not text[:index][-1:].isalnum() and not (mark in _BOTH and following.isspace()):
+            opened.append(mark)
+    return opened

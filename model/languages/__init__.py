@@ -216,6 +216,16 @@ class Language:
             word = word.replace(letter, letters)
         return word if word.isascii() else folded(word)
 
+    def may_begin(self, letters: str) -> bool:
+        """Return whether some word begins with letters that have an apostrophe within, or may with a clitic on it."""
+        before, _, behind = letters.rpartition("'")
+        clitics = (suffix.rpartition("'")[2] for suffix in self.suffixes)
+        return (
+            f"{before}'" in self.prefixes
+            or any(clitic.startswith(behind) for clitic in clitics)
+            or any(word.startswith(letters) for word in self.words)
+        )
+
     def _stem(self, word: str) -> str:
         """Return a word without what an apostrophe joins to it; nothing if nothing does."""
         if "'" not in word:

@@ -356,7 +356,7 @@ def test_15_shift_off_at_a_beginning_gives_small_letters() -> None:
         ("beauti", ":-)", "beautiful :-)"), ("beauti", ";)", "beautiful ;)"), ("beauti", ":D", "beautiful :D"),
         ("beauti", ":(", "beautiful :("), ("beauti", ":", "beautiful:"), ("beauti", "...", "beautiful..."),
         ("beauti", "?!", "beautiful?!"), ("beauti", ",", "beautiful,"), ("beauti", ' "', 'beautiful "'),
-        ("beauti", "(", "beautiful ("), ("beauti", "-", "beautiful -"), ("beauti", "]", "beautiful]"),
+        ("beauti", "(", "beautiful ("), ("beauti", "-", "beautiful-"), ("beauti", "]", "beautiful]"),
         ("“beauti", "”", "“beautiful”"), ("beauti", ": ", "beautiful: "), ("beauti", ":P", "beautiful :P"),
         ("beauti", "&", "beautiful &"), ("beauti", "…", "beautiful…"),
     ],
