@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model import files, folders
+from model import arrays, files, folders
 from model.layout import FlatWeights, NetworkConfig
 from model.mixture import FILES as MIXTURE_FILES
 from model.mixture import Mixture
@@ -74,11 +74,8 @@ class Checkpoint:
         try:
             description = json.loads(files.read(directory / "network.json"))
             network, key = NetworkConfig(**description["network"]), str(description["vocabulary"])
-            with (
-                files.regular(directory / "weights.npz").open("rb") as file,
-                np.load(file, allow_pickle=False) as arrays,
-            ):
-                weights = [arrays[name] for name in network.layout]
+            with arrays.archive(directory / "weights.npz") as kept:
+                weights = [kept[name] for name in network.layout]
             vocabulary = Vocabulary.load(directory)
             mixture = Mixture.load(directory)
         except DAMAGE as error:

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from model import files
+from model import arrays
 from model.ngram import discounts
 from model.ngram_table import PIECE_BITS, Explicit, Ids, NgramTable, context_keys, find
 from model.vocabulary import BOUNDARY
@@ -210,9 +210,9 @@ class CountedNgram:
             CountsError: the file is damaged, or of another public n-gram's list.
         """
         try:
-            with files.regular(directory / COUNTS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                described = json.loads(arrays["description"].tobytes())
-                counts = arrays["counts"]
+            with arrays.archive(directory / COUNTS) as kept:
+                described = json.loads(kept["description"].tobytes())
+                counts = kept["counts"]
             if described["format"] != _FORMAT:
                 raise CountsError(f"the counts in {directory} are of another version of fedkey")
             listed = NgramList.of(public, int(described["length"]))

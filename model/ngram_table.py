@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from model import files
+from model import arrays, files
 from model.wording import DAMAGE, fault
 
 Floats = npt.NDArray[np.float32]
@@ -215,13 +215,8 @@ class NgramTable:
             described = json.loads(files.read(directory / DESCRIPTION))
             if described["format"] != _FORMAT:
                 raise NgramTableError(f"the n-gram in {directory} is of another version of fedkey")
-            unigram, contexts = (
-                np.load(files.regular(directory / name), allow_pickle=False) for name in (_UNIGRAM, _CONTEXTS)
-            )
-            followers, codes = (
-                np.load(files.regular(directory / name), mmap_mode="r", allow_pickle=False)
-                for name in (_FOLLOWERS, _CODES)
-            )
+            unigram, contexts = (arrays.array(directory / name) for name in (_UNIGRAM, _CONTEXTS))
+            followers, codes = (arrays.array(directory / name, mapped=True) for name in (_FOLLOWERS, _CODES))
             lengths = [int(count) for count in described["contexts"]]
         except DAMAGE as error:
             raise NgramTableError(f"no usable n-gram in {directory}: make it anew ({fault(error)})") from error

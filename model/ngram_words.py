@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from model import files
+from model import arrays
 from model.evaluation import MessageScores
 from model.ngram import BEGIN, END, Floats, KneserNey
 from model.text import CLASSES, Token
@@ -124,13 +124,10 @@ class NgramWordModel:
             OSError: the file cannot be opened.
             ValueError: the content is something else, or damaged.
         """
-        if isinstance(file, Path):
-            with files.regular(file).open("rb") as opened:
-                return cls.load(opened)
         try:
-            with np.load(file, allow_pickle=False) as arrays:
-                described = json.loads(arrays["ngram_1"].tobytes())
-                text = arrays["text"]
+            with arrays.archive(file) as kept:
+                described = json.loads(kept["ngram_1"].tobytes())
+                text = kept["text"]
             model = cls(**described)
             model._ngram.add(own[1:-1].tolist() for own in np.split(text, np.flatnonzero(text == END) + 1)[:-1])
         except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:

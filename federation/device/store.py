@@ -17,7 +17,8 @@ from federation.device.records import SHOWN_COORDINATES, Contribution
 from federation.protocol.credentials import Credential, EnrolmentRequest
 from federation.protocol.model_codec import SharedKind
 from federation.secure_aggregation import DeviceKey
-from model import files
+from model import arrays, files
+from model.wording import DAMAGE
 
 _PSEUDONYM, _NEXT = "pseudonym.key", "next.key"
 
@@ -121,11 +122,11 @@ class PhoneStore(PhoneDatabase):
     def contribution(self) -> Contribution | None:
         """Return what the last update looked like."""
         try:
-            with np.load(files.regular(self.folder / "contribution.npz"), allow_pickle=False) as kept:
+            with arrays.archive(self.folder / "contribution.npz") as kept:
                 return Contribution(
                     int(kept["number"]), kept["delta"], kept["masked"], sent_bytes=int(kept["sent_bytes"])
                 )
-        except (OSError, KeyError, ValueError):
+        except DAMAGE:
             return None
 
     def forget_contribution(self) -> None:

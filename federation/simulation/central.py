@@ -2,7 +2,6 @@
 
 import json
 import math
-import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from federation.simulation.central_training import CentralTraining
-from model import files
+from model import arrays, files
 from model.batches import Rows
 from model.layout import FlatWeights, NetworkConfig, initial_weights
 from model.network import dropout_noise, loss_and_hits
+from model.wording import DAMAGE
 
 _GRADIENT_NORM = 1.0
 _WARM_UP_STEPS = 100
@@ -109,10 +109,10 @@ class _State:
         if self._path is None:
             return 0
         try:
-            with files.regular(self._path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                described = json.loads(arrays["training"].tobytes())
-                values = [arrays[f"{i}"] for i in range(len(self._variables))]
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+            with arrays.archive(self._path) as kept:
+                described = json.loads(kept["training"].tobytes())
+                values = [kept[f"{i}"] for i in range(len(self._variables))]
+        except DAMAGE:
             return 0
         if described["training"] != self._training:
             return 0

@@ -1,7 +1,6 @@
 """A run's states on disk: one after every round, of which the last few and the best are kept."""
 
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +11,9 @@ import numpy.typing as npt
 from federation.robustness import Memory
 from federation.simulation.aggregations import MeanState
 from federation.updates.sparsification import Energies
-from model import files
+from model import arrays, files
 from model.layout import FlatWeights, NetworkConfig
+from model.wording import DAMAGE
 
 _DEFENCE = "defence"
 
@@ -65,13 +65,13 @@ class States:
     def save(self, number: int, progress: Progress) -> None:
         """Keep the state after a round, whole or not at all, and remove old ones."""
         self._folder.mkdir(exist_ok=True)
-        arrays = dict(zip(self._network.layout, progress.state.weights, strict=True))
-        arrays |= {f"optimizer.{i}": value for i, value in enumerate(progress.state.optimizer)}
-        arrays |= {f"mean.{i}": value for i, value in enumerate(progress.mean)}
+        named = dict(zip(self._network.layout, progress.state.weights, strict=True))
+        named |= {f"optimizer.{i}": value for i, value in enumerate(progress.state.optimizer)}
+        named |= {f"mean.{i}": value for i, value in enumerate(progress.mean)}
         described = json.dumps({"made_by": progress.made_by, "memory": progress.memory.to_json()})
         with files.writing(self._path(number)) as file:
             np.savez(
-                file, **arrays, energies=progress.energies, **{_DEFENCE: np.frombuffer(described.encode(), np.uint8)}
+                file, **named, energies=progress.energies, **{_DEFENCE: np.frombuffer(described.encode(), np.uint8)}
             )
         best = progress.memory.best
         for old in sorted(self._folder.glob("round-*.npz"))[: -self._keep]:
@@ -83,7 +83,7 @@ class States:
         for path in sorted(self._folder.glob("round-*.npz"), reverse=True):
             try:
                 return _number_of(path), self._read(path)
-            except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+            except DAMAGE:
                 continue  # a torn disk write: the state before it is good
         return None
 
@@ -95,13 +95,13 @@ class States:
         return self._folder / f"round-{number:06}.npz"
 
     def _read(self, path: Path) -> Progress:
-        with files.regular(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            weights = [arrays[name] for name in self._network.layout]
-            optimizer, mean = _numbered(arrays, "optimizer"), _numbered(arrays, "mean")
-            if _DEFENCE not in arrays:  # of a run that an older version began, which had no defence
+        with arrays.archive(path) as kept:
+            weights = [kept[name] for name in self._network.layout]
+            optimizer, mean = _numbered(kept, "optimizer"), _numbered(kept, "mean")
+            if _DEFENCE not in kept:  # of a run that an older version began, which had no defence
                 return Progress(ServerState(weights, optimizer), mean, _number_of(path))
-            described = json.loads(arrays[_DEFENCE].tobytes())
-            energies = arrays["energies"] if "energies" in arrays else np.zeros(0)
+            described = json.loads(kept[_DEFENCE].tobytes())
+            energies = kept["energies"] if "energies" in kept else np.zeros(0)
         memory = Memory.from_json(described["memory"])
         return Progress(ServerState(weights, optimizer), mean, described["made_by"], memory, energies)
 
@@ -110,5 +110,5 @@ def _number_of(path: Path) -> int:
     return int(path.stem.removeprefix("round-"))
 
 
-def _numbered(arrays: Mapping[str, npt.NDArray[Any]], part: str) -> list[npt.NDArray[Any]]:
-    return [arrays[f"{part}.{i}"] for i in range(sum(name.startswith(f"{part}.") for name in arrays))]
+def _numbered(kept: Mapping[str, npt.NDArray[Any]], part: str) -> list[npt.NDArray[Any]]:
+    return [kept[f"{part}.{i}"] for i in range(sum(name.startswith(f"{part}.") for name in kept))]

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from federation.base.files import write_private
 from keyboard_app.typing.vault import KEY_BYTES, VaultError
+from model import files
 
 
 class Sealer(Protocol):
@@ -32,7 +33,7 @@ class SealedKeyStore:
     def load(self) -> Sequence[bytes]:
         """See `KeyStore.load`."""
         try:
-            sealed = self._path.read_bytes()
+            sealed = files.read(self._path)
         except FileNotFoundError:
             return ()
         except OSError as error:
