@@ -1,10 +1,10 @@
 """What the keyboard knows of languages: one folder of plain data for each, read here and nowhere else.
 
-A folder has `language.toml` (marks, abbreviations, contractions), `words.txt` (words as they are written within a
-sentence, by frequency; `data/word_lists.py` makes it), `informal.txt` (what people write and no dictionary has, where
-that is near to a word; made likewise), `misspellings.txt` (what many people misspell), `nouns.txt`
-(what has a capital behind an article), `offensive.txt` (words never suggested) and `sensitive.txt`
-(words withheld after others). `layouts.toml` has the keys. Adding a language is adding a folder.
+A folder has `language.toml` (marks, abbreviations, contractions, misspellings), `words.txt` (words as they are written
+within a sentence, by frequency; `data/word_lists.py` makes it), `informal.txt` (what people write and no dictionary
+has, where that is near to a word; made likewise), for English `misspellings.txt` (what many people misspell; made
+likewise), `nouns.txt` (what has a capital behind an article), `offensive.txt` (words never suggested) and
+`sensitive.txt` (words withheld after others). `layouts.toml` has the keys. Adding a language is adding a folder.
 """
 
 import functools
@@ -19,7 +19,7 @@ from importlib.resources.abc import Traversable
 
 from model.languages.name_letters import NameLetters
 from model.languages.word_table import Frequencies, WrittenForms
-from model.text import folded
+from model.text import folded, normalise
 
 CODES = ("en", "es", "de", "fr", "hi")
 """The languages, in the order in which they are offered."""
@@ -60,9 +60,11 @@ class Language:
         contractions: what is meant where an apostrophe was left out; see `contraction` for the others.
         accent_meant: nats by which a word with accents must be commoner than the one without, to be meant by it.
         digraphs: letters with accents, and the two that are written for each where keys lack it.
+        silent: signs that people leave out as others do accents.
         nouns: words that are nouns in capitals and something else in small letters.
         determiners: words behind which `nouns` with one of some endings are nouns.
         elisions: words that begin with an apostrophe.
+        often_misspelt: what many people write for some words, beside `misspellings.txt`.
         spoken_endings: endings as they are written by ear, and what they stand for.
         offensive: words that are never suggested.
         sensitive: words that are withheld when one of a few words stands before them: that word, and these.
@@ -82,8 +84,10 @@ class Language:
     always_written: frozenset[str] = field(repr=False)
     contractions: Mapping[str, str] = field(repr=False)
     elisions: frozenset[str]
+    often_misspelt: Mapping[str, str] = field(repr=False)
     accent_meant: float
     digraphs: Mapping[str, str] = field(repr=False)
+    silent: str
     nouns: frozenset[str] = field(repr=False)
     determiners: Mapping[str, tuple[str, ...]] = field(repr=False)
     spoken_endings: Mapping[str, str] = field(repr=False)
@@ -111,6 +115,14 @@ class Language:
     def knows(self, word: str) -> bool:
         """Return whether this is a word or a name."""
         return self.log_probability(word) is not None
+
+    def has_letters_of(self, word: str) -> bool:
+        """Return whether a word has no letter that none of the language's words has: it may be of another script."""
+        return self._alphabet.issuperset(word)
+
+    @functools.cached_property
+    def _alphabet(self) -> frozenset[str]:
+        return frozenset("'").union(*self.words)
 
     def written_form(self, word: str) -> str:
         """Return how a word is written within a sentence."""
@@ -153,14 +165,15 @@ class Language:
 
     @functools.cached_property
     def misspellings(self) -> Mapping[str, tuple[str, ...]]:
-        """What many people write for some words, and which."""
+        """What many people write for some words, and which; of two languages, what is no word of the other one."""
         path = _folder(self.code) / "misspellings.txt"
         lines = path.read_text("utf-8").splitlines() if path.is_file() else []
         own = {wrong: tuple(word.replace("_", " ") for word in right) for wrong, *right in map(str.split, lines)}
+        own |= {wrong: (right,) for wrong, right in self.often_misspelt.items()}
         if self.also is None:
             return own
-        both = {**self.also.misspellings, **own}
-        return {wrong: right for wrong, right in both.items() if wrong not in self.words}
+        pairs = ((self.also.misspellings, language(self.code).words), (own, self.also.words))
+        return {wrong: right for of_one, other in pairs for wrong, right in of_one.items() if wrong not in other}
 
     @property
     def names(self) -> AbstractSet[str]:
@@ -203,11 +216,12 @@ class Language:
 
     @functools.cached_property
     def accented(self) -> Mapping[str, tuple[str, ...]]:
-        """The words with accents, by what they are without."""
+        """The words with accents or silent signs, by what they are without."""
         found: dict[str, tuple[str, ...]] = {}
+        silent = str.maketrans("", "", self.silent)
         for word in self.words:
             if not word.isascii():
-                for plain in {folded(word), self._in_digraphs(word)} - {word}:
+                for plain in {folded(word), self._in_digraphs(word), word.translate(silent)} - {word}:
                     found[plain] = (*found.get(plain, ()), word)
         return found
 
@@ -309,8 +323,10 @@ def _language(code: str) -> Language:
         always_written=frozenset(always_written),
         contractions=contractions,
         elisions=frozenset(described["elisions"]),
+        often_misspelt={normalise(wrong): normalise(right) for wrong, right in described["misspellings"].items()},
         accent_meant=described.get("accent_meant", _ACCENT_MEANT),
         digraphs=described.get("digraphs", {}),
+        silent=described.get("silent", ""),
         nouns=frozenset(_words_of(folder / "nouns.txt")),
         determiners={word: tuple(ends.split()) or ("",) for word, ends in described.get("determiners", {}).items()},
         spoken_endings=described.get("spoken_endings", {}),

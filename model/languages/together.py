@@ -41,6 +41,7 @@ def together(first: Language, second: Language) -> Language:
         always_written=(first.always_written | second.always_written) & written.keys(),
         contractions=contractions,
         accent_meant=max(first.accent_meant, second.accent_meant),
+        silent=first.silent + second.silent,
         digraphs={**second.digraphs, **first.digraphs},
         nouns=frozenset(
             word for one, other in pairs for word in one.nouns if not _is_of(other, word, one.words.get(word))

@@ -54,7 +54,7 @@ class Filters:
 
     def is_junk(self, word: str) -> bool:
         """Return whether a word of the lexicon is none that people want to see."""
-        if self._language.knows(word):
+        if self._language.knows(word) and word not in self._language.misspellings:
             return False
         return any(map(str.isdigit, word)) or self.is_misspelling(word)
 

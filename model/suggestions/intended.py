@@ -98,20 +98,22 @@ class Intended:
         """
         capital = core[:1].isupper()
         right = letters in self.filters.accepted or (capital and self.spelling.written(letters) != letters)
-        if len(letters) < 2 or right:
+        misspelt = letters in self.language.misspellings
+        uncased = letters.upper() == letters  # nothing tells a name from a slip
+        if len(letters) < 2 or right or (uncased and not misspelt):
             return None
         candidates = self.candidates()
         if capital and not starts_sentence(before, self.language):
-            return self._joined_to_one_letter(candidates, core) or self._name(letters)
+            return self._joined_to_one_letter(candidates, core) or self._misspelt(letters) or self._name(letters)
         known = self.spelling.is_known(letters) and not self.spelling.is_rare_name(core, letters)
         words = self._words_for(letters)
-        meant = self._log_probability(candidates, letters)
-        if capital and not known:
+        meant = -math.inf if misspelt else self._log_probability(candidates, letters)
+        if capital and not known and not misspelt:
             meant = max(meant, _NAME + self.language.name_log_probability(letters))
         found, scores = words, np.zeros(0)
         if words:
             cost = costs(letters, words, whole=True, keys=self.keys)
-            if letters in self.language.misspellings:
+            if misspelt:
                 cost = np.minimum(cost / 2, _MISSPELT)
             scores = np.where(cost < HOPELESS, candidates.log_probabilities(words) - cost, -np.inf)
         split = None if known else split_of(candidates, self.language, self.spelling, letters)
@@ -152,6 +154,11 @@ class Intended:
         common = (self.spelling.joined(word) or -math.inf for word in split.words[1:])
         return (" ".join(split.words), 1.0) if min(common) >= _COMMON_JOINED else None
 
+    def _misspelt(self, letters: str) -> tuple[str, float] | None:
+        """Return the word with a capital that many people misspell with one: Addresse."""
+        meant = self._words_for(letters) if letters in self.language.misspellings else []
+        return next(((word, 1.0) for word in meant if self.spelling.written(word) != word), None)
+
     def _name(self, letters: str) -> tuple[str, float] | None:
         """Return the common proper noun that a word with a capital within a sentence is one cheap slip from, if any."""
         if len(letters) < _LONG_NAME or self.spelling.is_known(letters):
@@ -191,7 +198,7 @@ def split_of(candidates: Candidates, language: Language, spelling: Spelling, let
     """Return the likeliest words that were typed as one, with their probability here, less the slips' cost."""
     meant = [tuple(word.split(" ")) for word in language.misspellings.get(letters, ()) if " " in word]
     found = [Split(words, candidates.log_probability_of(words) - _MISSPELT, _MISSPELT) for words in meant]
-    for split in splits(letters, spelling.joined):
+    for split in splits(letters, spelling.joined) if letters not in language.misspellings else ():
         words = tuple(language.contractions.get(word, word) for word in split.words)
         found.append(split._replace(words=words, score=candidates.log_probability_of(words) - split.cost))
     return max(found, key=lambda split: split.score, default=None)

@@ -46,6 +46,8 @@ class Spelling:
             at_start: they begin a sentence, so that a capital says nothing.
         """
         accepted = letters in self._filters.accepted
+        if letters in self._language.misspellings and not accepted:
+            return None
         named = core != letters and (not at_start or letters in self._language.names)
         contraction = self._language.contractions.get(letters) if named else self._language.contraction(letters)
         if contraction is not None and not accepted:
@@ -75,6 +77,8 @@ class Spelling:
 
     def is_known(self, letters: str) -> bool:
         """Return whether a word is one of the language or of the lexicon, and no common misspelling."""
+        if letters in self._language.misspellings:  # a rare word, or none
+            return letters in self._filters.accepted
         in_lexicon = letters in self._lexicon.index and not self._filters.is_misspelling(letters)
         return in_lexicon or self._language.knows(letters)
 

@@ -4,6 +4,7 @@ import functools
 import re
 
 import numpy as np
+import regex
 
 from model.evaluation import STRIP, Lexicon
 from model.languages import Language, language
@@ -20,11 +21,12 @@ from model.suggestions.personal import PersonalModel
 from model.suggestions.spelling import APOSTROPHES, Spelling
 from model.suggestions.suggestion import Autocorrection, Suggestion
 from model.suggestions.surroundings import in_address, split_word, stands_alone, starts_sentence
-from model.text import Token, folded, normalise, tokenise
+from model.text import LETTER, Token, folded, normalise, tokenise
 
 __all__ = ["Autocorrection", "Suggester", "Suggestion", "split_word"]
 
 _LONGEST_WORD = 64
+_SPELLED = regex.compile(rf"{LETTER}+(?:'{LETTER}+)*")
 
 _ANCHOR = 64
 """Context begins at a multiple of this many characters, so that it moves rarely; one to two of them are read."""
@@ -183,8 +185,9 @@ class Suggester:
     def autocorrect(self, before: str, typed: str) -> Suggestion | None:
         """Return the word that should replace a finished one, if it is far likelier to have been meant.
 
-        Left alone are parts of addresses and the like, words with digits, in capitals or with inner capitals, what the
-        user has learned or wanted once as typed, and names: a capital where none is due.
+        Left alone are parts of addresses and the like, words with digits, of another script, in capitals or with inner
+        capitals, what the user has learned or wanted once as typed, and names: a capital where none is due. Where there
+        are no capitals, only what many people misspell is mended.
         """
         expanded = self.personal.shortcuts.get(normalise(typed))
         if expanded is not None and stands_alone(before):
@@ -193,7 +196,7 @@ class Suggester:
         letters = normalise(core)
         if self.autocorrection is Autocorrection.OFF or not letters or len(letters) > _LONGEST_WORD:
             return None
-        if not all(part.isalpha() for part in letters.split("'")) or not stands_alone(before):
+        if not _SPELLED.fullmatch(letters) or not self.language.has_letters_of(letters) or not stands_alone(before):
             return None
         if len(core) < len(typed) and self._spelling.has_apostrophe_behind(before, letters):
             typed = core

@@ -103,6 +103,78 @@ def test_3_common_misspellings_are_mended_by_what_they_are_meant_for(typed: str,
     assert Keyboard().type(f"so {typed} ok ").text == f"so {text} ok "
 
 
+MISSPELT = {
+    "en": """
+calender calendar|hight height|happend happened|sieze seize|wether whether|acheive achieve|arguement argument
+noone no one|beautifull beautiful|cemetary cemetery
+foriegn foreign|gaurd guard|independant independent|lenght length|peice piece
+highschool high school|payed paid|infact in fact|aswell as well|eventhough even though|atleast at least
+expresso espresso
+""",
+    "es": """
+porfavor por favor|nesesito necesito|grasias gracias|entonses entonces|tanbien también|exelente excelente
+osea o sea|desicion decisión
+conprar comprar|sienpre siempre|kiero quiero|hechar echar|estubo estuvo|aveces a veces|enserio en serio
+travajo trabajo|escojer escoger|viage viaje|esque es que|amenudo a menudo|transtorno trastorno|dijistes dijiste
+""",
+    "de": """
+villeicht vielleicht|vieleicht vielleicht|garnicht gar nicht|vorraus voraus|seperat separat|warscheinlich wahrscheinlich
+agressiv aggressiv|interressant interessant|wilkommen willkommen|nähmlich nämlich|standart Standard|zuende zu Ende
+wiso wieso|zuviel zu viel|aufjedenfall auf jeden Fall|bischen bisschen|wiederspruch Widerspruch|reperatur Reparatur
+donerstag Donnerstag|addresse Adresse|terasse Terrasse|nichtmal nicht mal
+""",
+    "fr": """
+parcontre par contre|biensur bien sûr|toujour toujours|acceuil accueil|malgrès malgré|professionel professionnel
+interressant intéressant|developpement développement|vraiement vraiment|maintenent maintenant|parmis parmi
+language langage|connection connexion|mourrir mourir|enfaite en fait|toutafait tout à fait|trés très|dilemne dilemme
+quelquechose quelque chose|appartemment appartement|évidement évidemment
+""",
+    "hi": """
+नही नहीं|मे में|लडका लड़का|लडकी लड़की|बहोत बहुत|उन्होने उन्होंने|स्कुल स्कूल|धन्यबाद धन्यवाद|गाडी गाड़ी
+पढाई पढ़ाई|क्योकि क्योंकि|परिक्षा परीक्षा|बिमार बीमार|दुसरा दूसरा|क्रपया कृपया|मै मैं|हू हूँ|पुरा पूरा|दुध दूध
+बडा बड़ा|किजिए कीजिए|प्रशन प्रश्न
+""",
+}
+"""What many people write in each language, and what they mean."""
+
+
+@pytest.mark.parametrize(
+    ("code", "pair"),
+    [(code, pair) for code, pairs in MISSPELT.items() for pair in pairs.strip().replace("\n", "|").split("|")],
+)
+def test_3_common_misspellings_of_every_language_are_mended(code: str, pair: str) -> None:
+    typed, text = pair.split(" ", maxsplit=1)
+    assert Keyboard(code).type(f"x {typed} ").text == f"x {text} "
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"), [("Addresse", "Adresse"), ("Reperatur", "Reparatur"), ("Terasse", "Terrasse"), ("Wiso", "Wieso")]
+)
+def test_3_german_nouns_are_mended_with_their_capital_too(typed: str, text: str) -> None:
+    assert Keyboard("de").type(f"{typed} ").text == f"{text} "
+    if text != "Wieso":
+        assert Keyboard("de").type(f"x {typed} ").text == f"x {text} "
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("es", "mas más esta está aun aún tu tú si sí el él se sé de dé te té solo"),
+        ("fr", "ou où a à la là sur sûr du dû"),
+        ("de", "dass das man seid seit den denn wider wieder"),
+        ("hi", "तन्वी कियारा रामचंद्रन जसलीन मायरा विहान यूसुफ़ हरमनप्रीत"),
+        ("hi", "สวัสดี வணக்கம் নমস্কার ನಮಸ್ಕಾರ ආයුබෝවන් ਸਤ ગુજરાતી hello привет"),
+        ("hi", "कि की है हैं और ओर दिन दीन में मैं कहा कहाँ बात काम"),
+        ("en", "its it's were we're your you're than then quite quiet lose loose"),
+        ("en+de", "language connection also"),
+        ("en+fr", "language connection hazard resource"),
+    ],
+)
+def test_3_pairs_that_sense_alone_tells_apart_are_left_as_typed(code: str, words: str) -> None:
+    for word in words.split():
+        assert Keyboard(code).type(f"x {word} ").text == f"x {word} "
+
+
 @pytest.mark.parametrize(
     ("code", "typed", "text"),
     [
