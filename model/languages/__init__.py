@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from model.languages.compounds import Compounds
 from model.languages.name_letters import NameLetters
 from model.languages.word_table import Frequencies, WrittenForms
 from model.text import folded, normalise
@@ -25,6 +26,7 @@ CODES = ("en", "es", "de", "fr", "hi")
 """The languages, in the order in which they are offered."""
 
 _NAME_LOG_PROBABILITY = math.log(1e-8)  # of a name that no word list has
+_COMPOUND_LOG_PROBABILITY = math.log(1e-7)
 _CLITIC_LOG_PROBABILITY = math.log(0.02)  # of such as 's behind a word
 _ELIDED = math.log(10**-4.8), math.log(10**-3.8)  # frequency of a word behind an elision, and of one of two letters
 _RARE = math.log(10**-5.8)
@@ -61,6 +63,7 @@ class Language:
         accent_meant: nats by which a word with accents must be commoner than the one without, to be meant by it.
         digraphs: letters with accents, and the two that are written for each where keys lack it.
         silent: signs that people leave out as others do accents.
+        links: what stands between the nouns of a compound; without any there are no compounds.
         nouns: words that are nouns in capitals and something else in small letters.
         determiners: words behind which `nouns` with one of some endings are nouns.
         elisions: words that begin with an apostrophe.
@@ -88,6 +91,7 @@ class Language:
     accent_meant: float
     digraphs: Mapping[str, str] = field(repr=False)
     silent: str
+    links: tuple[str, ...]
     nouns: frozenset[str] = field(repr=False)
     determiners: Mapping[str, tuple[str, ...]] = field(repr=False)
     spoken_endings: Mapping[str, str] = field(repr=False)
@@ -108,6 +112,8 @@ class Language:
             return found
         if word in self._names:
             return _NAME_LOG_PROBABILITY
+        if self.compounds.has(word):
+            return _COMPOUND_LOG_PROBABILITY
         stem = self._stem(word)
         found = self.log_probability(stem) if stem else None
         return None if found is None else found + _CLITIC_LOG_PROBABILITY
@@ -130,6 +136,8 @@ class Language:
             return self.written.get(word, word)
         if word in self._names:
             return self._names[word]
+        if self.compounds.has_noun(word):
+            return word.capitalize()
         stem = self._stem(word)
         return word.replace(stem, self.written_form(stem), 1) if stem else word
 
@@ -213,6 +221,13 @@ class Language:
             if letters.endswith(ending) and len(letters) > len(ending) + 1
         )
         return (*self.shortened.get(letters, ()), *(word for word in spoken if word in self.words))
+
+    @functools.cached_property
+    def compounds(self) -> Compounds:
+        """The words that are made of several, of the first of two languages that has such."""
+        if self.also is None:
+            return Compounds(self.words, self.written, self.nouns, self.links)
+        return (self.also if self.also.links and not self.links else language(self.code)).compounds
 
     @functools.cached_property
     def accented(self) -> Mapping[str, tuple[str, ...]]:
@@ -327,6 +342,7 @@ def _language(code: str) -> Language:
         accent_meant=described.get("accent_meant", _ACCENT_MEANT),
         digraphs=described.get("digraphs", {}),
         silent=described.get("silent", ""),
+        links=tuple(described.get("links", ())),
         nouns=frozenset(_words_of(folder / "nouns.txt")),
         determiners={word: tuple(ends.split()) or ("",) for word, ends in described.get("determiners", {}).items()},
         spoken_endings=described.get("spoken_endings", {}),

@@ -96,6 +96,8 @@ class Spelling:
         """Return whether a word of the language is never written in small letters, by its owner neither."""
         bare = self._language.bare(letters)
         form = self._language.written.get(bare, bare)
+        if bare not in self._language.words and self._language.compounds.has_noun(bare):
+            return self.written(letters) != letters
         if form == bare or not self._has_capital(bare, form):
             return False
         return self.written(letters) == self._language.written_form(letters)

@@ -205,6 +205,35 @@ def test_6_german_nouns_behind_articles_have_a_capital(text: str) -> None:
     assert Keyboard("de").type(f"und {text.lower()} ").text == f"und {text} "
 
 
+COMPOUNDS = """
+Haustürschlüssel Donaudampfschifffahrtsgesellschaft Wohnungstürschloss Sonntagsbraten Küchentischlampe Hundefutterdose
+Weihnachtsmarktbesuch Kindergartenplatz Straßenbahnhaltestelle Fahrradkeller Zahnarzttermin Mittagessenspause
+Kaffeemaschinenreiniger Autobahnraststätte Katzenfutterdose Bücherregalbrett Apfelkuchenrezept Handyladekabel
+Waschmaschinenanschluss computergesteuert kinderfreundlich umweltfreundlich Schlafzimmerfenster Arbeitszeitkonto
+Regenschirmständer Winterreifenwechsel Lehrerzimmerschlüssel Mietwagenfirma Bratkartoffelrezept Kühlschranktür
+"""
+
+
+@pytest.mark.parametrize("word", COMPOUNDS.split())
+def test_3_german_compounds_are_words(word: str) -> None:
+    assert Keyboard("de").type(f"x {word} ").text == f"x {word} "
+    assert Keyboard("en+de").type(f"x {word} ").text == f"x {word} "
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        *[(word, word.capitalize()) for word in (
+            "mietwagenfirma", "katzenfutterdose", "zahnarzttermin", "fahrradkeller", "schlafzimmerfenster",
+        )],
+        ("computergesteuert", "computergesteuert"), ("kinderfreundlich", "kinderfreundlich"),
+        ("sammlng", "Sammlung"), ("straßenbanh", "Straßenbahn"), ("weinachten", "Weihnachten"),
+    ],
+)  # fmt: skip
+def test_6_compounds_of_nouns_get_their_capital_and_slips_are_none(typed: str, text: str) -> None:
+    assert Keyboard("de").type(f"x {typed} ").text == f"x {text} "
+
+
 NAMES = """
 Anjali Venkatesh Khadija Zainab Nkechi Chukwuemeka Babatunde Lerato Hiroshi Takeshi Minjun Xiaoming Jing Phuong Trang
 Søren Günther François Édouard Loïc Niamh Ciarán Eoin Llewellyn Agnieszka Zbigniew Dmitri Oksana Chiara Joaquín Itzel

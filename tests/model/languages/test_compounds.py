@@ -1,0 +1,41 @@
+"""Compounds by themselves, of a few words."""
+
+import math
+
+import pytest
+
+from model.languages import language
+from model.languages.compounds import Compounds
+
+WORDS = dict.fromkeys(["haus", "tür", "schule", "arbeit", "freundlich", "braten"], math.log(1e-5)) | {
+    "gut": math.log(1e-3),
+    "seltenes": math.log(1e-8),
+}
+WRITTEN = {word: word.capitalize() for word in ("haus", "tür", "schule", "arbeit", "seltenes")}
+
+
+def compounds(*links: str) -> Compounds:
+    return Compounds(WORDS, WRITTEN, frozenset({"braten"}), links)
+
+
+@pytest.mark.parametrize("word", ["türhaus", "haustürschule", "arbeitshaus", "hausfreundlich", "hausbraten"])
+def test_a_chain_of_nouns_with_links_is_a_word(word: str) -> None:
+    assert compounds("s").has(word)
+    assert not compounds().has(word), "in a language without links there are none"
+
+
+@pytest.mark.parametrize("word", ["haus", "hauss", "hausgut", "guthaus", "türseltenes", "hausxtür", "arbeitshau", ""])
+def test_a_word_itself_a_common_word_behind_and_what_is_rare_make_none(word: str) -> None:
+    assert not compounds("s").has(word)
+
+
+def test_a_chain_that_ends_in_a_pure_noun_is_one() -> None:
+    assert compounds("s").has_noun("arbeitshaus")
+    assert not compounds("s").has_noun("hausfreundlich")
+    assert not compounds("s").has_noun("hausbraten")
+
+
+def test_of_the_languages_german_has_them_and_so_who_writes_two() -> None:
+    assert language("de").knows("katzenfutterdose")
+    assert language("de").written_form("katzenfutterdose") == "Katzenfutterdose"
+    assert not any(language(code).knows("katzenfutterdose") for code in ("en", "es", "fr", "hi"))
