@@ -7,8 +7,9 @@ import pytest
 from model.languages import language
 from model.languages.compounds import Compounds
 
-WORDS = dict.fromkeys(["haus", "tür", "schule", "arbeit", "freundlich", "braten"], math.log(1e-5)) | {
+WORDS = dict.fromkeys(["haus", "schule", "arbeit", "freundlich", "braten"], math.log(1e-5)) | {
     "gut": math.log(1e-3),
+    "tür": math.log(1e-4),
     "seltenes": math.log(1e-8),
 }
 WRITTEN = {word: word.capitalize() for word in ("haus", "tür", "schule", "arbeit", "seltenes")}
