@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from federation.protocol.model_codec import SharedKind
+from keyboard_app import heap
 from keyboard_app.editor.editor import Offer, Request
 from keyboard_app.profile import Profile
 from keyboard_app.settings import Settings
@@ -371,6 +372,7 @@ class Learner:
         if self.models is not None:
             self._suggester = Suggester(self._next_words(self.models), self._own.model, self._language)
         self._guarded(self._count)
+        heap.give_back()  # what reading took
         self.opened.set()
         self._changed()
         return self._suggester

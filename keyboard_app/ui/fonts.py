@@ -5,17 +5,21 @@ Font License). A device's own colour emoji come before these, its Chinese, Japan
 """
 
 import struct
-from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cache, cached_property, lru_cache
 from importlib import resources
 from importlib.util import find_spec
+from os import SEEK_CUR
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import regex
 
 from model.text import CLUSTERS
+
+CodePoints = npt.NDArray[np.uint32]
 
 MAIN = "Roboto"
 """What most is written in; a name that Kivy knows, as are paths of files."""
@@ -60,6 +64,7 @@ _SCRIPTS = {
     "Telugu": "Telu",
     "Thai": "Thai",
 }
+_NO_CHARACTER = 0xFFFF  # that ends the table of segments
 _LEFTWARD = frozenset({"Arab", "Hebr"})
 
 
@@ -98,8 +103,8 @@ class FontFile:
     def has(self, character: str) -> bool:
         """Return whether there is a glyph for a character."""
         starts, ends = self._ranges
-        place = bisect_right(starts, ord(character)) - 1
-        return place >= 0 and ord(character) <= ends[place]
+        place = int(starts.searchsorted(ord(character), "right")) - 1
+        return place >= 0 and ord(character) <= int(ends[place])
 
     @cached_property
     def is_bitmap(self) -> bool:
@@ -120,35 +125,51 @@ class FontFile:
         return {tag.decode("latin-1"): offset for tag, _, offset, _ in entries}
 
     @cached_property
-    def _ranges(self) -> tuple[list[int], list[int]]:
+    def _ranges(self) -> tuple[CodePoints, CodePoints]:
         """First and last code points of the runs of characters that it has, in order (OpenType `cmap`, 4 and 12)."""
+        best = np.zeros(0, np.uint32), np.zeros(0, np.uint32)
         with self.path.open("rb") as file:
             file.seek(self._tables["cmap"])
             head = file.tell()
             _, count = struct.unpack(">HH", file.read(4))
-            records = [struct.unpack(">HHI", file.read(8)) for _ in range(count)]
-            best: list[tuple[int, int]] = []
-            for _, _, offset in records:
+            offsets = [struct.unpack(">HHI", file.read(8))[2] for _ in range(count)]
+            for offset in dict.fromkeys(offsets):
                 file.seek(head + offset)
                 (kind,) = struct.unpack(">H", file.read(2))
-                found = {4: _segments, 12: _groups}.get(kind, lambda _: [])(file.read(1 << 20))
-                best = max(best, found, key=lambda ranges: sum(end - start + 1 for start, end in ranges))
-        best.sort()
-        return [start for start, _ in best], [end for _, end in best]
+                if kind in _READERS:
+                    best = max(best, _READERS[kind](file), key=_characters)
+        starts, ends = best
+        order = np.argsort(starts, kind="stable")
+        return starts[order], ends[order]
 
 
-def _segments(data: bytes) -> list[tuple[int, int]]:
-    """Return the ranges of a `cmap` table of format 4, from behind its format; what it maps to no glyph is kept."""
-    count = struct.unpack_from(">H", data, 4)[0] // 2
-    ends = struct.unpack_from(f">{count}H", data, 12)
-    starts = struct.unpack_from(f">{count}H", data, 14 + 2 * count)
-    return [(start, end) for start, end in zip(starts, ends, strict=True) if start != 0xFFFF]
+def _characters(ranges: tuple[CodePoints, CodePoints]) -> int:
+    """Return how many characters are in some ranges."""
+    starts, ends = ranges
+    return int((ends.astype(np.int64) - starts + 1).sum())
 
 
-def _groups(data: bytes) -> list[tuple[int, int]]:
+def _segments(file: BinaryIO) -> tuple[CodePoints, CodePoints]:
+    """Return the ranges of a `cmap` table of format 4, from behind its format; what it maps to no glyph is kept.
+
+    No more is read than that: a table that is read whole is a megabyte for some fonts, and all are asked.
+    """
+    (count,) = struct.unpack(">4xH6x", file.read(12))
+    ends = np.frombuffer(file.read(count), ">u2")
+    file.seek(2, SEEK_CUR)
+    starts = np.frombuffer(file.read(count), ">u2")
+    kept = starts != _NO_CHARACTER
+    return starts[kept].astype(np.uint32), ends[kept].astype(np.uint32)
+
+
+def _groups(file: BinaryIO) -> tuple[CodePoints, CodePoints]:
     """Return the ranges of a `cmap` table of format 12, from behind its format."""
-    (count,) = struct.unpack_from(">I", data, 10)
-    return [struct.unpack_from(">II", data, 14 + 12 * group) for group in range(count)]
+    (count,) = struct.unpack(">10xI", file.read(14))
+    starts, ends, _ = np.frombuffer(file.read(12 * count), ">u4").reshape(-1, 3).T.astype(np.uint32)
+    return starts, ends
+
+
+_READERS = {4: _segments, 12: _groups}
 
 
 def runs(text: str) -> tuple[Run, ...]:

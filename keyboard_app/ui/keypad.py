@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kivy.graphics import Color, Line, Rectangle, RoundedRectangle
+from kivy.graphics import Canvas, Color, Line, Rectangle, RoundedRectangle
 from kivy.metrics import dp, sp
 from kivy.uix.widget import Widget
 
@@ -27,9 +27,9 @@ from keyboard_app.editor.keys import (
 from keyboard_app.ui import fonts
 from keyboard_app.ui.lettering import alone, lettering
 from keyboard_app.ui.popup import Popup
+from keyboard_app.ui.still import Still
 from keyboard_app.ui.theme import Colour, Palette, rgba
 from keyboard_app.ui.touch_timers import if_it_stays
-from keyboard_app.ui.widgets import ground
 from model.suggestions.gliding import MIN_LENGTH, Path
 
 _SYMBOLS = {
@@ -49,12 +49,12 @@ _LOWERED = 0.08  # of the height of a key
 _ONE_HANDED = 0.8  # of the width
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Cell:
-    """A painted key: the instructions that change with it."""
+    """Where a key is painted, in the window's coordinates; its letter is in the middle."""
 
-    ground: Color
-    face: Rectangle
+    pos: tuple[float, float]
+    size: tuple[float, float]
     middle: tuple[float, float]
 
 
@@ -117,7 +117,9 @@ class Keypad(Widget):
         self._state = EditorState()
         self._fingers: dict[int, _Finger] = {}
         self._cells: dict[Key, _Cell] = {}
-        ground(self, palette.keyboard)
+        self._still = Still(self.canvas)
+        self._pressed = Canvas()
+        self.canvas.add(self._pressed)
         self._popup = Popup(self, palette)
         self.bind(pos=self._paint, size=self._paint)
 
@@ -174,52 +176,56 @@ class Keypad(Widget):
         return rows(self._state.layer, self._board)
 
     def _paint(self, *_: Any) -> None:
-        self.canvas.clear()
-        self._cells = {}
+        """Give the keys their places, and paint them."""
         left, all_wide = self._area
         wide, high = all_wide / COLUMNS, self.height / self._rows
         gap = dp(_GAP_DP)
-        size = self._size
-        with self.canvas:
-            for key in page(self._state.layer, self._board):
-                x, y = left + key.left * wide + gap, self.y + (self._rows - key.top - 1) * high + gap
-                width, height = key.width * wide - 2 * gap, high - 2 * gap
-                shade = Color(*rgba(self._ground_of(key)))
-                RoundedRectangle(pos=(x, y), size=(width, height), radius=[dp(_ROUND_DP)])
-                Color(1, 1, 1)
-                face = Rectangle()
-                lowered = _LOWERED * height if key.shifted else 0.0  # what stands above letters has room
-                middle = x + width / 2, y + height / 2 - lowered
-                self._cells[key] = _Cell(shade, face, middle)
-                if key.alternatives and self._state.layer is Layer.LETTERS:
-                    colour = self._palette.on_primary if key.action is Action.RETURN else self._palette.muted
-                    hint = lettering(alone(key.alternatives[0]), min(sp(11), size * 0.5), colour)
-                    Rectangle(
-                        texture=hint, size=hint.size, pos=(x + width - hint.width - dp(3), y + height - hint.height)
-                    )
-        if self._hand:
-            sign = lettering("⇆", size, self._palette.on_key, fonts.SYMBOLS)
-            free = self.width - all_wide
-            middle = (self.x if left > self.x else left + all_wide) + free / 2
-            with self.canvas:
-                Color(1, 1, 1)
-                place = middle - sign.width / 2, self.y + (self.height - sign.height) / 2
-                Rectangle(texture=sign, size=sign.size, pos=place)
+        self._cells = {}
+        for key in page(self._state.layer, self._board):
+            x, y = left + key.left * wide + gap, self.y + (self._rows - key.top - 1) * high + gap
+            width, height = key.width * wide - 2 * gap, high - 2 * gap
+            lowered = _LOWERED * height if key.shifted else 0.0  # what stands above letters has room
+            self._cells[key] = _Cell((x, y), (width, height), (x + width / 2, y + height / 2 - lowered))
         self._letter()
 
     def _letter(self) -> None:
-        """Write on the keys."""
-        size = self._size
-        for key, cell in self._cells.items():
-            label = alone(self.label_of(key))
-            small = key.action in {Action.LETTERS, Action.SYMBOLS, Action.MORE_SYMBOLS, Action.NEXT_LAYOUT}
-            plain = small or key.action in {None, Action.EMOJI}
-            colour = self._palette.on_primary if key.action is Action.RETURN else self._palette.on_key
-            texture = lettering(label, size * (0.7 if small else 1), colour, fonts.MAIN if plain else fonts.SYMBOLS)
-            cell.face.texture = texture
-            cell.face.size = texture.size
-            cell.face.pos = cell.middle[0] - texture.width / 2, cell.middle[1] - texture.height / 2
-            cell.ground.rgba = rgba(self._ground_of(key))
+        """Paint the keys, with what is written on them now."""
+        with self._still.painted(self.pos, self.size, self._palette.keyboard):
+            for key in self._cells:
+                self._paint_key(key, self._ground_of(key))
+            if self._hand:
+                left, wide = self._area
+                sign = lettering("⇆", self._size, self._palette.on_key, fonts.SYMBOLS)
+                middle = (self.x if left > self.x else left + wide) + (self.width - wide) / 2
+                place = middle - sign.width / 2, self.y + (self.height - sign.height) / 2
+                Color(1, 1, 1)
+                Rectangle(texture=sign, size=sign.size, pos=place)
+        self._shade()
+
+    def _shade(self) -> None:
+        """Show which keys are under fingers."""
+        self._pressed.clear()
+        with self._pressed:
+            for key in {finger.key for finger in self._fingers.values()}:
+                if key in self._cells:
+                    self._paint_key(key, self._palette.key_pressed)
+
+    def _paint_key(self, key: Key, colour: Colour) -> None:
+        cell, size = self._cells[key], self._size
+        Color(*rgba(colour))
+        RoundedRectangle(pos=cell.pos, size=cell.size, radius=[dp(_ROUND_DP)])
+        Color(1, 1, 1)
+        small = key.action in {Action.LETTERS, Action.SYMBOLS, Action.MORE_SYMBOLS, Action.NEXT_LAYOUT}
+        font = fonts.MAIN if small or key.action in {None, Action.EMOJI} else fonts.SYMBOLS
+        ink = self._palette.on_primary if key.action is Action.RETURN else self._palette.on_key
+        letter = lettering(alone(self.label_of(key)), size * (0.7 if small else 1), ink, font)
+        place = cell.middle[0] - letter.width / 2, cell.middle[1] - letter.height / 2
+        Rectangle(texture=letter, size=letter.size, pos=place)
+        if key.alternatives and self._state.layer is Layer.LETTERS:
+            ink = self._palette.on_primary if key.action is Action.RETURN else self._palette.muted
+            hint = lettering(alone(key.alternatives[0]), min(sp(11), size * 0.5), ink)
+            right, top = cell.pos[0] + cell.size[0], cell.pos[1] + cell.size[1]
+            Rectangle(texture=hint, size=hint.size, pos=(right - hint.width - dp(3), top - hint.height))
 
     @property
     def _size(self) -> float:
@@ -227,17 +233,11 @@ class Keypad(Widget):
         return float(min(self.height / self._rows * 0.42, self._area[1] / COLUMNS * 0.66, sp(24)))
 
     def _ground_of(self, key: Key) -> Colour:
-        if any(finger.key is key for finger in self._fingers.values()):
-            return self._palette.key_pressed
         if key.action is Action.RETURN:
             return self._palette.primary
         if key.action is Action.SHIFT and self._state.shift is not Shift.OFF:
             return self._palette.key_pressed
         return self._palette.key if key.action is None else self._palette.key_special
-
-    def _shade(self, key: Key | None) -> None:
-        if key in self._cells:
-            self._cells[key].ground.rgba = rgba(self._ground_of(key))
 
     def _place(self, touch: Any) -> tuple[float, float]:
         left, wide = self._area
@@ -328,9 +328,8 @@ class Keypad(Widget):
         finger.x = x
         if finger.timer is not None:
             finger.timer.cancel()
-        before, finger.key, finger.timer = finger.key, key, None
-        self._shade(before)
-        self._shade(key)
+        finger.key, finger.timer = key, None
+        self._shade()
         if key is None:
             self._popup.hide()
             return
@@ -366,7 +365,7 @@ class Keypad(Widget):
         if finger.timer is not None:
             finger.timer.cancel()
         key, finger.key = finger.key, None
-        self._shade(key)
+        self._shade()
         self._popup.hide()  # and the trail
         ended = finger.trail is not None and key_at(self._state.layer, *finger.path[-1], self._board) is not None
         if self._glide is not None and ended:

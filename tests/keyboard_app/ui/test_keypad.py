@@ -1,8 +1,10 @@
 """Keys under fingers."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kivy.graphics import Fbo, Instruction, InstructionGroup, Rectangle
 from kivy.uix.anchorlayout import AnchorLayout
 
 from keyboard_app.editor.editor import EditorState, Shift
@@ -279,3 +281,20 @@ def test_a_tap_stays_short_when_frames_come_late(typist: Typist, types: str, act
     window.dispatch("on_mouse_up", x, from_above, "left", [])
     typist.screen.frames(2)
     assert typist.said == [action or types]
+
+
+def test_keys_that_nobody_touches_are_one_rectangle_of_a_frame(typist: Typist) -> None:
+    def rectangles() -> int:
+        return sum(isinstance(one, Rectangle) for one in _instructions(typist.keypad.canvas))
+
+    assert rectangles() == 1
+    touch = typist.screen.touch(typist.at("g"))
+    assert 1 < rectangles() < 10
+    touch.touch_up()
+    typist.screen.frames()
+    assert rectangles() == 1
+
+
+def _instructions(group: InstructionGroup) -> Iterator[Instruction]:
+    for one in group.children:
+        yield from _instructions(one) if isinstance(one, InstructionGroup) and not isinstance(one, Fbo) else [one]
