@@ -14,7 +14,7 @@ from keyboard_app.ui.dashboard import Dashboard
 from keyboard_app.ui.edit_bar import Clipboard, SystemClipboard
 from keyboard_app.ui.phone_view import PhoneView
 from keyboard_app.ui.typing_screen import TypingScreen
-from keyboard_app.ui.window import Frames, open_window
+from keyboard_app.ui.window import Frames, deliver_touches, open_window
 
 PHONE_SIZE = (412, 815)
 """Of a window with one phone, in pixels."""
@@ -60,11 +60,13 @@ class Phones(BoxLayout):
         window.bind(on_key_down=self._key, on_textinput=self._text)
 
     def _text(self, _: object, text: str) -> None:
+        deliver_touches()
         writes = self.active.entry or self.active.typing
         if writes is not None:
             writes.type(text)
 
     def _key(self, _: object, key: int, __: int, ___: str | None, modifiers: Sequence[str]) -> bool:
+        deliver_touches()
         typing = self.active.typing
         if key == _ESCAPE:
             if typing is None or not typing.back():

@@ -80,6 +80,13 @@ def _configure(size: tuple[int, int]) -> None:
     Config.set("input", "mouse", "mouse,disable_multitouch")
 
 
+def deliver_touches() -> None:
+    """Handle the touches that were read and wait for the frame: a key that was pressed after them comes after them."""
+    from kivy.base import EventLoop  # noqa: PLC0415 - after the window was configured
+
+    EventLoop.dispatch_input()
+
+
 class Frames:
     """The loop of a window.
 

@@ -10,6 +10,7 @@ import pytest
 from kivy.core.image import Image
 from kivy.uix.label import Label
 
+from keyboard_app.editor.editor import FieldKind
 from keyboard_app.phone import Phone
 from keyboard_app.profile import Profile
 from keyboard_app.self_typing import SelfTyping
@@ -60,6 +61,43 @@ def test_a_physical_keyboard_types_on_the_phone_that_was_touched(
     screen.tap(typing.keypad.cell(typing.keypad.find("h")))
     screen.window.dispatch("on_textinput", "i")
     assert [phone.session.state.text for phone in phones] == ["a", "", "Hi"]
+
+
+def click(screen: Screen, position: tuple[float, float]) -> None:
+    """Click somewhere, as SDL tells it, and paint no frame."""
+    x, y = position
+    for event in ("on_mouse_down", "on_mouse_up"):
+        screen.window.dispatch(event, x, screen.window.height - y, "left", [])
+
+
+def test_keys_do_not_overtake_clicks(screen: Screen, phones: list[Phone], root: Phones) -> None:
+    for order in itertools.permutations(range(3)):
+        for phone in phones:
+            phone.session.focus(FieldKind.PASSWORD)  # no capitals, no corrections
+        screen.wait(1)  # so that no click is a double click
+        wanted = ["", "", ""]
+        for which, letter in zip(order, "abc", strict=True):
+            typing = root.views[which].typing
+            assert typing is not None
+            click(screen, typing.field.to_window(*typing.field.center))
+            screen.window.dispatch("on_textinput", letter)
+            wanted[which] = letter
+            assert [phone.session.state.text for phone in phones] == wanted, order
+        screen.window.dispatch("on_key_down", 8, 42, None, [])
+        assert phones[order[-1]].session.state.text == ""
+
+
+def test_nor_words_of_the_strip(screen: Screen, phones: list[Phone], root: Phones) -> None:
+    typing, session = root.views[0].typing, phones[0].session
+    assert typing is not None
+    screen.window.dispatch("on_textinput", "h")
+    assert phones[0].settle()
+    screen.frames(2)
+    word = session.state.slots[1]
+    assert word is not None
+    click(screen, typing.strip.middle(1))
+    screen.window.dispatch("on_textinput", "x")
+    assert session.state.text == f"{word.text} x"
 
 
 def test_the_dashboard_counts_rounds_once_and_bytes_of_all(screen: Screen, phones: list[Phone], root: Phones) -> None:
