@@ -96,7 +96,7 @@ class NgramTable:
         followers, codes = np.asarray(followers), np.asarray(codes)  # still mapped, without a subclass's overhead
         self.size, self.order = len(unigram), len(lengths) + 1
         self.unigram = unigram
-        self._contexts, self._followers, self._codes, self._lengths = contexts, followers, codes, tuple(lengths)
+        self._followers, self._codes, self._lengths = followers, codes, tuple(lengths)
         self._levels: list[_Level] = []
         ends = np.cumsum(lengths, dtype=np.int64)
         begin = 0
@@ -198,7 +198,7 @@ class NgramTable:
         (directory / DESCRIPTION).write_text(json.dumps(described))
         for name, array in (
             (_UNIGRAM, self.unigram),
-            (_CONTEXTS, self._contexts),
+            (_CONTEXTS, self._packed()),
             (_FOLLOWERS, self._followers),
             (_CODES, self._codes),
         ):
@@ -223,6 +223,14 @@ class NgramTable:
         if not _fits(unigram, contexts, followers, codes, lengths):
             raise NgramTableError(f"the files of the n-gram in {directory} do not fit together: make it anew")
         return cls(unigram, contexts, followers, codes, lengths)
+
+    def _packed(self) -> npt.NDArray[np.void]:
+        """Return the contexts of all lengths as they are stored."""
+        contexts = np.zeros(sum(self._lengths), _CONTEXT)
+        for own, level in zip(np.split(contexts, np.cumsum(self._lengths)), self._levels, strict=False):
+            own["oldest"], own["backoff"] = level.oldest, level.backoff
+            own["children"], own["followers"] = np.diff(level.children), np.diff(level.starts)
+        return contexts
 
     def _fill(self, dense: Floats, context: Sequence[int]) -> None:
         """Write the distribution after `context` into float32 [size]."""
