@@ -19,8 +19,11 @@ CLASSES = (URL, EMAIL, NUMBER)
 LETTER = r"(?:\p{L}[\p{M}\u200c\u200d]*)"
 """A letter with the marks and joiners that belong to it, as a pattern of `regex`."""
 
-CLUSTERS = regex.compile(r"\X")
-"""Matches one extended grapheme cluster: what people call a character."""
+_CONJOINED = r"(?:(?<=\p{InSC=Virama}\u200d)|(?<=\p{InSC=Virama})(?<![\u0bcd\u0dca]))(?=\p{InSC=Consonant})"
+"""Between two consonants that a virama makes one; Tamil and Sinhala write it as a sign of its own, unless joined."""
+
+CLUSTERS = regex.compile(rf"\X(?:{_CONJOINED}\X)*")
+"""Matches what people call a character: an extended grapheme cluster (UAX 29), or several in a conjunct."""
 
 _UNFOLDED = str.maketrans({"ß": "ss", "œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ı": "i"})
 _APOSTROPHES = {"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'"}

@@ -1,6 +1,6 @@
 """Characters as people count them, and words: accents, joined emoji and flags of several code points are one.
 
-Characters are the extended grapheme clusters of UAX 29.
+Characters are the extended grapheme clusters of UAX 29, and conjuncts of Indic scripts as a whole.
 """
 
 import unicodedata
