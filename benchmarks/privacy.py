@@ -39,7 +39,9 @@ from model.evaluation import Evaluation, compare
 from model.evaluation.plot import plot_tradeoff
 
 ROUNDS, COHORT = 500, 20
-CLIP = 1.0  # about the median norm of an update at the start
+CLIP = 2.0  # what the longest updates are cut to; the median client's has 1.1
+ROWS = 160  # all that five of six clients have
+RATE = 0.8  # of the server
 DELTA = 1e-8
 POPULATIONS = {"10k": 10_000, "100k": 100_000, "1M": 1_000_000}
 COHORTS = (20, 50, 100, 200, 500, 1000, 2000, 6500)
@@ -95,13 +97,21 @@ class Level:
     def recipe(self, rounds: int, cohort: int, dimension: int) -> Recipe:
         """Return how a model is trained at this level: with a server's noise for whole sums of the larger cohort."""
         if not self.population:
-            return Recipe(rounds=rounds, cohort=cohort, clip=CLIP)
+            return Recipe(rounds=rounds, cohort=cohort, max_rows=ROWS, clip=CLIP, learning_rate=RATE)
         found = self.proposal
         buffers = self.buffers(found)
         encoding = exact_encoding(found.cohort, CLIP, dimension)
         moved = sensitivity(encoding, CLIP, dimension) * encoding.step / CLIP  # by one phone, rounding included
         noise = found.multiplier(buffers) * moved / found.cohort
-        return Recipe(rounds=rounds, cohort=cohort, clip=CLIP, noise=noise, buffers=buffers)
+        return Recipe(
+            rounds=rounds,
+            cohort=cohort,
+            max_rows=ROWS,
+            clip=CLIP,
+            noise=noise,
+            buffers=buffers,
+            learning_rate=RATE,
+        )
 
 
 NONE = Level()
