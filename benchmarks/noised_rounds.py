@@ -44,9 +44,6 @@ from model.engine.weight_files import packed
 from model.evaluation import Evaluation, Totals
 from model.layout import FlatVector, Layout
 
-CLIENT_ROWS = 16
-"""Rows of 20 pieces that a client trains on in a round: about thirty messages."""
-
 _CLIENTS, _ROWS, _SECRET = range(3)
 _KEPT_EVERY = 10
 
@@ -57,6 +54,7 @@ class Recipe:
 
     Attributes:
         rounds, cohort: how many, and clients that train in each.
+        max_rows: of 20 pieces, that a client trains on in a round; 16 are about thirty messages.
         clip: L2 bound of a client's delta.
         noise: deviation of the independent noise in a coordinate of the mean, over the clip; it may be that of a larger
             cohort than the one that trains.
@@ -69,6 +67,7 @@ class Recipe:
 
     rounds: int
     cohort: int
+    max_rows: int = 16
     clip: float
     noise: float = 0.0
     buffers: Buffers = field(default_factory=Buffers)
@@ -139,7 +138,7 @@ class Ground:
         """Return what a client's training changes in a round."""
         random = np.random.default_rng([recipe.seed, _ROWS, number, client])
         rows, training = self.clients[client], TrainingSettings()
-        rows = rows[random.permutation(len(rows))[:CLIENT_ROWS]]
+        rows = rows[random.permutation(len(rows))[: recipe.max_rows]]
         return trained(
             self._trainer,
             weights,
