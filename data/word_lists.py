@@ -16,6 +16,8 @@ apostrophe or space from a much commoner word is a misspelling and is left out; 
 What many people misspell in English, and what they mean, is codespell's (CC BY-SA 3.0).
 """
 
+# Longer than others: one script, so that `uv run` needs nothing but it, and one record of what it made.
+
 import argparse
 import hashlib
 import importlib
@@ -228,10 +230,15 @@ def word_list(code: str, people: Mapping[str, str], english: set[str]) -> dict[s
     if code == "de":  # the frequencies' words have ss for ß
         spellings = {spelling for word in left for spelling in sharp(word)}
         known = spellings - unknown(spellings, DICTIONARIES[code])
-        sharpened = {word: min(sharp(word) & known, key=str.istitle) for word in left if sharp(word) & known}
+        sharpened = {
+            word: min(sharp(word) & known, key=lambda way: (way.istitle(), way)) for word in left if sharp(word) & known
+        }
         left -= sharpened.keys()
     written = {word: word for word in frequencies.keys() - left - sharpened.keys()} | sharpened
-    accented = {folded(word): frequencies[word] for word in written if folded(word) != word}
+    accented: dict[str, float] = {}
+    for word in written:
+        if folded(word) != word:
+            accented[folded(word)] = max(frequencies[word], accented.get(folded(word), 0.0))
     left -= {word for word in left if accented.get(word, 0.0) >= frequencies[word] - 0.5}
     slang = {
         word: max(frequencies.get(word, 0.0), OTHERS_FROM)
