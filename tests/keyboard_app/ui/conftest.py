@@ -231,20 +231,28 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def begun(phone: Phone) -> Phone:
+    """Return a phone without a server once its thread of the rounds has said that there is none.
+
+    It says so whenever it gets the processor; a page that shows it is built anew then, below a finger, too.
+    """
+    ends = time.monotonic() + 60
+    while phone._rounds.snapshot.activity == "Waiting":
+        assert time.monotonic() < ends, "the thread of the rounds did not begin"
+        time.sleep(0.005)
+    return phone
+
+
 @pytest.fixture
 def phone(screen: Screen, model: Path, tmp_path: Path) -> Iterator[Phone]:
     """Return a phone whose owner has not been asked yet."""
-    phone = Phone(Profile.named("ada", tmp_path), model=model, monotonic=lambda: screen.now)
+    phone = begun(Phone(Profile.named("ada", tmp_path), model=model, monotonic=lambda: screen.now))
     yield phone
     phone.close()
 
 
 def show_rounds(phone: Phone, change: Callable[[Snapshot], Snapshot]) -> None:
-    """Have a phone without a server show other rounds; its thread has said what it says of itself before."""
-    ends = time.monotonic() + 60
-    while phone._rounds.snapshot.activity == "Waiting":
-        assert time.monotonic() < ends, "the thread of the rounds did not begin"
-        time.sleep(0.005)
+    """Have a phone that has `begun` show other rounds."""
     phone._rounds._snapshot = change(phone._rounds.snapshot)
 
 

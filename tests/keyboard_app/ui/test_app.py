@@ -17,14 +17,14 @@ from keyboard_app.self_typing import SelfTyping
 from keyboard_app.status import Outcome, RoundEntry
 from keyboard_app.ui.app import Phones, several_size
 from keyboard_app.ui.screenshots import write_png
-from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen, show_rounds
+from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen, begun, show_rounds
 
 pytestmark = pytest.mark.slow  # needs OpenGL
 
 
 @pytest.fixture
 def phones(model: Path, tmp_path: Path) -> Iterator[list[Phone]]:
-    opened = [Phone(Profile.named(name, tmp_path), model=model) for name in ("ada", "ben", "cleo")]
+    opened = [begun(Phone(Profile.named(name, tmp_path), model=model)) for name in ("ada", "ben", "cleo")]
     for phone in opened:
         assert phone.settle()
         phone.agree(consent=True)

@@ -17,7 +17,7 @@ from keyboard_app.ui.field import width_of
 from keyboard_app.ui.pages import PAGES
 from keyboard_app.ui.theme import PALETTES
 from keyboard_app.ui.typing_screen import TypingScreen
-from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen, show_rounds
+from tests.keyboard_app.ui.conftest import SIZE, Hand, Screen, begun, show_rounds
 
 pytestmark = pytest.mark.slow  # needs OpenGL
 
@@ -536,7 +536,7 @@ def test_the_first_minute_tells_what_there_is_to_try_and_goes_on_with_what_was_t
 
 
 def test_without_a_model_the_first_minute_says_nothing_of_suggestions(screen: Screen, tmp_path: Path) -> None:
-    phone = Phone(Profile.named("bob", tmp_path), model=None, monotonic=lambda: screen.now)
+    phone = begun(Phone(Profile.named("bob", tmp_path), model=None, monotonic=lambda: screen.now))
     try:
         hand = Hand(screen, phone)
         hand.settle()

@@ -14,7 +14,7 @@ from keyboard_app.profile import Profile
 from keyboard_app.status import BudgetStatus, Outcome, RoundEntry, Snapshot
 from keyboard_app.typing.vault import VaultFullError
 from keyboard_app.ui.window import has_display
-from tests.keyboard_app.ui.conftest import Hand, Screen, show_rounds
+from tests.keyboard_app.ui.conftest import Hand, Screen, begun, show_rounds
 
 pytestmark = pytest.mark.slow  # needs OpenGL
 
@@ -126,7 +126,7 @@ def state_phone(
     state = STATES[request.param]
     profile = Profile.named("ada", tmp_path)
     state.before(profile)
-    phone = Phone(profile, model=model if state.model else None, monotonic=lambda: screen.now)
+    phone = begun(Phone(profile, model=model if state.model else None, monotonic=lambda: screen.now))
     phone._server = state.server  # without its thread: nothing is asked
     yield state, phone
     phone.close()
