@@ -14,6 +14,7 @@ from federation.protocol.drop_reasons import DropReason
 from keyboard_app.privacy import epsilon
 from keyboard_app.status import Outcome, RoundEntry
 from keyboard_app.typing.vault import Vault
+from model import arrays
 
 _CONTRIBUTIONS_KEPT = 20
 _FACTS, _CONTRIBUTION = "rounds", "contribution/"
@@ -129,7 +130,7 @@ def _to_bytes(contribution: Contribution) -> bytes:
 
 
 def _with_contribution(entry: RoundEntry, content: bytes) -> RoundEntry:
-    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+    with arrays.archive(io.BytesIO(content)) as kept:
         masked = kept["masked"]
         words = masked[: len(masked) // 4 * 4].view("<u4").astype(np.uint64)
         return replace(entry, update=kept["delta"], masked=words)

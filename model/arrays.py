@@ -3,7 +3,7 @@
 What a member of an archive unpacks to is looked at before it is unpacked, and what a header claims is not believed.
 """
 
-import zipfile
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +24,7 @@ def archive(source: Path | BinaryIO, max_bytes: int = files.MAX_BYTES) -> Iterat
 
     Raises:
         OSError: see `files.regular`.
-        ValueError: it is no archive, or its arrays are larger than `max_bytes` together.
+        ValueError: it is no archive, or its arrays are compressed and larger than `max_bytes` together.
         zipfile.BadZipFile: it is damaged.
     """
     if isinstance(source, Path):
@@ -36,7 +36,8 @@ def archive(source: Path | BinaryIO, max_bytes: int = files.MAX_BYTES) -> Iterat
         if not isinstance(loaded, NpzFile):
             raise ValueError("it holds one array, and an archive of arrays is needed")  # noqa: TRY004 - of the file
         with loaded as opened:
-            if sum(member.file_size for member in zipfile.ZipFile(source).infolist()) > max_bytes:
+            there = source.seek(0, io.SEEK_END)  # what is stored as it is takes no more than the file
+            if sum(member.file_size for member in opened.zip.infolist()) > max(max_bytes, there):
                 raise ValueError(_CLAIMS)
             yield opened
     except MemoryError as error:

@@ -17,6 +17,7 @@ from federation.protocol.plan import RoundPlan
 from federation.protocol.task import TrainingTask
 from federation.rounds.server_optimizers import OptimizerSettings, ServerOptimizer, ServerState
 from model.layout import FlatVector
+from model.wording import DAMAGE
 
 _ROUNDING = 1e-5
 """Of a step: what the last bits of another processor's arithmetic may make of it."""
@@ -190,7 +191,7 @@ class Recomputing:
             return None
         try:
             return _state(codec.from_bytes(weights), slots)
-        except (EOFError, LookupError, OSError, TypeError, ValueError, zipfile.BadZipFile):
+        except DAMAGE:
             self._report.found("model", f"model {entry.version}", "its weights or its state cannot be read")
             return None
 

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 
 from federation.base.ranges import Decay, Positive, Ranged, Rate
+from model import arrays
 from model.layout import FlatVector
 
 OptimizerName = Literal["sgd", "adam", "yogi", "adagrad"]
@@ -38,8 +39,8 @@ class ServerState:
     @classmethod
     def of(cls, weights: FlatVector, slots: bytes) -> "ServerState":
         """Return the state that `slots_to_bytes` was taken of."""
-        with np.load(io.BytesIO(slots), allow_pickle=False) as archive:
-            return cls(weights, {name: archive[name] for name in archive.files})
+        with arrays.archive(io.BytesIO(slots)) as kept:
+            return cls(weights, {name: kept[name] for name in kept.files})
 
 
 class ServerOptimizer(Protocol):

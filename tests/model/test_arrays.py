@@ -51,6 +51,23 @@ def test_an_archive_that_unpacks_to_more_than_it_may_is_refused_before_it_is_unp
         pass
 
 
+def test_an_archive_that_is_as_large_as_what_is_in_it_is_read_however_large_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, weights=np.ones(1 << 18, np.float32))
+    with arrays.archive(path, 1 << 19) as kept:
+        assert kept["weights"].sum() == 1 << 18
+
+
+def test_what_cannot_be_unpacked_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, weights=np.arange(1 << 12))
+    content = bytearray(path.read_bytes())
+    content[2000:2400] = bytes(range(200)) * 2
+    path.write_bytes(content)
+    with pytest.raises(DAMAGE), arrays.archive(path) as kept:
+        kept["weights"]
+
+
 def test_one_array_is_no_archive(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.save(path.with_suffix(".npy"), np.zeros(3))
