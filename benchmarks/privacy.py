@@ -17,7 +17,7 @@ Everything is kept as soon as it is done (`--out`), so the script goes on where 
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -96,22 +96,15 @@ class Level:
 
     def recipe(self, rounds: int, cohort: int, dimension: int) -> Recipe:
         """Return how a model is trained at this level: with a server's noise for whole sums of the larger cohort."""
+        plain = Recipe(rounds=rounds, cohort=cohort, max_rows=ROWS, clip=CLIP, learning_rate=RATE)
         if not self.population:
-            return Recipe(rounds=rounds, cohort=cohort, max_rows=ROWS, clip=CLIP, learning_rate=RATE)
+            return plain
         found = self.proposal
         buffers = self.buffers(found)
         encoding = exact_encoding(found.cohort, CLIP, dimension)
         moved = sensitivity(encoding, CLIP, dimension) * encoding.step / CLIP  # by one phone, rounding included
         noise = found.multiplier(buffers) * moved / found.cohort
-        return Recipe(
-            rounds=rounds,
-            cohort=cohort,
-            max_rows=ROWS,
-            clip=CLIP,
-            noise=noise,
-            buffers=buffers,
-            learning_rate=RATE,
-        )
+        return replace(plain, noise=noise, buffers=buffers)
 
 
 NONE = Level()

@@ -160,6 +160,14 @@ def one_slip(one: str, other: str) -> bool:
     return short in shorter(long)
 
 
+def commonest(words: Mapping[str, float]) -> dict[str, float]:
+    """Return how frequent the commonest way is to write each word, by its letters without accents."""
+    found: dict[str, float] = {}
+    for word, zipf in words.items():
+        found[folded(word)] = max(zipf, found.get(folded(word), 0.0))
+    return found
+
+
 def joined(word: str, right: Mapping[str, float]) -> bool:
     """Return whether a word is two common ones without the space between them."""
     parts = [(right.get(word[:i], 0.0), right.get(word[i:], 0.0)) for i in range(1, len(word))]
@@ -169,11 +177,10 @@ def joined(word: str, right: Mapping[str, float]) -> bool:
 def misspellings(others: Mapping[str, float], right: Mapping[str, float]) -> set[str]:
     """Return which words are slips of much commoner ones; both with their zipf frequencies."""
     index: dict[str, list[str]] = {}
-    accented: dict[str, float] = {}
-    for word, zipf in right.items():
+    for word in right:
         for part in shorter(word):
             index.setdefault(part, []).append(word)
-        accented[folded(word)] = max(zipf, accented.get(folded(word), 0.0))
+    accented = commonest(right)
     wrong = set()
     for word, zipf in others.items():
         least = zipf + COMMONER.get(len(word), COMMONER_LONG)
@@ -235,10 +242,7 @@ def word_list(code: str, people: Mapping[str, str], english: set[str]) -> dict[s
         }
         left -= sharpened.keys()
     written = {word: word for word in frequencies.keys() - left - sharpened.keys()} | sharpened
-    accented: dict[str, float] = {}
-    for word in written:
-        if folded(word) != word:
-            accented[folded(word)] = max(frequencies[word], accented.get(folded(word), 0.0))
+    accented = commonest({word: frequencies[word] for word in written if folded(word) != word})
     left -= {word for word in left if accented.get(word, 0.0) >= frequencies[word] - 0.5}
     slang = {
         word: max(frequencies.get(word, 0.0), OTHERS_FROM)
