@@ -23,7 +23,7 @@ class Step(NamedTuple):
 STEPS = (
     Step(
         "Write a few letters. The strip above the keys offers words, the likeliest in the middle: tap one.",
-        lambda state: state.strip_space,
+        lambda state: state.strip_space or state.phantom_space,
     ),
     Step(
         "Mistype a word, and a space: it is corrected where the keyboard is sure. One backspace takes that back, "

@@ -49,6 +49,11 @@ def is_letter(character: str) -> bool:
     )
 
 
+def continues_word(text: str) -> bool:
+    """Return whether a text begins within a word: with a letter, or with an apostrophe before one."""
+    return is_letter(text[:1]) and (text[0] not in _APOSTROPHES or is_letter(text[1:2]))
+
+
 def word_before(text: str, end: int) -> int:
     """Return where the word, or else the mark, before an index begins; white space between them is passed over."""
     start = character_before(text, len(text[:end].rstrip()))

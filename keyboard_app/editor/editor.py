@@ -15,6 +15,7 @@ from keyboard_app.editor.characters import (
     boundary,
     character_after,
     character_before,
+    continues_word,
     is_letter,
     word_after,
     word_at,
@@ -72,6 +73,7 @@ class EditorState:
     Attributes:
         text: in the field.
         context: what stands before the text and is not this keyboard's: predictions see it, and nothing else does.
+        following: what stands behind the text and is not this keyboard's either: it says where words want a space.
         cursor: index between characters, 0 to `len(text)`.
         anchor: where the selection began that ends at the cursor, before or behind it; None without one.
         shift: whether the next letter is a capital.
@@ -88,6 +90,8 @@ class EditorState:
         glided: what else a word may be that was glided last.
         kept: words that the user wanted as typed, in lower case; they are not corrected again in this message.
         strip_space: the space before the cursor came with a suggestion.
+        phantom_space: a suggestion stands before the cursor, and its space is written once a word follows: what is
+            behind the cursor is a space, or a mark that has none before it.
         space_due: what is typed next is set off from what is behind the cursor, which a suggestion was put before.
         took_space: the mark before the cursor, or before the letters there, took a suggestion's space back.
         space_at: when the space before the cursor was typed, in seconds, if it was the last key.
@@ -99,6 +103,7 @@ class EditorState:
 
     text: str = ""
     context: str = ""
+    following: str = ""
     cursor: int = 0
     anchor: int | None = None
     shift: Shift = Shift.ONCE
@@ -115,6 +120,7 @@ class EditorState:
     glided: Glided | None = None
     kept: frozenset[str] = frozenset()
     strip_space: bool = False
+    phantom_space: bool = False
     space_due: bool = False
     took_space: bool = False
     space_at: float | None = None
@@ -204,7 +210,8 @@ class EditorState:
         """Type characters just as they are: of a long press, or of a physical keyboard. They replace what is selected.
 
         White space ends a word, which may be corrected, marks between them or not; a mark takes back the space that a
-        suggestion brought; a second space soon after the first makes a full stop.
+        suggestion brought; a second space soon after the first makes a full stop. A space right behind a suggestion
+        goes over the one that stands there.
         """
         characters = characters.encode(errors="ignore").decode()  # half a surrogate pair is no character
         if not characters:
@@ -215,15 +222,17 @@ class EditorState:
             "layer": Layer.LETTERS if characters == " " else self.layer,
             "space_at": at if characters == " " else None,
         }
-        space = characters.isspace()
+        space, brought = characters.isspace(), self.strip_space or self.phantom_space
+        if self.phantom_space:
+            before += " "
         if self.space_due and not space:
             after = " " + after
         if self.field is FieldKind.PASSWORD:
             before += characters
-        elif space and self.strip_space:
+        elif space and brought:
             before = before[:-1] + characters
-            changes["space_due"] = self.space_due
-        elif self.strip_space and takes_space_back(characters, self.context + before, self._rules):
+            after, changes["space_due"] = self._behind_own_space(before, after)
+        elif brought and takes_space_back(characters, self.context + before, self._rules):
             before = before[:-1] + characters
             changes["took_space"] = True
         elif self.took_space and (apart := set_apart(before, characters, self._rules)) is not None:
@@ -297,16 +306,15 @@ class EditorState:
             return After(self)
         space = " " if wants_space(self.context + word.before) and not word.typed else ""
         kept = self.kept if slot.suggestion is not None else self.kept | {slot.text.lower()}
-        after = self._around[1].removeprefix(" ")
         is_emoji = slot.suggestion is not None and slot.suggestion.origin is Origin.EMOJI
         put = f"{word.typed} {slot.text}" if is_emoji else slot.text  # an emoji stands behind its word
+        spaces = self._spaces_behind(word.before, joined=bool(word.typed) or self.phantom_space)
         done = self._edited(
-            word.before + space + put + " ",
-            after,
+            word.before + space + put + " " * spaces["strip_space"],
+            self._around[1],
             kept=kept,
-            strip_space=True,
-            space_due=stands_apart(after, self.context + word.before),
             keystrokes=self.keystrokes + 1,
+            **spaces,
         )
         return done if slot.suggestion is not None else done.also(self._wanted(slot.text))
 
@@ -335,14 +343,14 @@ class EditorState:
         effects = [*self._finished(), Sent(self.text)] if self.text else []
         return After(self._fresh(), tuple(effects))
 
-    def focus(self, field: FieldKind, context: str = "") -> "After":
+    def focus(self, field: FieldKind, context: str = "", following: str = "") -> "After":
         """Go to a field of some kind with nothing of ours in it. What was in the field before counts as finished."""
-        fresh = replace(self._fresh(), field=field, context=context)
+        fresh = replace(self._fresh(), field=field, context=context, following=following)
         return After(_automatic_shift(fresh), self._finished())
 
-    def stands_after(self, context: str) -> "After":
-        """Learn what stands before the text."""
-        return After(_automatic_shift(replace(self, context=context)))
+    def stands_between(self, context: str, following: str) -> "After":
+        """Learn what stands before and behind the text."""
+        return After(_automatic_shift(replace(self, context=context, following=following)))
 
     def go_incognito(self, *, on: bool) -> "After":
         """Turn incognito on or off. A message that was begun is learned either wholly or not at all."""
@@ -432,11 +440,16 @@ class EditorState:
         return self.text[:start], self.text[end:]
 
     @property
+    def _before(self) -> str:
+        """The text before the selection, or the cursor, with the space that is not written yet."""
+        return self._around[0] + " " * self.phantom_space
+
+    @property
     def _word(self) -> Request | None:
         """The word at the cursor and what stands before it; None within a word, and where one is partly selected."""
         before, after = self._around
-        word = Request(*split_word(before))
-        within = is_letter(after[:1]) and not self.space_due and not (before and before[-1].isspace())
+        word = Request(*split_word(self._before))
+        within = continues_word(after) and not self.space_due and not (before and before[-1].isspace())
         return None if within or (self.anchor is not None and word.typed) else word
 
     def _gap(self, before: str) -> str:
@@ -467,6 +480,12 @@ class EditorState:
         start = len(before) - len(self.composing)
         return Pending(start, before[start:], correction)
 
+    def _behind_own_space(self, before: str, after: str) -> tuple[str, bool]:
+        """Return what is left behind white space that was typed right behind a suggestion, and whether one is due."""
+        if not (self.phantom_space and before[-1] == after[:1] == " "):
+            return after, self.space_due
+        return after[1:], stands_apart(after[1:], self.context + before, self._rules)
+
     def _ended(self, before: str, space: str) -> tuple[str, Replacement | None]:
         """Return the text with white space behind its last word, corrected if it is to be, and what that replaced."""
         waiting = self._waiting(before)
@@ -478,17 +497,23 @@ class EditorState:
 
     def _put_glided(self, before: str, slots: tuple[Slot, ...]) -> "After":
         """Write the first of some words behind a text that stands before the cursor."""
-        shown = self._gap(before) + slots[0].text + " "
-        after = self._around[1].removeprefix(" ")
+        spaces = self._spaces_behind(before, joined=self.phantom_space)
+        shown = self._gap(before) + slots[0].text + " " * spaces["strip_space"]
         return self._edited(
             before + shown,
-            after,
+            self._around[1],
             replacement=Replacement(len(before), typed="", shown=shown),
             glided=Glided(len(before), slots),
-            strip_space=True,
-            space_due=stands_apart(after, self.context + before),
             keystrokes=self.keystrokes + 1,
+            **spaces,
         )
+
+    def _spaces_behind(self, before: str, *, joined: bool) -> dict[str, bool]:
+        """Return which spaces are behind a suggestion that is put between a text and what stands at the cursor."""
+        after = self._around[1] + self.following
+        apart = stands_apart(after, self.context + before, self._rules, joined=joined)
+        written = apart or not after
+        return {"strip_space": written, "phantom_space": not written, "space_due": apart and self._around[1] != ""}
 
     def _in_case(self, suggestion: Suggestion, typed: str) -> str:
         """Return a suggestion as the next key would write it."""
@@ -524,10 +549,12 @@ class EditorState:
         stacks = {come_from: versions[:-1], go_to: (*getattr(self, go_to), here)}
         return self._done(_automatic_shift(replace(self, text=text, cursor=cursor, **{**_MOVED, **stacks})))
 
-    def _versions(self, text: str) -> tuple[Version, ...]:
-        """Return the past with this version, unless the change only adds a letter to a word."""
+    def _versions(self, text: str, *, by_letters: bool) -> tuple[Version, ...]:
+        """Return the past with this version, unless the change only adds a letter to a word, or changes nothing."""
+        if text == self.text:
+            return self.past
         start, end = len(self.text[: self.cursor]) - 1, self.cursor + 1
-        grown = len(text) == len(self.text) + 1 and text[:end].startswith(self.text[: self.cursor])
+        grown = by_letters and len(text) == len(self.text) + 1 and text[:end].startswith(self.text[: self.cursor])
         if grown and self.past and start >= 0 and is_letter(text[start]) and is_letter(text[end - 1 : end]):
             return self.past
         return (*self.past, Version(self.text, self.cursor))[-MAX_VERSIONS:]
@@ -548,7 +575,8 @@ class EditorState:
 
     def _edited(self, before: str, after: str, **changes: Any) -> "After":
         text = before + after
-        history = {"past": self._versions(text), "future": ()}
+        by_letters = not changes.get("phantom_space", False)
+        history = {"past": self._versions(text, by_letters=by_letters), "future": ()}
         new = replace(self, text=text, cursor=len(before), **{**_MOVED, **history, **changes})
         return self._done(_automatic_shift(new))
 
@@ -576,6 +604,7 @@ _MOVED: Mapping[str, Any] = {
     "path": None,
     "glided": None,
     "strip_space": False,
+    "phantom_space": False,
     "space_due": False,
     "took_space": False,
     "space_at": None,
@@ -614,7 +643,7 @@ def _automatic_shift(state: EditorState) -> EditorState:
     """Return the state with shift on where a sentence begins and off elsewhere, unless it is locked."""
     if state.shift is Shift.LOCK:
         return state
-    before = state.context + state.text[: state.selection[0]]
+    before = state.context + state.text[: state.selection[0]] + " " * state.phantom_space
     rules = language(state.language)
     at_start = not before or before[-1].isspace() or before[-1] in rules.opening_marks
     capital = state.field is not FieldKind.PASSWORD and at_start and starts_sentence(before, rules)

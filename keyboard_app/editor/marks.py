@@ -1,4 +1,4 @@
-"""Marks and spaces: which mark takes back the space of a suggestion, and where a word that follows wants one."""
+"""Marks and spaces: which mark takes back the space of a suggestion, and where a word wants one on either side."""
 
 import unicodedata
 
@@ -17,8 +17,11 @@ _QUOTES = {
 _CLOSING = frozenset("".join(_QUOTES.values()))
 _BOTH = _QUOTES.keys() & {'"', "'", "*", "_", "~"}  # what opens looks like what closes
 _JOINING = frozenset("-‐‑/'’ʼ´")  # a word to the next, or to its ending
+_DASHES = frozenset("—–")
+_ALSO_BEGINNING = frozenset(".'’")  # .NET, 'tis
 _EYES = frozenset(":;=")
 _MOUTHS = frozenset(")(DPpoO3|/\\*]['-<>xX")
+_FACE = regex.compile(rf"[{''.join(_EYES)}]['-]?[{regex.escape(''.join(_MOUTHS))}](?![\p{{L}}\p{{N}}/])")
 _QUOTED = regex.compile(rf"(?:{LETTER}|\p{{N}})+'{LETTER}+$")
 
 
@@ -62,9 +65,26 @@ def set_apart(before: str, letter: str, language: Language) -> str | None:
     return f"{before[: quoted.start()]}{word} {mark}{rest}"
 
 
-def stands_apart(after: str, before: str) -> bool:
-    """Return whether a word at the cursor is set off from what stands right behind it: from all but what closes."""
-    return bool(after) and not after[0].isspace() and not closes(after[0], before)
+def stands_apart(after: str, before: str, language: Language, *, joined: bool = False) -> bool:
+    """Return whether a word at the cursor is set off from what stands right behind it: from all but what closes.
+
+    Args:
+        after: what stands there; nothing is at the end of the text, where there is nothing to be set off from.
+        before: the text before the word.
+        language: whose rules hold.
+        joined: letters of the word stood there already.
+    """
+    mark, following = after[:1], after[1:2]
+    if not mark or mark.isspace():
+        return False
+    if mark in language.spaced_marks or _FACE.match(after):
+        return True
+    if joined and mark in _JOINING | _DASHES:
+        return False
+    if not joined and mark in _ALSO_BEGINNING and following.isalnum():
+        return True
+    ends = mark in _BOTH and (not following or following.isspace() or bool(_ENDING.fullmatch(following)))
+    return not ends and not closes(mark, before)
 
 
 def wants_space(before: str) -> bool:

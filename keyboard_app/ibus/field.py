@@ -10,7 +10,7 @@ Nothing here knows of IBus: events come in, and what the application is to be to
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from keyboard_app.editor.characters import character_before, is_letter
+from keyboard_app.editor.characters import character_before, continues_word, is_letter
 from keyboard_app.editor.editor import EditorState, FieldKind, Slot
 
 MESSAGE_CHARACTERS = 140
@@ -18,6 +18,7 @@ MESSAGE_CHARACTERS = 140
 
 _ANYWHERE = 2 * MESSAGE_CHARACTERS  # without an end of a sentence it is split after a word
 _CONTEXT_CHARACTERS = 300
+_FOLLOWING_CHARACTERS = 8  # a mark or two
 _ENDS_SENTENCE = (". ", "! ", "? ", "… ")
 
 
@@ -40,11 +41,11 @@ class Typed(Protocol):
     def await_strip(self) -> None:
         """Wait a moment for the strip of what was typed last."""
 
-    def focus(self, field: FieldKind, context: str = "") -> None:
+    def focus(self, field: FieldKind, context: str = "", following: str = "") -> None:
         """Go to a field of some kind with nothing of ours in it; what was typed before is finished."""
 
-    def stands_after(self, context: str) -> None:
-        """Learn what stands before the text."""
+    def stands_between(self, context: str, following: str) -> None:
+        """Learn what stands before and behind the text."""
 
     def keep_as_typed(self) -> None:
         """Correct nothing in the word that is being typed."""
@@ -128,7 +129,7 @@ class Field:
     def stands_around(self, before: str, after: str) -> None:
         """Learn what the application has before and after the cursor, the preedit left out."""
         self._around, self._deleted = (before, after), False
-        if self._moved and self._committed and before.endswith(self._committed) and not is_letter(after[:1]):
+        if self._moved and self._committed and before.endswith(self._committed) and not continues_word(after):
             self._moved = False
         if self._phone.state.text:  # otherwise this waits for a key of ours: what is not typed on is nothing to us
             self._place()
@@ -244,12 +245,12 @@ class Field:
             return
         self._placed = True
         before, after = self._around[0].removesuffix(self._committed), self._around[1]
-        within = is_letter(before[-1:]) or is_letter(after[:1])
+        within = is_letter(before[-1:]) or continues_word(after)
         if within and self._phone.state.text:
             self._phone.keep_secret()
         else:
             self._within = within
-            self._phone.stands_after(_last_words(before))
+            self._phone.stands_between(_last_words(before), after[:_FOLLOWING_CHARACTERS])
 
     def _split(self, told: Told) -> Told:
         """Finish a long text where a person would send it, and go on behind it."""
@@ -257,7 +258,7 @@ class Field:
         ended = state.text.endswith(_ENDS_SENTENCE) or (len(state.text) >= _ANYWHERE and state.text.endswith(" "))
         if len(state.text) < MESSAGE_CHARACTERS or not ended:
             return told
-        self._phone.focus(state.field, _last_words(state.context + state.text))
+        self._phone.focus(state.field, _last_words(state.context + state.text), state.following)
         self._committed = self._preedit = ""
         return replace(told, commit=told.commit + told.preedit, preedit="")
 

@@ -156,13 +156,13 @@ class TypingSession:
         """Select the whole text."""
         self._type(EditorState.select_all)
 
-    def focus(self, field: FieldKind, context: str = "") -> None:
-        """Go to a field of some kind with nothing of ours in it, after `context`; what was typed before is finished."""
-        self._type(lambda state: state.focus(field, context))
+    def focus(self, field: FieldKind, context: str = "", following: str = "") -> None:
+        """Go to a field of some kind, with nothing of ours between two texts; what was typed before is finished."""
+        self._type(lambda state: state.focus(field, context, following))
 
-    def stands_after(self, context: str) -> None:
-        """Learn what stands before the text, for predictions alone."""
-        self._type(lambda state: state.stands_after(context))
+    def stands_between(self, context: str, following: str) -> None:
+        """Learn what stands before and behind the text, for predictions and spaces alone."""
+        self._type(lambda state: state.stands_between(context, following))
 
     def go_incognito(self, *, on: bool) -> None:
         """Turn incognito on or off, if it is not so already."""

@@ -187,6 +187,14 @@ class TestCorrection:
         assert kept.text == "teh "
         assert "teh" in kept.kept
 
+    @pytest.mark.parametrize("after", [", you", " you", ")", "! so", "", "\nyou", '" you'])
+    def test_it_leaves_what_is_behind_the_cursor(self, after: str) -> None:
+        state = EditorState().type(f"so {after}", 0).state.place(3).state
+        state = offered(typed("teh", state), correction="the").type(" ", 0).state
+        assert (state.text, state.cursor) == (f"so the {after}", 7)
+        state = state.backspace().state
+        assert (state.text, state.cursor) == (f"so teh {after}", 7)
+
 
 class TestStrip:
     def test_the_best_is_in_the_middle(self) -> None:
@@ -218,7 +226,8 @@ class TestStrip:
 
     def test_there_is_no_second_space_before_one(self) -> None:
         state = offered(typed("he world").place(2).state, "hello").accept(1).state
-        assert (state.text, state.cursor) == ("hello world", 6)
+        assert (state.text, state.cursor) == ("hello world", 5)
+        assert (state.type(" ", 0).state.text, state.type(" ", 0).state.cursor) == ("hello world", 6)
 
     def test_a_next_word_after_a_mark_gets_its_space(self) -> None:
         assert offered(typed("Yes,"), "please").accept(1).state.text == "Yes, please "
@@ -371,7 +380,7 @@ class TestSelection:
         state = typed("so it is").select_word(4).state
         assert state.request == Request("so ", "")
         state = offered(state, "that").accept(1).state
-        assert (state.text, state.cursor) == ("so that is", 8)
+        assert (state.text, state.cursor) == ("so that is", 7)
 
     def test_nothing_is_predicted_for_part_of_a_word(self) -> None:
         state = typed("hello").select(2, 5).state
@@ -591,8 +600,8 @@ class Typing(RuleBasedStateMachine):
         slot, before = self.state.slots[place], self.state
         self.do(self.state.accept(place))
         if slot is not None:
-            assert self.state.text[: self.state.cursor].endswith(slot.text + " ")
-            assert self.state.text.endswith(before.text[before.selection[1] :].removeprefix(" "))
+            assert self.state.text[: self.state.cursor].removesuffix(" ").endswith(slot.text)
+            assert self.state.text[self.state.cursor :] == before.text[before.selection[1] :]
             assert self.state.text.startswith(before.text[: before.selection[0] - len(before.composing)])
 
     @rule(by=st.integers(-3, 3), words=st.booleans(), selecting=st.booleans())
@@ -660,9 +669,12 @@ class Typing(RuleBasedStateMachine):
             assert self.state.text[made.start : made.end] == made.shown
 
     @invariant()
-    def strip_space_is_a_space(self) -> None:
+    def strip_space_is_a_space_and_a_phantom_is_none(self) -> None:
         if self.state.strip_space:
             assert self.state.text[self.state.cursor - 1] == " "
+        if self.state.phantom_space:
+            assert not self.state.strip_space
+            assert self.state.text[self.state.cursor :]
 
 
 TestTyping = Typing.TestCase

@@ -39,11 +39,11 @@ class PurePhone:
     def await_strip(self) -> None:
         self._offer()
 
-    def focus(self, field: FieldKind, context: str = "") -> None:
-        self._follow(self.state.focus(field, context))
+    def focus(self, field: FieldKind, context: str = "", following: str = "") -> None:
+        self._follow(self.state.focus(field, context, following))
 
-    def stands_after(self, context: str) -> None:
-        self._follow(self.state.stands_after(context))
+    def stands_between(self, context: str, following: str) -> None:
+        self._follow(self.state.stands_between(context, following))
 
     def keep_as_typed(self) -> None:
         self._follow(After(self.state.kept_as_typed()))

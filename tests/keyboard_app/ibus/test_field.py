@@ -212,6 +212,21 @@ class TestTextThatIsThereAlready:
         application.enter()
         assert phone.learned == ["home "]
 
+    @pytest.mark.parametrize("after", [", you", ")", " you", "' you", "! "])
+    def test_says_whether_a_tapped_word_wants_a_space(self, phone: PurePhone, after: str) -> None:
+        application = begun(phone, text=f"where are {after}")
+        application.click(10)
+        application.tell()
+        keys(application, "ho")
+        application.accept(0)
+        assert application.shown == f"where are home{after}"
+        keys(application, "x, ho")
+        application.accept(0)
+        application.backspace()
+        assert application.shown == f"where are home x, hom{after}"
+        application.enter()
+        assert phone.learned == ["home x, hom"]
+
     @pytest.mark.parametrize(("text", "at"), [("wonder", 3), ("wonder", 6), ("a wonder", 2)])
     def test_a_word_of_it_is_left_alone(self, phone: PurePhone, text: str, at: int) -> None:
         application = begun(phone, text=text)
