@@ -82,7 +82,7 @@ class Language:
     spaced_marks: str
     opening_marks: str
     abbreviations: frozenset[str]
-    words: Mapping[str, float] = field(repr=False)
+    words: Frequencies = field(repr=False)
     written: Mapping[str, str] = field(repr=False)
     always_written: frozenset[str] = field(repr=False)
     contractions: Mapping[str, str] = field(repr=False)

@@ -71,6 +71,10 @@ class Frequencies(Mapping[str, float]):
         place = self._table.place(word)
         return default if place < 0 else self._numbers[place]
 
+    def at_least(self, least: float) -> set[str]:
+        """Return the words whose number is `least` or more."""
+        return {self._table.text(place) for place in np.flatnonzero(np.array(self._numbers) >= least).tolist()}
+
 
 class WrittenForms(Mapping[str, str]):
     """Words as they are written, by their small letters; of two that are alike in these, the later one counts."""

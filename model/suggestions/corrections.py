@@ -8,6 +8,7 @@ to a neighbouring key is the cheapest.
 import functools
 import itertools
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 import numpy.typing as npt
@@ -73,10 +74,14 @@ class Corrections:
         pairs >>= np.uint64(32)
         self._left = pairs.astype(np.uint32)
 
-    def near(self, typed: str) -> list[str]:
+    def near(self, typed: str, among: npt.NDArray[np.bool_] | None = None) -> list[str]:
         """Return words near `typed`: all within one edit of up to three letters, or two of more, and few others.
 
         There are none near what is too short or too long.
+
+        Args:
+            typed: lower case.
+            among: bool [words], which words are looked for; by default all.
         """
         typed = _plain(typed)
         if not 1 < len(typed) <= _LONGEST:
@@ -86,9 +91,14 @@ class Corrections:
         starts, ends = (np.searchsorted(self._left, left, side) for side in ("left", "right"))
         found = np.unique(np.concatenate([self._places[i:j] for i, j in zip(starts, ends, strict=True)]))
         found = found[np.abs(self._lengths[found] - len(typed)) <= edits]
+        found = found if among is None else found[among[found]]
         own, theirs = np.uint64(letters_of(typed)), self._letters[found]
         differing = np.maximum(_bits(theirs & ~own), _bits(own & ~theirs))
         return [self._words[place] for place in found[differing <= edits]]
+
+    def which(self, wanted: AbstractSet[str]) -> npt.NDArray[np.bool_]:
+        """Return which words of the lexicon are in a set, for `near`; bool [words]."""
+        return np.fromiter((word in wanted for word in self._words), np.bool_, len(self._words))
 
     def alike(self, typed: str, places: npt.NDArray[np.int64]) -> list[str]:
         """Return the words at some places of the lexicon that have all letters of `typed` but for two kinds."""

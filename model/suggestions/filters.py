@@ -6,6 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from model.languages import Language
 from model.suggestions.corrections import Corrections, costs
 from model.suggestions.splits import splits
@@ -77,7 +80,7 @@ class Filters:
             return True
         if language.knows(word):
             return False
-        common = [other for other in self._corrections.near(word) if language.words.get(other, -math.inf) >= _COMMON]
+        common = self._corrections.near(word, self._common)
         if len(word) > 2 and common and float(costs(word, common, whole=True).min()) <= _ONE_EDIT:
             return True
         if self.is_common_mistake(word) or self._has_slip_within(word):
@@ -98,5 +101,14 @@ class Filters:
         return bool(near) and float(costs(word, near, whole=True).min()) <= _ONE_EDIT_WITHIN
 
     def _listed_near(self, word: str) -> list[str]:
-        listed = self._language.words
-        return [other for other in self._corrections.near(word) if listed.get(other, -math.inf) >= _COMMON_LONG]
+        return self._corrections.near(word, self._listed)
+
+    @functools.cached_property
+    def _common(self) -> npt.NDArray[np.bool_]:
+        """Which words of the lexicon are so common that a form near them is taken for a slip."""
+        return self._corrections.which(self._language.words.at_least(_COMMON))
+
+    @functools.cached_property
+    def _listed(self) -> npt.NDArray[np.bool_]:
+        """Which words of the lexicon are so common that a long form near them is."""
+        return self._corrections.which(self._language.words.at_least(_COMMON_LONG))

@@ -34,6 +34,7 @@ _COMMON_JOINED = math.log(10**-4.5)  # frequency of what may be joined to a one-
 _MISSPELT = 4.0  # nats that it costs at most to write a word as many people misspell it
 _SHOUTED = 4  # letters from which on capitals without an apostrophe are no abbreviation
 _CAUTION = 4.0  # more, for who asks for caution
+_NEGLIGIBLE = 16.0  # nats by which a word must be less likely than the best one to add nothing to what others say
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,10 @@ class Intended:
         A capital where none is due is evidence of a name: only words that have one are likelier.
         """
         capital = core[:1].isupper()
-        right = letters in self.filters.accepted or (capital and self.spelling.written(letters) != letters)
+        wanted = letters in self.filters.accepted or (capital and self.spelling.written(letters) != letters)
         misspelt = letters in self.language.misspellings
         uncased = letters.upper() == letters  # nothing tells a name from a slip
-        if len(letters) < 2 or right or (uncased and not misspelt):
+        if len(letters) < 2 or wanted or (uncased and not misspelt):
             return None
         candidates = self.candidates()
         if capital and not starts_sentence(before, self.language):
@@ -119,15 +120,24 @@ class Intended:
         split = None if known else split_of(candidates, self.language, self.spelling, letters)
         if split is not None:
             found, scores = [*words, " ".join(split.words)], np.append(scores, split.score)
-        if not found:
+        # That a word is a misspelling itself is asked last, and of few: it takes a search of its own.
+        likely = np.argsort(-scores, kind="stable")
+        likely = likely[scores[likely] - meant >= self._margin(letters, known=known)]
+
+        def right(place: int) -> bool:
+            return misspelt or place == len(words) or not self.filters.is_misspelling(words[place])
+
+        best = next(filter(right, likely.tolist()), None)
+        if best is None:
             return None
-        best = int(scores.argmax())
-        if scores[best] - meant < self._margin(letters, known=known):
-            return None
-        return found[best], float(1 / (np.exp(scores - scores[best]).sum() + np.exp(meant - scores[best])))
+        rivals = filter(right, np.flatnonzero(scores > scores[best] - _NEGLIGIBLE).tolist())
+        return found[best], float(1 / np.exp(np.array([meant, *scores[list(rivals)]]) - scores[best]).sum())
 
     def _words_for(self, letters: str) -> list[str]:
-        """Return the words that may have been meant: those of a common misspelling, or those that are near."""
+        """Return the words that may have been meant: those of a common misspelling, or those that are near.
+
+        Among the latter are forms that are misspellings themselves.
+        """
         often_meant = self.language.misspellings.get(letters)
         if often_meant:
             return [word for word in often_meant if " " not in word and word not in self.blocked]
@@ -138,7 +148,6 @@ class Intended:
             and word not in self.blocked
             and word.count("'") >= letters.count("'")
             and word != f"{letters[:-1]}'s"  # a plural that no list has
-            and not self.filters.is_misspelling(word)
         ]
 
     def _joined_to_one_letter(self, candidates: Candidates, core: str) -> tuple[str, float] | None:

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,6 +99,30 @@ def test_slips_are_corrected(suggester: Suggester, text: str, meant: str) -> Non
     assert corrected is not None
     assert corrected.text == meant
     assert 0.5 < corrected.probability <= 1
+
+
+def test_only_what_is_likelier_than_the_letters_is_searched_for_misspellings(
+    suggester: Suggester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[str] = []
+    near = Corrections.near
+
+    def seen(self: Corrections, typed: str, *among: npt.NDArray[np.bool_]) -> list[str]:
+        searched.append(typed)
+        return near(self, typed, *among)
+
+    monkeypatch.setattr(Corrections, "near", seen)
+    assert suggester.autocorrect("where are ", "from") is None
+    assert set(searched) == {"from"}
+    assert suggester.autocorrect("where are ", "frok") is not None
+    assert set(searched) <= {"from", "frok"}
+
+
+def test_a_word_is_not_corrected_to_a_misspelling() -> None:
+    messages = ["see you tommorow then"] * 20 + ["see you tomorrow"]
+    found = Suggester(Counted(messages)).autocorrect("see you ", "tommorpw")
+    assert found is not None
+    assert found.text == "tomorrow"
 
 
 def test_a_slip_in_an_unfinished_word_is_seen(suggester: Suggester) -> None:
@@ -339,6 +364,9 @@ def test_all_words_within_the_edits_are_near_and_none_of_other_letters(words: li
     found = Corrections(words).near(typed)
     most = 1 if len(typed) <= 3 else 2
     assert len(found) == len(set(found))
+    some = frozenset(words[::2])
+    corrections = Corrections(words)
+    assert corrections.near(typed, corrections.which(some)) == [word for word in found if word in some]
     assert set(found) >= {word for word in words if len(typed) > 1 and edits(word, typed) <= most}
     for word in found:
         assert abs(len(word) - len(typed)) <= most

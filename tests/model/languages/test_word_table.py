@@ -16,6 +16,8 @@ def test_frequencies_are_a_mapping_in_the_order_given(numbers: dict[str, float],
         numbers.get(other),
         numbers.get(other, 1.0),
     )
+    least = min(numbers.values(), default=0.0) + 1
+    assert table.at_least(least) == {word for word, number in numbers.items() if number >= least}
 
 
 @given(st.lists(WORDS), WORDS)
