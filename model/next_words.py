@@ -1,5 +1,6 @@
 """Network and n-grams on the phone as a source of next words, keeping the network's state between key presses."""
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -31,6 +32,13 @@ class NextWords(Protocol):
 
     def log_probability(self, tokens: Sequence[Token], symbol: str) -> float:
         """Return the natural log probability that the next token is `symbol`, in the lexicon or not."""
+
+    def phrase_log_probability(self, words: Sequence[str]) -> float:
+        """Return the natural log probability of words one after the other, whatever is before and behind them.
+
+        It is that of public text, so that it is the same for everybody, and moves no state of the network. Minus
+        infinity without such text.
+        """
 
     def observe(self, tokens: Sequence[Token], adaptation: Adaptation) -> Floats:
         """Note in `adaptation` how well each part of the model expected a message, and predict accordingly.
@@ -94,6 +102,16 @@ class MixtureNextWords:
             state, context = self._predictor.step(state, piece), (*context, piece)
         ends = self._following(state, context)[0, self._vocabulary.starts_token].sum()
         return total + float(np.log(ends + _LEAST))
+
+    def phrase_log_probability(self, words: Sequence[str]) -> float:
+        """See `NextWords.phrase_log_probability`."""
+        table = self._mixture.public
+        if table is None:
+            return -math.inf
+        pieces = [piece for word in words for piece in self._vocabulary.encode_symbol(word)]
+        following = table.distributions([pieces[max(0, end - CONTEXT) : end] for end in range(len(pieces) + 1)])
+        likely = [*following[np.arange(len(pieces)), pieces], following[-1, self._vocabulary.starts_token].sum()]
+        return float(np.log(np.maximum(likely, _LEAST)).sum())
 
     def observe(self, tokens: Sequence[Token], adaptation: Adaptation) -> Floats:
         """See `NextWords.observe`."""

@@ -69,6 +69,10 @@ class TwoLanguages:
         one = math.exp(self._model.log_probability(tokens, symbol))
         return math.log((1 - share) * one + share * other + 1e-30)
 
+    def phrase_log_probability(self, words: Sequence[str]) -> float:
+        """See `NextWords.phrase_log_probability`: what is public is the one's."""
+        return self._model.phrase_log_probability(words)
+
     def observe(self, tokens: Sequence[Token], adaptation: Adaptation) -> Floats:
         """See `NextWords.observe`; the next message begins in the language of this one."""
         self._leaning = _FADING * self._leaning + (1 - _FADING) * self._evidence(tokens)

@@ -11,7 +11,7 @@ import functools
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from importlib import resources
@@ -57,7 +57,7 @@ class Language:
         opening_marks: marks that open a sentence.
         abbreviations: that end in a full stop and no sentence; the last full stop is not among their characters.
         words: natural logarithm of each word's frequency.
-        written: how a word is written within a sentence, where not in small letters.
+        written: how a word, or several of `often_misspelt`, are written within a sentence, where not in small letters.
         always_written: words of `written` that nobody means in small letters, rare and short ones among them.
         contractions: what is meant where an apostrophe was left out; see `contraction` for the others.
         accent_meant: nats by which a word with accents must be commoner than the one without, to be meant by it.
@@ -131,7 +131,9 @@ class Language:
         return frozenset("'").union(*self.words)
 
     def written_form(self, word: str) -> str:
-        """Return how a word is written within a sentence."""
+        """Return how a word, or several, are written within a sentence."""
+        if " " in word:
+            return self.written.get(word) or " ".join(self._written_forms(word.split(" ")))
         if word in self.words:
             return self.written.get(word, word)
         if word in self._names:
@@ -140,6 +142,14 @@ class Language:
             return word.capitalize()
         stem = self._stem(word)
         return word.replace(stem, self.written_form(stem), 1) if stem else word
+
+    def _written_forms(self, words: Sequence[str]) -> Iterator[str]:
+        for before, word in zip(("", *words), words, strict=False):
+            yield word.capitalize() if self.is_noun_behind(before, word) else self.written_form(word)
+
+    def is_noun_behind(self, before: str, word: str) -> bool:
+        """Return whether a word that is a noun or something else is one behind another word: an article that fits."""
+        return word in self.nouns and word.endswith(self.determiners.get(before, ()))
 
     def bare(self, word: str) -> str:
         """Return a word without what an apostrophe joins to it."""
@@ -312,6 +322,7 @@ def _language(code: str) -> Language:
                 written[word] = form
     always_written = {form.lower(): form for form in described["written"]}
     written |= always_written
+    written |= {form.lower(): form for form in described["misspellings"].values() if " " in form and not form.islower()}
     contractions = {
         word.replace("'", ""): word
         for word, log_probability in words.items()

@@ -4,7 +4,7 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from model.text import Token
 _SENSITIVE_FOR = 4  # tokens
 _COMMON = math.log(10**-5.0)  # of words that a form in no dictionary is taken for a slip of
 _COMMON_JOINED = math.log(10**-3.2)  # of one of the words that are written together by mistake
+_EXPRESSION = 2.0  # nats by which the first word of an expression makes the second likelier
+_APART = 3.0  # by which it must be likelier in two words than in one
 _ONE_EDIT = 6.9  # nats that one slip costs at most; a letter too many may be an ending
 _LONG, _LONG_WITH_DOUBLED, _COMMON_LONG = 7, 8, math.log(10**-5.7)  # letters, and frequency of the word that is meant
 _ONE_EDIT_WITHIN = 7.0
@@ -31,15 +33,24 @@ class Filters:
         language: whose words.
         corrections: of the lexicon.
         accepted: words that phones voted for.
+        phrase_log_probability: of words one after the other, in public text.
 
     Attributes:
         accepted: these words, which are no misspellings whatever they are near to.
     """
 
-    def __init__(self, language: Language, corrections: Corrections, accepted: frozenset[str]) -> None:
+    def __init__(
+        self,
+        language: Language,
+        corrections: Corrections,
+        accepted: frozenset[str],
+        phrase_log_probability: Callable[[Sequence[str]], float],
+    ) -> None:
         self._language = language
         self._corrections = corrections
         self.accepted = accepted
+        self._phrase_log_probability = phrase_log_probability
+        self.is_expression = functools.lru_cache(maxsize=10_000)(self._is_expression)
         self.is_misspelling = functools.lru_cache(maxsize=10_000)(self._is_misspelling)
         self.is_common_mistake = functools.lru_cache(maxsize=10_000)(self._is_common_mistake)
 
@@ -72,7 +83,10 @@ class Filters:
         return float(_AGAIN**again)
 
     def _is_misspelling(self, word: str) -> bool:
-        """Return whether a form that no dictionary has is one slip from a common word, or two common words in one."""
+        """Return whether a form that no dictionary has is one slip from a common word, or words in one.
+
+        One of the words is common, or they are an expression that public text has mostly in two: icecream.
+        """
         language = self._language
         if word in self.accepted:
             return False
@@ -85,8 +99,25 @@ class Filters:
             return True
         if self.is_common_mistake(word) or self._has_slip_within(word):
             return True
-        joined = splits(word, language.words.get, count=1)
-        return bool(joined) and any(language.words[part] >= _COMMON_JOINED for part in joined[0].words)
+        return self._is_joined(word)
+
+    def _is_joined(self, word: str) -> bool:
+        """Return whether a form is two words or three, one of them common, or two that text has mostly apart."""
+        frequencies, phrase = self._language.words, self._phrase_log_probability
+        joined = splits(word, self._word, self.is_expression, count=1)
+        parts = joined[0].words if joined else ()
+        if any(frequencies[part] >= _COMMON_JOINED for part in parts):
+            return True
+        return len(parts) == 2 and self.is_expression(*parts) and phrase(parts) - phrase((word,)) >= _APART
+
+    def _word(self, letters: str) -> tuple[str, float] | None:
+        found = self._language.words.get(letters)
+        return None if found is None else (letters, found)
+
+    def _is_expression(self, one: str, other: str) -> bool:
+        """Return whether a word makes another one likely behind it in public text, beyond how frequent that is."""
+        phrase = self._phrase_log_probability
+        return phrase((one, other)) - phrase((one,)) - self._language.words[other] >= _EXPRESSION
 
     def _is_common_mistake(self, word: str) -> bool:
         """Return whether a long form is a word but for letters that are written once or twice: tommorow, accomodate."""

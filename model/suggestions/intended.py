@@ -83,8 +83,7 @@ class Intended:
         else:
             at_start = starts_sentence(before, self.language)
             found = self.spelling.certain(core, letters, at_start=at_start)
-            may_be_noun = found is None and core in self.language.nouns
-            if may_be_noun and self.spelling.follows_article(core, self.candidates().context):
+            if found is None and self.spelling.follows_article(core, self.candidates().context):
                 return letters.capitalize(), 1.0
             found = found or self._meant(before, core, letters)
         if found is None:
@@ -117,7 +116,7 @@ class Intended:
             if misspelt:
                 cost = np.minimum(cost / 2, _MISSPELT)
             scores = np.where(cost < HOPELESS, candidates.log_probabilities(words) - cost, -np.inf)
-        split = None if known else split_of(candidates, self.language, self.spelling, letters)
+        split = None if known else split_of(candidates, self.language, self.spelling, self.filters, letters)
         if split is not None:
             found, scores = [*words, " ".join(split.words)], np.append(scores, split.score)
         # That a word is a misspelling itself is asked last, and of few: it takes a search of its own.
@@ -154,13 +153,13 @@ class Intended:
         """Return a word that is one letter in a capital and a common word that was joined to it, if any: Ithink."""
         letters = normalise(core)
         split = (
-            split_of(candidates, self.language, self.spelling, letters)
+            split_of(candidates, self.language, self.spelling, self.filters, letters)
             if self.spelling.written(letters[0]) == core[0]
             else None
         )
         if split is None or split.words[0] != letters[0] or self.spelling.is_known(letters):
             return None
-        common = (self.spelling.joined(word) or -math.inf for word in split.words[1:])
+        common = (self.language.words.get(word, -math.inf) for word in split.words[1:])
         return (" ".join(split.words), 1.0) if min(common) >= _COMMON_JOINED else None
 
     def _misspelt(self, letters: str) -> tuple[str, float] | None:
@@ -203,11 +202,15 @@ class Intended:
         return max(found)
 
 
-def split_of(candidates: Candidates, language: Language, spelling: Spelling, letters: str) -> Split | None:
+def split_of(
+    candidates: Candidates, language: Language, spelling: Spelling, filters: Filters, letters: str
+) -> Split | None:
     """Return the likeliest words that were typed as one, with their probability here, less the slips' cost."""
     meant = [tuple(word.split(" ")) for word in language.misspellings.get(letters, ()) if " " in word]
     found = [Split(words, candidates.log_probability_of(words) - _MISSPELT, _MISSPELT) for words in meant]
-    for split in splits(letters, spelling.joined) if letters not in language.misspellings else ():
-        words = tuple(language.contractions.get(word, word) for word in split.words)
-        found.append(split._replace(words=words, score=candidates.log_probability_of(words) - split.cost))
+    if letters not in language.misspellings:
+        found = [
+            split._replace(score=candidates.log_probability_of(split.words) - split.cost)
+            for split in splits(letters, spelling.joined, filters.is_expression)
+        ]
     return max(found, key=lambda split: split.score, default=None)

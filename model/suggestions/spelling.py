@@ -56,11 +56,17 @@ class Spelling:
             return letters, 1.0
         if accepted or (core != letters and not at_start):
             return None
-        words = self._language.words
-        accented = max(self._language.accented.get(letters, ("",)), key=lambda word: words.get(word, -math.inf))
+        accented = self._accented(letters)
+        return (accented, 1.0) if accented else None
+
+    def _accented(self, letters: str) -> str:
+        """Return the word with the accents that letters lack beyond doubt; nothing if they may lack none."""
+        words, alike = self._language.words, self._language.accented.get(letters)
+        if alike is None:
+            return ""
+        accented = max(alike, key=lambda word: words.get(word, -math.inf))
         least = words.get(letters, -math.inf if self._language.knows(letters) else _UNKNOWN)
-        commoner = accented and least > -math.inf and words[accented] - least >= self._language.accent_meant
-        return (accented, 1.0) if commoner else None
+        return accented if least > -math.inf and words[accented] - least >= self._language.accent_meant else ""
 
     def has_apostrophe_behind(self, before: str, letters: str) -> bool:
         """Return whether an apostrophe behind a word is the one that it lacks, and closes no quotation: didnt'."""
@@ -89,7 +95,7 @@ class Spelling:
 
     def follows_article(self, core: str, context: Sequence[Token]) -> bool:
         """Return whether small letters stand behind an article that fits them, unless their owner writes them so."""
-        fits = bool(context) and core.endswith(self._language.determiners.get(context[-1].symbol, ()))
+        fits = bool(context) and self._language.is_noun_behind(context[-1].symbol, core)
         return fits and self._personal.habit(core) != core
 
     def is_proper(self, letters: str) -> bool:
@@ -111,8 +117,13 @@ class Spelling:
 
     def written(self, word: str) -> str:
         """Return how a word is written within a sentence: by the user, or else by everybody."""
-        return self._personal.habit(word) or " ".join(map(self._language.written_form, word.split(" ")))
+        return self._personal.habit(word) or self._language.written_form(word)
 
-    def joined(self, word: str) -> float | None:
-        """Return the logarithm of the frequency of a word that may be written together with others."""
-        return self._language.words.get(self._language.contractions.get(word, word))
+    def joined(self, letters: str) -> tuple[str, float] | None:
+        """Return a word that may be written together with others, with what it lacks beyond doubt, and its frequency.
+
+        Its frequency is a natural logarithm; None stands for letters that are no word.
+        """
+        word = self._language.contractions.get(letters) or self._accented(letters) or letters
+        found = self._language.words.get(word)
+        return None if found is None else (word, found)

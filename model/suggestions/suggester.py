@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import regex
@@ -69,7 +70,7 @@ class Suggester:
         self.keys = keys or geometry(self.language.layout)
         self._corrections = Corrections(model.words)
         self._lexicon = Lexicon(model.words)
-        self._filters = Filters(self.language, self._corrections, model.accepted)
+        self._filters = Filters(self.language, self._corrections, model.accepted, self._phrase_log_probability)
         self._cached: tuple[tuple[str, ...], Candidates] | None = None
         self._own = OwnWords(PersonalModel(()), self._lexicon)
         self._own_corrections = Corrections(())
@@ -252,10 +253,13 @@ class Suggester:
                 cost = float(costs(letters, [word], whole=True)[0])
                 found[word] = float(np.exp(self.language.words[word] - cost))
         whole = candidates.mass(letters) > _UNLIKELY or self._spelling.is_known(letters)
-        split = None if whole else split_of(candidates, self.language, self._spelling, letters)
+        split = None if whole else split_of(candidates, self.language, self._spelling, self._filters, letters)
         if split is not None and not blocked.intersection(split.words):
             found[" ".join(split.words)] = float(np.exp(split.score))
         return found
+
+    def _phrase_log_probability(self, words: Sequence[str]) -> float:
+        return self._model.phrase_log_probability(words)
 
     def _near(self, letters: str) -> list[str]:
         """Return words near what was typed; of the latest letters, since two questions come about the same."""

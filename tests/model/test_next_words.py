@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -6,8 +8,10 @@ from model.engine import State
 from model.engine.litert_engine import LiteRTPredictor
 from model.layout import NetworkConfig, initial_weights
 from model.litert_files import inference_file
+from model.mixture import Mixture
 from model.network_words import NetworkWordModel
 from model.next_words import MixtureNextWords
+from model.ngram_building import Text, build
 from model.spellings import Spellings
 from model.text import Token, tokenise
 from model.vocabulary import Vocabulary
@@ -74,6 +78,19 @@ def test_a_word_more_costs_its_pieces_and_going_back_nothing(checkpoint: Checkpo
     assert predictor.steps == before
     words.probabilities(text[:2] + tokenise("you"))
     assert predictor.steps == before + len(checkpoint.vocabulary.encode_symbol("you"))
+
+
+def test_phrases_are_as_likely_as_in_public_text_and_move_no_state(checkpoint: Checkpoint, predictor: Watched) -> None:
+    vocabulary = checkpoint.vocabulary
+    ngram = build([Text([vocabulary.encode(tokenise(text)) for text in TEXT])], size=vocabulary.size)
+    words = MixtureNextWords(predictor, vocabulary, Mixture((0.7, 0.3), ngram))
+    words.probabilities(tokenise("hello there"))
+    before = predictor.steps
+    likely, other, nothing = (words.phrase_log_probability(phrase) for phrase in (("see", "you"), ("you", "see"), ()))
+    assert other < likely - 1 < nothing <= 0
+    assert likely < words.phrase_log_probability(["see"]) <= 0
+    assert predictor.steps == before
+    assert MixtureNextWords(predictor, vocabulary).phrase_log_probability(("see", "you")) == -math.inf
 
 
 def test_states_after_deleting_are_those_of_typing(checkpoint: Checkpoint, predictor: Watched) -> None:

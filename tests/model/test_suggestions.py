@@ -49,6 +49,10 @@ class Counted:
         found = self._model.score([[*tokens, Token(symbol, symbol, space_after=False)]])
         return float(found.log_probabilities[len(tokens)])
 
+    def phrase_log_probability(self, words: Sequence[str]) -> float:
+        tokens = [Token(word, word, space_after=True) for word in words]
+        return sum(self.log_probability(tokens[:end], token.symbol) for end, token in enumerate(tokens))
+
     def observe(self, tokens: Sequence[Token], adaptation: Adaptation) -> Floats:
         assert adaptation.explained == ()
         return np.exp(self._model.score([tokens]).log_probabilities)

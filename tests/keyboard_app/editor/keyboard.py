@@ -83,6 +83,10 @@ class Counted:
             self._spelled[symbol] = float(found.log_probabilities[0])
         return self._spelled[symbol]
 
+    def phrase_log_probability(self, words: Sequence[str]) -> float:
+        tokens = [Token(word, word, space_after=True) for word in words]
+        return sum(self.log_probability(tokens[:end], token.symbol) for end, token in enumerate(tokens))
+
 
 @functools.cache
 def model(code: str) -> Counted:

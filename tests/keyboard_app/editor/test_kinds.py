@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from keyboard_app.editor.editor import EditorState, FieldKind, Shift
+from model.suggestions import Autocorrection
 from tests.keyboard_app.editor.keyboard import Keyboard
 
 pytestmark = pytest.mark.slow  # thousands of key presses
@@ -392,8 +393,36 @@ def test_16_a_missed_space_bar(typed: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["into", "today", "together", "without", "maybe", "cannot", "forget", "anyone", "sometimes", "already"]
-)
+    "words",
+    [
+        "ice cream", "phone call", "living room", "swimming pool", "credit card", "coffee shop", "best friend",
+        "parking lot", "hot chocolate", "next week", "blue jeans", "job interview", "peanut butter", "train station",
+        "washing machine", "green tea", "fast food", "blood pressure", "spring break", "big deal", "potato chips",
+        "birthday party", "movie star", "math class",
+    ],
+)  # fmt: skip
+def test_16_expressions_that_public_text_has_in_two_words_are_two(words: str) -> None:
+    joined = words.replace(" ", "")
+    keyboard = Keyboard()
+    assert keyboard.type(f"a {joined} ").text == f"a {words} "
+    assert keyboard.backspace().text == f"a {joined} "
+    assert keyboard.type(f"or {joined} ").text == f"a {joined} or {joined} "
+    assert joined not in Keyboard().type(f"a {joined[:-1]}").strip
+    cautious = Keyboard()
+    cautious.suggester.autocorrection = Autocorrection.CAUTIOUS
+    kept = cautious.type(f"a {joined} ").text
+    cautious.suggester.autocorrection = Autocorrection.EAGER
+    assert kept == f"a {words} "
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "into", "today", "together", "without", "maybe", "cannot", "forget", "anyone", "sometimes", "already",
+        "airport", "homework", "haircut", "bodyguard", "soulmate", "seatbelt", "skincare", "teammate", "playlist",
+        "wildfire", "laptop", "hashtag", "podcast", "hotdog", "blackwood", "underhill", "greenfield", "lovebird",
+    ],
+)  # fmt: skip
 def test_16_but_words_stay_whole(word: str) -> None:
     assert Keyboard().type(f"so {word} ").text == f"so {word} "
 

@@ -147,6 +147,35 @@ def test_3_common_misspellings_of_every_language_are_mended(code: str, pair: str
     assert Keyboard(code).type(f"x {typed} ").text == f"x {text} "
 
 
+JOINED = {
+    "es": """
+talvez tal vez|buenosdias buenos días|megusta me gusta|apesar a pesar|derepente de repente|poreso por eso
+enrealidad en realidad|enfin en fin|yaque ya que|conmigo conmigo|aparte aparte|sobretodo sobretodo
+""",
+    "de": """
+zumbeispiel zum Beispiel|gutenmorgen guten Morgen|gutenacht gute Nacht|vielendank vielen Dank|imgrunde im Grunde
+ausversehen aus Versehen|aufwiedersehen auf Wiedersehen|desweiteren des Weiteren|bisbald bis bald|zufuß zu Fuß
+imprinzip im Prinzip|zumglück zum Glück|nochnicht noch nicht|irgendwann irgendwann|sowieso sowieso|nochmal nochmal
+""",
+    "fr": """
+peutetre peut-être|alafois à la fois|apartir à partir|toutdesuite tout de suite|pasmal pas mal|demême de même
+bonnenuit bonne nuit|tropbien trop bien|pourquoipas pourquoi pas|davantage davantage|bientôt bientôt|depuis depuis
+""",
+    "hi": """
+केलिए के लिए|होगया हो गया|होगई हो गई|करदिया कर दिया|आगया आ गया|करदो कर दो|इसलिए इसलिए|जबकि जबकि|हालांकि हालांकि
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "pair"),
+    [(code, pair) for code, pairs in JOINED.items() for pair in pairs.strip().replace("\n", "|").split("|")],
+)
+def test_16_words_that_are_written_as_one_by_mistake_are_two_in_every_language(code: str, pair: str) -> None:
+    typed, text = pair.split(" ", maxsplit=1)
+    assert Keyboard(code).type(f"x {typed} ").text == f"x {text} "
+
+
 @pytest.mark.parametrize(
     ("typed", "text"), [("Addresse", "Adresse"), ("Reperatur", "Reparatur"), ("Terasse", "Terrasse"), ("Wiso", "Wieso")]
 )
