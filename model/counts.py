@@ -159,39 +159,60 @@ class NgramList:
 
 
 class CountedNgram:
-    """What phones counted together, as a part of a mixture.
+    """What phones counted together, as a part of a mixture; of the list, whose n-grams are many, only the name is kept.
 
     Args:
-        counts: int64 [n-grams], sums over phones; those that are not above the threshold are dropped.
+        counts: [n-grams], sums over phones; those that are not above the threshold are dropped.
         listed: the list they are of.
         threshold: counts that are not above it are noise.
+
+    Attributes:
+        list_sha256: SHA-256 (hex) of the list.
+        length: of the list.
+        threshold: as given.
+        table: the n-gram that the counts make.
     """
 
     def __init__(
         self, counts: npt.NDArray[np.floating[Any]] | Ids, listed: NgramList, *, threshold: float = 0.0
     ) -> None:
-        self.listed, self.threshold = listed, threshold
-        self.counts: npt.NDArray[np.float32] = np.where(counts > threshold, counts, 0).astype(np.float32)
-        self.table = listed.table(self.counts)
+        self.list_sha256, self.length, self.threshold = listed.sha256, len(listed), threshold
+        kept = np.where(counts > threshold, counts, 0).astype(np.float32)
+        self._places = np.flatnonzero(kept).astype(np.uint32)
+        self._counts = kept[self._places]
+        self.table = listed.table(kept)
 
-    def relisted(self, listed: NgramList) -> "CountedNgram":
+    @property
+    def counts(self) -> npt.NDArray[np.float32]:
+        """How often each n-gram of the list was counted, float32 [n-grams]; 0 for what was dropped."""
+        counts = np.zeros(self.length, np.float32)
+        counts[self._places] = self._counts
+        return counts
+
+    def relisted(self, listed: NgramList, other: NgramList) -> "CountedNgram":
         """Return the same counts over another list of the same vocabulary; n-grams that it lacks are dropped.
 
+        Args:
+            listed: the list they are of.
+            other: the other one.
+
         Raises:
-            ValueError: it is a list of other pieces.
+            ValueError: they are of another list than `listed`, or the other one is of other pieces.
         """
-        if listed.size != self.listed.size:
-            raise ValueError(f"counts of {self.listed.size} pieces do not go with a list of {listed.size}")
-        at = find(self.listed.keys, listed.keys)
+        if listed.sha256 != self.list_sha256:
+            raise ValueError("these counts are of another list of n-grams")
+        if other.size != listed.size:
+            raise ValueError(f"counts of {listed.size} pieces do not go with a list of {other.size}")
+        at = find(listed.keys, other.keys)
         counts = np.where(at >= 0, self.counts[at], np.float32(0))
-        return CountedNgram(counts, listed, threshold=self.threshold)
+        return CountedNgram(counts, other, threshold=self.threshold)
 
     def save(self, directory: Path) -> None:
         """Write COUNTS into an existing folder."""
         described = {
             "format": _FORMAT,
-            "list": self.listed.sha256,
-            "length": len(self.listed),
+            "list": self.list_sha256,
+            "length": self.length,
             "threshold": self.threshold,
         }
         description = np.frombuffer(json.dumps(described).encode(), np.uint8)

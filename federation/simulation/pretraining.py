@@ -252,5 +252,7 @@ def _extended(mixture: Mixture, messages: Encoded) -> Mixture:
         return mixture
     more = build([Text(others)], size=table.size, max_grams=_MAX_EXTENDING_GRAMS)
     public = ngram_mixing.extended(table, more, messages[::_FITTED_EVERY])
-    counted = None if mixture.counted is None else mixture.counted.relisted(NgramList.pinned(public))
+    counted = mixture.counted
+    if counted is not None:
+        counted = counted.relisted(NgramList.of(table, counted.length), NgramList.pinned(public))
     return dataclasses.replace(mixture, public=public, counted=counted)

@@ -1,3 +1,5 @@
+import gc
+import weakref
 from collections import Counter
 from pathlib import Path
 
@@ -91,6 +93,29 @@ def test_what_is_not_above_the_threshold_is_not_kept() -> None:
     counted = CountedNgram(counts, ALL, threshold=3)
     assert set(np.unique(counted.counts[counts <= 3])) == {0}
     np.testing.assert_array_equal(counted.counts[counts > 3], counts[counts > 3])
+
+
+def test_counts_move_to_another_list_and_know_which_they_are_of() -> None:
+    short = NgramList.of(PUBLIC, 60)
+    counted = CountedNgram(ALL.count(messages(7, 50)), ALL)
+    fewer = counted.relisted(ALL, short)
+    assert (
+        dict(zip(short.keys.tolist(), fewer.counts.tolist(), strict=True)).items()
+        <= dict(zip(ALL.keys.tolist(), counted.counts.tolist(), strict=True)).items()
+    )
+    with pytest.raises(ValueError, match="another list"):
+        counted.relisted(short, ALL)
+    with pytest.raises(ValueError, match="pieces do not go"):
+        counted.relisted(ALL, NgramList(ALL.keys, SIZE + 1))
+
+
+def test_counts_do_not_keep_the_list_that_they_are_of() -> None:
+    listed = NgramList.of(PUBLIC, 60)
+    counted, alive = CountedNgram(listed.count(messages(7, 50)), listed), weakref.ref(listed)
+    del listed
+    gc.collect()
+    assert alive() is None
+    assert counted.counts.any()
 
 
 def test_counts_of_another_length_are_refused() -> None:

@@ -99,4 +99,4 @@ def test_a_shorter_list_serves_as_well(tmp_path: Path) -> None:
     Mixture((0.5, 0.3, 0.2), PUBLIC, CountedNgram(short.count(messages(9, 200)), short)).save(tmp_path)
     counted = Mixture.load(tmp_path).counted
     assert counted is not None
-    assert counted.listed.sha256 == short.sha256
+    assert (counted.list_sha256, counted.length) == (short.sha256, len(short))

@@ -125,8 +125,11 @@ class TestStarts:
         assert extended is not None
         after = extended.mixture.counted
         assert after is not None
-        assert len(after.listed) > len(listed)
-        kept = dict(zip(after.listed.keys.tolist(), after.counts.tolist(), strict=True))
+        assert extended.mixture.public is not None
+        longer = NgramList.pinned(extended.mixture.public)
+        assert longer.sha256 == after.list_sha256
+        assert len(longer) == after.length > len(listed)
+        kept = dict(zip(longer.keys.tolist(), after.counts.tolist(), strict=True))
         assert all(kept[key] == count for key, count in zip(listed.keys.tolist(), counted.counts.tolist(), strict=True))
         assert sum(kept.values()) == counted.counts.sum()
         extended.save(tmp_path / "again")
