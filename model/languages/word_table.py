@@ -44,6 +44,15 @@ class _Table:
             at += 1
         return -1
 
+    def ending_in(self, letters: str) -> Iterator[str]:
+        """Yield the texts that end in some letters and are longer."""
+        wanted, at = letters.encode(), -1
+        while (at := self._encoded.find(wanted, at + 1)) >= 0:
+            end = at + len(wanted)
+            place = bisect_left(self._ends, end)
+            if self._ends[place] == end and at > (self._ends[place - 1] if place else 0):
+                yield self.text(place)
+
 
 class Frequencies(Mapping[str, float]):
     """Words in small letters, each with a number; in the order of `numbers`, which has no word twice."""
@@ -70,6 +79,10 @@ class Frequencies(Mapping[str, float]):
         """Return the number of a word; `default` for no word that is here."""
         place = self._table.place(word)
         return default if place < 0 else self._numbers[place]
+
+    def ending_in(self, letters: str) -> Iterator[str]:
+        """Yield the words that end in some letters and are longer."""
+        return self._table.ending_in(letters)
 
     def at_least(self, least: float) -> set[str]:
         """Return the words whose number is `least` or more."""

@@ -254,8 +254,11 @@ def test_3_german_compounds_are_words(word: str) -> None:
     [
         *[(word, word.capitalize()) for word in (
             "mietwagenfirma", "katzenfutterdose", "zahnarzttermin", "fahrradkeller", "schlafzimmerfenster",
+            "geburtstagsessen", "sonntagsspiel", "kinderfrage", "katzenleben", "bergfahrt", "hotelsuche",
+            "lehrertreffen", "autowechsel", "gartenfeier", "kellerwand", "dankesschreiben", "wintermorgen",
         )],
-        ("computergesteuert", "computergesteuert"), ("kinderfreundlich", "kinderfreundlich"),
+        ("computergesteuert", "computergesteuert"), ("kinderfreundlich", "kinderfreundlich"), ("haushoch", "haushoch"),
+        ("turmhoch", "turmhoch"), ("seeabwärts", "seeabwärts"), ("kellerdunkel", "kellerdunkel"),
         ("sammlng", "Sammlung"), ("straßenbanh", "Straßenbahn"), ("weinachten", "Weihnachten"),
     ],
 )  # fmt: skip
