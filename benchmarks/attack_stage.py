@@ -24,7 +24,7 @@ from federation.device.errors import PhoneError
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.enrolled_phones import enrol_at
 from federation.fleet.headless import HeadlessPhone, HeadlessSettings, Typist
-from federation.privacy import phone_noise
+from federation.privacy.mechanisms import phone_noise
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import Credential, epoch_of
 from federation.protocol.plan import PLAN_BYTES, Deadlines, Mechanism, Privacy, RoundPlan

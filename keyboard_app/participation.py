@@ -31,7 +31,7 @@ from federation.device import (
 )
 from federation.device.counts import PinnedLists
 from federation.errors import FederationError
-from federation.privacy import PrivacyBudget
+from federation.privacy.budget import PrivacyBudget
 from federation.protocol.conditions import Conditions
 from federation.protocol.model_codec import KINDS, SharedKind
 from federation.protocol.policy import PhonePolicy

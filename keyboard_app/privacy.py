@@ -1,7 +1,6 @@
 """Limits and units of a phone's privacy: loss is counted in rho (zero-concentrated) and shown as epsilon at `DELTA`."""
 
-from federation.privacy.budget import rho_limit, spent_epsilon
-from federation.privacy.conversion import DEFAULT_DELTA
+from federation.privacy.conversion import DEFAULT_DELTA, rho_limit, spent_epsilon
 
 DELTA = DEFAULT_DELTA
 """Probability that the bound epsilon does not hold."""

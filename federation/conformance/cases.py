@@ -6,7 +6,7 @@ from typing import Any
 
 from federation.conformance import tampering
 from federation.conformance.rehearsal import CLIP, DIMENSION, MAX_PHONES, MIN_PHONES, Rehearsal, World
-from federation.privacy import noised_encoding
+from federation.privacy.mechanisms import noised_encoding
 from federation.protocol import cohorts
 from federation.protocol.log import Edge
 from federation.protocol.plan import Mechanism, Privacy

@@ -10,7 +10,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.conformance.reference_update import reference_update
-from federation.privacy import phone_noise
+from federation.privacy.mechanisms import phone_noise
 from federation.protocol import cohorts
 from federation.protocol.commitments import Commitments
 from federation.protocol.conditions import Conditions

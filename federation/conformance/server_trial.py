@@ -16,7 +16,7 @@ from federation.conformance.trial_phone import Enrol, TrialPhone, UnansweredErro
 from federation.device.answers import CheckedIn, ModelFacts, ServerFacts
 from federation.device.errors import UnreadableError
 from federation.errors import FederationError
-from federation.privacy import phone_noise
+from federation.privacy.mechanisms import phone_noise
 from federation.protocol import versions
 from federation.protocol.cohorts import OpenedCohort
 from federation.protocol.credentials import CredentialError, Revocations

@@ -26,8 +26,8 @@ from federation.device.models import ModelSource
 from federation.device.reports import report
 from federation.device.running_round import RunningRound, Train
 from federation.device.store import PhoneStore
-from federation.privacy import PrivacyBudget
-from federation.privacy.budget import rho_limit
+from federation.privacy.budget import PrivacyBudget
+from federation.privacy.conversion import rho_limit
 from federation.protocol import versions
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DeviceEvent, DropReason

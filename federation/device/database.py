@@ -9,7 +9,7 @@ from federation.base.sqlite import Database
 from federation.device.errors import DistrustError, StoreError
 from federation.device.migrations import MIGRATIONS
 from federation.device.records import Pins, RequestLogEntry, RoundRecord
-from federation.privacy import PrivacyBudget
+from federation.privacy.budget import PrivacyBudget
 from federation.protocol.credentials import Revocations
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.trust import Anchors, TrustProfile

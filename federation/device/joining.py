@@ -14,7 +14,8 @@ from federation.device.log_watch import LogWatch
 from federation.device.models import ModelSource
 from federation.device.reports import report
 from federation.device.store import PhoneStore
-from federation.privacy import BudgetError, NoiseError, PrivacyBudget
+from federation.privacy.budget import PrivacyBudget
+from federation.privacy.errors import BudgetError, NoiseError
 from federation.protocol.credentials import CredentialError
 from federation.protocol.drop_reasons import DeviceEvent, DropReason
 from federation.protocol.log import LogError

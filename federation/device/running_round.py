@@ -12,7 +12,7 @@ from federation.device.joining import JoinedRound
 from federation.device.records import SHOWN_COORDINATES, Contribution
 from federation.device.reports import complain, report
 from federation.device.store import PhoneStore
-from federation.privacy import phone_noise
+from federation.privacy.mechanisms import phone_noise
 from federation.protocol.cohorts import OpenedCohort
 from federation.protocol.drop_reasons import DeviceEvent, DropReason
 from federation.protocol.plan import Mechanism

@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterator
 
 from federation.device.store import PhoneStore
-from federation.privacy.budget import spent_epsilon
-from federation.privacy.conversion import DEFAULT_DELTA
+from federation.privacy.conversion import DEFAULT_DELTA, spent_epsilon
 from federation.privacy.floor import floor_rho, rounds_to_limit
 from federation.protocol.log import Edge
 from federation.protocol.trust import TRUSTED, UNTRUSTED, TrustProfile

@@ -9,24 +9,11 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
-from federation.privacy.conversion import DEFAULT_DELTA, epsilon_of_rho, rho_of_epsilon
 from federation.privacy.errors import BudgetError
 from federation.privacy.mechanisms import NoiseScale
 from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import Mechanism, RoundPlan
 from model.wording import fault, in_words
-
-
-def spent_epsilon(rho: float) -> float:
-    """Return the epsilon at `DEFAULT_DELTA` of what a phone has spent, with noise of either kind."""
-    return epsilon_of_rho(rho, DEFAULT_DELTA, whole_orders=True)
-
-
-def rho_limit(epsilon: float) -> float:
-    """Return the rho of which `spent_epsilon` is this; none of 0, and no limit of infinity."""
-    if math.isinf(epsilon) or epsilon == 0:
-        return epsilon
-    return rho_of_epsilon(epsilon, DEFAULT_DELTA, whole_orders=True)
 
 
 @dataclass(frozen=True)

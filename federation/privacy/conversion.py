@@ -76,3 +76,15 @@ def check_delta(delta: float) -> None:
     """Raise AssumptionError unless delta is a probability."""
     if not 0 < delta < 1:
         raise AssumptionError(f"delta is between 0 and 1, not {delta}: take less than one in the number of phones")
+
+
+def spent_epsilon(rho: float) -> float:
+    """Return the epsilon at `DEFAULT_DELTA` of what a phone has spent, with noise of either kind."""
+    return epsilon_of_rho(rho, DEFAULT_DELTA, whole_orders=True)
+
+
+def rho_limit(epsilon: float) -> float:
+    """Return the rho of which `spent_epsilon` is this; none of 0, and no limit of infinity."""
+    if math.isinf(epsilon) or epsilon == 0:
+        return epsilon
+    return rho_of_epsilon(epsilon, DEFAULT_DELTA, whole_orders=True)

@@ -2,7 +2,7 @@
 
 import math
 
-from federation.privacy.budget import rho_limit
+from federation.privacy.conversion import rho_limit
 from federation.privacy.mechanisms import NoiseScale, noised_encoding
 from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import Deadlines, Mechanism, Privacy, RoundPlan

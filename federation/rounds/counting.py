@@ -18,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from federation.base.ranges import Natural, Positive, Range, Ranged, Share
-from federation.privacy import noised_encoding
-from federation.privacy.mechanisms import NoiseScale
+from federation.privacy.mechanisms import NoiseScale, noised_encoding
 from federation.protocol.plan import Mechanism, Privacy, RoundPlan
 from federation.updates.encoding import Encoding, choose
 from federation.updates.update import Tally, Update, clip

@@ -21,10 +21,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from federation.privacy import phone_noise
 from federation.privacy.adaptive_clip import count_deviation, next_clip
 from federation.privacy.central import NoiseStream, exact_encoding, sensitivity
-from federation.privacy.mechanisms import wide_gaussian
+from federation.privacy.mechanisms import phone_noise, wide_gaussian
 from federation.privacy.toeplitz import Buffers
 from federation.privacy.training import BY_CLIENTS, PrivateTraining
 from federation.protocol.plan import RoundPlan

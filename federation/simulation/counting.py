@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from federation.privacy import phone_noise
+from federation.privacy.mechanisms import phone_noise
 from federation.protocol.plan import Deadlines, Mechanism, Privacy, RoundPlan
 from federation.rounds.counting import CountingSettings, Counts, noise_variance, threshold
 from federation.rounds.voting import Votes, VotingSettings

@@ -10,8 +10,8 @@ import sqlalchemy as sql
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
-from federation.privacy import noised_encoding
 from federation.privacy.central import exact_encoding
+from federation.privacy.mechanisms import noised_encoding
 from federation.protocol import cohorts
 from federation.protocol.commitments import Commitments
 from federation.protocol.credentials import Revocations, epoch_of

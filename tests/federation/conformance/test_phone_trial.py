@@ -22,7 +22,7 @@ from federation.device import Connection, DeviceClient, PhoneStore, running_roun
 from federation.device.certificates import Certificates
 from federation.device.connection import enrol
 from federation.device.log_watch import LogWatch
-from federation.privacy import phone_noise
+from federation.privacy.mechanisms import phone_noise
 from federation.protocol.cohorts import OpenedCohort
 from federation.protocol.credentials import Revocations
 from federation.protocol.plan import RoundPlan

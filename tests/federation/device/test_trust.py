@@ -12,7 +12,7 @@ import pytest
 from federation.device import DistrustError, PhoneStore
 from federation.device.connection import Connection
 from federation.fleet.headless import DEFAULT_POLICY
-from federation.privacy import noised_encoding
+from federation.privacy.mechanisms import noised_encoding
 from federation.protocol import model_codec
 from federation.protocol.conditions import Conditions
 from federation.protocol.drop_reasons import DropReason

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from federation.device.store import PhoneStore
 from federation.device.trust_report import of_phone, of_profile
-from federation.privacy.budget import PrivacyBudget, rho_limit, spent_epsilon
+from federation.privacy.budget import PrivacyBudget
+from federation.privacy.conversion import rho_limit, spent_epsilon
 from federation.privacy.floor import floor_rho, rounds_to_limit
 from federation.protocol.drop_reasons import DropReason
 from federation.protocol.trust import TRUSTED, UNTRUSTED

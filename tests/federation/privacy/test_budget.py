@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from federation.device.store import PhoneStore
-from federation.privacy import BudgetError, NoiseScale, PrivacyBudget
+from federation.privacy.budget import PrivacyBudget
+from federation.privacy.errors import BudgetError
+from federation.privacy.mechanisms import NoiseScale
 from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import Privacy, RoundPlan
 

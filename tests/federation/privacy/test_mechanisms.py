@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import ive
 
-from federation.privacy import NoiseError, NoiseScale, draw, noised_encoding, phone_noise
-from federation.privacy.mechanisms import _discrete_gaussian, _poisson, _Table, wide_gaussian
+from federation.privacy.errors import NoiseError
+from federation.privacy.mechanisms import (
+    NoiseScale,
+    _discrete_gaussian,
+    _poisson,
+    _Table,
+    draw,
+    noised_encoding,
+    phone_noise,
+    wide_gaussian,
+)
 from federation.privacy.zcdp import round_rho
 from federation.protocol.plan import Mechanism, Privacy, RoundPlan
 from federation.updates.counts import NoisedCounts

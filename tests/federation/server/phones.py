@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from federation.privacy import phone_noise
+from federation.privacy.mechanisms import phone_noise
 from federation.protocol.conditions import Conditions
 from federation.protocol.credentials import Credential, Issuer, Revocations, epoch_of
 from federation.protocol.plan import PLAN_BYTES, RoundPlan

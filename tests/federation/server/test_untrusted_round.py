@@ -14,7 +14,7 @@ from federation.device.store import PhoneStore
 from federation.enrolment.authority import AuthorityFolder
 from federation.fleet.enrolled_phones import enrolled_phones
 from federation.fleet.headless import Fleet, HeadlessSettings
-from federation.privacy.budget import spent_epsilon
+from federation.privacy.conversion import spent_epsilon
 from federation.protocol.plan import PLAN_BYTES, Deadlines, Mechanism, Privacy, RoundPlan
 from federation.protocol.trust import UNTRUSTED, Anchors
 from federation.server.history import RoundSummary, rounds_of

@@ -10,7 +10,7 @@ import tensorflow_federated as tff
 from scipy import stats
 
 from federation.errors import ConfigError
-from federation.privacy import NoiseScale, phone_noise
+from federation.privacy.mechanisms import NoiseScale, phone_noise
 from federation.privacy.toeplitz import Buffers
 from federation.privacy.training import PrivateTraining
 from federation.privacy.zcdp import round_rho

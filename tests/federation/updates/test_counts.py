@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.privacy import noised_encoding, phone_noise
+from federation.privacy.mechanisms import noised_encoding, phone_noise
 from federation.protocol.plan import Deadlines, Mechanism, Privacy, RoundPlan
 from federation.secure_aggregation import Vector
 from federation.secure_aggregation.errors import ImpossibleSumError
