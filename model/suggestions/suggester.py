@@ -121,6 +121,8 @@ class Suggester:
     def suggest(self, before: str, typed: str = "", count: int = STRIP) -> list[Suggestion]:
         """Return up to `count` words, best first; none within addresses, paths and the like.
 
+        A known word that no other is near to, or begins with, is shown itself.
+
         Args:
             before: the text before the word that is being typed; only its end is read.
             typed: that word's letters so far, if any.
@@ -139,7 +141,12 @@ class Suggester:
                 for word, probability, origin in candidates.best("", count + _MORE, blocked)
             ]
             ranked.sort(key=lambda candidate: -candidate[1])
-        return self._shown(self._with_habits(candidates, ranked, letters, count, blocked), before, typed, count)
+        shown = self._shown(self._with_habits(candidates, ranked, letters, count, blocked), before, typed, count)
+        known = letters and (self._spelling.is_known(letters) or letters in self._own.index)
+        if shown or not known or letters in blocked:
+            return shown
+        itself = (letters, float(np.exp(candidates.log_probabilities([letters])[0])), Origin.SHARED)
+        return self._shown([itself], before, typed, count)
 
     def _shown(self, ranked: Ranked, before: str, typed: str, count: int) -> list[Suggestion]:
         """Return the first words as the strip shows them, without junk."""

@@ -237,6 +237,9 @@ def test_9_what_is_inserted_mid_sentence_stands_apart(rest: str, after: str) -> 
         "HAPPY BIRTHDAY TO YOU",
         "The Lord Of The Rings Again Today",
         "Dear All: Meeting Notes Are Attached Today",
+        "WHERE ARE YOU NOW",
+        "omg SO TIRED TODAY",
+        "Minutes From Yesterdays Council Meeting Please",
     ]
     + [
         f"{mark} {word}"
@@ -502,6 +505,25 @@ def test_19_always_tapping_one_place_does_not_run_in_circles(start: str, place: 
     pairs = list(itertools.pairwise(words))
     assert all(one != other for one, other in pairs)
     assert max(map(pairs.count, pairs)) <= 2
+
+
+COMPLETE = {
+    "en": "because also something someone everyone tomorrow beautiful the nothing weekend definitely although",
+    "es": "también mañana gracias casa entonces nosotros",
+    "de": "Haus morgen danke heute vielleicht Freund",
+    "fr": "demain merci bonjour maison aujourd'hui toujours",
+    "hi": "नमस्ते कल घर धन्यवाद",
+}
+
+
+@pytest.mark.parametrize(("code", "word"), [(code, word) for code, words in COMPLETE.items() for word in words.split()])
+def test_22_the_strip_is_not_blank_behind_a_complete_word_nor_behind_its_space(code: str, word: str) -> None:
+    keyboard = Keyboard(code).type(f"x {word}")
+    assert keyboard.strip
+    assert keyboard.tap_word(keyboard.strip[-1]).strip
+    assert Keyboard(code).type(f"x {word} ").strip
+    own = Keyboard(code).learn(f"x {word}isimo y", f"z {word}isimo y").type(f"x {word}isimo")
+    assert f"{word}isimo" in own.strip
 
 
 def test_passwords_are_left_alone_altogether() -> None:

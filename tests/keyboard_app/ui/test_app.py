@@ -1,6 +1,7 @@
 """Several phones in one window, a phone that types by itself, and pictures."""
 
 import itertools
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,47 @@ def test_keys_do_not_overtake_clicks(screen: Screen, phones: list[Phone], root: 
             assert [phone.session.state.text for phone in phones] == wanted, order
         screen.window.dispatch("on_key_down", 8, 42, None, [])
         assert phones[order[-1]].session.state.text == ""
+
+
+def test_keys_and_clicks_keep_their_order_whatever_it_is(screen: Screen, phones: list[Phone], root: Phones) -> None:
+    for seed in range(20):
+        chance = random.Random(seed)
+        for phone in phones:
+            phone.session.focus(FieldKind.PASSWORD)
+        screen.now += 1
+        screen.frames()
+        wanted, at, clicked = ["", "", ""], 0, {0}
+        click(screen, _field(root, at))
+        for number in range(chance.randrange(8, 16)):
+            match chance.choice(["field", "key", "letter", "letter", "backspace"]):
+                case "field":
+                    at = (at + chance.choice([1, 2])) % 3
+                    if at in clicked:  # a second time is a double click, unless a frame was painted between
+                        screen.now += 1
+                        screen.frames()
+                    clicked.add(at)
+                    click(screen, _field(root, at))
+                case "key":
+                    at, letter = (at + chance.randrange(3)) % 3, chance.choice("qwertzop")
+                    typing = root.views[at].typing
+                    assert typing is not None
+                    click(screen, typing.keypad.cell(typing.keypad.find(letter)))
+                    wanted[at] += letter
+                case "letter":
+                    screen.window.dispatch("on_textinput", chr(ord("a") + number))
+                    wanted[at] += chr(ord("a") + number)
+                case "backspace":
+                    screen.window.dispatch("on_key_down", 8, 42, None, [])
+                    wanted[at] = wanted[at][:-1]
+        screen.frames(2)
+        assert [phone.session.state.text for phone in phones] == wanted, seed
+
+
+def _field(root: Phones, which: int) -> tuple[float, float]:
+    typing = root.views[which].typing
+    assert typing is not None
+    x, y = typing.field.to_window(*typing.field.center)
+    return x, y
 
 
 def test_nor_words_of_the_strip(screen: Screen, phones: list[Phone], root: Phones) -> None:

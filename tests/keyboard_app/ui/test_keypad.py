@@ -7,13 +7,14 @@ import pytest
 from kivy.graphics import Fbo, Instruction, InstructionGroup, Rectangle
 from kivy.uix.anchorlayout import AnchorLayout
 
-from keyboard_app.editor.editor import EditorState, Shift
+from keyboard_app.editor.editor import EditorState, Shift, shifted
 from keyboard_app.editor.keys import (
     LONG_PRESS_SECONDS,
     REPEAT_AFTER_SECONDS,
     REPEAT_EVERY_SECONDS,
     SLIDE_DP,
     Action,
+    Board,
     Key,
     Layer,
     key_at,
@@ -21,6 +22,7 @@ from keyboard_app.editor.keys import (
 )
 from keyboard_app.ui.keypad import Keypad
 from keyboard_app.ui.theme import DARK, LIGHT, Palette
+from model.languages import layouts
 from model.suggestions import Path
 from tests.keyboard_app.ui.conftest import SIZE, Screen
 
@@ -138,6 +140,25 @@ def test_a_long_press_gives_what_the_corner_shows(typist: Typist, key: Key) -> N
     typist.screen.wait(LONG_PRESS_SECONDS + 0.05)
     touch.touch_up()
     assert typist.said == [key.alternatives[0]]
+
+
+@pytest.mark.parametrize("size", [(320, 560), (412, 915), (1280, 800)])
+@pytest.mark.parametrize("layout", sorted(layouts()))
+def test_on_every_layout_and_width_too(typist: Typist, layout: str, size: tuple[int, int]) -> None:
+    board = Board(layout, number_row=size[0] > 400)
+    typist.screen.resize(*size)
+    typist.keypad.arrange(board, "right" if size[0] > 1000 else "")
+    for shift in (Shift.OFF, Shift.ONCE):
+        typist.keypad.show(EditorState(shift=shift))
+        for key in page(Layer.LETTERS, board):
+            if not key.alternatives or not key.types:
+                continue
+            typist.said.clear()
+            touch = typist.screen.touch(typist.keypad.cell(key))
+            typist.screen.now += LONG_PRESS_SECONDS
+            typist.screen.frames(2)
+            touch.touch_up()
+            assert typist.said == [shifted(key.alternatives[0], shift)], key.types
 
 
 def test_backspace_repeats_while_it_is_held(typist: Typist) -> None:
