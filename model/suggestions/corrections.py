@@ -65,11 +65,10 @@ class Corrections:
         plain = [_plain(word) for word in words]
         self._lengths = np.array([len(word) for word in plain], np.int16)
         self._letters = np.array([letters_of(word) for word in plain], np.uint64)
-        pairs = _left(_codes(plain), _MAX_EDITS)  # in place from here on: there are half a million
+        pairs = _left(_codes(plain), _MAX_EDITS)  # in place: there are half a million
         pairs <<= np.uint64(32)
         pairs |= np.arange(len(words), dtype=np.uint64)
-        pairs = pairs.ravel()
-        pairs.sort()
+        pairs = np.unique(pairs)  # of short words the same is left in several ways
         self._places = pairs.astype(np.min_scalar_type(len(words)))
         pairs >>= np.uint64(32)
         self._left = pairs.astype(np.uint32)
