@@ -7,7 +7,8 @@ engine of a keyboard that takes its first suggestion for every word that it does
 too. Typists who slip have typed before on the same keyboard, which learned from that and goes on learning: as in
 `benchmarks.personal`, 70 % of their messages are learned from and the first 30 of the others are typed. Glides are
 synthetic traces with noise over words of these (`model.evaluation.tracing`); their reference is the same paths without
-what words are likely. `--share 0.1` takes that share of everything, to see that it runs.
+what words are likely. `--share 0.1` takes that share of everything, to see that it runs. `--ranking` measures something
+else: the strip ranked by the keystrokes that a tap is expected to save, against plain probability, the same typists.
 """
 
 import argparse
@@ -28,11 +29,13 @@ from keyboard_app.editor.editor import DOUBLE_SPACE_SECONDS, EditorState
 from keyboard_app.typing.suggesting import answer
 from model import public_start
 from model.engine.numpy_engine import NumPyPredictor
+from model.evaluation import STRIP
+from model.evaluation.metrics import ratio_with_error
 from model.evaluation.tracing import trace
 from model.evaluation.typist import Typing, type_messages
 from model.languages import language
 from model.next_words import MixtureNextWords
-from model.suggestions import Autocorrection, Suggester
+from model.suggestions import Autocorrection, Suggester, Suggestion
 from model.suggestions.gliding import Gliding
 from model.text import CLASSES, tokenise
 
@@ -42,6 +45,8 @@ TYPISTS, TYPED_MESSAGES = 40, 30
 LEARNED, MIN_WORDS = 0.7, 10  # of a typist's messages, before those that are typed; and words in these
 KNOWN_WORDS = 10_000
 GLIDES = 1000
+RANKING_WEIGHTS = (0.2, 1.0)
+CONSIDERED = 9  # words beyond the strip that may come onto it
 
 Messages = dict[str, list[str]]
 """By user."""
@@ -207,13 +212,18 @@ def main() -> None:
     parser.add_argument("--corpus", default=CORPUS, help="What typists of all figures write; by default ChitChat.")
     parser.add_argument("--sms", type=Path, help="The NUS SMS corpus.")
     parser.add_argument("--share", type=real, default=1.0, help="Of everything; less than 1 for a quick look.")
+    parser.add_argument("--ranking", action="store_true", help="Measure only rankings of the strip.")
     arguments = parser.parse_args()
     share_: float = arguments.share
 
     def some(count: int) -> int:
         return max(1, round(count * share_))
 
-    suggester = _suggester()
+    if arguments.ranking:
+        held_out = {user: list(texts) for user, texts in data.split(data.load(arguments.corpus)).held_out.items()}
+        write("typing-ranking", _ranked(*_in_time(held_out, some(TYPISTS))))
+        return
+    suggester = Suggester(_public())
     figures = [*_left_alone(suggester, some(ADDRESSES), some(NAMES)), *_mended(suggester)]
     corpora = {Path(arguments.corpus).stem: arguments.corpus}
     corpora |= {"nus_sms": str(arguments.sms)} if arguments.sms else {}
@@ -226,12 +236,51 @@ def main() -> None:
     write("typing", figures)
 
 
-def _suggester() -> Suggester:
-    """Return the keyboard of the public start, as NumPy computes it."""
+class BySaving(Suggester):
+    """A strip ranked by probability times the keystrokes that a tap saves, these to the power of `weight`."""
+
+    weight = 1.0
+
+    def suggest(self, before: str, typed: str = "", count: int = STRIP) -> list[Suggestion]:
+        """Return up to `count` words, the most worth first."""
+
+        def worth(suggestion: Suggestion) -> float:
+            saved = max(0, len(suggestion.text) - len(typed))  # the letters to come; the tap is for the space
+            return float(suggestion.probability * saved**self.weight)
+
+        return sorted(super().suggest(before, typed, count + CONSIDERED), key=worth, reverse=True)[:count]
+
+
+def _ranked(users: Messages, earlier: Messages) -> list[Figure]:
+    """Return the keystrokes saved with each ranking; gains are paired over users."""
+    plain = _slips(Suggester(_public()), users, earlier, Autocorrection.EAGER)
+    saved, error = plain.saving()
+    figures = [
+        Figure("saved_by_probability_percent", saved, "%"),
+        Figure("saved_by_probability_standard_error", error, "points"),
+        Figure("typists", len(users), "typists"),
+    ]
+    suggester = BySaving(_public())
+    for weight in RANKING_WEIGHTS:
+        suggester.weight = weight
+        found = _slips(suggester, users, earlier, Autocorrection.EAGER)
+        gained, gain_error = ratio_with_error(
+            plain.counts["keystrokes"] - found.counts["keystrokes"], plain.counts["characters"]
+        )
+        figures += [
+            Figure(f"saved_by_saving_{weight}_percent", found.saving()[0], "%", "by probability", saved),
+            Figure(f"gained_by_saving_{weight}_points", 100 * gained, "points"),
+            Figure(f"gained_by_saving_{weight}_standard_error", 100 * gain_error, "points"),
+        ]
+    return figures
+
+
+def _public() -> MixtureNextWords:
+    """Return what the public start predicts, as NumPy computes it."""
     checkpoint = public_start.load("small")
     weights = (public_start.shipped() / "small.weights").read_bytes()
     predictor = NumPyPredictor(weights, checkpoint.network, "int8")
-    return Suggester(MixtureNextWords(predictor, checkpoint.vocabulary, checkpoint.mixture))
+    return MixtureNextWords(predictor, checkpoint.vocabulary, checkpoint.mixture)
 
 
 def _left_alone(suggester: Suggester, address_count: int, name_count: int) -> list[Figure]:
