@@ -14,9 +14,8 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from importlib import resources
-from importlib.resources.abc import Traversable
 
+from model.languages import lists
 from model.languages.compounds import Compounds
 from model.languages.name_letters import NameLetters
 from model.languages.word_table import Frequencies, WrittenForms
@@ -184,9 +183,8 @@ class Language:
     @functools.cached_property
     def misspellings(self) -> Mapping[str, tuple[str, ...]]:
         """What many people write for some words, and which; of two languages, what is no word of the other one."""
-        path = _folder(self.code) / "misspellings.txt"
-        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-        own = {wrong: tuple(word.replace("_", " ") for word in right) for wrong, *right in map(str.split, lines)}
+        listed = map(str.split, lists.lines(lists.folder(self.code) / "misspellings.txt"))
+        own = {wrong: tuple(word.replace("_", " ") for word in right) for wrong, *right in listed}
         own |= {wrong: (right,) for wrong, right in self.often_misspelt.items()}
         if self.also is None:
             return own
@@ -209,8 +207,7 @@ class Language:
     @functools.cached_property
     def informal(self) -> Mapping[str, float]:
         """What people write and no dictionary has, slips included, with the natural logarithm of its frequency."""
-        path = _folder(self.code) / "informal.txt"
-        own = {word: found for word, _, found in _listed(path)} if path.is_file() else {}
+        own = {word: found for word, _, found in lists.with_frequencies(lists.folder(self.code) / "informal.txt")}
         return Frequencies({**self.also.informal, **own} if self.also else own)
 
     @functools.cached_property
@@ -293,7 +290,7 @@ def language(code: str) -> Language:
 def common_words(code: str) -> frozenset[str]:
     """Return the words of a language that are common enough to tell it by, without reading the others."""
     found: set[str] = set()
-    with (_folder(code) / "words.txt").open(encoding="utf-8") as lines:
+    with (lists.folder(code) / "words.txt").open(encoding="utf-8") as lines:
         for line in lines:
             zipf, *words = line.split()
             if float(zipf) < _COMMON_ZIPF:
@@ -305,17 +302,17 @@ def common_words(code: str) -> frozenset[str]:
 @functools.cache
 def layouts() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """Return the rows of letters of each layout, `rows` and, where shift does not make capitals, `shifted`."""
-    described = tomllib.loads((_data() / "layouts.toml").read_text("utf-8"))
+    described = tomllib.loads((lists.root() / "layouts.toml").read_text("utf-8"))
     return {name: {part: tuple(rows) for part, rows in layout.items()} for name, layout in described.items()}
 
 
 @functools.cache
 def _language(code: str) -> Language:
-    folder = _folder(code)
+    folder = lists.folder(code)
     described = tomllib.loads((folder / "language.toml").read_text("utf-8"))
     words: dict[str, float] = {}
     written: dict[str, str] = {}
-    for word, form, log_probability in _listed(folder / "words.txt"):
+    for word, form, log_probability in lists.with_frequencies(folder / "words.txt"):
         if word not in words:
             words[word] = log_probability
             if word != form:
@@ -354,48 +351,12 @@ def _language(code: str) -> Language:
         digraphs=described.get("digraphs", {}),
         silent=described.get("silent", ""),
         links=tuple(described.get("links", ())),
-        nouns=frozenset(_words_of(folder / "nouns.txt")),
+        nouns=frozenset(lists.words(folder / "nouns.txt")),
         determiners={word: tuple(ends.split()) or ("",) for word, ends in described.get("determiners", {}).items()},
         spoken_endings=described.get("spoken_endings", {}),
-        offensive=frozenset((folder / "offensive.txt").read_text("utf-8").split()),
-        sensitive=_sensitive((folder / "sensitive.txt").read_text("utf-8")),
+        offensive=frozenset(lists.words(folder / "offensive.txt")),
+        sensitive=lists.withheld_after(folder / "sensitive.txt"),
         prefixes=tuple(described["prefixes"]),
         suffixes=tuple(described["suffixes"]),
-        _names=_names() if described["script"] == "LATIN" else {},
+        _names=lists.names() if described["script"] == "LATIN" else {},
     )
-
-
-def _listed(path: Traversable) -> Iterator[tuple[str, str, float]]:
-    """Yield each word of a list in small letters, as it is written, and the natural logarithm of its frequency."""
-    for line in path.read_text("utf-8").splitlines():
-        zipf, *forms = line.split()
-        log_probability = math.log(10) * (float(zipf) - 9)
-        for form in forms:
-            yield form.lower(), form, log_probability
-
-
-def _words_of(path: Traversable) -> list[str]:
-    return path.read_text("utf-8").split() if path.is_file() else []
-
-
-@functools.cache
-def _names() -> Mapping[str, str]:
-    """Return names as they are written, by their small letters."""
-    return WrittenForms((_data() / "names.txt").read_text("utf-8").split())
-
-
-def _sensitive(text: str) -> Mapping[str, frozenset[str]]:
-    found: dict[str, frozenset[str]] = {}
-    for line in text.splitlines():
-        before, after = line.split(":")
-        for word in before.split():
-            found[word] = found.get(word, frozenset()) | frozenset(after.split())
-    return found
-
-
-def _folder(code: str) -> Traversable:
-    return _data() / code
-
-
-def _data() -> Traversable:
-    return resources.files("model.languages")
