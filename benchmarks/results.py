@@ -50,7 +50,7 @@ def write(
         script: module below `benchmarks`.
         keep: which figures of an earlier run stay in the file, by name.
     """
-    said = [Path(argument).name if Path(argument).is_absolute() else argument for argument in sys.argv[1:]]
+    said = [_said(argument) for argument in sys.argv[1:]]
     command = " ".join(["uv run python -m", f"benchmarks.{script or name.split('-', maxsplit=1)[0]}", *said])
     for figure in figures:
         line = f"{figure.figure:<36} {figure.value:>12.4g} {figure.unit}"
@@ -66,6 +66,13 @@ def write(
     entries += [asdict(figure) | {"ratio": figure.ratio, "command": command} for figure in figures]
     files.write(path, json.dumps(entries, indent=1) + "\n")
     return path
+
+
+def _said(argument: str) -> str:
+    """Return an argument of the command line without folders and addresses of this machine."""
+    if "://" in argument:
+        return "URL"  # of a database: it may hold a password
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def kept(path: Path, measure: Callable[[], str]) -> str:

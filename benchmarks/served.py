@@ -86,6 +86,7 @@ def serving(folder: Path, export: Path, workers: int, phones: int, database: str
         over_selection=1.0,
         weight_cap=1,
         deadlines=Deadlines(*(step * LONGEST_SECONDS for step in range(1, 6))),
+        slot_seconds=LONGEST_SECONDS,
     )
     rates = RateLimits(device="100000/second", address="100000/second")
     (folder / "settings.toml").write_text(ServerSettings(rounds=rounds, rates=rates, database=database).to_toml())

@@ -33,7 +33,19 @@ import numpy as np
 
 from benchmarks.arguments import whole
 from benchmarks.results import Figure, write
-from benchmarks.served import READY, TEXTS, Connections, Phone, enrolled, export_of, play, selected, serving, until
+from benchmarks.served import (
+    LONGEST_SECONDS,
+    READY,
+    TEXTS,
+    Connections,
+    Phone,
+    enrolled,
+    export_of,
+    play,
+    selected,
+    serving,
+    until,
+)
 from federation.enrolment.authority import AuthorityFolder
 from federation.protocol.plan import PLAN_BYTES, RoundPlan
 from federation.protocol.request_signing import NONCE_BYTES
@@ -47,6 +59,8 @@ from federation.server.settings import RoundSettings, ServerSettings
 
 FLEET_HIDDEN = 27
 """Cells of a network of 64 thousand parameters."""
+
+ADVERTISE = "advertise_cpu_ms_per_phone_"
 
 
 def main() -> None:
@@ -62,24 +76,25 @@ def main() -> None:
     parser.add_argument("--fleet", type=whole, default=6500, help="phones of a whole round; 0 for none")
     parser.add_argument("--postgresql", default="", help="URL of an empty database to measure as well")
     arguments = parser.parse_args()
-    figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="fedkey-benchmark-") as name:
         folder = Path(name)
         export = export_of(folder, arguments.hidden)
         authority = AuthorityFolder.create(folder / "authority")
         devices = [enrolled(authority) for _ in range(arguments.phones + arguments.check_ins)]
         cohort, crowd = devices[: arguments.phones], devices[arguments.phones :]
+        figures: list[Figure] = []
         for workers in arguments.workers:
             figures += measured(folder / str(workers), export, workers, cohort, crowd)
         if arguments.postgresql:
             last = arguments.workers[-1]
             figures += measured(folder / "postgresql", export, last, cohort, crowd, arguments.postgresql)
-        figures += advertising(folder, export, authority, arguments.advertise)
+        write("server", figures, keep=lambda figure: figure.startswith(ADVERTISE))
+        advertised = advertising(folder, export, authority, arguments.advertise)
+        write("server", advertised, keep=lambda figure: not figure.startswith(ADVERTISE))
         if arguments.fleet:
             small = export_of(folder / "small", FLEET_HIDDEN)
             fleet = [enrolled(authority) for _ in range(arguments.fleet)]
             write("server-fleet", whole_round(folder / "fleet", small, arguments.workers[-1], fleet))
-    write("server", figures)
 
 
 def measured(
@@ -133,7 +148,11 @@ def advertising(folder: Path, export: Path, authority: AuthorityFolder, sizes: S
         installation = prepare(
             folder / f"advertise{size}",
             model=export,
-            settings=ServerSettings(rounds=RoundSettings(goal=size, minimum=min(size, 100), over_selection=1.0)),
+            settings=ServerSettings(
+                rounds=RoundSettings(
+                    goal=size, minimum=min(size, 100), over_selection=1.0, slot_seconds=LONGEST_SECONDS
+                )
+            ),
             public_text=lambda: TEXTS,
             authority=folder / "authority",
         )
@@ -143,7 +162,7 @@ def advertising(folder: Path, export: Path, authority: AuthorityFolder, sizes: S
             installation.rounds.receive(1, Step.ADVERTISE, message, sender=device)
         each = 1e3 * (time.process_time() - began) / size
         reference = figures[0].value if figures else None
-        name = f"advertise_cpu_ms_per_phone_{size}"
+        name = f"{ADVERTISE}{size}"
         figures.append(Figure(name, each, "ms", f"with {sizes[0]} phones" if figures else "", reference))
         installation.database.close()
     return figures
