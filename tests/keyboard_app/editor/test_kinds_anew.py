@@ -149,8 +149,8 @@ def test_3_common_misspellings_of_every_language_are_mended(code: str, pair: str
 
 JOINED = {
     "en": """
-newyork New York|losangeles Los Angeles|newzealand New Zealand|unitedstates United States|northkorea North Korea|highschool high school
-alot a lot|infact in fact|aswell as well|ofcourse of course|noone no one|eachother each other
+newyork New York|losangeles Los Angeles|newzealand New Zealand|unitedstates United States|northkorea North Korea
+highschool high school|alot a lot|infact in fact|aswell as well|ofcourse of course|noone no one|eachother each other
 """,
     "es": """
 talvez tal vez|buenosdias buenos días|megusta me gusta|apesar a pesar|derepente de repente|poreso por eso
