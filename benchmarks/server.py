@@ -171,10 +171,15 @@ def advertising(folder: Path, export: Path, authority: AuthorityFolder, sizes: S
 def _advertisements(installation: Installation, phones: Sequence[Phone]) -> list[tuple[bytes, bytes]]:
     """Let phones be selected for a round; return device ids and what they send then."""
     coordinator = installation.coordinator(lambda *_: Verdict(passed=True, metrics={}))
-    for _ in range(2):
-        for each in phones:
-            installation.check_ins.check_in(each.credential, secrets.token_bytes(NONCE_BYTES), READY)
+
+    def all_selected() -> bool:
+        checked_in = [
+            installation.check_ins.check_in(each.credential, secrets.token_bytes(NONCE_BYTES), READY) for each in phones
+        ]
         coordinator.tick()
+        return all(each.round_id is not None for each in checked_in)
+
+    until(all_selected)
     signed = installation.rounds.plan(1)[: PLAN_BYTES + SIGNATURE_BYTES]
     plan = RoundPlan.from_signed(signed, installation.public_key)
     found = []
