@@ -9,8 +9,8 @@ that a population needs for an epsilon, correlated (`blt`) or fresh (`gaussian`)
 privacy, so a larger cohort is *simulated*: the clients that there are train, and their mean gets the noise that the
 mean of the population's best cohort has, of at most 6,500 phones, each of which comes once in every pass over the
 population. A larger cohort's mean would also be a better one, which is not simulated. Recall is of words that held-out
-people wrote. Figures of levels that are not measured stay. `--noise` compares mechanisms by what the accountant says
-alone, in seconds.
+people wrote. Figures of levels that are not measured stay; two and more are drawn. `--noise` compares mechanisms by
+what the accountant says alone, in seconds.
 
 Everything is kept as soon as it is done (`--out`), so the script goes on where it was stopped.
 """
@@ -147,7 +147,7 @@ def _train(arguments: argparse.Namespace) -> None:
         figures += _figures(level, evaluations[level], before, best)
     others = [level for level in LEVELS if level not in measured]
     write("privacy", figures, keep=lambda figure: any(level.owns(figure) for level in others))
-    if not others:
+    if len(measured) > 1:
         _draw(evaluations, before)
 
 
