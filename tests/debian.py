@@ -3,12 +3,23 @@
 Debian's own clients download, with lists of their own, and check signatures.
 """
 
+import fcntl
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 MIRROR = "http://deb.debian.org/debian"
 _KEY = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Keep other processes that make the same folder waiting, so that none removes what another one is at."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def unpack(packages: list[Path], root: Path, *only: str) -> None:

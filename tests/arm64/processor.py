@@ -34,14 +34,8 @@ class Processor:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or platformdirs.user_cache_path("fedkey") / "tests-arm64"
         self._root, self._site, self._litert = (self._folder / name for name in ("root", "site", "litert"))
-        versions = self._folder / "versions.txt"
-        wanted = "\n".join([*PACKAGES, _versions("--extra", "litert")])
-        if not versions.exists() or versions.read_text() != wanted:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir(parents=True)
-            self._unpack()
-            self._install()
-            versions.write_text(wanted)
+        with debian.only_one(self._folder):
+            self._make_unless_there()
 
     @property
     def command(self) -> Path:
@@ -63,6 +57,16 @@ class Processor:
     def python(self, *arguments: str | Path, litert: bool = False) -> str:
         """Run Python with the phone's install and this checkout; return what it prints."""
         return run(self.command, *arguments, cwd=ROOT, environment=self.environment(litert=litert))
+
+    def _make_unless_there(self) -> None:
+        versions = self._folder / "versions.txt"
+        wanted = "\n".join([*PACKAGES, _versions("--extra", "litert")])
+        if not versions.exists() or versions.read_text() != wanted:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(parents=True)
+            self._unpack()
+            self._install()
+            versions.write_text(wanted)
 
     def _unpack(self) -> None:
         qemu = self._folder / "qemu"

@@ -60,11 +60,12 @@ def later(folder: Path, required: Sequence[str]) -> Path:
         required: versions.
     """
     root = platformdirs.user_cache_path("fedkey") / f"tests-python{PYTHON}"
-    if not (root / "whole").exists():
-        shutil.rmtree(root, ignore_errors=True)
-        debian.unpack(debian.download(root / "apt", _RELEASE, "amd64", f"python{PYTHON}"), root)
-        shutil.rmtree(root / "apt")
-        (root / "whole").touch()
+    with debian.only_one(root):
+        if not (root / "whole").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            debian.unpack(debian.download(root / "apt", _RELEASE, "amd64", f"python{PYTHON}"), root)
+            shutil.rmtree(root / "apt")
+            (root / "whole").touch()
     wanted = [_NUMPY if each.startswith("numpy") else each for each in required if not each.startswith("kivy")]
     where = ("--target", folder / "site", "--python-version", PYTHON, "--python-platform", "x86_64-manylinux_2_28")
     _install(folder, wanted, *where, "--only-binary", ":all:")
