@@ -9,8 +9,6 @@ from model.languages.word_table import Frequencies
 _SHORTEST, _SHORTEST_LAST = 3, 4  # letters of a part
 _COMMON_SHORT, _COMMON = math.log(10**-4.9), math.log(10**-6.3)  # frequency of a part of three letters, and of others
 _TOO_COMMON = math.log(10**-4.2)  # of a last part that is no noun: more likely the space before it was missed
-
-
 _NOUNS_TO_OTHERS = 2  # of listed compounds that end in a word, for it to be a noun there
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.keyboard_app.editor.keyboard import Keyboard
+from tests.keyboard_app.editor.tables import by_language
 
 pytestmark = pytest.mark.slow  # thousands of key presses
 
@@ -138,10 +139,7 @@ quelquechose quelque chose|appartemment appartement|évidement évidemment
 """What many people write in each language, and what they mean."""
 
 
-@pytest.mark.parametrize(
-    ("code", "pair"),
-    [(code, pair) for code, pairs in MISSPELT.items() for pair in pairs.strip().replace("\n", "|").split("|")],
-)
+@pytest.mark.parametrize(("code", "pair"), by_language(MISSPELT))
 def test_3_common_misspellings_of_every_language_are_mended(code: str, pair: str) -> None:
     typed, text = pair.split(" ", maxsplit=1)
     assert Keyboard(code).type(f"x {typed} ").text == f"x {text} "
@@ -171,10 +169,7 @@ bonnenuit bonne nuit|tropbien trop bien|pourquoipas pourquoi pas|davantage davan
 }
 
 
-@pytest.mark.parametrize(
-    ("code", "pair"),
-    [(code, pair) for code, pairs in JOINED.items() for pair in pairs.strip().replace("\n", "|").split("|")],
-)
+@pytest.mark.parametrize(("code", "pair"), by_language(JOINED))
 def test_16_words_that_are_written_as_one_by_mistake_are_two_in_every_language(code: str, pair: str) -> None:
     typed, text = pair.split(" ", maxsplit=1)
     assert Keyboard(code).type(f"x {typed} ").text == f"x {text} "

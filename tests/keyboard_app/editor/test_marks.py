@@ -8,6 +8,7 @@ from keyboard_app.editor.editor import EditorState, Offer, Shift
 from keyboard_app.editor.marks import closes, stands_apart, waits, wants_space
 from model.languages import CODES, language
 from model.suggestions import Origin, Suggestion
+from tests.keyboard_app.editor.tables import by_language, cases
 
 
 def typed(text: str, state: EditorState) -> EditorState:
@@ -57,10 +58,6 @@ hello!|hello?|hello?!|hello:|hello;|hello's|hello'll|hello've|hello :)|hello :-)
 }
 
 
-def cases(text: str) -> list[str]:
-    return text.strip().replace("\n", "|").split("|")
-
-
 @pytest.mark.parametrize("code", ["en", "es", "de", "fr", "hi"])
 @pytest.mark.parametrize("text", cases(EVERYWHERE))
 def test_marks_behind_a_tapped_word_stand_where_every_language_has_them(code: str, text: str) -> None:
@@ -68,9 +65,7 @@ def test_marks_behind_a_tapped_word_stand_where_every_language_has_them(code: st
     assert typed(marks.lstrip(), tapped(code, before, "hello")).text.rstrip() == text
 
 
-@pytest.mark.parametrize(
-    ("code", "text"), [(code, text) for code, found in BY_LANGUAGE.items() for text in cases(found)]
-)
+@pytest.mark.parametrize(("code", "text"), by_language(BY_LANGUAGE))
 def test_and_as_one_language_has_them(code: str, text: str) -> None:
     word = text.partition("'")[0] if text in {"o'clock", "y'all", "ma'am", "l'hello", "jusqu'hello"} else "hello"
     before, _, marks = text.partition(word)
@@ -178,12 +173,12 @@ APART = {
 """Where one does."""
 
 
-def places(everywhere: str, by_language: dict[str, str]) -> list[tuple[str, str]]:
+def places(everywhere: str, own: dict[str, str]) -> list[tuple[str, str]]:
     """Return texts of each language, a bar where the cursor is."""
     return [
         (code, text.replace("⏎", "\n"))
         for code in CODES
-        for text in f"{everywhere.strip()};{by_language[code]}".replace("\n", ";").split(";")
+        for text in f"{everywhere.strip()};{own[code]}".replace("\n", ";").split(";")
     ]
 
 
