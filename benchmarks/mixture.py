@@ -15,13 +15,15 @@ clients' validation text by federated evaluation, for every row alike.
 import csv
 import dataclasses
 import itertools
-from collections.abc import Callable
-from functools import partial
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.results import RESULTS, Figure, kept, write
+from benchmarks.results import RESULTS, Figure, kept, write, written
 from federation.simulation import central
 from federation.simulation.central_training import CentralTraining
 from federation.simulation.config import SimulationConfig
@@ -29,7 +31,7 @@ from federation.simulation.evaluation import Evaluator
 from federation.simulation.mixing import with_fitted_mixture
 from federation.simulation.prepare import Prepared, prepared
 from federation.simulation.run import Run
-from fedkey.paths import cache
+from fedkey import paths
 from fedkey.progress import TrainingProgress, words_bar
 from model import public_start
 from model.batches import Rows, targets_in
@@ -73,7 +75,7 @@ class Ground:
         start = public_start.load(config.size)
         ready = prepared(
             corpus,
-            cache(),
+            paths.cache(),
             min_messages=config.min_messages,
             max_users=config.max_users,
             vocabulary=start.vocabulary,
@@ -132,66 +134,74 @@ def alone(checkpoint: Checkpoint) -> Checkpoint:
     return dataclasses.replace(checkpoint, mixture=Mixture())
 
 
-def measure(corpus: str, settings: Path, out: Path, *, every: int, seeds: int) -> None:
-    """Measure every row that is not kept yet, and write the figures."""
+def measure(corpus: str, settings: Path, out: Path, *, every: int, seeds: range) -> None:
+    """Measure every row that is not kept yet, and write the figures.
+
+    Without the first seed only its later runs' rows are measured, and all other figures stay as they were written.
+    """
     ground = Ground.prepared(corpus, settings, out)
-    evaluator = Evaluator(ground.ready.split, every=every, show=words_bar)
-    rows: dict[str, Evaluation] = {}
-    made: dict[str, Checkpoint] = {}
+    measured = _Measured(ground, every)
+    if 1 in seeds:
+        measured.start()
+    for seed in seeds:
+        measured.run(seed)
+    if 1 not in seeds:
+        _report_seeds(corpus, measured.rows)
+        return
+    measured.center()
+    _report(corpus, measured.rows, ground, every)
 
-    def model(name: str, make: Callable[[], Checkpoint]) -> Checkpoint:
-        if name not in made:
-            made[name] = make()
-        return made[name]
 
-    def row(name: str, make: Callable[[], Checkpoint], *, own: bool = False) -> None:
-        measure = evaluator.network_with_own_words if own else evaluator.network
-        path = out / f"every-{every}" / f"{name}.json"
-        rows[name] = Evaluation.from_json(kept(path, lambda: measure(make(), name=name).to_json()))
-        print(table([rows[name]]), flush=True)
+class _Measured:
+    """Rows, evaluated on every n-th user and kept in a file each; what several rows need is made once."""
 
-    def counted(length: int = LIST_LENGTH) -> CountedNgram:
-        if length not in counts:
-            counts[length] = ground.counted(length)
-        return counts[length]
+    def __init__(self, ground: Ground, every: int) -> None:
+        self.rows: dict[str, Evaluation] = {}
+        self._ground = ground
+        self._evaluator = Evaluator(ground.ready.split, every=every, show=words_bar)
+        self._folder = ground.out / f"every-{every}"
+        self._counted = cache(ground.counted)
+        self._public_mixture = cache(partial(ground.with_parts, ground.start))
+        self._federated = cache(ground.federated)
+        self._central = cache(ground.central)
+        self._mixture = cache(self._mixed)
 
-    counts: dict[int, CountedNgram] = {}
-    start = ground.start
-    row("public_network", lambda: alone(start))
-    row("public_mixture", lambda: model("public_mixture", lambda: ground.with_parts(start)))
-    row("counted_only", lambda: ground.with_parts(start, counted()))
-    for seed in range(1, seeds + 1):
-        own: Callable[[], Checkpoint] = partial(model, f"federated-{seed}", partial(ground.federated, seed))
+    def start(self) -> None:
+        """Measure the public start, and it with counts."""
+        self._row("public_network", lambda: alone(self._ground.start))
+        self._row("public_mixture", self._public_mixture)
+        self._row("counted_only", lambda: self._ground.with_parts(self._ground.start, self._counted(LIST_LENGTH)))
+
+    def run(self, seed: int) -> None:
+        """Measure a federated run; the first also without counts, with shorter lists and with users' own text."""
         suffix = "" if seed == 1 else f"_{seed}"
-        mixed = partial(model, f"mixture-{seed}", partial(_listed, ground, own, counted, LIST_LENGTH))
-        row(f"mixture{suffix}", mixed)
-        row(f"federated{suffix}", partial(_alone, own))
-        if seed == 1:
-            row("mixture_without_counts", partial(_uncounted, ground, own))
-            row("mixture_cache", mixed, own=True)
-            row("public_mixture_cache", lambda: model("public_mixture", lambda: ground.with_parts(start)), own=True)
-            for length in SHORTER_LISTS:
-                row(f"mixture_list_{length}", partial(_listed, ground, own, counted, length))
-    path = out / f"every-{every}" / "ngram_central.json"
-    rows["ngram_central"] = Evaluation.from_json(kept(path, lambda: evaluator.ngram("central").to_json()))
-    middle = partial(model, "central", ground.central)
-    row("central_network", lambda: alone(middle()))
-    row("central_mixture", lambda: ground.with_parts(middle(), counted()))
-    _report(corpus, rows, ground, every)
+        self._row(f"mixture{suffix}", partial(self._mixture, seed))
+        self._row(f"federated{suffix}", lambda: alone(self._federated(seed)))
+        if seed > 1:
+            return
+        self._row("mixture_without_counts", lambda: self._ground.with_parts(self._federated(seed)))
+        self._row("mixture_cache", partial(self._mixture, seed), own=True)
+        self._row("public_mixture_cache", self._public_mixture, own=True)
+        for length in SHORTER_LISTS:
+            self._row(f"mixture_list_{length}", partial(self._mixture, seed, length))
 
+    def center(self) -> None:
+        """Measure what text in one place gives."""
+        self._kept("ngram_central", lambda: self._evaluator.ngram("central"))
+        self._row("central_network", lambda: alone(self._central()))
+        self._row("central_mixture", lambda: self._ground.with_parts(self._central(), self._counted(LIST_LENGTH)))
 
-def _alone(network: Callable[[], Checkpoint]) -> Checkpoint:
-    return alone(network())
+    def _mixed(self, seed: int, length: int = LIST_LENGTH) -> Checkpoint:
+        return self._ground.with_parts(self._federated(seed), self._counted(length))
 
+    def _row(self, name: str, make: Callable[[], Checkpoint], *, own: bool = False) -> None:
+        measure = self._evaluator.network_with_own_words if own else self._evaluator.network
+        self._kept(name, lambda: measure(make(), name=name))
 
-def _uncounted(ground: Ground, network: Callable[[], Checkpoint]) -> Checkpoint:
-    return ground.with_parts(network())
-
-
-def _listed(
-    ground: Ground, network: Callable[[], Checkpoint], counted: Callable[[int], CountedNgram], length: int
-) -> Checkpoint:
-    return ground.with_parts(network(), counted(length))
+    def _kept(self, name: str, measure: Callable[[], Evaluation]) -> None:
+        path = self._folder / f"{name}.json"
+        self.rows[name] = Evaluation.from_json(kept(path, lambda: measure().to_json()))
+        print(table([self.rows[name]]), flush=True)
 
 
 def _report(corpus: str, rows: dict[str, Evaluation], ground: Ground, every: int) -> None:
@@ -245,13 +255,48 @@ def _report(corpus: str, rows: dict[str, Evaluation], ground: Ground, every: int
         Figure("rounds", ground.config.rounds, f"rounds of {ground.config.cohort}, {ground.config.size} network"),
         Figure("client_learning_rate", ground.config.client.learning_rate, "of SGD"),
         Figure("client_dropout", ground.config.client.dropout, "share"),
-        Figure("seeds", sum(name.split("_")[0] == "federated" for name in rows), "federated runs"),
     ]
-    name = Path(corpus).name.split(".")[0]
+    name, file, prefix = _named(corpus)
     figures += [*_rounds(ground, name), _repeated(ground)]
-    prefix = "" if corpus == "chitchat" else f"{_SHORT.get(name, name)}_"
     named = [dataclasses.replace(figure, figure=f"{prefix}{figure.figure}") for figure in figures]
-    write(f"mixture-{name}" if prefix else "mixture", named, script="quality")
+    write(file, [*named, *_over_seeds(named, prefix)], script="quality")
+
+
+def _report_seeds(corpus: str, rows: dict[str, Evaluation]) -> None:
+    """Write the rows of later seeds beside what is there, and how far the seeds lie apart."""
+    _, file, prefix = _named(corpus)
+    figures = [
+        Figure(f"{prefix}{name}_{metric}", evaluation.value(metric), "%")
+        for name, evaluation in rows.items()
+        for metric in SHOWN
+    ]
+    measured = {figure.figure for figure in figures}
+    earlier = [figure for figure in written(file) if figure.figure not in measured]
+    figures += _over_seeds([*earlier, *figures], prefix)
+    measured |= {figure.figure for figure in figures}
+    write(file, figures, script="quality", keep=lambda name: name not in measured)
+
+
+def _named(corpus: str) -> tuple[str, str, str]:
+    """Return a corpus's name, that of the file of its figures, and what these begin with."""
+    name = Path(corpus).name.split(".")[0]
+    return (name, "mixture", "") if corpus == "chitchat" else (name, f"mixture-{name}", f"{_SHORT.get(name, name)}_")
+
+
+def _over_seeds(figures: Sequence[Figure], prefix: str) -> list[Figure]:
+    """Return how many federated runs there are, and mean and standard deviation of their rows."""
+    summary = []
+    for row, metric in itertools.product(("mixture", "federated"), SHOWN):
+        values = [each.value for each in figures if re.fullmatch(rf"{prefix}{row}(_\d+)?_{metric}", each.figure)]
+        if row == "federated" and metric == "top1":
+            summary.append(Figure(f"{prefix}seeds", len(values), "federated runs"))
+        if len(values) > 1:
+            label = f"{prefix}{row}_{metric}"
+            summary += [
+                Figure(f"{label}_mean_over_seeds", statistics.fmean(values), "%"),
+                Figure(f"{label}_spread_over_seeds", statistics.stdev(values), "points, standard deviation"),
+            ]
+    return summary
 
 
 def _lowest(row: Evaluation) -> float:

@@ -45,14 +45,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for everything that is kept between calls")
     parser.add_argument("--personal", action="store_true", help="measure personalisation of the first federated run")
     parser.add_argument("--mixture", action="store_true", help="measure the mixture and each part of it")
+    parser.add_argument(
+        "--first-seed", type=whole, default=1, help="with --mixture: measure only later runs, and keep what is there"
+    )
     parser.add_argument("--every", type=whole, default=1, help="with --mixture: only every n-th held-out user")
     arguments = parser.parse_args()
     name = Path(arguments.corpus).name.split(".")[0]
     out: Path = arguments.out or RUNS / f"quality-{name}"
     out.mkdir(parents=True, exist_ok=True)
     if arguments.mixture:
+        seeds = range(arguments.first_seed, arguments.seeds + 1)
         settings = mixture.SETTINGS if arguments.settings == SETTINGS else arguments.settings
-        mixture.measure(arguments.corpus, settings, out / "mixture", every=arguments.every, seeds=arguments.seeds)
+        mixture.measure(arguments.corpus, settings, out / "mixture", every=arguments.every, seeds=seeds)
         return
     config = replace(SimulationConfig.from_toml(arguments.settings), corpus=arguments.corpus)
     ready = prepared(arguments.corpus, cache())

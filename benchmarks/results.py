@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from model import files
@@ -66,6 +66,13 @@ def write(
     entries += [asdict(figure) | {"ratio": figure.ratio, "command": command} for figure in figures]
     files.write(path, json.dumps(entries, indent=1) + "\n")
     return path
+
+
+def written(name: str) -> list[Figure]:
+    """Return the figures that `results/NAME.json` holds; none if there is no such file."""
+    path = RESULTS / f"{name}.json"
+    entries = json.loads(path.read_text()) if path.exists() else []
+    return [Figure(**{field.name: entry[field.name] for field in fields(Figure)}) for entry in entries]
 
 
 def _said(argument: str) -> str:

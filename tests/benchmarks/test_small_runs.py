@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +78,12 @@ def model(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(checkpoint, tmp_path_factory.mktemp("model") / "phone").directory
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("script", list(SMALL))
-def test_a_small_run_writes_figures(script: str, corpus: Path, model: Path, tmp_path: Path) -> None:
+Run = Callable[[str, str], dict[str, float]]
+
+
+@pytest.fixture
+def run(corpus: Path, model: Path, tmp_path: Path) -> Run:
+    """Runs a script with options, and returns the figures that are there afterwards."""
     results, settings = tmp_path / "results", tmp_path / "settings.toml"
     settings.write_text(SETTINGS)
     environment = {
@@ -89,27 +92,48 @@ def test_a_small_run_writes_figures(script: str, corpus: Path, model: Path, tmp_
         "PYTHONPATH": str(FOLDER.parent),
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    options = SMALL[script]
-    found = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            f"benchmarks.{script}",
-            *options.format(corpus=corpus, model=model, settings=settings).split(),
-        ],
-        cwd=tmp_path,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr[-3000:]
+
+    def finished(script: str, options: str) -> dict[str, float]:
+        words = options.format(corpus=corpus, model=model, settings=settings).split()
+        found = subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{script}", *words],
+            cwd=tmp_path,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert found.returncode == 0, found.stderr[-3000:]
+        entries = [entry for file in results.glob("*.json") for entry in json.loads(file.read_text())]
+        return {entry["figure"]: entry["value"] for entry in entries}
+
+    return finished
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("script", list(SMALL))
+def test_a_small_run_writes_figures(script: str, run: Run, tmp_path: Path) -> None:
+    figures = run(script, SMALL[script])
     if script == "client_deltas":  # writes what another one reads
         assert (tmp_path / "deltas.npy").exists()
         return
-    figures = [figure for file in results.glob("*.json") for figure in json.loads(file.read_text())]
     assert figures
-    assert all(isinstance(figure["value"], float | int) for figure in figures)
+    assert all(isinstance(value, float | int) for value in figures.values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_later_seeds_join_the_figures_that_are_there(run: Run) -> None:
+    options = SMALL["quality"].replace("--seeds 1", "")
+    first = run("quality", f"{options} --seeds 1")
+    assert first["small_seeds"] == 1
+    later = run("quality", f"{options} --first-seed 2 --seeds 3")
+    assert later["small_seeds"] == 3
+    names = ("small_mixture_top1", "small_mixture_2_top1", "small_mixture_3_top1")
+    assert later["small_mixture_top1_mean_over_seeds"] == pytest.approx(sum(later[name] for name in names) / 3)
+    unchanged = first.keys() - {"small_seeds"}
+    assert {name: later[name] for name in unchanged} == {name: first[name] for name in unchanged}
 
 
 def test_every_benchmark_has_a_small_run() -> None:
