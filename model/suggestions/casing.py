@@ -35,9 +35,13 @@ def has_inner_capitals(word: str) -> bool:
     return word != word.upper() and word[1:] != word[1:].lower()
 
 
-def two_leading_capitals(word: str) -> bool:
-    """Return whether shift seems to have been held for too long: THe. TVs and PhDs are something else."""
-    return len(word) > 2 and word[:2].isupper() and word[2:].islower() and word[2:] not in {"s", "'s"}
+def two_leading_capitals(word: str, *, common: bool) -> bool:
+    """Return whether shift seems to have been held for too long: THe.
+
+    TVs and IT's are something else. YEs is not, since it is a common word in small letters.
+    """
+    abbreviated = word[2:] == "'s" or (word[2:] == "s" and not common)
+    return len(word) > 2 and word[:2].isupper() and word[2:].islower() and not abbreviated
 
 
 def teaches_capitals(words: list[str]) -> bool:

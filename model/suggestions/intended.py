@@ -30,6 +30,7 @@ _MISSPELLED = 10.0  # by which a form that public text has, but no dictionary, i
 _LONG_NAME, _COMMON_NAME, _ONE_SLIP = 6, math.log(10**-4.8), 5.5  # letters, frequency, nats
 _ON_PURPOSE = 4.5  # nats that it costs to leave out vowels, or to write an ending as it is spoken
 _NAME = -1.5  # nats: that an unknown word at the beginning of a sentence is a name, before its letters are looked at
+_COMMON_WORD = math.log(10**-4.2)  # that nobody means as an abbreviation: yes, was, its
 _COMMON_JOINED = math.log(10**-4.5)  # frequency of what may be joined to a one-letter word
 _MISSPELT = 4.0  # nats that it costs at most to write a word as many people misspell it
 _SHOUTED = 4  # letters from which on capitals without an apostrophe are no abbreviation
@@ -78,7 +79,8 @@ class Intended:
             return (shouted.upper(), 1.0) if shouted else None
         if has_inner_capitals(core):
             capitals = self.spelling.written(letters)[1:] != letters[1:]  # GHz and BSc are written with two
-            mended = two_leading_capitals(core) and self.spelling.is_known(letters) and not capitals
+            common = self.language.words.get(letters, -math.inf) >= _COMMON_WORD
+            mended = two_leading_capitals(core, common=common) and self.spelling.is_known(letters) and not capitals
             found = (letters, 1.0) if mended else None
         else:
             at_start = starts_sentence(before, self.language)

@@ -52,12 +52,13 @@ class Spelling:
         contraction = self._language.contractions.get(letters) if named else self._language.contraction(letters)
         if contraction is not None and not accepted:
             return contraction, 1.0
+        meant = core == letters or at_start
+        accented = self._accented(letters) if meant and not accepted else ""
+        if accented:
+            return accented, 1.0
         if self.is_proper(letters) and (core == letters or (at_start and has_inner_capitals(self.written(letters)))):
             return letters, 1.0
-        if accepted or (core != letters and not at_start):
-            return None
-        accented = self._accented(letters)
-        return (accented, 1.0) if accented else None
+        return None
 
     def _accented(self, letters: str) -> str:
         """Return the word with the accents that letters lack beyond doubt; nothing if they may lack none."""

@@ -151,7 +151,17 @@ def test_5_inner_capitals_are_meant(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "text"), [("THe", "The"), ("WHat", "What"), ("YOu", "You"), ("HEllo", "Hello"), ("THis", "This")]
+    ("typed", "text"),
+    [
+        ("THe", "The"),
+        ("WHat", "What"),
+        ("YOu", "You"),
+        ("HEllo", "Hello"),
+        ("THis", "This"),
+        ("YEs", "Yes"),
+        ("WAs", "Was"),
+        ("HAs", "Has"),
+    ],
 )
 def test_5_two_leading_capitals_are_a_slip(typed: str, text: str) -> None:
     assert Keyboard().type(f"{typed} ").text == f"{text} "

@@ -1,5 +1,7 @@
 """More of the kinds of `test_kinds`, found with cases made up afterwards: in five languages, and in two at once."""
 
+import unicodedata
+
 import pytest
 
 from tests.keyboard_app.editor.keyboard import Keyboard
@@ -303,7 +305,7 @@ def test_4_slips_are_mended_there_all_the_same(typed: str, text: str) -> None:
 
 CAPITALS = """
 GHz MHz BSc MSc kWh dB eSIM PostgreSQL MySQL IntelliJ PyTorch NumPy camelCase useState AirPods SpaceX McGregor
-DeSantis LeBron AstraZeneca PhDs DVDs URLs IDs nVidia xAI
+TVs CDs DMs IT's DeSantis LeBron AstraZeneca PhDs DVDs URLs IDs nVidia xAI
 """
 
 
@@ -321,8 +323,11 @@ def test_5_sentences_may_begin_with_a_small_letter(word: str) -> None:
     ("code", "words"),
     [
         ("en", "Brazil Berlin Thanksgiving Diwali Wednesday's London's Maria Shanghai Ukraine Netflix Scotland Arabic"),
+        ("en", "Morocco Carter Charlie Dan Josh Molly Sally Simon Victor"),
         ("es", "Madrid María Pedro Perú Navidad Juan Londres García África Teresa"),
+        ("es", "Irlanda Ucrania Noruega Marruecos Moscú Tokio Carolina Felipe Samuel Víctor Tomás"),
         ("fr", "Paris Noël Louis Canada Isabelle Londres Québec Guillaume"),
+        ("fr", "Brésil Suède Écosse Mali Jacques Robert Véronique Zoé Élise"),
         ("de", "Haus Zeit Freund Schule Katze Kaffee Straße Wochenende Geburtstag Öl Ei Deutschland"),
     ],
 )
@@ -335,14 +340,28 @@ def test_6_proper_nouns_get_their_capital_in_every_language(code: str, words: st
     ("code", "words"),
     [
         ("en", "may march mark will turkey polish bill rose hope np ty chai kitty stan"),
-        ("es", "lunes enero español inglés domingo mayo"),
-        ("fr", "lundi janvier français anglais août"),
+        ("es", "lunes enero español inglés domingo mayo argentina china reunión mundo bahía granada julio león pilar"),
+        ("fr", "lundi janvier français anglais août suisse argentine pierre marie claire réunion vienne monde"),
         ("de", "essen leben morgen gehen können gut schnell heute"),
     ],
 )
 def test_6_others_stay_small(code: str, words: str) -> None:
     for word in words.split():
         assert Keyboard(code).type(f"x {word} ").text == f"x {word} "
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("es", "México José Bogotá López Perú Japón Bogotá Moscú Agustín"),
+        ("fr", "Québec François Hélène Montréal Israël Zoé Brésil Benoît Élise"),
+        ("de", "Glück Österreich München Köln Zürich Lösung Tür Stück Jäger"),
+    ],
+)
+def test_6_and_14_proper_nouns_get_their_accents_too(code: str, words: str) -> None:
+    for word in words.split():
+        bare = unicodedata.normalize("NFD", word.lower()).encode("ascii", "ignore").decode()
+        assert Keyboard(code).type(f"x {bare} ").text == f"x {word} "
 
 
 @pytest.mark.parametrize("code", ["en+es", "en+de", "en+fr", "en+hi"])
