@@ -72,31 +72,57 @@ BRANDS = frozenset(
 SLANG: Mapping[str, frozenset[str]] = {
     "en": frozenset(
         [
-            "afaik", "afk", "alrighty", "arepa", "backend", "bf", "bff", "boba", "brb", "bruh", "btw", "chai",
-            "coulda", "coworking", "cuz", "dm", "dms", "dropdown", "elote", "emoji", "empanada", "ez", "ffs", "fomo",
-            "ftw", "fwiw", "fyi", "gf", "gg", "glhf", "goated", "golang", "gtg", "gyoza", "hafta", "haha", "hashtag",
-            "hbu", "heh", "hehe", "hiit", "hmu", "idc", "idk", "iirc", "ikr", "ily", "imo", "irl", "istg", "jk",
-            "lmao", "lmfao", "lmk", "logout", "lol", "matcha", "meh", "msg", "negroni", "nft", "ngl", "nonbinary",
-            "np", "nvm", "ofc", "offboarding", "ok", "okr", "omg", "omw", "onboarding", "ootd", "oughta", "pls",
-            "plz", "ppl", "pupper", "pwned", "readme", "refactor", "rekt", "rn", "rofl", "saas", "selfie", "shoulda",
-            "signup", "smh", "soz", "stan", "standup", "tbf", "tbh", "thx", "tldr", "tmr", "tmrw", "ttyl", "txt",
-            "ty", "tysm", "udon", "ur", "vlog", "vlogger", "vlogs", "wbu", "welp", "wfh", "wifi", "woulda", "wtaf",
-            "wtf", "wyd", "xoxo", "yaml", "yeet", "yess", "yolo",
+            "afaict", "afaik", "afk", "aight", "alrighty", "altho", "arepa", "ayyo", "backend", "bday", "becuz", "bf",
+            "bff", "boba", "bottlo", "boujee", "brb", "bruh", "btw", "byee", "chai", "chook", "coulda", "coworking",
+            "craic", "crunk", "cuz", "dm", "dms", "dropdown", "dunny", "eejit", "elote", "emoji", "empanada", "ez",
+            "feck", "fecking", "ffs", "floof", "fomo", "ftw", "fwb", "fwbs", "fwiw", "fyi", "gainz", "gf", "gg",
+            "glhf", "goated", "golang", "grwm", "gtg", "gyatt", "gyoza", "hafta", "haha", "hangry", "hashtag", "hbd",
+            "hbu", "heh", "hehe", "helloo", "hench", "heyy", "hiit", "hmu", "idc", "idk", "iirc", "ikr", "ily", "imo",
+            "instas", "irl", "istg", "jandals", "jk", "lmao", "lmaoo", "lmfao", "lmk", "logout", "lol", "maccas",
+            "matcha", "meh", "merch", "mighta", "minging", "mlem", "mmorpg", "msg", "musta", "negroni", "nft", "ngl",
+            "nonbinary", "np", "nvm", "ofc", "offboarding", "ok", "okr", "omfgg", "omg", "omw", "onboarding", "ootd",
+            "otaku", "oughta", "pls", "plz", "ppl", "pupper", "pwned", "rager", "readme", "refactor", "refactored",
+            "refactoring", "refactors", "rekt", "reno", "respawn", "rn", "rofl", "saas", "sanga", "sayin", "selfcare",
+            "selfie", "shoulda", "signup", "sitch", "skibidi", "smh", "soz", "stan", "standup", "stanning", "stdin",
+            "stdout", "struct", "structs", "summat", "sumn", "swole", "tbf", "tbh", "thx", "tldr", "tmr", "tmrw",
+            "togs", "ttyl", "txt", "txts", "ty", "tysm", "udon", "uhuh", "unfollowed", "unfollows", "ur", "vlog",
+            "vlogger", "vlogs", "wasteman", "wbu", "webpack", "weeb", "welp", "wfh", "whatevs", "wheesht", "wifi",
+            "woulda", "wtaf", "wtf", "wyd", "xoxo", "yaml", "yas", "yeahh", "yeet", "yepp", "yess", "yinz", "ymmv",
+            "yolo",
         ]
     ),
     "es": frozenset(
         [
-            "cringe", "finde", "grax", "nps", "okis", "tqm", "uni", "wasap", "xfa",
+            "acojonante", "ains", "aiva", "aki", "bareto", "bff", "bno", "broo", "bsos", "buaj", "chao", "chauu",
+            "chof", "churri", "cringe", "cubatas", "currante", "curre", "currito", "curros", "dabuti", "empanado",
+            "finde", "flipante", "fuchi", "garito", "ghostear", "glovo", "gordi", "grax", "guapi", "guapis", "guasap",
+            "holaa", "holi", "híjole", "juas", "miarma", "molaría", "molona", "muxo", "na", "nmm", "nmms", "nps",
+            "nvm", "okei", "okey", "okis", "okk", "pa", "partidazo", "perf", "petado", "peñita", "pirao", "pirarse",
+            "porfaplis", "porq", "puag", "puaj", "puess", "rayao", "the", "tochazo", "toy", "tq", "tqm", "uni",
+            "valee", "vamoo", "vrg", "wasap", "wei", "wno", "wueno", "xfa", "yoga",
         ]
     ),
     "de": frozenset(
         [
-            "hdgdl", "liken", "naja", "nee", "safe", "sus", "tschau",
+            "achja", "achso", "binge", "biste", "bistu", "bussl", "büdde", "dankee", "diggah", "drum", "findste",
+            "gammeln", "geaddet", "gecancelt", "gechattet", "gechillt", "gedaddelt", "gedatet", "geflasht",
+            "gegammelt", "gehste", "gehypt", "geilo", "gejoggt", "geliked", "gelikt", "gematcht", "geshoppt",
+            "gespoilert", "glaubste", "grad", "grüezi", "hastu", "hausi", "hdgdl", "heyho", "heyy", "hii", "hiwi",
+            "hmpf", "hää", "ild", "iwann", "iwas", "iwelche", "iwer", "iwie", "jaja", "jap", "jep", "juchu", "kannsu",
+            "knuddel", "kussi", "liken", "lowkey", "machste", "megageil", "moinsen", "mukke", "nabend", "naja", "nee",
+            "nicee", "nichso", "nochma", "ohja", "omfg", "rauf", "rizz", "rum", "rüber", "safe", "sheesh", "sorryy",
+            "soso", "späti", "suppi", "sus", "the", "tschau", "verkatert", "vonner", "weisste", "weißte", "willste",
+            "willsu", "wuhu", "öh", "öhm",
         ]
     ),
     "fr": frozenset(
         [
-            "bsr", "dej", "jtd", "jtm", "keuf", "nan", "reuf",
+            "ajdh", "aled", "askip", "auj", "bcpp", "bicrave", "bizz", "bolos", "boloss", "bsahtek", "bsr", "bsx",
+            "cbn", "chanmé", "chépa", "cmnt", "coucouu", "dacc", "deg", "dej", "deliveroo", "dem", "gadji", "gadjo",
+            "goleri", "golri", "guedin", "jspp", "jtd", "jtm", "keuf", "marave", "mdrr", "mdrrr", "miskine", "mwa",
+            "nan", "narvalo", "nimp", "nn", "nuitt", "oof", "oskour", "ouaip", "pkoi", "pqoi", "prsk", "psk", "ptdrr",
+            "qlqch", "qlqn", "reuf", "reum", "salutt", "sem", "seum", "stalke", "stalké", "stpp", "tarpin", "the",
+            "to", "ttlm", "vapote", "vrmt", "vénèr", "wkd", "xptdr", "zebi",
         ]
     ),
 }  # fmt: skip

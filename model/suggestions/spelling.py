@@ -17,8 +17,8 @@ _SHORTEST_PROPER = 3  # letters from which on a proper noun is no abbreviation i
 _PROPER = math.log(10**-5.9)  # frequency from which on a proper noun in small letters gets its capital
 _UNKNOWN = math.log(10**-7.5)  # frequency of letters that are no word, beside one that differs in accents only
 _DRAWN_OUT = re.compile(r"(.)\1\1")
-_ON_PURPOSE = re.compile(r".*(.)\1\1|.?(..)\2\2+.?")
-"""Letters that are drawn out at the end, and laughter: sooo, hahahah."""
+_ON_PURPOSE = re.compile(r".*(.)\1\1|.?(..)\2\2+.?|[ha]{4,}|(?=.*j)[jase]{4,}")
+"""Letters that are drawn out at the end, and laughter: sooo, hahahah, jsjsj."""
 
 
 class Spelling:

@@ -387,11 +387,20 @@ def test_14_accents_and_scripts_that_were_typed_were_meant(text: str) -> None:
 ON_PURPOSE = {
     "en": """
 soooo heyyyy yesss yasss whaaat hahahah ahahaha hehehe pleeease omggg loool hmmmm byeee reallyyyy okkkk
-omw wfh shoulda woulda hafta oughta matcha gyoza backend standup onboarding yeet nft tldr
+omw wfh shoulda woulda hafta oughta matcha gyoza backend standup onboarding yeet nft tldr bday hangry aight altho
+musta feck craic togs unfollowed refactored ahaha hahaha uhuh heyy lmaoo
 """,
-    "es": "holaaaa jajaja jejeje síííí tqm xfa finde",
-    "de": "hallooo biiiitte hdgdl tschau naja",
-    "fr": "coucouuu mdrrr ptdr bsr jtm nan",
+    "es": """
+holaaaa jajaja jejeje síííí tqm xfa finde jsjsjs jajsjs jajaj flipante acojonante currante currito curros garito
+guapis molaría petado pa na holaa valee chao toy porq partidazo yoga
+""",
+    "de": """
+hallooo biiiitte hdgdl tschau naja grad rum drum rauf rüber iwie iwann iwas biste willste kannsu jaja soso achso
+gechillt gedatet geliked gejoggt gezockt geshoppt mukke nabend moinsen heyy the
+""",
+    "fr": """
+coucouuu mdrrr ptdr bsr jtm nan ouaip auj seum oskour miskine chépa pkoi deg dacc psk nimp vénèr chanmé narvalo the
+""",
 }
 
 
