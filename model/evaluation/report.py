@@ -15,14 +15,16 @@ h1 { font-weight: 500; } h2 { font-weight: 500; margin-top: 2.5rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .5rem; text-align: right; vertical-align: bottom; border-bottom: 1px solid #e8eaed; }
 td { white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child { text-align: left; white-space: normal; }
+.table { overflow-x: auto; }
 svg { max-width: 100%; height: auto; } .quiet { color: #5f6368; }
-td.strip { width: 100%; text-align: left; }
+td.strip { width: 100%; text-align: left; white-space: normal; }
 .strip span { display: inline-block; min-width: 6rem; text-align: center; padding: .1rem .6rem; margin: .1rem;
   background: #e8f0fe; border-radius: 1rem; }
 """
 
 
+_VIEWPORT = '<meta name="viewport" content="width=device-width">'
 _MARK = '<meta name="generator" content="fedkey demo">'
 
 
@@ -86,10 +88,8 @@ def write(
         "<h2>What it suggests</h2>",
         *[_sample(text, strips) for text, strips in samples.items()],
     ]
-    page = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{_MARK}<title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body>\n" + "\n".join(sections) + "\n</body></html>\n"
-    )
+    head = f'<meta charset="utf-8">{_VIEWPORT}{_MARK}<title>{html.escape(title)}</title><style>{_STYLE}</style>'
+    page = f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(sections) + "\n</body></html>\n"
     files.write(path, page)
 
 
@@ -139,4 +139,4 @@ def _sample(text: str, strips: Mapping[str, Sequence[str]]) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="table"><table><tr>{head}</tr>{body}</table></div>'

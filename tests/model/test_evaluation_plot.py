@@ -7,6 +7,7 @@ import pytest
 from model.evaluation import COUNTS, Evaluation, compare, gains_table
 from model.evaluation.plot import plot_gains, plot_learning, plot_models, plot_rounds
 from model.evaluation.report import LearningCurve, write
+from tests.federation.server.chromium import chromium
 
 
 def evaluation(name: str, hits: list[float], words: float = 50) -> Evaluation:
@@ -60,7 +61,9 @@ def test_gains_are_tabled_with_errors_and_who_loses() -> None:
     assert line.endswith("25")
 
 
-def test_a_report_is_one_page_with_all_of_it(tmp_path: Path) -> None:
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """A report of two models."""
     base, other = evaluation("public", [5, 10, 6]), evaluation("both & <more>", [9, 11, 6])
     page = tmp_path / "report.html"
     write(
@@ -70,8 +73,13 @@ def test_a_report_is_one_page_with_all_of_it(tmp_path: Path) -> None:
         evaluations=[base, other],
         gains=(base, [other]),
         curve=LearningCurve([1, 2], [10.0, 11.0]),
-        samples={"how ": {"public": ["are"], "both": ["is"]}},
+        samples={"how ": {"public": ["are"], "both": ["is", "something", "everything", "internationalisation"]}},
     )
+    return page
+
+
+def test_a_report_is_one_page_with_all_of_it(page: Path) -> None:
+    base, other = evaluation("public", [5, 10, 6]), evaluation("both & <more>", [9, 11, 6])
     written = page.read_text()
     assert written.count("<svg") == 3
     assert "both &amp; &lt;more&gt;" in written
@@ -80,6 +88,16 @@ def test_a_report_is_one_page_with_all_of_it(tmp_path: Path) -> None:
     low = compare(base, other).quantiles[0]
     assert "points gained at</th><th>10 % of users" in written
     assert f"<td>{low:+.1f}</td>" in written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 1000])
+def test_a_report_is_no_wider_than_its_window(page: Path, tmp_path: Path, width: int) -> None:
+    with chromium(tmp_path / "profile") as shown:
+        loaded = f"location.protocol === 'file:' && innerWidth === {width} && document.readyState === 'complete'"
+        shown.show(page.as_uri(), width=width, loaded=loaded)
+        shown.picture(tmp_path / "report.png")
+        assert shown.value("document.documentElement.scrollWidth") == width
 
 
 def test_curves_over_rounds_have_a_panel_a_measure_and_are_named_once(tmp_path: Path) -> None:

@@ -70,15 +70,17 @@ class Page:
             assert time.monotonic() < ends, f"{expression} does not come true: {self.value('document.body.innerText')}"
             time.sleep(0.1)
 
-    def show(self, address: str, *, width: int = 1200, dark: bool = False) -> None:
-        """Load a page, and wait until its charts are drawn."""
+    def show(
+        self, address: str, *, width: int = 1200, dark: bool = False, loaded: str = "document.body?.dataset.drawn"
+    ) -> None:
+        """Load a page, and wait until its charts are drawn, or for what `loaded` says."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Page.navigate", url=address)
-        self.until("document.body && document.body.dataset.drawn")
+        self.until(loaded)
 
     def click(self, selector: str) -> None:
         """Press and let go of the mouse's button over the middle of an element."""
