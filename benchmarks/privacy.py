@@ -2,6 +2,7 @@
 
     uv run python -m benchmarks.privacy
     uv run python -m benchmarks.privacy --levels blt_epsilon_4_1M
+    uv run python -m benchmarks.privacy --levels blt_epsilon_4_1M --seed 2
     uv run python -m benchmarks.privacy --noise
 
 ChitChat's clients train the public start for 500 rounds: once without noise, and once for each level, with the noise
@@ -9,14 +10,17 @@ that a population needs for an epsilon, correlated (`blt`) or fresh (`gaussian`)
 privacy, so a larger cohort is *simulated*: the clients that there are train, and their mean gets the noise that the
 mean of the population's best cohort has, of at most 6,500 phones, each of which comes once in every pass over the
 population. A larger cohort's mean would also be a better one, which is not simulated. Recall is of words that held-out
-people wrote. Figures of levels that are not measured stay; two and more are drawn. `--noise` compares mechanisms by
+people wrote. Figures of levels that are not measured stay; two and more are drawn. Runs of another seed than the first
+are figures of their own, beside the mean and the spread over the seeds that are there. `--noise` compares mechanisms by
 what the accountant says alone, in seconds.
 
 Everything is kept as soon as it is done (`--out`), so the script goes on where it was stopped.
 """
 
 import argparse
-from collections.abc import Iterator
+import re
+import statistics
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +30,7 @@ import numpy as np
 from benchmarks import tree_noise
 from benchmarks.arguments import whole
 from benchmarks.noised_rounds import Ground, Recipe, train
-from benchmarks.results import Figure, write
+from benchmarks.results import Figure, write, written
 from federation.privacy.accountant import Account, Sampling, epsilon_of_gaussian
 from federation.privacy.buffers import noise_on_models, optimised
 from federation.privacy.central import exact_encoding, sensitivity
@@ -50,6 +54,7 @@ COHORTS = (20, 50, 100, 200, 500, 1000, 2000, 6500)
 PUBLISHED_ROUNDS, PUBLISHED_DELTA, PUBLISHED_MULTIPLIER = 2000, 1e-10, 7.0
 """Of Gboard's published runs."""
 
+_GAIN = "gain_over_public_start_none"
 PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "privacy.png"
 
 
@@ -94,9 +99,9 @@ class Level:
         """Return how the noise is correlated."""
         return proposal.buffers if self.mechanism == "blt" else Buffers()
 
-    def recipe(self, rounds: int, cohort: int, dimension: int) -> Recipe:
+    def recipe(self, rounds: int, cohort: int, dimension: int, seed: int) -> Recipe:
         """Return how a model is trained at this level: with a server's noise for whole sums of the larger cohort."""
-        plain = Recipe(rounds=rounds, cohort=cohort, max_rows=ROWS, clip=CLIP, learning_rate=RATE)
+        plain = Recipe(rounds=rounds, cohort=cohort, max_rows=ROWS, clip=CLIP, learning_rate=RATE, seed=seed)
         if not self.population:
             return plain
         found = self.proposal
@@ -126,29 +131,59 @@ def main() -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    ground, out = Ground(every=arguments.every), arguments.out
+    ground, seed = Ground(every=arguments.every), arguments.seed
+    out = arguments.out if seed == 1 else arguments.out / f"seed-{seed}"
     measured = [level for level in LEVELS if level.name in arguments.levels]
     evaluations: dict[Level, Evaluation] = {}
     for level in [NONE, *measured]:
-        recipe = level.recipe(arguments.rounds, arguments.cohort, ground.weights.size)
+        recipe = level.recipe(arguments.rounds, arguments.cohort, ground.weights.size, seed)
         trained = train(ground, recipe, out / level.name)
         evaluations[level] = ground.judged(trained.weights, out / level.name).held_out
         print(f"{level.name}: top-1 {evaluations[level].value('top1'):.2f} %", flush=True)
     before, best = ground.judged(ground.weights, out / "start").held_out, evaluations[NONE]
+    if seed > 1:
+        _write_seed(seed, evaluations, before)
+        return
     figures = [
         Figure("rounds", arguments.rounds, ""),
         Figure("clients_that_train", arguments.cohort, ""),
         *_recalls("public_start", before, best),
         *_recalls("none", best, best),
-        Figure("gain_over_public_start_none_points", compare(before, best).difference, "points"),
-        Figure("gain_over_public_start_none_standard_error", compare(before, best).standard_error, "points"),
+        Figure(f"{_GAIN}_points", compare(before, best).difference, "points"),
+        Figure(f"{_GAIN}_standard_error", compare(before, best).standard_error, "points"),
     ]
     for level in measured:
         figures += _figures(level, evaluations[level], before, best)
     others = [level for level in LEVELS if level not in measured]
-    write("privacy", figures, keep=lambda figure: any(level.owns(figure) for level in others))
+    write("privacy", figures, keep=lambda name: "_seed_" in name or any(level.owns(name) for level in others))
     if len(measured) > 1:
         _draw(evaluations, before)
+
+
+def _write_seed(seed: int, evaluations: Mapping[Level, Evaluation], before: Evaluation) -> None:
+    """Write what the rounds gain and noise costs in a later seed, and how far the seeds lie apart."""
+    best = evaluations[NONE]
+    found = {f"{_GAIN}_points": compare(before, best)}
+    found |= {level.loss_name: compare(each, best) for level, each in evaluations.items() if level != NONE}
+    earlier = {figure.figure: figure.value for figure in written("privacy")}
+    figures = []
+    for name, difference in found.items():
+        label = f"{name}_seed_{seed}"
+        figures += [
+            Figure(label, difference.difference, "points"),
+            Figure(f"{label}_standard_error", difference.standard_error, "points"),
+        ]
+        values = [
+            value for kept, value in earlier.items() if re.fullmatch(rf"{name}(_seed_\d+)?", kept) and kept != label
+        ]
+        values.append(difference.difference)
+        if len(values) > 1:
+            figures += [
+                Figure(f"{name}_mean_over_seeds", statistics.fmean(values), f"points, of {len(values)} seeds"),
+                Figure(f"{name}_spread_over_seeds", statistics.stdev(values), "points, standard deviation"),
+            ]
+    measured = {figure.figure for figure in figures}
+    write("privacy", figures, keep=lambda name: name not in measured)
 
 
 def _arguments() -> argparse.Namespace:
@@ -157,6 +192,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=whole, default=ROUNDS, help=f"at most {ROUNDS}, which the noise is for")
     parser.add_argument("--cohort", type=whole, default=COHORT, help="clients that train in a round")
     parser.add_argument("--every", type=whole, default=4, help="only every n-th held-out user")
+    parser.add_argument("--seed", type=whole, default=1, help="of clients, rows, dropout and noise")
     parser.add_argument("--out", type=Path, default=RUNS / "privacy", help="folder for what is kept between calls")
     names = [level.name for level in LEVELS]
     listed = ", ".join(names)

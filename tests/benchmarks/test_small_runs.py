@@ -136,5 +136,15 @@ def test_later_seeds_join_the_figures_that_are_there(run: Run) -> None:
     assert {name: later[name] for name in unchanged} == {name: first[name] for name in unchanged}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_later_seeds_of_private_runs_join_them(run: Run) -> None:
+    first = run("privacy", SMALL["privacy"])
+    later = run("privacy", SMALL["privacy"] + " --seed 2")
+    cost = "recall_loss_1m_eps4_points"
+    assert later[f"{cost}_mean_over_seeds"] == pytest.approx((first[cost] + later[f"{cost}_seed_2"]) / 2)
+    assert {name: later[name] for name in first} == first
+
+
 def test_every_benchmark_has_a_small_run() -> None:
     assert set(SMALL) == set(SCRIPTS)
