@@ -16,14 +16,13 @@ import csv
 import dataclasses
 import itertools
 import re
-import statistics
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.results import RESULTS, Figure, kept, write, written
+from benchmarks.results import RESULTS, Figure, kept, over_seeds, write, written
 from federation.simulation import central
 from federation.simulation.central_training import CentralTraining
 from federation.simulation.config import SimulationConfig
@@ -259,7 +258,7 @@ def _report(corpus: str, rows: dict[str, Evaluation], ground: Ground, every: int
     name, file, prefix = _named(corpus)
     figures += [*_rounds(ground, name), _repeated(ground)]
     named = [dataclasses.replace(figure, figure=f"{prefix}{figure.figure}") for figure in figures]
-    write(file, [*named, *_over_seeds(named, prefix)], script="quality")
+    write(file, [*named, *_summary(named, prefix)], script="quality")
 
 
 def _report_seeds(corpus: str, rows: dict[str, Evaluation]) -> None:
@@ -272,7 +271,7 @@ def _report_seeds(corpus: str, rows: dict[str, Evaluation]) -> None:
     ]
     measured = {figure.figure for figure in figures}
     earlier = [figure for figure in written(file) if figure.figure not in measured]
-    figures += _over_seeds([*earlier, *figures], prefix)
+    figures += _summary([*earlier, *figures], prefix)
     measured |= {figure.figure for figure in figures}
     write(file, figures, script="quality", keep=lambda name: name not in measured)
 
@@ -283,19 +282,14 @@ def _named(corpus: str) -> tuple[str, str, str]:
     return (name, "mixture", "") if corpus == "chitchat" else (name, f"mixture-{name}", f"{_SHORT.get(name, name)}_")
 
 
-def _over_seeds(figures: Sequence[Figure], prefix: str) -> list[Figure]:
+def _summary(figures: Sequence[Figure], prefix: str) -> list[Figure]:
     """Return how many federated runs there are, and mean and standard deviation of their rows."""
     summary = []
     for row, metric in itertools.product(("mixture", "federated"), SHOWN):
         values = [each.value for each in figures if re.fullmatch(rf"{prefix}{row}(_\d+)?_{metric}", each.figure)]
         if row == "federated" and metric == "top1":
             summary.append(Figure(f"{prefix}seeds", len(values), "federated runs"))
-        if len(values) > 1:
-            label = f"{prefix}{row}_{metric}"
-            summary += [
-                Figure(f"{label}_mean_over_seeds", statistics.fmean(values), "%"),
-                Figure(f"{label}_spread_over_seeds", statistics.stdev(values), "points, standard deviation"),
-            ]
+        summary += over_seeds(f"{prefix}{row}_{metric}", values, "%")
     return summary
 
 

@@ -19,7 +19,6 @@ Everything is kept as soon as it is done (`--out`), so the script goes on where 
 
 import argparse
 import re
-import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -30,7 +29,7 @@ import numpy as np
 from benchmarks import tree_noise
 from benchmarks.arguments import whole
 from benchmarks.noised_rounds import Ground, Recipe, train
-from benchmarks.results import Figure, write, written
+from benchmarks.results import Figure, over_seeds, write, written
 from federation.privacy.accountant import Account, Sampling, epsilon_of_gaussian
 from federation.privacy.buffers import noise_on_models, optimised
 from federation.privacy.central import exact_encoding, sensitivity
@@ -177,11 +176,7 @@ def _write_seed(seed: int, evaluations: Mapping[Level, Evaluation], before: Eval
             value for kept, value in earlier.items() if re.fullmatch(rf"{name}(_seed_\d+)?", kept) and kept != label
         ]
         values.append(difference.difference)
-        if len(values) > 1:
-            figures += [
-                Figure(f"{name}_mean_over_seeds", statistics.fmean(values), f"points, of {len(values)} seeds"),
-                Figure(f"{name}_spread_over_seeds", statistics.stdev(values), "points, standard deviation"),
-            ]
+        figures += over_seeds(name, values, f"points, of {len(values)} seeds")
     measured = {figure.figure for figure in figures}
     write("privacy", figures, keep=lambda name: name not in measured)
 
@@ -200,6 +195,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if not 1 <= arguments.rounds <= ROUNDS:
         parser.error(f"--rounds is from 1 to {ROUNDS}, which the noise is for")
+    if arguments.seed < 1:
+        parser.error("--seed is 1 or more")
     return arguments
 
 

@@ -50,6 +50,10 @@ def main() -> None:
     )
     parser.add_argument("--every", type=whole, default=1, help="with --mixture: only every n-th held-out user")
     arguments = parser.parse_args()
+    if not 1 <= arguments.first_seed <= arguments.seeds:
+        parser.error("--first-seed is from 1 to the number of --seeds")
+    if arguments.first_seed > 1 and not arguments.mixture:
+        parser.error("--first-seed needs --mixture")
     name = Path(arguments.corpus).name.split(".")[0]
     out: Path = arguments.out or RUNS / f"quality-{name}"
     out.mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from model import files
 
@@ -61,8 +63,7 @@ def write(
         print(line)
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
-    before = json.loads(path.read_text()) if path.exists() else []
-    entries = [entry for entry in before if keep(entry["figure"])]
+    entries = [entry for entry in _entries(path) if keep(entry["figure"])]
     entries += [asdict(figure) | {"ratio": figure.ratio, "command": command} for figure in figures]
     files.write(path, json.dumps(entries, indent=1) + "\n")
     return path
@@ -70,9 +71,23 @@ def write(
 
 def written(name: str) -> list[Figure]:
     """Return the figures that `results/NAME.json` holds; none if there is no such file."""
-    path = RESULTS / f"{name}.json"
-    entries = json.loads(path.read_text()) if path.exists() else []
+    entries = _entries(RESULTS / f"{name}.json")
     return [Figure(**{field.name: entry[field.name] for field in fields(Figure)}) for entry in entries]
+
+
+def over_seeds(name: str, values: Sequence[float], unit: str) -> list[Figure]:
+    """Return mean and standard deviation of a figure of several seeds; nothing of one seed."""
+    if len(values) < 2:
+        return []
+    return [
+        Figure(f"{name}_mean_over_seeds", statistics.fmean(values), unit),
+        Figure(f"{name}_spread_over_seeds", statistics.stdev(values), "points, standard deviation"),
+    ]
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    return found
 
 
 def _said(argument: str) -> str:

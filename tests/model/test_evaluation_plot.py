@@ -7,7 +7,7 @@ import pytest
 from model.evaluation import COUNTS, Evaluation, compare, gains_table
 from model.evaluation.plot import plot_gains, plot_learning, plot_models, plot_rounds
 from model.evaluation.report import LearningCurve, write
-from tests.federation.server.chromium import chromium
+from tests.chromium import chromium
 
 
 def evaluation(name: str, hits: list[float], words: float = 50) -> Evaluation:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from federation.server.history import rounds_of
-from tests.federation.server.chromium import Page, chromium
+from tests.chromium import Page, chromium
 from tests.federation.server.http import HttpPhone, Site
 from tests.federation.server.http import run as play
 from tests.federation.server.phones import Clock
