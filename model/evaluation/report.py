@@ -15,7 +15,7 @@ h1 { font-weight: 500; } h2 { font-weight: 500; margin-top: 2.5rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .5rem; text-align: right; vertical-align: bottom; border-bottom: 1px solid #e8eaed; }
 td { white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; white-space: normal; }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 8rem; }
 .table { overflow-x: auto; }
 svg { max-width: 100%; height: auto; } .quiet { color: #5f6368; }
 td.strip { width: 100%; text-align: left; white-space: normal; }
