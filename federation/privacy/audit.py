@@ -9,7 +9,7 @@ stays below the logarithm of the number of canaries.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from scipy import optimize, stats
 
 from federation.privacy.accountant import epsilon_of_gaussian
 from federation.privacy.errors import AssumptionError
+
+CERTAINTY = 1 - 1e-6
+"""Confidence with which a run's account is called wrong."""
 
 _GUESSED_SHARES = (0.05, 0.1, 0.2, 0.4, 1.0)
 _MIN_CANARIES = 20
@@ -56,6 +59,11 @@ class Audit:
     def epsilon_of_mu(self, delta: float) -> float:
         """Return what epsilon is at least, if the statistics are normal."""
         return epsilon_of_gaussian(self.least_mu**2 / 2, delta) if self.least_mu else 0.0
+
+    def refutes(self, mu: float, epsilon: float, confidence: float) -> bool:
+        """Return whether a claim lies below what is certain with this confidence."""
+        surer = replace(self, confidence=confidence)
+        return surer.least_mu > mu or surer.epsilon_of_guesses > epsilon
 
     @property
     def epsilon_of_guesses(self) -> float:

@@ -17,7 +17,7 @@ _EVALUATED_ROWS = 64
 
 _Weights = tuple[tf.Tensor, ...]
 _Totals = tuple[tf.Tensor, ...]  # loss, hits, targets
-_Step = Callable[[_Weights, tf.Tensor], tuple[_Weights, _Totals]]
+_Step = Callable[[_Weights, tf.Tensor, tf.Tensor], tuple[_Weights, _Totals]]
 
 
 class Trained(NamedTuple):
@@ -73,6 +73,15 @@ def trained_together(initial: _Weights, rows: tf.Tensor, counts: tf.Tensor, trai
     return Trained(*together)
 
 
+def dropout_seed(initial: _Weights, batch: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+    """Return the seed int32 [2] of what is dropped from a batch that begins at a client's row number `first`.
+
+    The initial weights stand for the round. Weights met later differ in their last bits from processor to processor.
+    """
+    content = tf.reduce_sum(batch * tf.range(1, batch.shape[1] + 1))
+    return tf.stack([content + first, tf.bitcast(initial[1][0], tf.int32)])
+
+
 def _trained(
     initial: _Weights, rows: tf.Tensor, training: ClientTraining
 ) -> tuple[_Weights, tf.Tensor, tf.Tensor, _Totals]:
@@ -81,13 +90,11 @@ def _trained(
     A small client's time goes into passes over all weights, so there are few.
     """
 
-    def stepped(weights: _Weights, batch: tf.Tensor) -> tuple[_Weights, _Totals]:
+    def stepped(weights: _Weights, batch: tf.Tensor, first: tf.Tensor) -> tuple[_Weights, _Totals]:
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            # What is dropped follows from what a batch holds and from the weights it meets.
-            length = batch.shape[1]
-            seed = tf.stack([tf.reduce_sum(batch * tf.range(1, length + 1)), tf.bitcast(weights[1][0], tf.int32)])
-            totals = loss_and_hits(weights, batch, dropout_noise(weights, batch, training.dropout, seed))
+            noise = dropout_noise(weights, batch, training.dropout, dropout_seed(initial, batch, first))
+            totals = loss_and_hits(weights, batch, noise)
             mean_loss = totals[0] / tf.maximum(totals[2], 1.0)
         gradients = tape.gradient(mean_loss, weights)
         rate = tf.constant(training.learning_rate)
@@ -111,14 +118,14 @@ def _trained(
 
 def evaluated(weights: _Weights, rows: tf.Tensor) -> _Totals:
     """Return loss, hits and targets of rows."""
-    return _over_batches((), rows, _EVALUATED_ROWS, lambda _, batch: ((), loss_and_hits(weights, batch)))[1]
+    return _over_batches((), rows, _EVALUATED_ROWS, lambda _, batch, __: ((), loss_and_hits(weights, batch)))[1]
 
 
 def _over_batches(initial: _Weights, rows: tf.Tensor, batch_rows: int, step: _Step) -> tuple[_Weights, _Totals]:
     count = tf.shape(rows)[0]
 
     def body(first: tf.Tensor, weights: _Weights, totals: _Totals) -> tuple[tf.Tensor, _Weights, _Totals]:
-        weights, more = step(weights, rows[first : first + batch_rows])
+        weights, more = step(weights, rows[first : first + batch_rows], first)
         return first + batch_rows, weights, tuple(a + b for a, b in zip(totals, more, strict=True))
 
     zero = tf.constant(0.0)

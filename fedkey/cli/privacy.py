@@ -326,9 +326,10 @@ def audit(run: Path, canaries: int, delta: float | None, *, as_json: bool) -> No
     """Try the noise of RUN, the folder of a simulated run, with canaries: what an attacker tells of them.
 
     The mechanism noises the run's rounds once more, with clients that are known and in or out by chance. An attacker
-    who sees all that is released sets a lower bound, which has to lie below what the account claims. Exits with 1 if it
-    does not.
+    who sees all that is released sets a lower bound of 95 % confidence, which has to lie below what the account claims.
+    Exits with 1 if it lies above it by more than chance explains (one in a million).
     """
+    from federation.privacy.audit import CERTAINTY
     from federation.privacy.training import RunRecord
     from federation.simulation.audit import audit as tried
 
@@ -358,8 +359,10 @@ def audit(run: Path, canaries: int, delta: float | None, *, as_json: bool) -> No
             f"estimated {found.mu:.3g}, if what the attacker sees is normal"
         )
         click.echo(f"             epsilon {found.epsilon_of_guesses:.3g} from right guesses alone, whatever the noise")
-    if found.least_mu > claimed or found.epsilon_of_guesses > account.epsilon:
+    if found.refutes(claimed, account.epsilon, CERTAINTY):
         raise ConfigError("the noise is weaker than the account says: do not rely on this run's epsilon")
+    if found.refutes(claimed, account.epsilon, found.confidence):
+        click.echo("a bound is above the claim, as in one of twenty audits by chance: take more canaries", err=True)
 
 
 @privacy.command()

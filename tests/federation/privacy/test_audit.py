@@ -98,6 +98,21 @@ def test_an_audit_is_printed_beside_the_claim(tmp_path: Path) -> None:
         assert said in result.output
 
 
+def test_chance_is_told_from_noise_that_is_too_weak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record("gaussian").save(tmp_path)
+    claimed = math.sqrt(2 * record("gaussian").account().rho)
+    for mu, code, said in (
+        (claimed - 0.3, 0, None),
+        (claimed + 0.1, 0, "take more canaries"),
+        (claimed + 0.5, 1, "do not rely on this run's epsilon"),
+    ):
+        monkeypatch.setattr("federation.simulation.audit.audit", lambda *_, mu=mu, **__: normal(mu))
+        result = CliRunner().invoke(main, ["privacy", "audit", str(tmp_path)])
+        assert result.exit_code == code, result.output
+        for one in ("take more canaries", "do not rely on this run's epsilon"):
+            assert (one in result.output) == (one == said)
+
+
 def test_a_run_without_noise_has_nothing_to_audit(tmp_path: Path) -> None:
     plain = replace(record("gaussian"), settings=PrivateTraining())
     with pytest.raises(AssumptionError, match="nothing to audit"):

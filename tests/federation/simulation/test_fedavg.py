@@ -16,7 +16,7 @@ from model.batches import Rows
 from model.evaluation import Spread
 from model.layout import FlatWeights, Layout, NetworkConfig, initial_weights
 from model.network import loss_and_hits
-from tests.federation.simulation.tff_template import client_work
+from tests.federation.simulation.tff_template import batches, client_work
 
 NETWORK = NetworkConfig(vocabulary_size=30, embedding=4, hidden=6)
 LENGTH = 5
@@ -101,17 +101,14 @@ def test_a_large_cohort_is_summed_in_parts_to_the_same(
 )
 def test_a_client_trains_as_tffs_own_template_does(weights: FlatWeights, changes: dict[str, Any]) -> None:
     training = replace(TRAINING, **changes)
-    work = client_work(NETWORK, LENGTH, training)
-    state, cohort = work.initialize(), Cohort(NETWORK, LENGTH, training)
+    cohort = Cohort(NETWORK, LENGTH, training)
     clients = [*CLIENTS, np.zeros((0, LENGTH + 1), np.int32)]
     diverged = [w * np.float32(np.nan) for w in weights]
     for begins in (weights, diverged):
+        work = client_work(NETWORK, LENGTH, training, begins)
         broadcast = tff.learning.models.ModelWeights(tuple(begins), ())
-        data = [
-            tf.data.Dataset.from_tensor_slices(rows).batch(training.batch_rows).map(lambda b: (b, b[:, 1:]))
-            for rows in clients
-        ]
-        theirs = work.next(state, [broadcast] * len(clients), data)
+        data = [batches(rows, training.batch_rows) for rows in clients]
+        theirs = work.next(work.initialize(), [broadcast] * len(clients), data)
         updates, totals = cohort.updates(begins, clients)
         for update, other in zip(updates, theirs.result, strict=True):
             delta = Layout.of(NETWORK.layout).flatten([-np.asarray(part) for part in other.update])
@@ -143,7 +140,7 @@ def test_a_round_is_the_average_weighted_by_rows(cohort: Cohort, weights: FlatWe
 
 
 def test_the_two_halves_are_tffs_own_process(cohort: Cohort, weights: FlatWeights) -> None:
-    work = client_work(NETWORK, LENGTH, TRAINING)
+    work = client_work(NETWORK, LENGTH, TRAINING, weights)
     values = tff.learning.models.ModelWeights(tuple(weights), ())
 
     @tff.tensorflow.computation
@@ -166,8 +163,7 @@ def test_the_two_halves_are_tffs_own_process(cohort: Cohort, weights: FlatWeight
     server = Server(NETWORK, OptimizerSettings(name="adam", learning_rate=0.1))
     own = server.initialize(weights)
     for _ in range(2):
-        data = [tf.data.Dataset.from_tensor_slices(rows).batch(2).map(lambda b: (b, b[:, 1:])) for rows in CLIENTS]
-        state = process.next(state, data).state
+        state = process.next(state, [batches(rows, TRAINING.batch_rows) for rows in CLIENTS]).state
         result = cohort.train(own.weights, CLIENTS)
         own = server.apply(own, mean(result.delta_sum, result.weight), 0.1)
     close(own.weights, [np.asarray(w) for w in state.global_model_weights.trainable])

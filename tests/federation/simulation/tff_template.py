@@ -8,25 +8,37 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from federation.simulation.client_training import ClientTraining
+from federation.simulation.local_training import dropout_seed
+from model.batches import Rows
 from model.evaluation import Totals
-from model.layout import NetworkConfig
+from model.layout import FlatWeights, NetworkConfig
 from model.network import dropout_noise, loss_and_hits
 
 
-def _batch_spec(row_length: int) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-    return (tf.TensorSpec([None, row_length + 1], tf.int32), tf.TensorSpec([None, row_length], tf.int32))
+def batches(rows: Rows, batch_rows: int) -> tf.data.Dataset:
+    """Return a client's rows as TFF's template takes them."""
+    numbered = tf.data.Dataset.from_tensor_slices(rows).batch(batch_rows).enumerate()
+    return numbered.map(lambda number, batch: ((batch, tf.cast(number, tf.int32) * batch_rows), batch[:, 1:]))
+
+
+def _batch_spec(row_length: int) -> tuple[tuple[tf.TensorSpec, tf.TensorSpec], tf.TensorSpec]:
+    rows, targets = (tf.TensorSpec([None, row_length + more], tf.int32) for more in (1, 0))
+    return (rows, tf.TensorSpec([], tf.int32)), targets
 
 
 def functional_model(
-    network: NetworkConfig, row_length: int, dropout: float = 0.0
+    network: NetworkConfig, row_length: int, initial: FlatWeights, dropout: float = 0.0
 ) -> tff.learning.models.FunctionalModel:
-    """Return the network as TFF trains it: batches are (rows, targets); the loss is the mean over a batch's targets."""
+    """Return the network as TFF trains it: batches are ((rows, number of the first), targets).
+
+    The loss is the mean over a batch's targets. What is dropped depends on the `initial` weights, which TFF does not
+    show to a step.
+    """
 
     @tf.function
-    def predict_on_batch(weights: Any, rows: tf.Tensor, training: bool) -> Any:  # noqa: ARG001
-        # A batch has no number here, so what is dropped follows from what it holds and from the weights it meets.
-        seed = tf.stack([tf.reduce_sum(rows * tf.range(1, row_length + 2)), tf.bitcast(weights[0][1][0], tf.int32)])
-        noise = dropout_noise(list(weights[0]), rows, dropout, seed)
+    def predict_on_batch(weights: Any, batch: tuple[tf.Tensor, tf.Tensor], training: bool) -> Any:  # noqa: ARG001
+        rows, first = batch
+        noise = dropout_noise(list(weights[0]), rows, dropout, dropout_seed(tuple(initial), rows, first))
         loss, hits, targets = loss_and_hits(list(weights[0]), rows, noise)
         # TFF counts examples by the first dimension of the first output.
         return rows[:, 0], loss, hits, targets
@@ -78,11 +90,11 @@ class _LocalSteps(tff.learning.optimizers.Optimizer):
 
 
 def client_work(
-    network: NetworkConfig, row_length: int, training: ClientTraining
+    network: NetworkConfig, row_length: int, training: ClientTraining, initial: FlatWeights
 ) -> tff.learning.templates.ClientWorkProcess:
-    """Return TFF's local training of the network."""
+    """Return TFF's local training of the network from its `initial` weights."""
     return tff.learning.templates.build_functional_model_delta_client_work(
-        model=functional_model(network, row_length, training.dropout),
+        model=functional_model(network, row_length, initial, training.dropout),
         optimizer=_LocalSteps(training),
         client_weighting=(
             tff.learning.ClientWeighting.NUM_EXAMPLES
