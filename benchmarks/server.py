@@ -94,7 +94,8 @@ def main() -> None:
         if arguments.fleet:
             small = export_of(folder / "small", FLEET_HIDDEN)
             fleet = [enrolled(authority) for _ in range(arguments.fleet)]
-            write("server-fleet", whole_round(folder / "fleet", small, arguments.workers[-1], fleet))
+            figures = whole_round(folder / "fleet", small, arguments.workers[-1], fleet)
+            write("server-fleet", figures, keep=lambda figure: not figure.startswith(_round_of(arguments.fleet)))
 
 
 def measured(
@@ -191,9 +192,13 @@ def _advertisements(installation: Installation, phones: Sequence[Phone]) -> list
     return found
 
 
+def _round_of(phones: int) -> str:
+    return f"round_{phones}_"
+
+
 def whole_round(folder: Path, export: Path, workers: int, fleet: Sequence[Phone]) -> list[Figure]:
     """Return what a round of a large fleet takes."""
-    size = len(fleet)
+    size, of = len(fleet), _round_of(len(fleet))
     with serving(folder, export, workers, size) as server:
         connections = Connections(server.port)
         until(lambda: selected(connections, server, fleet))
@@ -205,12 +210,12 @@ def whole_round(folder: Path, export: Path, workers: int, fleet: Sequence[Phone]
         played = play(connections, server, fleet)
         seconds = time.perf_counter() - began
         return [
-            Figure(f"round_{size}_phones_s", seconds, "s"),
-            Figure(f"round_{size}_server_cpu_ms_per_phone", 1e3 * (server.cpu_seconds() - before) / size, "ms"),
-            Figure(f"round_{size}_poll_cpu_ms", 1e3 * poll_seconds, "ms"),
-            Figure(f"round_{size}_uploads_per_s", size / played.upload_seconds, "1/s"),
-            Figure(f"round_{size}_close_s", played.close_seconds, "s"),
-            Figure(f"round_{size}_rss_mb", server.rss_bytes() / 1e6, "MB"),
+            Figure(f"{of}phones_s", seconds, "s"),
+            Figure(f"{of}server_cpu_ms_per_phone", 1e3 * (server.cpu_seconds() - before) / size, "ms"),
+            Figure(f"{of}poll_cpu_ms", 1e3 * poll_seconds, "ms"),
+            Figure(f"{of}uploads_per_s", size / played.upload_seconds, "1/s"),
+            Figure(f"{of}close_s", played.close_seconds, "s"),
+            Figure(f"{of}rss_mb", server.rss_bytes() / 1e6, "MB"),
         ]
 
 

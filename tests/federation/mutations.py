@@ -4,20 +4,23 @@
 
 copies the packages and their tests into a temporary folder, changes one place, runs the tests until the first failure,
 and names the changes that no test notices. Which test noticed a change last is kept in `mutations.json`, and runs
-first the next time: about five minutes with it, twenty without.
+first the next time: about two minutes with it, twenty without.
 """
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,8 +29,11 @@ _LONGEST_SECONDS = 120
 
 _FAILED = {1, 2}  # of a test, or of the import of its file; any other exit code is no verdict
 _NOTICED_BY = Path(__file__).with_name("mutations.json")
-_TESTS = ("secure_aggregation", "updates", "protocol/test_plan.py", "device/test_downloads.py")
-"""Of what is changed below. Others would be imported each time, and some of them need more than these packages."""
+_EVERYTHING = [
+    f"tests/federation/{name}"
+    for name in ("secure_aggregation", "updates", "protocol/test_plan.py", "device/test_downloads.py")
+]
+"""Tests of what is changed below. Others would be imported each time, and some of them need more than these."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,11 @@ class Mutation:
         if text.count(self.before) != 1:
             raise ValueError(f"{self.module} has {self.before!r} {text.count(self.before)} times, not once")
         return text.replace(self.before, self.after)
+
+
+# Mutations are processes forked from one that has the libraries, whose import takes longer than most mutations live.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["cryptography.hazmat.primitives.asymmetric.ed25519", "hypothesis.extra.numpy", "pytest"])
 
 
 def _without(module: str, *conditions: str) -> list[Mutation]:
@@ -389,15 +400,23 @@ MUTATIONS = [
 
 def noticed(mutation: Mutation) -> str:
     """Return what notices this mutation; nothing if no test does."""
-    return first_failure(mutation.apply, _known().get(mutation.name, ""))
+    last = noticed_by().get(mutation.name)
+    if last:
+        with suppress(LookupError):
+            if failed := first_failure(mutation.apply, [last]):
+                return failed
+    return first_failure(mutation.apply, _EVERYTHING)
 
 
-def first_failure(change: Callable[[Path], None], first: str = "") -> str:
-    """Return the name of the first test that fails in a copy of the packages; nothing if none does.
+def first_failure(change: Callable[[Path], None], tests: Sequence[str]) -> str:
+    """Return the name of the first of `tests` that fails in a copy of the packages; nothing if none does.
 
     Args:
         change: the copy, given its folder.
-        first: name of a test that runs before the others.
+        tests: files, folders or names.
+
+    Raises:
+        LookupError: there is no such test.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -405,31 +424,36 @@ def first_failure(change: Callable[[Path], None], first: str = "") -> str:
             shutil.copytree(ROOT / name, root / name)
         shutil.copy(ROOT / "pyproject.toml", root)
         change(root)
-        # Only the plugins that these tests need: loading the others takes longer than most mutations live.
-        command = [sys.executable, "-m", "pytest", "-qx", "-o", "addopts=", "-m", "not slow"]
-        command += ["-p", "no:cacheprovider", "-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin"]
-        command += ["--hypothesis-profile", "mutation"]
-        environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        everything = [f"tests/federation/{name}" for name in _TESTS]
-        for chosen in ([first], everything) if first else (everything,):
-            try:
-                result = subprocess.run(
-                    [*command, *chosen],
-                    cwd=root,
-                    capture_output=True,
-                    timeout=_LONGEST_SECONDS,
-                    check=False,
-                    env=environment,
-                    text=True,
-                )
-            except subprocess.TimeoutExpired:
-                return "the time limit"
-            failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", result.stdout, re.MULTILINE)
-            if failed and result.returncode in _FAILED:
-                return failed.group(1)
-            if result.returncode != 0 and chosen is everything:
-                raise RuntimeError(f"pytest did not run: {result.stdout}{result.stderr}")
+        output = root / "output"
+        process = _FORKS.Process(target=_run, args=(root, output, tests))
+        process.start()
+        process.join(_LONGEST_SECONDS)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            return "the time limit"
+        said = output.read_text()
+        failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", said, re.MULTILINE)
+        if failed and process.exitcode in _FAILED:
+            return failed.group(1)
+        if process.exitcode != 0:
+            raise LookupError(f"pytest did not run: {said}")
     return ""
+
+
+def _run(root: Path, output: Path, chosen: Sequence[str]) -> None:
+    """Run the tests of a copy, in a process of their own, and end it with pytest's exit code."""
+    for descriptor in (1, 2):
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC if descriptor == 1 else os.O_WRONLY), descriptor)
+    for module in [name for name in sys.modules if name.split(".")[0] in {"federation", "model", "tests"}]:
+        del sys.modules[module]  # those of this folder
+    os.chdir(root)
+    sys.path.insert(0, str(root))
+    # Only the plugins that these tests need: loading the others takes longer than most mutations live.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    arguments = ["-qx", "-o", "addopts=", "-m", "not slow", "-p", "no:cacheprovider"]
+    arguments += ["-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin", "--hypothesis-profile", "mutation"]
+    sys.exit(int(pytest.main([*arguments, *chosen])))
 
 
 def tried(mutations: Sequence[Mutation]) -> Iterator[tuple[Mutation, str]]:
@@ -446,7 +470,7 @@ def main() -> None:
     for mutation, by in tried(chosen):
         print(f"noticed  {mutation.name}\n         by {by}" if by else f"SURVIVED {mutation.name}", flush=True)  # noqa: T201
         found[mutation.name] = by
-    known = _known() | {name: by for name, by in found.items() if "::" in by}
+    known = noticed_by() | {name: by for name, by in found.items() if "::" in by}
     names = {mutation.name for mutation in MUTATIONS}
     kept = {name: by for name, by in sorted(known.items()) if name in names}
     _NOTICED_BY.write_text(json.dumps(kept, indent=1) + "\n")
@@ -454,7 +478,7 @@ def main() -> None:
     sys.exit(not all(found.values()))
 
 
-def _known() -> dict[str, str]:
+def noticed_by() -> dict[str, str]:
     """Return which test noticed each mutation last."""
     known: dict[str, str] = json.loads(_NOTICED_BY.read_text()) if _NOTICED_BY.exists() else {}
     return known
