@@ -20,7 +20,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = [*(engine.name.lower() for engine in Engine), "window"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    chosen = parser.parse_args().parts
+    parser.add_argument("--export", type=Path, help="folder that `fedkey export` wrote, instead of the public start")
+    arguments = parser.parse_args()
+    chosen = arguments.parts
     from model import public_start  # noqa: PLC0415
     from model.export import export  # noqa: PLC0415
     from tests.arm64.agreement import EXACT, measure, painted  # noqa: PLC0415
@@ -31,7 +33,7 @@ def main() -> None:
     figures = [Figure("prepare_s", time.perf_counter() - began, "s, next to nothing once it is cached")]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        exported = export(public_start.load("small"), folder / "model").directory
+        exported = arguments.export or export(public_start.load("small"), folder / "model").directory
         for engine in Engine:
             if engine.name.lower() not in chosen:
                 continue

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.arguments import whole
 from benchmarks.ondevice_parts import MESSAGES
 from benchmarks.results import CORPUS, Figure, write
 
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
 
-RUNS = 3
 Measured = dict[str, float]
 
 
@@ -39,19 +39,22 @@ def main() -> None:
         default="all",
         help="Measure the engines alone, or keys through IBus and the install; figures of the others stay.",
     )
+    parser.add_argument("--runs", type=whole, default=3, help="of each engine, the better of which counts")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         checkpoint = _exported(arguments.model, folder)
-        figures = [] if arguments.parts == "desktop" else _all_engines(folder, _loss(checkpoint, folder))
+        figures = (
+            [] if arguments.parts == "desktop" else _all_engines(folder, _loss(checkpoint, folder), arguments.runs)
+        )
         figures += [] if arguments.parts == "engines" else _desktop(folder)
     others = {"all": (), "engines": (True,), "desktop": (False,)}[arguments.parts]
     write("ondevice", figures, keep=lambda figure: figure.startswith(("ibus_", "install_")) in others)
 
 
-def _all_engines(folder: Path, loss: float) -> list[Figure]:
+def _all_engines(folder: Path, loss: float, count: int) -> list[Figure]:
     runs: dict[str, list[Measured]] = {"LITERT": [], "NUMPY": []}
-    for _ in range(RUNS):
+    for _ in range(count):
         for engine, found in runs.items():
             found.append(_run(engine, folder))
     litert, numpy = ({name: _better(name, found) for name in found[0]} for found in runs.values())

@@ -12,7 +12,6 @@ neither TensorFlow nor Flask::
 """
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ _RENAMED = {"load_corpus": "load"}
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
     if name == "__version__":
-        return importlib.metadata.version("fedkey")
+        return importlib.import_module("importlib.metadata").version("fedkey")
     if name not in _HOMES:
         raise AttributeError(f"module 'fedkey' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), _RENAMED.get(name, name))

@@ -23,9 +23,19 @@ _AT_USUAL_PRIORITY = str(Path(__file__).parent / "at_usual_priority")
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (_AT_USUAL_PRIORITY, os.environ.get("PYTHONPATH"))))
 
 
+_LONG = (
+    "tests/benchmarks/test_small_runs.py",
+    "tests/federation/server/test_serving.py",
+    "tests/federation/simulation/",
+    "tests/fedkey/",
+    "tests/keyboard_app/android/",
+    "tests/keyboard_app/ui/test_window.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no worker is left with it when the others are done."""
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/fedkey/", "tests/federation/simulation/")))
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
 
 
 # No test is timed: a loaded machine is no defect.
