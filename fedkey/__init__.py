@@ -89,7 +89,9 @@ _RENAMED = {"load_corpus": "load"}
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
     if name == "__version__":
-        return importlib.import_module("importlib.metadata").version("fedkey")
+        from importlib.metadata import version  # noqa: PLC0415 - takes longer than all else here
+
+        return version("fedkey")
     if name not in _HOMES:
         raise AttributeError(f"module 'fedkey' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), _RENAMED.get(name, name))

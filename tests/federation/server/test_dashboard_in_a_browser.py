@@ -20,7 +20,7 @@ from tests.federation.server.http import run as play
 from tests.federation.server.phones import Clock
 from tests.federation.server.test_dashboard import ROUNDS, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 
 @contextmanager

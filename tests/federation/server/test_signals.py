@@ -11,7 +11,7 @@ import pytest
 
 from tests.federation.server.test_serving import Process, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGABRT, signal.SIGQUIT)
 
 
