@@ -7,6 +7,7 @@ comes first: what arrives during it is read, handled and painted at once.
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -110,16 +111,19 @@ class Frames:
             self._loop.idle()
 
     def until_closed(self) -> None:
-        """Show frames until the window is closed, or the process is asked to end."""
-        signal.signal(signal.SIGTERM, lambda *_: self._loop.close())
+        """Show frames until the window is closed, or the process is asked to end: keys typed before still count."""
+        asked = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: asked.set())
         next_at = time.perf_counter()
         while not self._loop.quit:
-            now = time.perf_counter()
+            is_last, now = asked.is_set(), time.perf_counter()
             next_at = max(next_at + 1 / FRAMES_PER_SECOND, now)
             time.sleep(next_at - now)
             self.one()
             if self._each is not None:
                 self._each()
+            if is_last:
+                self._loop.close()
 
 
 def without_display() -> None:
