@@ -7,7 +7,6 @@ comes first: what arrives during it is read, handled and painted at once.
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -112,11 +111,16 @@ class Frames:
 
     def until_closed(self) -> None:
         """Show frames until the window is closed, or the process is asked to end: keys typed before still count."""
-        asked = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: asked.set())
+        is_asked = False
+
+        def end(*_: object) -> None:
+            nonlocal is_asked
+            is_asked = True
+
+        signal.signal(signal.SIGTERM, end)
         next_at = time.perf_counter()
         while not self._loop.quit:
-            is_last, now = asked.is_set(), time.perf_counter()
+            is_last, now = is_asked, time.perf_counter()
             next_at = max(next_at + 1 / FRAMES_PER_SECOND, now)
             time.sleep(next_at - now)
             self.one()
