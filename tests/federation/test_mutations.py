@@ -7,7 +7,9 @@ def test_every_mutation_still_has_its_place_in_the_code() -> None:
     for mutation in MUTATIONS:
         path = ROOT / "federation" / mutation.module
         assert mutation.mutated(path.read_text()) != path.read_text()
-    assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+    names = {mutation.name for mutation in MUTATIONS}
+    assert len(names) == len(MUTATIONS)
+    assert noticed_by().keys() == names, "run `python -m tests.federation.mutations`, or each of these tries all tests"
 
 
 @pytest.mark.slow
