@@ -131,10 +131,10 @@ def test_later_seeds_join_the_figures_that_are_there(run: Run) -> None:
     options = SMALL["quality"].replace("--seeds 1", "")
     first = run("quality", f"{options} --seeds 1")
     assert first["small_seeds"] == 1
-    later = run("quality", f"{options} --first-seed 2 --seeds 2")
-    assert later["small_seeds"] == 2
-    names = ("small_mixture_top1", "small_mixture_2_top1")
-    assert later["small_mixture_top1_mean_over_seeds"] == pytest.approx(sum(later[name] for name in names) / 2)
+    later = run("quality", f"{options} --first-seed 2 --seeds 3")
+    assert later["small_seeds"] == 3
+    names = ("small_mixture_top1", "small_mixture_2_top1", "small_mixture_3_top1")
+    assert later["small_mixture_top1_mean_over_seeds"] == pytest.approx(sum(later[name] for name in names) / 3)
     unchanged = first.keys() - {"small_seeds"}
     assert {name: later[name] for name in unchanged} == {name: first[name] for name in unchanged}
 

@@ -114,7 +114,7 @@ def test_no_answer_of_a_server_gets_past_the_errors_that_a_phone_knows(path: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ENDPOINTS)
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_five_thousand_malformed_answers_leave_a_phone_that_takes_part(
     path: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

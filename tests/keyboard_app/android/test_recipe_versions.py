@@ -43,12 +43,13 @@ def required() -> Sequence[str]:
     return [each for each in listed("requirements") if each.partition("==")[0] in names]
 
 
-COMPUTED = (
-    *(f"tests/federation/{each}" for each in FEDERATION),
-    *(f"tests/model/test_{each}.py" for each in MODEL),
-    *WITHOUT_KIVY,
-)
-"""What needs neither the old Python nor Kivy runs with the Python of the recipes, and all else with ours."""
+def computed(app: Sequence[str]) -> Sequence[str]:
+    """Return the paths of all tests of what a phone computes, and of these of the app."""
+    return (
+        *(f"tests/federation/{each}" for each in FEDERATION),
+        *(f"tests/model/test_{each}.py" for each in MODEL),
+        *app,
+    )
 
 
 def run_suite(python: Path, folder: Path, paths: Sequence[str], *options: str, site: Path | None = None) -> None:
@@ -71,19 +72,19 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return recipes.exact(tmp_path_factory.mktemp("recipes") / "python", required())
 
 
-def test_the_app_passes_with_the_versions_of_the_recipes(exact: Path, tmp_path: Path) -> None:
-    run_suite(exact, tmp_path, [each for each in APP if each not in WITHOUT_KIVY])
+def test_the_phones_suite_passes_with_the_versions_of_the_recipes(exact: Path, tmp_path: Path) -> None:
+    run_suite(exact, tmp_path, computed(APP))
 
 
 def test_the_window_passes_with_the_versions_of_the_recipes(exact: Path, tmp_path: Path) -> None:
     run_suite(exact, tmp_path, [WINDOW], "-m", "slow", "--deselect", PICTURES)
 
 
-def test_what_a_phone_computes_passes_with_the_python_of_the_recipes(tmp_path: Path) -> None:
+def test_the_phones_suite_passes_with_the_python_of_the_recipes(tmp_path: Path) -> None:
     """Tests leave databases open, which this Python remarks upon."""
     python = recipes.later(tmp_path, required())
     version = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout
     assert f"python3=={recipes.PYTHON}." in ",".join(listed("requirements"))
     assert version.startswith(f"Python {recipes.PYTHON}.")
     options = ("-W", "ignore:unclosed database:ResourceWarning")
-    run_suite(python, tmp_path, COMPUTED, *options, site=tmp_path / "site")
+    run_suite(python, tmp_path, computed(WITHOUT_KIVY), *options, site=tmp_path / "site")
