@@ -443,8 +443,9 @@ def first_failure(change: Callable[[Path], None], tests: Sequence[str]) -> str:
 
 def _run(root: Path, output: Path, chosen: Sequence[str]) -> None:
     """Run the tests of a copy, in a process of their own, and end it with pytest's exit code."""
-    for descriptor in (1, 2):
-        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC if descriptor == 1 else os.O_WRONLY), descriptor)
+    with output.open("w") as said:
+        for descriptor in (1, 2):
+            os.dup2(said.fileno(), descriptor)
     for module in [name for name in sys.modules if name.split(".")[0] in {"federation", "model", "tests"}]:
         del sys.modules[module]  # those of this folder
     os.chdir(root)
