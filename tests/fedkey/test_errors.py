@@ -169,7 +169,6 @@ def nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("path", "parameter", "wrong"), cases())
 def test_a_place_that_is_wrong_is_one_sentence(
     places: dict[str, Path],

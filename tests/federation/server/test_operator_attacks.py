@@ -39,7 +39,7 @@ from model.text import tokenise
 from tests.federation.server.http import HttpPhone, Site, run
 from tests.federation.server.phones import Clock
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 PHONES = 5
 DISTRUSTING = replace(UNTRUSTED, min_phones=PHONES)

@@ -196,7 +196,6 @@ def hurried_server(tmp_path: Path, exported: Path) -> Iterator[Process]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_ten_flaky_phones_finish_rounds(hurried_server: Process, tmp_path: Path) -> None:
     server, records = hurried_server, list[tuple[int, RoundRecord]]()
     with fleet([server], tmp_path, records, flaky=0.1):
@@ -236,7 +235,6 @@ def test_a_server_killed_at_every_step_loses_and_repeats_nothing(server: Process
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_machines_that_share_a_database_and_a_bucket_are_one_server(
     tmp_path: Path, exported: Path, postgresql: Cluster, s3: ObjectStore
 ) -> None:

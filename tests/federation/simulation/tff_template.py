@@ -27,7 +27,7 @@ def _batch_spec(row_length: int) -> tuple[tuple[tf.TensorSpec, tf.TensorSpec], t
 
 
 def functional_model(
-    network: NetworkConfig, row_length: int, initial: FlatWeights, dropout: float = 0.0
+    network: NetworkConfig, row_length: int, initial: FlatWeights, dropout: float
 ) -> tff.learning.models.FunctionalModel:
     """Return the network as TFF trains it: batches are ((rows, number of the first), targets).
 

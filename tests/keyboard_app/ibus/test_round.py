@@ -21,7 +21,7 @@ from tests.keyboard_app.ibus.conftest import Typing
 from tests.keyboard_app.ibus.desktop import desktop, with_keyboard
 from tests.keyboard_app.ibus.recording_proxy import Recorded, recording
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 PATIENT = Deadlines(40, 60, 160, 180, 200)
 SECONDS = 400.0
