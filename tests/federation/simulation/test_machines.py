@@ -1,5 +1,6 @@
 """Runs whose clients are computed by `fedkey worker`s, which die and are cut off."""
 
+import ipaddress
 import os
 import re
 import signal
@@ -8,17 +9,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import psutil
 import pytest
 
+from federation.base.child_processes import end_with_parent
 from federation.simulation import fedavg
 from federation.simulation.report import RoundReport, Watcher
 from federation.simulation.run import Run
 from tests.federation.simulation.conftest import same
 
 COHORT = 24  # in three parts
+
+_TESTS_NETWORK = ipaddress.ip_network("198.18.0.0/15")  # which RFC 2544 keeps for tests
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +31,10 @@ def _ungrouped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fedavg, "GROUP_ROWS", 1)
 
 
-def _heed_interrupts() -> None:
+def _begin_as_by_a_person() -> None:
     """Undo what a shell does for tests in its background: their children would not hear of Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_with_parent(signal.SIGTERM)
 
 
 @contextmanager
@@ -41,7 +46,7 @@ def working(*options: str, within: tuple[str, ...] = ()) -> Iterator[tuple[str, 
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        preexec_fn=_heed_interrupts,  # noqa: PLW1509 - one system call
+        preexec_fn=_begin_as_by_a_person,  # noqa: PLW1509 - one system call
     ) as it:
         assert it.stdout is not None
         told = re.fullmatch(r"computing for who connects to (\S+); Ctrl-C ends it\n", it.stdout.readline())
@@ -86,22 +91,39 @@ def test_a_run_goes_on_with_other_workers_than_it_began_with(make: Callable[...,
 
 @pytest.fixture
 def other_host() -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """A network namespace, a cable to it: what runs a command there, its address, its end of the cable."""
-    name, ours, theirs = f"fedkey-{os.getpid()}", f"fk{os.getpid()}a", f"fk{os.getpid()}b"
+    """A network of its own, a cable to it: what runs a command there, its address, its end of the cable.
+
+    All of it is gone with this process, however that ends.
+    """
+    number = os.getpid() % (1 << 15)
+    here, there = (str(_TESTS_NETWORK[4 * number + end]) for end in (1, 2))
+    ours, theirs = f"fk{number}a", f"fk{number}b"
 
     def ip(*words: str) -> None:
         subprocess.run(["ip", *words], check=True)
 
-    with ExitStack() as stack:
-        ip("netns", "add", name)
-        stack.callback(ip, "netns", "del", name)  # and the cable
-        ip("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", name)
-        ip("address", "add", "198.18.77.1/24", "dev", ours)
-        ip("link", "set", ours, "up")
-        ip("-n", name, "address", "add", "198.18.77.2/24", "dev", theirs)
-        ip("-n", name, "link", "set", theirs, "up")
-        ip("-n", name, "link", "set", "lo", "up")
-        yield ("ip", "netns", "exec", name), "198.18.77.2", theirs
+    with subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", "echo; exec sleep infinity"],
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: end_with_parent(signal.SIGKILL),  # noqa: PLW1509 - one system call
+    ) as inhabitant:
+        try:
+            assert inhabitant.stdout is not None
+            inhabitant.stdout.readline()  # it is in there
+            within = ("nsenter", f"--net=/proc/{inhabitant.pid}/ns/net")
+            ip("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", str(inhabitant.pid))
+            ip("address", "add", f"{here}/30", "dev", ours)
+            ip("link", "set", ours, "up")
+            for words in (
+                ("address", "add", f"{there}/30", "dev", theirs),
+                ("link", "set", theirs, "up"),
+                ("link", "set", "lo", "up"),
+            ):
+                subprocess.run([*within, "ip", *words], check=True)
+            yield within, there, theirs
+        finally:
+            inhabitant.kill()
+            subprocess.run(["ip", "link", "del", ours], check=False)  # connections that were cut keep it for minutes
 
 
 @pytest.mark.slow
