@@ -76,7 +76,7 @@ def demo(**options: Any) -> None:
     check_file(options["report"], "--report", is_report)
     if options["film"]:
         check_file(options["film"], "--film")
-    loading_tensorflow()
-    from fedkey.cli.demonstration import demonstrate
+    with loading_tensorflow():
+        from fedkey.cli.demonstration import demonstrate
 
     demonstrate(**options)

@@ -83,8 +83,8 @@ def evaluate(
     judged = {"model": checkpoint.key, "corpus": list(source), "part": part, "users": users}
     _check(out, judged)
     paths.check_corpus(source.corpus)
-    loading_tensorflow()
-    from federation.simulation.evaluation import Evaluator
+    with loading_tensorflow():
+        from federation.simulation.evaluation import Evaluator
 
     split = source.select().split
     code = language or detect(dict.fromkeys(checkpoint.vocabulary.words, 1)).code

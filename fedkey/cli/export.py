@@ -80,9 +80,9 @@ def export(
     checkpoint = Checkpoint.load(model)
     folders.check(out, FOLDER)
     signing = None if sign is None else _signing(sign, server)
-    loading_tensorflow()
-    from model.export import export as write_export
-    from model.litert_files import inference_file, relative_perplexity
+    with loading_tensorflow():
+        from model.export import export as write_export
+        from model.litert_files import inference_file, relative_perplexity
 
     if inference == "auto":
         texts = [

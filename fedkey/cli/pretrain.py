@@ -55,8 +55,8 @@ def pretrain(
     check_writable(out)
     text = public_text.load(files)
     split = data.select(paths.corpus(corpus)).split
-    loading_tensorflow()
-    from federation.simulation.pretraining import Builder, PublicCorpus
+    with loading_tensorflow():
+        from federation.simulation.pretraining import Builder, PublicCorpus
 
     defaults = Pretraining()
     options = Pretraining(

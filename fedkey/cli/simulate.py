@@ -149,9 +149,9 @@ def simulate(
         if not Path(text).is_file():
             raise CorpusError(text, "no such file; --public takes files of public text")
     folders.check(out, FOLDER)
-    loading_tensorflow()
-    from federation.simulation.run import Run
-    from federation.simulation.start import start_of
+    with loading_tensorflow():
+        from federation.simulation.run import Run
+        from federation.simulation.start import start_of
 
     model = start_of(config, out, restart=restart)
     ready = prepared(
