@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -42,7 +43,8 @@ class NetworkWordModel:
         cell, output = tf.TensorSpec([None, self._config.hidden]), tf.TensorSpec([None, self._config.embedding])
         tokens = tf.TensorSpec([None], tf.int32)
         self._step = tf.function(step, input_signature=[weights, tokens, cell, output])
-        self._log_probabilities = tf.function(log_probabilities, input_signature=[weights, output])
+        self._all_states = tf.function(_all_states, input_signature=[weights, tokens, tokens])
+        self._probabilities = tf.function(_probabilities, input_signature=[weights, output])
 
     def with_weights(self, weights: FlatWeights) -> "NetworkWordModel":
         """Return the same model with other weights, in layout order."""
@@ -103,25 +105,53 @@ class NetworkWordModel:
 
     def _following(self, outputs: Floats) -> Floats:
         """Return the network's probabilities of the next piece, [states, size], after states' outputs."""
-        probabilities: Floats = np.exp(self._log_probabilities(self._weights, outputs).numpy())
-        return probabilities
+        following: Floats = self._probabilities(self._weights, outputs).numpy()
+        return following
 
     def _states(self, sequences: Sequence[Sequence[int]]) -> tuple[Floats, Floats]:
         """Return the state after every piece of every sequence, one sequence after the other."""
         lengths = np.array([len(sequence) for sequence in sequences])
         starts = np.cumsum(lengths) - lengths
         by_length = np.argsort(-lengths, kind="stable")
-        cells = np.zeros((lengths.sum(), self._config.hidden), np.float32)
-        outputs = np.zeros((lengths.sum(), self._config.embedding), np.float32)
-        cell = np.zeros((len(lengths), self._config.hidden), np.float32)
-        output = np.zeros((len(lengths), self._config.embedding), np.float32)
-        for t in range(lengths.max(initial=0)):
-            alive = by_length[lengths[by_length] > t]
-            tokens = np.array([sequences[i][t] for i in alive], np.int32)
-            new = self._step(self._weights, tokens, cell[: len(alive)], output[: len(alive)])
-            cell, output = (x.numpy() for x in new)
-            cells[starts[alive] + t], outputs[starts[alive] + t] = cell, output
+        alive = [by_length[: np.count_nonzero(lengths > t)] for t in range(lengths.max(initial=0))]
+        tokens = [sequences[i][t] for t, own in enumerate(alive) for i in own]
+        read = self._all_states(
+            self._weights, np.array(tokens, np.int32), np.array([len(own) for own in alive], np.int32)
+        )
+        at = np.concatenate([starts[own] + t for t, own in enumerate(alive)])
+        cells, outputs = (np.empty(found.shape, np.float32) for found in read)
+        cells[at], outputs[at] = read
         return cells, outputs
+
+
+def _all_states(weights: Sequence[tf.Tensor], tokens: tf.Tensor, counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the state after every piece of sequences, in the order of `tokens`.
+
+    Args:
+        weights: of the network.
+        tokens: int32 [pieces]: the first piece of every sequence, then the second of those that have one, and so on.
+        counts: int32 [steps]: how many have as many pieces; longer sequences come first.
+    """
+    hidden, embedding = weights[-1].shape
+
+    def read(t: tf.Tensor, begin: tf.Tensor, cell: tf.Tensor, output: tf.Tensor, *kept: Any) -> tuple[Any, ...]:
+        end = begin + counts[t]
+        state = step(weights, tokens[begin:end], cell[: counts[t]], output[: counts[t]])
+        return t + 1, end, *state, *(array.write(t, own) for array, own in zip(kept, state, strict=True))
+
+    first = [tf.zeros([counts[0], size]) for size in (hidden, embedding)]
+    kept = [tf.TensorArray(tf.float32, tf.size(counts), infer_shape=False) for _ in first]
+    *_, cells, outputs = tf.while_loop(
+        lambda t, *_: t < tf.size(counts),
+        read,
+        (0, 0, *first, *kept),
+        (*[tf.TensorShape([])] * 2, *(tf.TensorShape([None, size]) for size in (hidden, embedding)), *[None] * 2),
+    )
+    return cells.concat(), outputs.concat()
+
+
+def _probabilities(weights: Sequence[tf.Tensor], output: tf.Tensor) -> tf.Tensor:
+    return tf.exp(log_probabilities(weights, output))
 
 
 class _Read:

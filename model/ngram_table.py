@@ -5,10 +5,10 @@ probabilities are kept in 8 bits, back-off weights in 16, rounded such that no d
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ MAX_ORDER = 5
 PIECE_BITS = 15
 """A context of four pieces has to fit 64 bits, so there are at most 2**15 pieces."""
 
+_PIECE = (1 << PIECE_BITS) - 1
+_BEHIND = np.iinfo(np.int64).max  # what no context is found at
 _STEP = 0.05  # nats between two codes
 _VALUES = np.exp(-_STEP * np.arange(256)).astype(np.float32)
 _CONTEXT = np.dtype([("oldest", "<u2"), ("children", "<u2"), ("followers", "<u2"), ("backoff", "<f2")])
@@ -34,6 +36,9 @@ _UNIGRAM, _CONTEXTS, _FOLLOWERS, _CODES = (
 )
 FILES = (DESCRIPTION, _UNIGRAM, _CONTEXTS, _FOLLOWERS, _CODES)
 """What a table consists of on disk."""
+
+
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 class NgramTableError(ValueError):
@@ -52,26 +57,6 @@ class Explicit(NamedTuple):
     grams: Ids
     probabilities: npt.NDArray[np.float64]
     left: npt.NDArray[np.float64] | float = 0.0
-
-
-class _Level(NamedTuple):
-    """Contexts of one length, those that share their latest pieces side by side.
-
-    Attributes:
-        oldest: uint16 [contexts]: the piece by which each is longer than one of the level below.
-        backoff: float16 [contexts]: what the shorter context's distribution is multiplied with.
-        children: int32 [contexts + 1]: where the contexts that are one piece longer begin on the level above.
-        starts: int32 [contexts + 1]: where the followers begin.
-        followers: uint16 [followers]: pieces with an explicit probability, sorted in each context.
-        codes: uint8 [followers]: their probabilities.
-    """
-
-    oldest: npt.NDArray[np.uint16]
-    backoff: npt.NDArray[np.float16]
-    children: npt.NDArray[np.int32]
-    starts: npt.NDArray[np.int32]
-    followers: npt.NDArray[np.uint16]
-    codes: npt.NDArray[np.uint8]
 
 
 class NgramTable:
@@ -93,28 +78,18 @@ class NgramTable:
         codes: npt.NDArray[np.uint8],
         lengths: Sequence[int],
     ) -> None:
-        followers, codes = np.asarray(followers), np.asarray(codes)  # still mapped, without a subclass's overhead
         self.size, self.order = len(unigram), len(lengths) + 1
         self.unigram = unigram
-        self._followers, self._codes, self._lengths = followers, codes, tuple(lengths)
-        self._levels: list[_Level] = []
-        ends = np.cumsum(lengths, dtype=np.int64)
-        begin = 0
-        for own in np.split(contexts, ends[:-1]) if lengths else []:
-            starts = _starts(own["followers"])
-            end = begin + int(starts[-1])
-            self._levels.append(
-                _Level(
-                    np.ascontiguousarray(own["oldest"]),
-                    np.ascontiguousarray(own["backoff"]),
-                    _starts(own["children"]),
-                    starts,
-                    followers[begin:end],
-                    codes[begin:end],
-                )
-            )
-            begin = end
-        self._first = _starts(np.bincount(self._levels[0].oldest, minlength=self.size)) if lengths else np.zeros(1)
+        # still mapped, without a subclass's overhead
+        self._followers, self._codes, self._lengths = np.asarray(followers), np.asarray(codes), tuple(lengths)
+        self._backoff = np.ascontiguousarray(contexts["backoff"])
+        self._starts = _starts(contexts["followers"])
+        self._keys: list[Ids] = []
+        children = np.array(lengths[:1])
+        for own in self._by_length(contexts):
+            shorter = np.repeat(np.arange(len(children)), children)
+            self._keys.append(np.append(shorter << PIECE_BITS | own["oldest"], _BEHIND))
+            children = own["children"]
 
     @classmethod
     def assemble(cls, unigram: npt.ArrayLike, explicit: Sequence[Explicit]) -> Self:
@@ -150,7 +125,7 @@ class NgramTable:
             backoff = _rounded_down(left / uncovered)
             below.append(_Probabilities(keys[level], row << PIECE_BITS | follower, _VALUES[code], backoff))
             packed = np.zeros(count, _CONTEXT)
-            packed["oldest"] = keys[level] & ((1 << PIECE_BITS) - 1)
+            packed["oldest"] = keys[level] & _PIECE
             packed["followers"] = np.bincount(row, minlength=count)
             packed["backoff"] = backoff
             if level + 1 < len(keys):
@@ -173,23 +148,55 @@ class NgramTable:
         Args:
             contexts: pieces read so far, oldest first, the message's opening boundary included.
         """
-        dense = np.empty((len(contexts), self.size), np.float32)
-        for i, context in enumerate(contexts):
-            self._fill(dense[i], context)
+        weights = np.ones(len(contexts))
+        found = list(self._found(contexts))
+        for rows, places in found:
+            weights[rows] *= self._backoff[places]
+        dense = weights.astype(np.float32)[:, None] * self.unigram
+        lefts = []
+        for rows, places in found:
+            weights[rows] /= self._backoff[places]
+            lefts.append(weights[rows])
+        if found:
+            rows, places = (np.concatenate(own) for own in zip(*found, strict=True))
+            begins = self._starts[places]
+            counts = self._starts[places + 1] - begins
+            at = np.repeat(begins - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+            likely = _VALUES[self._codes[at]]
+            likely *= np.repeat(np.concatenate(lefts).astype(np.float32), counts)
+            # Longer contexts come later, and the last one that says something about a piece holds.
+            dense.reshape(-1)[np.repeat(rows * self.size, counts) + self._followers[at]] = likely
         return dense
+
+    def _found(self, contexts: Sequence[Sequence[int]]) -> Iterator[tuple[Ids, Ids]]:
+        """Yield which of the contexts the table has, and their places in it: by their latest piece, their two, ..."""
+        depth = len(self._lengths)
+        nothing = (-1,) * depth
+        latest = np.array([(*context[: -depth - 1 : -1], *nothing)[:depth] for context in contexts], np.int64)
+        latest = latest.reshape(len(contexts), depth)
+        rows, shorter, begin = np.arange(len(contexts)), np.zeros(len(contexts), np.int64), 0
+        for keys, pieces in zip(self._keys, latest.T, strict=True):
+            wanted = shorter << PIECE_BITS | pieces[rows]
+            at = keys.searchsorted(wanted)
+            there = keys[at] == wanted
+            rows, shorter = rows[there], at[there]
+            if not len(rows):
+                return
+            yield rows, shorter + begin
+            begin += len(keys) - 1
 
     def explicit(self) -> list[Explicit]:
         """Return the n-grams that have a probability of their own, of order 2, 3, ..., as they were stored."""
         found = []
         sequences = np.zeros((1, 0), np.int64)
-        children = np.array([0, *self._lengths[:1]])
-        for level in self._levels:
-            parents = np.repeat(np.arange(len(sequences)), np.diff(children))
-            sequences = np.column_stack([level.oldest, sequences[parents]]).astype(np.int64)
-            children = level.children
-            owners = np.repeat(np.arange(len(sequences)), np.diff(level.starts))
-            grams = np.column_stack([sequences[owners], level.followers]).astype(np.int64)
-            found.append(Explicit(grams, _VALUES[level.codes].astype(np.float64)))
+        starts = self._by_length(self._starts[:-1])
+        counts = self._by_length(np.diff(self._starts))
+        for keys, start, count in zip(self._keys, starts, counts, strict=True):
+            oldest, shorter = keys[:-1] & _PIECE, keys[:-1] >> PIECE_BITS
+            sequences = np.column_stack([oldest, sequences[shorter]])
+            own = slice(int(start[0]), int(start[0] + count.sum()))
+            grams = np.column_stack([np.repeat(sequences, count, axis=0), self._followers[own]]).astype(np.int64)
+            found.append(Explicit(grams, _VALUES[self._codes[own]].astype(np.float64)))
         return found
 
     def save(self, directory: Path) -> None:
@@ -227,32 +234,17 @@ class NgramTable:
     def _packed(self) -> npt.NDArray[np.void]:
         """Return the contexts of all lengths as they are stored."""
         contexts = np.zeros(sum(self._lengths), _CONTEXT)
-        for own, level in zip(np.split(contexts, np.cumsum(self._lengths)), self._levels, strict=False):
-            own["oldest"], own["backoff"] = level.oldest, level.backoff
-            own["children"], own["followers"] = np.diff(level.children), np.diff(level.starts)
+        contexts["backoff"], contexts["followers"] = self._backoff, np.diff(self._starts)
+        below = np.zeros(1, _CONTEXT)
+        for own, keys in zip(self._by_length(contexts), self._keys, strict=True):
+            own["oldest"] = keys[:-1] & _PIECE
+            below["children"] = np.bincount(keys[:-1] >> PIECE_BITS, minlength=len(below))
+            below = own
         return contexts
 
-    def _fill(self, dense: Floats, context: Sequence[int]) -> None:
-        """Write the distribution after `context` into float32 [size]."""
-        found: list[tuple[_Level, int]] = []
-        weight = 1.0
-        children = self._first
-        parent = -1
-        for level, piece in zip(self._levels, reversed(context), strict=False):
-            parent = piece if parent < 0 else parent
-            first, last = int(children[parent]), int(children[parent + 1])
-            parent = first + int(level.oldest[first:last].searchsorted(piece))
-            if parent >= last or level.oldest.item(parent) != piece:
-                break
-            found.append((level, parent))
-            weight *= level.backoff.item(parent)
-            children = level.children
-        np.multiply(self.unigram, weight, out=dense)
-        for level, row in found:
-            weight /= level.backoff.item(row)
-            start, end = level.starts.item(row), level.starts.item(row + 1)
-            if start < end:
-                dense[level.followers[start:end]] = _VALUES.take(level.codes[start:end]) * weight
+    def _by_length(self, of_contexts: npt.NDArray[_Kind]) -> list[npt.NDArray[_Kind]]:
+        """Return what is known of all contexts for those of each length."""
+        return np.split(of_contexts, np.cumsum(self._lengths)[:-1]) if self._lengths else []
 
 
 class _Probabilities(NamedTuple):

@@ -20,7 +20,7 @@ EXPANDED = 8
 
 _LEAST = 0.005  # less likely first pieces are not worth following
 _UNSEEN_COUNT = 0.1  # of words that only the word list has
-_FOLLOWED_AT_ONCE = 2048
+_FOLLOWED_AT_ONCE = 256  # positions, so that what is computed of them stays in the cache
 
 
 class Spellings:
