@@ -79,12 +79,11 @@ class NgramTable:
         lengths: Sequence[int],
     ) -> None:
         self.size, self.order = len(unigram), len(lengths) + 1
-        self.unigram = unigram
-        # still mapped, without a subclass's overhead
-        self._followers, self._codes, self._lengths = np.asarray(followers), np.asarray(codes), tuple(lengths)
+        self.unigram, self._lengths = unigram, tuple(lengths)
+        self._followers, self._codes = np.asarray(followers), np.asarray(codes)  # mapped, without a subclass's overhead
         self._backoff = np.ascontiguousarray(contexts["backoff"])
         self._starts = _starts(contexts["followers"])
-        self._keys: list[Ids] = []
+        self._keys: list[Ids] = []  # of each length, sorted: which shorter context it goes on from, and by which piece
         children = np.array(lengths[:1])
         for own in self._by_length(contexts):
             shorter = np.repeat(np.arange(len(children)), children)
@@ -148,22 +147,19 @@ class NgramTable:
         Args:
             contexts: pieces read so far, oldest first, the message's opening boundary included.
         """
-        weights = np.ones(len(contexts))
-        found = list(self._found(contexts))
-        for rows, places in found:
-            weights[rows] *= self._backoff[places]
-        dense = weights.astype(np.float32)[:, None] * self.unigram
+        found, left = list(self._found(contexts)), np.ones(len(contexts))
         lefts = []
-        for rows, places in found:
-            weights[rows] /= self._backoff[places]
-            lefts.append(weights[rows])
+        for rows, places in reversed(found):  # what longer contexts leave
+            lefts.append(left[rows])
+            left[rows] *= self._backoff[places]
+        dense = left.astype(np.float32)[:, None] * self.unigram
         if found:
             rows, places = (np.concatenate(own) for own in zip(*found, strict=True))
             begins = self._starts[places]
             counts = self._starts[places + 1] - begins
             at = np.repeat(begins - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
             likely = _VALUES[self._codes[at]]
-            likely *= np.repeat(np.concatenate(lefts).astype(np.float32), counts)
+            likely *= np.repeat(np.concatenate(lefts[::-1]).astype(np.float32), counts)
             # Longer contexts come later, and the last one that says something about a piece holds.
             dense.reshape(-1)[np.repeat(rows * self.size, counts) + self._followers[at]] = likely
         return dense
