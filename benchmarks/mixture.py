@@ -1,11 +1,11 @@
 """What the phone's whole mixture predicts, and what each part of it brings, beside what pooled text would give.
 
-    uv run python -m benchmarks.quality --mixture --every 4
+    uv run python -m benchmarks.quality --mixture
 
     uv run python -m benchmarks.quality --mixture --corpus nus_sms.jsonl.gz --settings benchmarks/mixture-nus.toml
     uv run python -m benchmarks.quality --mixture --corpus ubuntu_irc.jsonl.gz --settings benchmarks/mixture-irc.toml
 
-evaluates every fourth held-out user, or all; figures of other corpora than ChitChat begin with `nus_` or `irc_`.
+evaluates all held-out users, or every n-th (`--every`); figures of other corpora begin with `nus_` or `irc_`.
 Rows: the public start; one counting round on top of it; federated training; both; with the user's own earlier
 messages; and the same from text in one place: a 5-gram, a network, and a mixture that gets the same n-grams. The
 counts are the exact sum over all clients, as secure aggregation gives it without noise. Mixture weights are fitted to
