@@ -96,12 +96,13 @@ class MixtureNextWords:
     def log_probability(self, tokens: Sequence[Token], symbol: str) -> float:
         """See `NextWords.log_probability`."""
         self._read(tokens)
-        state, context, total = self._states[-1], self._context(), 0.0
-        for piece in self._vocabulary.encode_symbol(symbol):
-            total += float(np.log(self._following(state, context)[0, piece] + _LEAST))
-            state, context = self._predictor.step(state, piece), (*context, piece)
-        ends = self._following(state, context)[0, self._vocabulary.starts_token].sum()
-        return total + float(np.log(ends + _LEAST))
+        pieces, states, read = self._vocabulary.encode_symbol(symbol), [self._states[-1]], self._context()
+        contexts = [(*read, *pieces[:end]) for end in range(len(pieces) + 1)]
+        for piece in pieces:
+            states.append(self._predictor.step(states[-1], piece))
+        following = self._mixture.mixed(np.exp(np.concatenate([state.following for state in states])), contexts)
+        likely = [*following[np.arange(len(pieces)), pieces], following[-1, self._vocabulary.starts_token].sum()]
+        return float(np.log(np.add(likely, _LEAST, dtype=np.float64)).sum())
 
     def phrase_log_probability(self, words: Sequence[str]) -> float:
         """See `NextWords.phrase_log_probability`."""

@@ -167,7 +167,7 @@ class NgramTable:
     def _found(self, contexts: Sequence[Sequence[int]]) -> Iterator[tuple[Ids, Ids]]:
         """Yield which of the contexts the table has, and their places in it: by their latest piece, their two, ..."""
         depth = len(self._lengths)
-        nothing = (-1,) * depth
+        nothing = (-1,) * depth  # no context has such a piece
         latest = np.array([(*context[: -depth - 1 : -1], *nothing)[:depth] for context in contexts], np.int64)
         latest = latest.reshape(len(contexts), depth)
         rows, shorter, begin = np.arange(len(contexts)), np.zeros(len(contexts), np.int64), 0

@@ -31,8 +31,8 @@ def _ungrouped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fedavg, "GROUP_ROWS", 1)
 
 
-def _begin_as_by_a_person() -> None:
-    """Undo what a shell does for tests in its background: their children would not hear of Ctrl-C."""
+def _begin() -> None:
+    """End with the tests, and undo what a shell does for those in its background: they would not hear of Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     end_with_parent(signal.SIGTERM)
 
@@ -46,7 +46,7 @@ def working(*options: str, within: tuple[str, ...] = ()) -> Iterator[tuple[str, 
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        preexec_fn=_begin_as_by_a_person,  # noqa: PLW1509 - one system call
+        preexec_fn=_begin,  # noqa: PLW1509 - two system calls
     ) as it:
         assert it.stdout is not None
         told = re.fullmatch(r"computing for who connects to (\S+); Ctrl-C ends it\n", it.stdout.readline())
